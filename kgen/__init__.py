@@ -1,0 +1,42 @@
+"""kgen: train, judge and ship image generators with Keras.
+
+    import kgen
+    spec = kgen.data.load(kgen.DataConfig(dataset="digits")).spec
+    model = kgen.build_model("cvae", spec, seed=0)
+
+Names load when they are first used: importing TensorFlow takes seconds, `import kgen` does not.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DataSpec": "kgen.spec",
+    "DataConfig": "kgen.config",
+    "TrainConfig": "kgen.config",
+    "RunConfig": "kgen.config",
+    "UserError": "kgen.errors",
+    "MODELS": "kgen.models",
+    "build_model": "kgen.models",
+    "Run": "kgen.run",
+    "open_sampler": "kgen.sampling",
+    "generate": "kgen.sampling",
+    "train": "kgen.train",
+    "export": "kgen.export",
+}
+_PACKAGES = ("data", "models", "nn", "losses", "images", "rng")
+
+__all__ = ["__version__", *_HOMES, *_PACKAGES]
+
+
+def __getattr__(name: str):
+    if name in _PACKAGES:
+        return importlib.import_module(f"kgen.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kgen' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

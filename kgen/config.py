@@ -1,0 +1,264 @@
+"""RunConfig: everything that a training is made of, as frozen dataclasses <-> JSON, and the typed `--set key=value`."""
+
+import dataclasses
+import inspect
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kgen.errors import UserError
+from kgen.registry import nearest
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, and how they are brought to one shape.
+
+    Attributes:
+        dataset: "digits", the name of a TFDS set ("mnist", "tfds:NAME"), or a path: a folder, .zip, .mat or .npz.
+        image_size: (height, width) in pixels; None keeps the data's own size (28x28 for digits).
+        fit: what to do when the aspect ratio changes: "crop" the centre, or "pad" with white.
+        grayscale: turn colour into one channel (ITU-R 601 luma).
+        binarize: "none"; "threshold" at 0.5; "sample" draws every pixel anew each time it is seen.
+        limit: at most so many images of each split (a seeded choice).
+        validation_fraction: share of the training images set aside when the set brings no validation split.
+        strict: refuse a set with an unreadable image instead of leaving the image out.
+        cache: where decoded images stay: "memory", "disk", "none" (decoded anew each epoch), or "auto".
+        mat_key: the variable of a .mat file that holds the images; None finds it.
+        mat_orientation: "columns", "rows" (one flattened image each), "auto".
+        mat_image_shape: (height, width) or (height, width, channels) of a flattened image; None guesses a square.
+    """
+
+    dataset: str = "digits"
+    image_size: tuple[int, int] | None = None
+    fit: Literal["crop", "pad"] = "crop"
+    grayscale: bool = False
+    binarize: Literal["none", "threshold", "sample"] = "none"
+    limit: int | None = None
+    validation_fraction: float = 0.1
+    strict: bool = False
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
+    mat_key: str | None = None
+    mat_orientation: Literal["auto", "columns", "rows"] = "auto"
+    mat_image_shape: tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.validation_fraction < 1:
+            raise UserError(f"data.validation_fraction must lie in [0, 1). Received: {self.validation_fraction}")
+        for name in ("limit", "image_size"):
+            value = getattr(self, name)
+            if value is not None and min(value if isinstance(value, tuple) else (value,)) < 1:
+                raise UserError(f"data.{name} must be at least 1. Received: {value}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast.
+
+    Attributes:
+        epochs: passes over the training images; None trains on about half a million images.
+        batch_size: images a step, over all replicas.
+        learning_rate: of every phase's optimizer (Adam); None takes the model's own.
+        steps_per_execution: optimizer steps a Python call; None chooses.
+        jit_compile: XLA; None uses it where it was measured to help (MLPs on a CPU, everything on a GPU).
+        precision: "float32", "mixed_float16" or "mixed_bfloat16".
+        samples_every: epochs between two sample grids; None writes about five.
+    """
+
+    epochs: int | None = None
+    batch_size: int = 128
+    learning_rate: float | None = None
+    steps_per_execution: int | None = None
+    jit_compile: bool | None = None
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    samples_every: int | None = None
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "learning_rate", "steps_per_execution", "samples_every"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"train.{name} must be greater than 0. Received: {value}")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training, whole: what `config.json` of a run directory holds, next to the data spec and the versions.
+
+    Attributes:
+        model: a registered model's name.
+        model_args: keyword arguments of the model; its `__init__` signature is their schema.
+        seed: root of every random stream, in [0, 2^31).
+    """
+
+    model: str = "cvae"
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"seed must lie in [0, 2^31). Received: {self.seed}")
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of JSON types; `from_json` is its inverse."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """Raises UserError for an unknown key or a value of another type."""
+        values = dict(values)
+        data = _build(DataConfig, "data", values.pop("data", {}))
+        train = _build(TrainConfig, "train", values.pop("train", {}))
+        return _build(cls, "", values, data=data, train=train)
+
+
+def _build(cls, prefix: str, values: Mapping[str, Any], **ready: Any):
+    if not isinstance(values, Mapping):
+        raise UserError(f"setting {prefix!r} takes an object of settings. Received: {values!r}")
+    schema = schema_of(cls)
+    checked = {k: coerce(_dotted(prefix, k), v, lookup(schema, _dotted(prefix, k), k)) for k, v in values.items()}
+    return cls(**checked, **ready)
+
+
+def _dotted(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key
+
+
+def lookup(schema: Mapping[str, Any], setting: str, key: str) -> Any:
+    """The schema's entry for `key`; an unknown one raises UserError with the nearest names."""
+    if key not in schema:
+        raise UserError(f"unknown setting {setting!r}: {nearest(key, schema)}")
+    return schema[key]
+
+
+def schema_of(target: Callable) -> dict[str, Any]:
+    """Name -> type of what a dataclass or a model's `__init__` can be given (`spec` and `seed` of a model apart)."""
+    return {name: kind for name, (kind, _) in _arguments(target).items()}
+
+
+def defaults_of(target: Callable) -> dict[str, Any]:
+    """Name -> default of a model's `__init__`, over the same names as `schema_of`."""
+    return {name: default for name, (_, default) in _arguments(target).items()}
+
+
+def _arguments(target: Callable) -> dict[str, tuple[Any, Any]]:
+    """Name -> (type, default); a model whose `__init__` passes **kwargs on takes its base's arguments too."""
+    dataclass_given = dataclasses.is_dataclass(target)
+    skip = () if dataclass_given else ("self", "spec", "seed", "name")
+    inits = [target] if dataclass_given else [vars(c)["__init__"] for c in target.__mro__ if "__init__" in vars(c)]
+    found = {}
+    for init in inits:
+        hints, parameters = typing.get_type_hints(init), inspect.signature(init).parameters.values()
+        for p in parameters:
+            if p.name not in skip and p.kind is not p.VAR_KEYWORD:
+                found.setdefault(p.name, (hints.get(p.name, Any), p.default))
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return found
+
+
+def coerce(setting: str, value: Any, kind: Any) -> Any:
+    """`value` as the type `kind`, if it can be that without loss: 4 as a float, 1e3 as an int; never NaN or infinity.
+
+    Args:
+        setting: its name, for the message.
+        value: a JSON value.
+        kind: int, float, bool, str, a Literal, a tuple type, Mapping, Any, or a union of these.
+
+    Raises:
+        UserError: it is of another type.
+    """
+    for choice in typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,):
+        matched, result = _as_type(value, choice)
+        if matched:
+            return result
+    raise UserError(f"setting {setting!r} takes {_words(kind)}. Received: {value!r}")
+
+
+def _as_type(value: Any, kind: Any) -> tuple[bool, Any]:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any or dataclasses.is_dataclass(kind):
+        return True, value
+    if kind is type(None):
+        return value is None, None
+    if origin is Literal:
+        return value in args, value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            return False, None
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        items = [_as_type(v, k) for v, k in zip(value, kinds, strict=False)]
+        return len(kinds) == len(value) and all(ok for ok, _ in items), tuple(v for _, v in items)
+    if (origin or kind) in (Mapping, dict):
+        return isinstance(value, Mapping), value
+    if kind in (float, int):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        return number and kind(value) == value, kind(value) if number else value
+    return isinstance(value, kind), value
+
+
+def _words(kind: Any) -> str:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_words(k) for k in args)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, args))
+    if origin is tuple:
+        return f"a list such as [{', '.join('1' for _ in args)}]"
+    return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
+
+
+def parse_sets(pairs: Sequence[str]) -> dict[str, Any]:
+    """`["model_args.beta=4"]` -> `{"model_args.beta": 4}`; values are JSON, or else words."""
+    parsed = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set takes key=value, for example --set model_args.latent_dim=2. Received: {pair!r}")
+        try:
+            value = json.loads({"True": "true", "False": "false", "None": "null"}.get(text.strip(), text))
+        except json.JSONDecodeError:
+            value = text.strip()
+        parsed[key.strip()] = value
+    return parsed
+
+
+def override(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
+    """A copy of `config` with dotted settings replaced, e.g. `{"train.epochs": 3, "model_args.beta": 4.0}`.
+
+    Raises:
+        UserError: an unknown setting (model arguments are checked by `resolve_model_args`), or a wrong type.
+    """
+    values = config.to_json()
+    for setting, value in settings.items():
+        section, dot, key = setting.partition(".")
+        if section == "model_args" and dot:
+            values["model_args"][key] = value
+        elif section in ("data", "train") and dot:
+            lookup(values[section], setting, key)
+            values[section][key] = value
+        elif setting in ("model", "seed"):
+            values[setting] = value
+        else:
+            known = ["model", "seed", "model_args.NAME"]
+            known += [f"{part}.{k}" for part in ("data", "train") for k in values[part]]
+            raise UserError(f"unknown setting {setting!r}: {nearest(setting, known)}")
+    return RunConfig.from_json(values)
+
+
+def resolve_model_args(model: Callable, model_args: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a model: those given, checked against its `__init__`, and the defaults of the others.
+
+    Raises:
+        UserError: an unknown argument (with the nearest names), or a wrong type.
+    """
+    schema = schema_of(model)
+    given = {
+        k: coerce(f"model_args.{k}", v, lookup(schema, f"model_args.{k}", k)) for k, v in model_args.items()
+    }
+    return defaults_of(model) | given

@@ -1,0 +1,35 @@
+"""Whole files or none: written aside, then renamed."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
+    """Calls `write` with a name beside `path` (same suffixes), then renames: `path` appears whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        write: writes a file at the path that it is given.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Writes a text file whole."""
+    return write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: str | os.PathLike, values: Any) -> Path:
+    """Writes a JSON file whole, indented by two."""
+    return write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,58 @@
+"""Named choices (models, networks, data sets): a dictionary with a decorator and helpful errors."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kgen.errors import UserError
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Words that end the search after a wrong name: the closest known names, then all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return f"{hint}known: {', '.join(known) or 'none'}"
+
+
+class Registry(dict):
+    """A dict from a name to an entry, filled by a decorator.
+
+    >>> MODELS = Registry("model")
+    >>> @MODELS.register("vae", learning_rates={"elbo": 1e-3})
+    ... class VAE: ...
+    >>> MODELS["vae"] is VAE, MODELS.defaults("vae")
+    (True, {'learning_rates': {'elbo': 0.001}})
+
+    Args:
+        kind: what one entry is called in messages, e.g. "model".
+    """
+
+    def __init__(self, kind: str):
+        super().__init__()
+        self.kind = kind
+        self._defaults: dict[str, dict[str, Any]] = {}
+
+    def register(self, name: str, **defaults: Any) -> Callable:
+        """Decorator that files its target under `name`; `defaults` are kept beside it.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+
+        def file(target):
+            if name in self:
+                raise ValueError(f"{self.kind} {name!r} is registered twice: {self[name]!r} and {target!r}")
+            self[name] = target
+            self._defaults[name] = defaults
+            return target
+
+        return file
+
+    def defaults(self, name: str) -> dict[str, Any]:
+        """The keyword arguments that `register` was given with this name."""
+        self[name]
+        return self._defaults[name]
+
+    def __missing__(self, name):
+        raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, self)}")

@@ -1,0 +1,57 @@
+"""Named random streams from one root seed; noise that differs on every replica.
+
+Nothing here keeps hidden state: a stream is a function of the root seed and of names ("order", "noise", "init", ...),
+so that two parts of a program never share draws, and a draw can be repeated from what a run directory records.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+SEED_LIMIT = 2**31
+
+
+def seed_of(seed: int, *names: str | int) -> int:
+    """A seed in [0, 2^31) for a named stream of a root seed: the first 31 bits of a BLAKE2 hash."""
+    text = "/".join(map(str, (seed, *names)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") % SEED_LIMIT
+
+
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """NumPy's generator of a named stream."""
+    return np.random.default_rng(seed_of(seed, *names))
+
+
+def latents(seed: int, count: int, latent_shape: Sequence[int], *, temperature: float = 1.0) -> np.ndarray:
+    """Latent points from the standard normal prior, [count, *latent_shape] float32.
+
+    Row i is a function of (seed, i) alone: the first 8 of 64 are the 8 that `count=8` gives.
+
+    Args:
+        temperature: standard deviation of the normal; below 1 stays nearer to the mode.
+    """
+    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(latent_shape) for i in range(count)]
+    return (temperature * np.reshape(rows, (count, *latent_shape))).astype(np.float32)
+
+
+def replica_seed(seed: int, step, *names: str | int):
+    """A stateless TensorFlow seed for one draw of one training step on this replica.
+
+    Keras' own `SeedGenerator` draws the same noise on every replica (and its state is not saved with the weights);
+    here the replica's number is folded in, and the step is a weight of the model.
+
+    Args:
+        seed: root seed.
+        step: integer tensor, the training step.
+        names: of the draw within the step.
+
+    Returns:
+        [2] int32 tensor for `tf.random.stateless_*`.
+    """
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    replica = context.replica_id_in_sync_group if context is not None else 0
+    base = tf.constant([seed_of(seed, *names), seed_of(seed, *names, "fold")], tf.int32)
+    return base + tf.stack([tf.cast(step, tf.int32), tf.cast(replica, tf.int32) * 7_919])
