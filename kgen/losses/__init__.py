@@ -1,0 +1,1 @@
+"""Losses as pure functions: per example, in nats or logits."""

@@ -1,0 +1,274 @@
+"""GenerativeModel and Phase: what every model shares, written once.
+
+A model is a game of phases. A VAE has one (minimise the negative ELBO), a GAN has two. Each phase owns the networks
+whose weights it may move, an optimizer and its metrics. Compilation, the training step, noise and resuming live here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kgen.errors import UserError
+from kgen.models import fused_steps
+from kgen.registry import Registry, nearest
+from kgen.rng import replica_seed
+from kgen.spec import DataSpec
+
+MODELS = Registry("model")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One player's move.
+
+    Attributes:
+        name: names its optimizer and (when there are several phases) prefixes its metrics.
+        terms: (images, labels, training) -> {"loss": [B], ...}: per-example terms; the loss is what is minimised.
+        networks: layers and models; their weights are the only ones that this phase may move.
+        reports: the keys of what `terms` returns, in the order of display.
+        repeats: moves a training step; each sees real images of its own.
+    """
+
+    name: str
+    terms: Callable[..., Mapping[str, Any]]
+    networks: tuple[keras.layers.Layer, ...]
+    reports: tuple[str, ...] = ("loss",)
+    repeats: int = 1
+
+    @property
+    def weights(self) -> list:
+        """The trainable weights that this phase may move."""
+        return [w for network in self.networks for w in network.trainable_variables]
+
+
+class GenerativeModel(keras.Model):
+    """Base of all models.
+
+    A subclass builds its networks in `__init__` (whose keyword arguments are the schema of `model_args`), and says what
+    it plays in `phases`, how it makes images in `generate`, and, if it can, how it encodes them in `encode`.
+
+    Args:
+        spec: of the data; sizes the networks.
+        seed: root of the initial weights and of the training noise.
+
+    Attributes:
+        latent_shape: of z without the batch.
+        prior: what z is drawn from: "standard_normal".
+        conditional: `generate` and `encode` need labels.
+        step: training steps taken; a weight, so that noise and schedules resume where they stopped.
+        failed_step: the first step whose loss was not finite, or -1.
+    """
+
+    conditional = False
+    prior = "standard_normal"
+    latent_shape: tuple[int, ...] = ()
+
+    def __init__(self, spec: DataSpec, *, seed: int = 0, name: str | None = None):
+        super().__init__(name=name)
+        if self.conditional and not spec.num_classes:
+            raise UserError(
+                f"model {self.registered_name!r} needs labels, but data set {spec.name!r} has num_classes=0; "
+                f"use --model {self.registered_name.removeprefix('c')} or a labelled data set"
+            )
+        self.spec = spec
+        self.seed = seed
+        self.built = True  # networks are built in __init__
+        self.step = self._counter("step", 0)
+        self.failed_step = self._counter("failed_step", -1)
+        self.phase_optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.trackers: dict[str, keras.metrics.Mean] = {}
+        self.steps_per_graph = 1
+        self._jit_steps = False
+        self._epoch_steps, self._epoch_taken = None, 0
+
+    def _counter(self, name: str, start: int):
+        return self.add_weight(
+            shape=(), dtype="int64", initializer=keras.initializers.Constant(start), trainable=False, name=name,
+            autocast=False, aggregation="only_first_replica",
+        )  # fmt: skip
+
+    @property
+    def registered_name(self) -> str:
+        """The name under which the model's class is registered, e.g. "cvae"."""
+        return next((n for n, model in MODELS.items() if model is type(self)), type(self).__name__)
+
+    # What a subclass says -------------------------------------------------------------------------------------------
+
+    def phases(self) -> tuple[Phase, ...]:
+        """The moves of one training step, in order."""
+        raise NotImplementedError(f"{type(self).__name__} must define phases()")
+
+    def generate(self, z, labels=None):
+        """Images from latent points; pure: all randomness is in z.
+
+        Args:
+            z: [B, *latent_shape] float32.
+            labels: [B] int32, for a conditional model.
+
+        Returns:
+            [B, H, W, C] float32 in [0, 1].
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define generate()")
+
+    # Randomness -----------------------------------------------------------------------------------------------------
+
+    def noise(self, shape, *names: str, training: bool = True):
+        """Standard normal noise that differs for every step, name and replica.
+
+        Drawn anew in every training step; in an evaluation it depends on the place of the batch alone, so that two
+        evaluations of the same weights agree exactly.
+        """
+        place = self.step if training else next((t.count for t in self.trackers.values()), 0)
+        stream = "noise" if training else "evaluation noise"
+        seed = replica_seed(self.seed, tf.convert_to_tensor(place), stream, *names)
+        return tf.random.stateless_normal(shape, seed, alg="philox")
+
+    # Compiling ------------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer] | None = None,
+        *,
+        steps_per_execution: int = 1,
+        jit_compile: bool = False,
+        steps_per_graph: int | None = None,
+        **kwargs,
+    ):
+        """Gives each phase its optimizer.
+
+        Args:
+            optimizer: a dict from phase to optimizer; one optimizer for a model of one phase; None takes Adam with the
+                learning rates that the model was registered with.
+            steps_per_execution: training steps a Python call.
+            jit_compile: compile the step with XLA.
+            steps_per_graph: steps unrolled into one XLA program; None means 4 with XLA and 1 without.
+
+        Raises:
+            UserError: a phase without an optimizer, or an optimizer without a phase.
+        """
+        phases = {phase.name: phase for phase in self.phases()}
+        if optimizer is None:
+            rates = MODELS.defaults(self.registered_name)["learning_rates"]
+            optimizer = {name: keras.optimizers.Adam(rate) for name, rate in rates.items()}
+        if not isinstance(optimizer, Mapping):
+            optimizer = dict.fromkeys(list(phases)[:1], optimizer)
+        for name in {*phases} ^ {*optimizer}:
+            what = "no optimizer for phase" if name in phases else "an optimizer for unknown phase"
+            raise UserError(f"compile got {what} {name!r} of {type(self).__name__}: {nearest(name, phases)}")
+        super().compile(optimizer=None, steps_per_execution=steps_per_execution, jit_compile=False, **kwargs)
+        with self.distribute_strategy.scope():
+            self.phase_optimizers = {name: self._prepared(optimizer[name], phase) for name, phase in phases.items()}
+            self.trackers = {
+                key: keras.metrics.Mean(name=key) for phase in phases.values() for key in self._report_keys(phase)
+            }
+        self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
+        self.steps_per_graph = steps_per_graph or (4 if self._jit_steps else 1)
+
+    def _prepared(self, optimizer, phase: Phase):
+        if self.dtype_policy.name == "mixed_float16" and not isinstance(
+            optimizer, keras.optimizers.LossScaleOptimizer
+        ):
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        if not optimizer.built:
+            optimizer.build(phase.weights)
+        return optimizer
+
+    def _report_keys(self, phase: Phase) -> dict[str, str]:
+        """Metric name -> key of the phase's terms."""
+        prefix = "" if len(self.phases()) == 1 else f"{phase.name}_"
+        return {f"{prefix}{key}": key for key in phase.reports}
+
+    @property
+    def metrics(self) -> list:
+        return list(self.trackers.values())
+
+    # Steps ----------------------------------------------------------------------------------------------------------
+
+    def train_step(self, data):
+        """One move of every phase on one batch; a phase of several repeats gets a share of the batch for each."""
+        images, labels = unpack(data)
+        phases = self.phases()
+        rounds = max(phase.repeats for phase in phases)
+        for phase in phases:
+            for repeat in range(phase.repeats):
+                self._move(phase, *(share(x, repeat, rounds) for x in (images, labels)))
+        self.step.assign_add(1)
+        return self.get_metrics_result()
+
+    def _move(self, phase: Phase, images, labels):
+        optimizer, weights = self.phase_optimizers[phase.name], phase.weights
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([w.value for w in weights])
+            terms = phase.terms(images, labels, training=True)
+            # Keras adds the gradients of the replicas up: each gives its share of the mean over the examples of all.
+            examples = self._over_replicas(tf.cast(tf.size(terms["loss"]), tf.float32))
+            loss = tf.reduce_sum(terms["loss"]) / examples
+            scaled = optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, [w.value for w in weights])
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        self._track(phase, terms)
+        failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(self._over_replicas(loss))))
+        self.failed_step.assign(tf.where(failed, self.step.value, self.failed_step.value))
+
+    def _over_replicas(self, scalar):
+        """The sum over all replicas."""
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return scalar
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, scalar)
+
+    def test_step(self, data):
+        """The terms of every phase on one batch, without training."""
+        images, labels = unpack(data)
+        for phase, terms in [(p, p.terms(images, labels, training=False)) for p in self.phases()]:
+            self._track(phase, terms)
+        return self.get_metrics_result()
+
+    def _track(self, phase: Phase, terms: Mapping[str, Any]):
+        for name, key in self._report_keys(phase).items():
+            self.trackers[name].update_state(terms[key])  # per example: right also for a short last batch
+
+    def make_train_function(self, force: bool = False):
+        if self.train_function is None or force:
+            self.train_function = fused_steps.train_function(self)
+
+    def fit(self, *args, steps_per_epoch: int | None = None, **kwargs):
+        """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch."""
+        self._epoch_steps, self._epoch_taken = steps_per_epoch, 0
+        return super().fit(*args, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    # Saving ---------------------------------------------------------------------------------------------------------
+
+    def model_args(self) -> dict[str, Any]:
+        """The keyword arguments that build this model again (with `spec` and `seed`)."""
+        raise NotImplementedError(f"{type(self).__name__} must define model_args()")
+
+    def get_config(self):
+        return {"spec": self.spec.to_json(), "seed": self.seed, "name": self.name, **self.model_args()}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**{**config, "spec": DataSpec.from_json(config["spec"])})
+
+    def get_compile_config(self):
+        return None  # a loaded model is compiled by its user: optimizers come with `load_weights`
+
+
+def unpack(data):
+    """(images, labels) of a batch; labels of None become zeros."""
+    images, labels = data if isinstance(data, (tuple, list)) else (data, None)
+    if labels is None:
+        labels = tf.zeros(tf.shape(images)[:1], tf.int32)
+    return images, labels
+
+
+def share(batch, index: int, shares: int):
+    """The `index`-th of equal shares of a batch; a batch of fewer examples than shares goes round one by one."""
+    if shares == 1:
+        return batch
+    examples = tf.shape(batch)[0]
+    size = tf.maximum(examples // shares, 1)
+    start = index * size % tf.maximum(examples, 1)
+    return batch[start : start + size]

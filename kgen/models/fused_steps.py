@@ -1,0 +1,82 @@
+"""Many training steps in one call from Python, and several of them in one XLA program.
+
+Keras' own `steps_per_execution` loops over steps that are compiled one by one, returns the metrics of each, and runs
+past `steps_per_epoch` when it does not divide it. Here `model.steps_per_graph` steps are unrolled into one program
+(`tools/bench_train.py` measures what that is worth), metrics are read once a call, and the last call of an epoch is as
+short as it must be.
+"""
+
+import tensorflow as tf
+
+
+def train_function(model):
+    """The function that Keras' `fit` calls with its iterator; it returns the metrics so far.
+
+    Args:
+        model: a compiled GenerativeModel.
+
+    Returns:
+        function(iterator) -> dict of scalars; raises StopIteration at the end of the data.
+    """
+    strategy, unrolled = model.distribute_strategy, min(model.steps_per_graph, model.steps_per_execution)
+
+    def program(steps: int):
+        def run(batches):
+            for batch in batches:
+                model.train_step(batch)
+
+        jitted = tf.function(run, jit_compile=True) if model._jit_steps else run
+        return lambda batches: strategy.run(jitted, args=(tuple(batches),)) if steps else None
+
+    one, many = program(1), program(unrolled)
+
+    def run_chunk(iterator, wanted: int):
+        """Up to `wanted` steps; returns how many there was data for."""
+        optionals = [iterator.get_next_as_optional() for _ in range(wanted)]
+        present = [optional.has_value() for optional in optionals]
+
+        def whole():
+            (many if wanted > 1 else one)([optional.get_value() for optional in optionals])
+            return tf.constant(wanted)
+
+        def rest():
+            for optional, there in zip(optionals, present, strict=True):
+                tf.cond(there, lambda o=optional: _nothing(one([o.get_value()])), lambda: _nothing(None))
+            return tf.add_n([tf.cast(there, tf.int32) for there in present])
+
+        return tf.cond(present[-1], whole, rest)
+
+    @tf.autograph.experimental.do_not_convert
+    def steps(iterator, count):
+        def loop(until, size):
+            def body(done, _):
+                ran = run_chunk(iterator, size)
+                return done + ran, tf.equal(ran, size)
+
+            return lambda done, more: tf.while_loop(
+                lambda done, more: tf.logical_and(more, done + size <= until), body, [done, more]
+            )
+
+        done, more = tf.constant(0), tf.constant(True)
+        if unrolled > 1:
+            done, more = loop(count, unrolled)(done, more)
+        done, _ = loop(count, 1)(done, more)
+        return done
+
+    if not model.run_eagerly:
+        steps = tf.function(steps, reduce_retracing=True)
+
+    def function(iterator):
+        count = model.steps_per_execution
+        if model._epoch_steps:
+            count = min(count, model._epoch_steps - model._epoch_taken)
+            model._epoch_taken = (model._epoch_taken + count) % model._epoch_steps
+        if not int(steps(iterator, tf.constant(count))):
+            raise StopIteration
+        return model.get_metrics_result()
+
+    return function
+
+
+def _nothing(_):
+    return tf.constant(0)

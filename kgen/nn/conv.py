@@ -1,0 +1,82 @@
+"""Strided convolutional encoder and its mirror, for any image of 8 pixels or more a side.
+
+Each convolution halves the image until its shorter side is at most 7 pixels (28 -> 14 -> 7; 64 -> 32 -> 16 -> 8 -> 4);
+the decoder doubles, and crops the row or column that an odd size had too few.
+"""
+
+import keras
+
+from kgen.nn.layers import LabelMaps, OneHot
+from kgen.nn.networks import NETWORKS, NetworkOptions
+
+SMALLEST_SIDE = 7
+
+
+def halvings(height: int, width: int) -> list[tuple[int, int]]:
+    """The sizes that an image passes through, itself first: (28, 28), (14, 14), (7, 7)."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) > SMALLEST_SIDE:
+        sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
+    return sizes
+
+
+@NETWORKS.register("conv", jit_compile_on_cpu=False)
+class Conv:
+    """3x3 convolutions of stride 2, then the dense layers of `options.hidden`.
+
+    Labels join the encoder as constant maps (one channel a class) and the decoder as a one-hot vector beside z.
+    """
+
+    @staticmethod
+    def encoder(options: NetworkOptions) -> keras.Model:
+        height, width, _ = options.spec.image_shape
+        inputs = [options.image_input()]
+        x = inputs[0]
+        if options.conditional:
+            inputs.append(options.label_input())
+            maps = LabelMaps(options.spec.num_classes, height, width, name="label_maps")(inputs[1])
+            x = keras.layers.Concatenate(name="image_and_label")([x, maps])
+        for i in range(len(halvings(height, width)) - 1):
+            name = f"encoder_conv_{i}"
+            convolution = keras.layers.Conv2D(
+                _filters(options, i), 3, 2, "same", kernel_initializer=options.initializer(name), name=name
+            )
+            x = options.activated(x, convolution)
+        x = keras.layers.Flatten(name="features")(x)
+        for i, units in enumerate(options.hidden):
+            x = options.activated(x, options.dense(units, f"encoder_dense_{i}"))
+        return keras.Model(inputs, options.posterior(x), name="encoder")
+
+    @staticmethod
+    def decoder(options: NetworkOptions) -> keras.Model:
+        height, width, channels = options.spec.image_shape
+        sizes = halvings(height, width)
+        inputs = [options.latent_input()]
+        x = inputs[0]
+        if options.conditional:
+            inputs.append(options.label_input())
+            x = keras.layers.Concatenate(name="z_and_label")(
+                [x, OneHot(options.spec.num_classes, name="label_one_hot")(inputs[1])]
+            )
+        for i, units in enumerate(reversed(options.hidden)):
+            x = options.activated(x, options.dense(units, f"decoder_dense_{i}"))
+        small = (*sizes[-1], _filters(options, max(len(sizes) - 2, 0)))
+        x = options.activated(x, options.dense(small[0] * small[1] * small[2], "decoder_features"))
+        x = keras.layers.Reshape(small, name="feature_maps")(x)
+        for i in reversed(range(len(sizes) - 1)):
+            name = f"decoder_conv_{i}"
+            convolution = keras.layers.Conv2DTranspose(
+                _filters(options, max(i - 1, 0)), 3, 2, "same", kernel_initializer=options.initializer(name), name=name
+            )
+            x = options.activated(x, convolution)
+            extra = tuple((0, 2 * small - large) for small, large in zip(sizes[i + 1], sizes[i], strict=True))
+            if any(after for _, after in extra):
+                x = keras.layers.Cropping2D(extra, name=f"decoder_crop_{i}")(x)
+        last = keras.layers.Conv2D(
+            channels, 3, 1, "same", kernel_initializer=options.initializer("logits"), dtype="float32", name="logits"
+        )
+        return keras.Model(inputs, last(x), name="decoder")
+
+
+def _filters(options: NetworkOptions, halving: int) -> int:
+    return options.filters[min(halving, len(options.filters) - 1)]

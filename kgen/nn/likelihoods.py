@@ -1,0 +1,62 @@
+"""What a decoder's output says of an image: p(x | z), and the mean image that is shown."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from kgen.errors import UserError
+from kgen.losses import elbo
+from kgen.registry import Registry
+
+LIKELIHOODS = Registry("likelihood")
+
+
+class Likelihood(keras.layers.Layer):
+    """p(x | logits).
+
+    Args:
+        stddev: of the Gaussian, in units of [0, 1] pixels; where it starts when it is learned.
+    """
+
+    def __init__(self, *, stddev: float = 0.1, **kwargs):
+        super().__init__(dtype="float32", name="likelihood", **kwargs)
+        if not stddev > 0:
+            raise UserError(f"model_args.stddev must be greater than 0. Received: {stddev}")
+        self.initial_log_var = 2.0 * math.log(stddev)
+        self.built = True
+
+    def call(self, logits):
+        """[B, H, W, C] logits -> the mean image, [B, H, W, C] float32 in [0, 1]."""
+        return tf.sigmoid(tf.cast(logits, tf.float32))
+
+    def nll(self, images, logits):
+        """-log p(images | logits): [B] float32, nats an image."""
+        return elbo.gaussian_nll(images, self(logits), self.initial_log_var)
+
+
+@LIKELIHOODS.register("bernoulli")
+class Bernoulli(Likelihood):
+    """Independent binary pixels."""
+
+    def nll(self, images, logits):
+        return elbo.bernoulli_nll(images, logits)
+
+
+@LIKELIHOODS.register("gaussian")
+class Gaussian(Likelihood):
+    """Independent normal pixels of one fixed standard deviation; the mean is sigmoid(logits)."""
+
+
+@LIKELIHOODS.register("gaussian_learned")
+class GaussianLearned(Likelihood):
+    """Independent normal pixels that share one learned standard deviation (Rybkin et al. 2021, sigma-VAE)."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.log_var = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(self.initial_log_var), name="log_var"
+        )
+
+    def nll(self, images, logits):
+        return elbo.gaussian_nll(images, self(logits), self.log_var)
