@@ -1,0 +1,5 @@
+"""Training: the loop, what it writes as it goes, and how the machine is used."""
+
+from kgen.train.loop import prepare, train
+
+__all__ = ["prepare", "train"]

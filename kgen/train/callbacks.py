@@ -1,0 +1,169 @@
+"""What a training writes as it goes (progress, metrics, checkpoints, sample grids), and when it stops itself."""
+
+import math
+import sys
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from kgen import images, rng
+from kgen.run import Run
+from kgen.sampling import ModelSampler
+from kgen.train.curves import draw_curves
+
+LAST_EVERY_SECONDS = 10.0
+GRID_ROWS = 20
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar over the whole training: loss terms, speed, and the time that is left."""
+
+    def __init__(self, epochs: int, steps_per_epoch: int):
+        super().__init__()
+        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+
+    def on_train_begin(self, logs=None):
+        terminal = sys.stderr.isatty()
+        self.bar = tqdm(
+            total=self.epochs * self.steps_per_epoch,
+            unit="step",
+            mininterval=0.2 if terminal else 10.0,  # a log file wants few lines
+            dynamic_ncols=terminal,
+            bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, {remaining} left, {rate_fmt}{postfix}",
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.set_postfix({k: f"{logs[k]:.4g}" for k in self.model.trackers}, refresh=False)
+        self.bar.update(self.epoch * self.steps_per_epoch + min(batch + 1, self.steps_per_epoch) - self.bar.n)
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+class StopOnFailure(keras.callbacks.Callback):
+    """Stops as soon as a loss is not finite; `model.failed_step` then says at which step."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not all(math.isfinite(value) for value in (logs or {}).values()):
+            self.model.stop_training = True
+
+
+class Record(keras.callbacks.Callback):
+    """Evaluates at the end of each epoch; writes metrics.jsonl, TensorBoard's scalars, checkpoints and curves.
+
+    Checkpoints: "best" has the lowest validation loss (without a validation split there is none to choose by, and
+    "best" is the last); "last" is written every LAST_EVERY_SECONDS and at the end; neither is ever of weights that
+    failed.
+
+    Args:
+        run: written to.
+        evaluations: split -> batches.
+        steps_per_epoch: to say what a row's step is.
+        images_per_epoch: to say how fast it went.
+    """
+
+    def __init__(self, run: Run, evaluations: dict[str, tf.data.Dataset], images_per_epoch: int):
+        super().__init__()
+        self.run, self.evaluations, self.images_per_epoch = run, evaluations, images_per_epoch
+        self.best_loss, self.last_saved, self.row = math.inf, 0.0, {}
+
+    def on_train_begin(self, logs=None):
+        self.started = time.monotonic()
+        self.scalars = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
+        self._save("last", {"epoch": 0, "step": 0})
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if int(self.model.failed_step) >= 0:
+            return
+        seconds = time.monotonic() - self.epoch_started
+        self.row = {
+            "epoch": epoch + 1,
+            "step": int(self.model.step),
+            "elapsed_seconds": round(time.monotonic() - self.started, 3),
+            "images_per_second": round(self.images_per_epoch / seconds, 1),
+            **self._prefixed("train", logs),
+        }
+        for split, batches in self.evaluations.items():
+            self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
+        self.run.log_metrics(self.row)
+        with self.scalars.as_default(step=self.row["epoch"]):
+            for key, value in self.row.items():
+                split, _, term = key.partition("_")
+                if split in ("train", *self.evaluations):
+                    tf.summary.scalar(f"{term}/{split}", value)
+        self._checkpoint()
+
+    def _prefixed(self, split: str, logs: dict[str, float]) -> dict[str, float]:
+        """{"loss": 1.0} -> {"train_loss": 1.0}, in the order of the model's reports."""
+        return {f"{split}_{key}": float(logs[key]) for key in self.model.trackers}
+
+    def _checkpoint(self):
+        if "validation_loss" in self.row and self.row["validation_loss"] < self.best_loss:
+            self.best_loss = self.row["validation_loss"]
+            self._save("best", self.row)
+        if time.monotonic() - self.last_saved > LAST_EVERY_SECONDS:
+            self._save("last", self.row)
+
+    def _save(self, which: str, row: dict[str, Any]):
+        state = {k: v for k, v in row.items() if k in ("epoch", "step") or k.endswith("_loss")}
+        self.run.save_checkpoint(self.model, which, state)
+        self.last_saved = time.monotonic()
+
+    def on_train_end(self, logs=None):
+        self.scalars.close()
+        if self.row and int(self.model.failed_step) < 0:
+            self._save("last", self.row)
+            if "validation_loss" not in self.row:
+                self._save("best", self.row)
+        if self.row:
+            draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name)
+
+
+class SampleGrids(keras.callbacks.Callback):
+    """The same latent points as a grid, before training and every few epochs: samples/epoch-0000.png and TensorBoard.
+
+    Conditional: a row per class (at most GRID_ROWS of them), and the same latent points in every row.
+    """
+
+    def __init__(self, run: Run, every: int):
+        super().__init__()
+        self.run, self.every = run, every
+
+    def on_train_begin(self, logs=None):
+        self.pictures = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".images")
+        self.sampler = ModelSampler(self.model)
+        self.draw(0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        last = epoch + 1 == self.params["epochs"]
+        if int(self.model.failed_step) < 0 and (last or (epoch + 1) % self.every == 0):
+            self.draw(epoch + 1)
+
+    def draw(self, epoch: int):
+        sheet = sample_sheet(self.sampler, self.run.config.seed)
+        images.save_png(self.run.path / "samples" / f"epoch-{epoch:04d}.png", sheet)
+        with self.pictures.as_default(step=epoch):
+            tf.summary.image("samples", sheet[None])
+
+    def on_train_end(self, logs=None):
+        self.pictures.close()
+
+
+def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
+    """A grid of samples, [height, width, C] uint8: a row per class when conditional, else 8 by 8."""
+    if not sampler.conditional:
+        return images.grid(sampler.decode(rng.latents(seed, 64, sampler.latent_shape)), 8)
+    classes = min(sampler.spec.num_classes, GRID_ROWS)
+    z = np.tile(rng.latents(seed, columns, sampler.latent_shape), (classes,) + (1,) * len(sampler.latent_shape))
+    return images.grid(sampler.decode(z, np.repeat(np.arange(classes, dtype=np.int32), columns)), columns)

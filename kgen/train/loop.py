@@ -1,0 +1,154 @@
+"""The training loop: from a configuration to a run directory."""
+
+import dataclasses
+import time
+
+import keras
+
+from kgen import data, images
+from kgen.config import RunConfig, resolve_model_args
+from kgen.errors import TrainingFailed
+from kgen.models import MODELS, GenerativeModel, build_model
+from kgen.run import Run
+from kgen.sampling import open_sampler
+from kgen.train import machine
+from kgen.train.callbacks import Progress, Record, SampleGrids, StopOnFailure, sample_sheet
+
+DEFAULT_STEPS = 4_000
+"""About how many steps a training takes when --epochs does not say."""
+MOST_DEFAULT_EPOCHS = 200
+EVALUATION_BATCH_SIZE = 512
+
+
+def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
+    """The configuration with every choice made that depends on the model or the data.
+
+    Raises:
+        UserError: an unknown model or model argument.
+    """
+    model_args = resolve_model_args(MODELS[config.model], config.model_args)
+    rates = MODELS.defaults(config.model)["learning_rates"]
+    batch_size = min(config.train.batch_size, dataset.spec.examples["train"])
+    steps_per_epoch = dataset.spec.examples["train"] // batch_size
+    epochs = config.train.epochs or max(1, min(MOST_DEFAULT_EPOCHS, round(DEFAULT_STEPS / steps_per_epoch)))
+    config = dataclasses.replace(config, model_args=model_args)
+    train = dataclasses.replace(
+        config.train,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=config.train.learning_rate or max(rates.values()),
+        steps_per_execution=machine.steps_per_execution(config, steps_per_epoch),
+        jit_compile=machine.use_xla(config),
+        samples_every=config.train.samples_every or max(1, epochs // 4),
+    )
+    return dataclasses.replace(config, train=train)
+
+
+def train(
+    config: RunConfig,
+    *,
+    run_dir: str | None = None,
+    runs_root: str = "runs",
+    dataset: data.Dataset | None = None,
+) -> Run:
+    """Trains a model and leaves a run directory.
+
+    Args:
+        config: what to train; see RunConfig.
+        run_dir: where to; None takes the next number under `runs_root`.
+        runs_root: where numbered runs live.
+        dataset: already loaded; None loads `config.data`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: the configuration, the data or the directory will not do.
+        TrainingFailed: a loss was not finite; the run directory then holds FAILED and the last good checkpoint.
+    """
+    started = time.monotonic()
+    MODELS[config.model]  # a wrong name is said before any data is read
+    dataset = dataset or data.load(config.data, seed=config.seed)
+    config = prepare(config, dataset)
+    machine.set_precision(config)
+    model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+    run = Run.create(config, dataset.spec, run_dir=run_dir, runs_root=runs_root)
+    try:
+        _describe(run, dataset, model)
+        _fit(run, dataset, model)
+    except KeyboardInterrupt:
+        run.fail("interrupted by the user")
+        raise
+    except BaseException as error:
+        run.fail(str(error) or repr(error))
+        raise
+    sampler = open_sampler(run.path)
+    images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, config.seed))
+    run.finish()
+    run.log(f"done in {time.monotonic() - started:.0f} seconds")
+    return run
+
+
+def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel):
+    spec, train = run.spec, run.config.train
+    splits = ", ".join(f"{count} {split}" for split, count in spec.examples.items())
+    height, width, channels = spec.image_shape
+    classes = f"{spec.num_classes} classes" if spec.num_classes else "no labels"
+    run.log(f"run {run.path}")
+    run.log(f"data {spec.name}: {splits} images, {height}x{width}x{channels}, {classes}")
+    for note in dataset.notes:
+        run.log(f"data {spec.name}: {note}")
+    if run.config.model_args.get("likelihood") == "bernoulli" and not dataset.binary:
+        run.log(
+            f"note: pixels of {spec.name} are grey, so the Bernoulli distortion is a cross-entropy and its nats are no "
+            "likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
+        )
+    weights = sum(network.count_params() for phase in model.phases() for network in phase.networks)
+    run.log(
+        f"model {run.config.model}: {weights:,} parameters; {train.epochs} epochs, batches of {train.batch_size}, "
+        f"learning rate {train.learning_rate:g}, seed {run.config.seed}, XLA {'on' if train.jit_compile else 'off'}"
+    )
+
+
+def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
+    train, seed = run.config.train, run.config.seed
+    rates = MODELS.defaults(run.config.model)["learning_rates"]
+    scale = train.learning_rate / max(rates.values())
+    model.compile(
+        {phase: keras.optimizers.Adam(rate * scale) for phase, rate in rates.items()},
+        steps_per_execution=train.steps_per_execution,
+        jit_compile=train.jit_compile,
+    )
+    steps_per_epoch = run.spec.examples["train"] // train.batch_size
+    batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
+    evaluations = {
+        split: dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed)
+        for split in ("validation", "test")
+        if split in run.spec.examples
+    }
+    model.fit(
+        batches,
+        epochs=train.epochs,
+        steps_per_epoch=steps_per_epoch,
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            Progress(train.epochs, steps_per_epoch),
+            StopOnFailure(),
+            Record(run, evaluations, steps_per_epoch * train.batch_size),
+            SampleGrids(run, train.samples_every),
+        ],
+    )
+    if (step := int(model.failed_step)) >= 0:
+        raise TrainingFailed(_advice(run, step))
+
+
+def _advice(run: Run, step: int) -> str:
+    train = run.config.train
+    saved = run.checkpoint_state()["last"]
+    epoch = step // (run.spec.examples["train"] // train.batch_size) + 1
+    return (
+        f"the loss was not finite at step {step} (in epoch {epoch}); the last good checkpoint is "
+        f"{run.checkpoint('last')} (step {saved['step']}). Try a smaller --learning_rate (it was "
+        f"{train.learning_rate:g}), --set model_args.batch_norm=true, or --precision float32"
+    )

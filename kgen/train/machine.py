@@ -1,0 +1,33 @@
+"""How the machine is used: precision, XLA, steps a call. Defaults are those that were measured to be fast."""
+
+import keras
+import tensorflow as tf
+
+from kgen.config import RunConfig
+from kgen.nn import NETWORKS
+
+STEPS_A_CALL = 64
+"""Optimizer steps a Python call: Python's share is then below 1 %, and the progress bar still moves."""
+
+
+def set_precision(config: RunConfig):
+    """Sets Keras' dtype policy; networks end in float32 whatever it is."""
+    keras.mixed_precision.set_global_policy(config.train.precision)
+
+
+def use_xla(config: RunConfig) -> bool:
+    """Whether to compile the training step with XLA.
+
+    On a CPU it helps dense networks and slows convolutions down; on a GPU it helps both (`tools/bench_train.py`).
+    """
+    if config.train.jit_compile is not None:
+        return config.train.jit_compile
+    if tf.config.list_physical_devices("GPU"):
+        return True
+    network = config.model_args.get("network")
+    return bool(network) and NETWORKS.defaults(network)["jit_compile_on_cpu"]
+
+
+def steps_per_execution(config: RunConfig, steps_per_epoch: int) -> int:
+    """Steps a Python call, at most an epoch."""
+    return min(config.train.steps_per_execution or STEPS_A_CALL, steps_per_epoch)
