@@ -1,0 +1,5 @@
+"""Export: a trained model as files that need no kgen, measured against the model they came from."""
+
+from kgen.export.bundle import export
+
+__all__ = ["export"]
