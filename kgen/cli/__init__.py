@@ -1,0 +1,1 @@
+"""The commands: flags are parsed first, TensorFlow is imported after."""

@@ -1,0 +1,68 @@
+"""kgen-sample: draws images from a run or an export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgen.cli.command import Command
+
+EXAMPLES = (
+    ("kgen-sample runs/00000-cvae-digits", "a grid of 64, all classes in turn"),
+    ("kgen-sample runs/00000-cvae-digits --count 64 --label 7 --seed 1", "64 sevens, the same whenever the seed is 1"),
+    ("kgen-sample exports/cvae --format npz --out sevens.npz", "images, labels and latent points as arrays"),
+    ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file an image"),
+)
+FORMATS = ("png", "png-files", "npz")
+
+
+def command() -> Command:
+    """The command line."""
+    cmd = Command("kgen-sample", "draw images from a run, an export or a .tflite file.", EXAMPLES, ("PATH",))
+    cmd.flag("Sampling", "integer", "count", 64, "How many images.", lower_bound=1)
+    cmd.flag("Sampling", "string", "label", None, "Class name or number; else all classes in turn.")
+    cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same pixels.")
+    cmd.flag("Sampling", "float", "temperature", 1.0, "Standard deviation of the latent points; less is more typical.")
+    cmd.flag("Sampling", "enum", "checkpoint", "best", "Of a run.", enum_values=["best", "last"])
+    cmd.flag("Output", "enum", "format", "png", "One PNG grid, a PNG an image, or NumPy arrays.", enum_values=FORMATS)
+    cmd.flag("Output", "string", "out", None, "The file (a folder for png-files); else samples-seedN beside you.")
+    return cmd
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    cmd = command()
+
+    def body(path: str):
+        from kgen.sampling import generate, open_sampler
+
+        sampler = open_sampler(path, checkpoint=cmd["checkpoint"])
+        samples = generate(
+            sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"]
+        )
+        columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
+        print(f"wrote {write(samples, cmd['format'], cmd['out'], columns)}")
+
+    return cmd.run(body, argv)
+
+
+def write(samples, form: str, out: str | None, columns: int | None) -> Path:
+    """Writes samples in one of FORMATS; returns where."""
+    import numpy as np
+
+    from kgen import images
+    from kgen.files import write_aside
+
+    stem = f"samples-seed{samples.seed}"
+    if form == "png":
+        return images.save_png(out or f"{stem}.png", images.grid(samples.pixels, columns))
+    if form == "png-files":
+        labels = [""] * len(samples.pixels) if samples.labels is None else [f"-label{n}" for n in samples.labels]
+        images.save_pngs(out or stem, samples.pixels, [f"{i:05d}{label}" for i, label in enumerate(labels)])
+        return Path(out or stem)
+    arrays = {"images": samples.pixels, "z": samples.z, "seed": samples.seed}
+    if samples.labels is not None:
+        arrays["labels"] = samples.labels
+
+    def save(aside: Path):
+        with open(aside, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    return write_aside(out or f"{stem}.npz", save)
