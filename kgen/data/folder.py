@@ -1,0 +1,194 @@
+"""A folder of pictures, or a .zip of one: any sizes, any formats that Pillow reads, broken files left out and named."""
+
+import hashlib
+import os
+import threading
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from kgen.data.arrays import file_identity
+from kgen.data.layout import is_picture, read_layout
+from kgen.data.picture import SUFFIXES, Unreadable, read_header, read_pixels
+from kgen.data.source import BLOCK, Skipped, Source
+from kgen.errors import UserError
+
+THREADS = min(16, 4 * (os.cpu_count() or 1))
+
+
+class FolderSource(Source):
+    """Pictures of a folder or a zip; `open_folder` makes one."""
+
+    def __init__(self, path: Path, files: "Files"):
+        layout = read_layout(files.names)
+        super().__init__(
+            path.stem if path.is_file() else path.resolve().name,
+            {split: len(names) for split, names in layout.paths.items()},
+            layout.class_names,
+            files.identity,
+        )
+        self.skipped += layout.skipped
+        self._paths, self._files = layout.paths, files
+        self._labels = {split: np.array(labels, np.int32) for split, labels in layout.labels.items()}
+        self._sizes: Counter = Counter()
+        self._lock = threading.Lock()
+
+    def scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Reads every chosen header; those that cannot be read are added to `skipped`."""
+        kept, gray = {}, True
+        for split, indices in chosen.items():
+            headers = self._each(split, indices, read_header)
+            kept[split] = indices[[h is not None for h in headers]]
+            headers = [h for h in headers if h is not None]
+            self._sizes.update(h.size for h in headers)
+            gray = gray and all(h.gray for h in headers)
+        self.size = next(iter(self._sizes)) if len(self._sizes) == 1 else None
+        self.channels = 1 if gray else 3
+        return kept
+
+    def check(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Decodes every image once; those that fail are added to `skipped`."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            good = list(pool.map(lambda i: bool(self._read(split, i)[1]), indices.tolist(), chunksize=64))
+        return indices[np.array(good, bool)]
+
+    def describe_sizes(self) -> str:
+        shown = [f"{h}x{w} ({count})" for (h, w), count in self._sizes.most_common(5)]
+        more = f" and {len(self._sizes) - 5} more" if len(self._sizes) > 5 else ""
+        return f"{len(self._sizes)} different sizes, height x width: {', '.join(shown)}{more}"
+
+    def records(self, split: str, indices: Any):
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):
+            labels = tf.constant(self._labels[split])
+
+        def read(index):
+            pixels, good = tf.numpy_function(
+                lambda i: self._read(split, int(i)), [index], (tf.uint8, tf.bool), stateful=False
+            )
+            height, width = self.size or (None, None)
+            return index, tf.ensure_shape(pixels, (height, width, self.channels)), tf.gather(labels, index), good
+
+        records = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
+        records = records.map(read, num_parallel_calls=THREADS, deterministic=True)
+
+        def is_good(index, pixels, label, good):
+            return good
+
+        def without_flag(index, pixels, label, good):
+            return index, pixels, label
+
+        return records.filter(is_good).map(without_flag)
+
+    def blocks(self, split: str, indices: np.ndarray):
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):
+            labels = tf.constant(self._labels[split])
+
+        def read_all(numbers):
+            pairs = [self._read(split, int(i)) for i in numbers]
+            return np.stack([pixels for pixels, _ in pairs]), np.array([good for _, good in pairs], bool)
+
+        def read(numbers):
+            pixels, good = tf.numpy_function(read_all, [numbers], (tf.uint8, tf.bool), stateful=False)
+            pixels, good = tf.ensure_shape(pixels, (None, *self.size, self.channels)), tf.ensure_shape(good, (None,))
+            return tuple(tf.boolean_mask(x, good) for x in (numbers, pixels, tf.gather(labels, numbers)))
+
+        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(BLOCK)
+        return numbers.map(read, num_parallel_calls=THREADS, deterministic=True)
+
+    def _read(self, split: str, index: int) -> tuple[np.ndarray, np.bool_]:
+        name = self._paths[split][index]
+        try:
+            with self._files.open(name) as file:
+                pixels = read_pixels(file, self.channels == 1)
+            if self.size is not None and pixels.shape[:2] != self.size:
+                raise Unreadable(f"is {pixels.shape[0]}x{pixels.shape[1]}, not {self.size[0]}x{self.size[1]}")
+            return pixels, np.bool_(True)
+        except (Unreadable, OSError, zipfile.BadZipFile) as error:
+            self._skip(name, error)
+            return np.zeros((*(self.size or (1, 1)), self.channels), np.uint8), np.bool_(False)
+
+    def _each(self, split: str, indices: np.ndarray, function) -> list:
+        """`function` of every open file, by many threads; None where it failed."""
+
+        def one(index):
+            name = self._paths[split][index]
+            try:
+                with self._files.open(name) as file:
+                    return function(file)
+            except (Unreadable, OSError, zipfile.BadZipFile) as error:
+                self._skip(name, error)
+                return None
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(one, indices.tolist(), chunksize=64))
+
+    def _skip(self, name: str, error: Exception) -> None:
+        with self._lock:
+            if all(s.name != name for s in self.skipped):
+                self.skipped.append(Skipped(name, str(error)))
+
+
+class Files:
+    """The pictures of a folder: their names with forward slashes, and how to open one."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        listing, digest = [], hashlib.blake2b(digest_size=16)
+        for folder, folders, files in os.walk(path, followlinks=True):
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            for file in files:
+                listing.append((Path(folder) / file).relative_to(path).as_posix())
+        self.names = sorted(filter(is_picture, listing))
+        for name in self.names:
+            status = (path / name).stat()
+            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        self.others = len(listing) - len(self.names)
+        self.identity = (str(path.resolve()), digest.hexdigest())
+
+    def open(self, name: str) -> BinaryIO:
+        return open(self.path / name, "rb")
+
+
+class ZippedFiles(Files):
+    """The pictures of a zip; many threads may read at once."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} cannot be read as a zip file: {error}; pack it anew") from error
+        listing = [info for info in self._zip.infolist() if not info.is_dir()]
+        if any(info.flag_bits & 1 for info in listing):
+            raise UserError(f"{path} is encrypted; unpack it and give the folder")
+        self.names = sorted(info.filename for info in listing if is_picture(info.filename))
+        self.others = len(listing) - len(self.names)
+        self.identity = file_identity(path)
+
+    def open(self, name: str) -> BinaryIO:
+        return BytesIO(self._zip.read(name))
+
+
+def open_folder(path: Path) -> FolderSource:
+    """The pictures of a folder or a .zip.
+
+    Raises:
+        UserError: there are none, or the zip is broken or encrypted.
+    """
+    files = Files(path) if path.is_dir() else ZippedFiles(path)
+    if not files.names:
+        raise UserError(
+            f"{path} holds no images ({files.others} other files); images are files that end in {' '.join(SUFFIXES)}, "
+            "in upper or lower case"
+        )
+    return FolderSource(path, files)

@@ -1,0 +1,163 @@
+"""From a name or a path to batches of images, in five numbered steps."""
+
+import numpy as np
+
+from kgen.config import DataConfig, coerce, lookup, schema_of
+from kgen.data.dataset import Dataset
+from kgen.data.resolve import open_source
+from kgen.data.shape import make_shaper
+from kgen.data.source import WHITE, Skipped, Source
+from kgen.data.splits import make_splits, note_missing_test
+from kgen.data.store import Stored, shaped_records, store
+from kgen.errors import UserError
+from kgen.spec import DataSpec
+
+NAMED = 5  # skipped images that a message names
+PEEK = 512  # images that show whether a set that is not kept is black and white
+
+
+def load(config: DataConfig, *, seed: int = 0) -> Dataset:
+    """Opens a data set, splits it, brings its images to one shape and keeps them where there is room.
+
+    Args:
+        config: which images, and how.
+        seed: of the validation split and of `config.limit`.
+
+    Returns:
+        Dataset.
+
+    Raises:
+        UserError: the set is not there, cannot be read, or does not fit the settings.
+    """
+    # 1. read: a source, and which of its images are for what
+    source = open_source(config)
+    splits, notes = make_splits(source, config, seed)
+    chosen = {stored: _in_order(source, stored, splits) for stored in dict.fromkeys(s for s, _ in splits.values())}
+    total = len(source.skipped) + sum(map(len, chosen.values()))
+    readable = source.scan(chosen)
+    left_out = _refuse_or_note(source.skipped, total, config)
+    if not any(map(len, readable.values())):
+        raise UserError(f"data set {source.name!r}: no image can be read. {left_out}")
+    # 2. one shape: channels, aspect ratio, size
+    image_shape = _image_shape(source, config)
+    shaper = make_shaper(source.channels, image_shape, config.fit, source.size)
+    # 3. keep: decoded once, in memory, on disk, or not at all
+    kept, where = store(source, readable, shaper, image_shape, config)
+    left_out = _refuse_or_note(source.skipped, total, config)
+    unlabelled = total - len(source.skipped) - sum(len(stored.indices) for stored in kept.values())
+    if unlabelled:
+        notes.append(f"{unlabelled} images have no label and are left out")
+    rows = {name: (stored, _rows_of(indices, kept[stored].indices)) for name, (stored, indices) in splits.items()}
+    rows = {name: (stored, r) for name, (stored, r) in rows.items() if len(r) or name == "train"}
+    if not len(rows["train"][1]):
+        raise UserError(f"data set {source.name!r}: no training image is left. {left_out}")
+    spec = DataSpec(
+        name=source.name,
+        image_shape=image_shape,
+        num_classes=source.num_classes,
+        class_names=source.class_names,
+        examples={name: len(r) for name, (_, r) in rows.items()},
+    )
+    binary = config.binarize != "none" or _black_and_white(kept[rows["train"][0]], source, rows["train"], shaper)
+    # 4. order and 5. normalise: in feed.py, when batches are asked for
+    return Dataset(
+        spec,
+        source,
+        kept,
+        rows,
+        shaper=shaper,
+        binarize=config.binarize,
+        binary=binary,
+        notes=tuple(filter(None, [*source.notes, *notes, note_missing_test(spec.examples), left_out, where])),
+        skipped=tuple(source.skipped),
+    )
+
+
+def pipeline(
+    dataset: str | Dataset | DataConfig,
+    split: str = "train",
+    *,
+    batch_size: int = 128,
+    seed: int = 0,
+    limit: int | None = None,
+    **options,
+):
+    """A `tf.data.Dataset` that any Keras model can `fit`.
+
+    >>> for images, labels in pipeline("digits", batch_size=64): ...
+
+    Args:
+        dataset: "digits", a TFDS name, a path, a DataConfig, or a loaded Dataset.
+        split: "train", "validation" or "test".
+        batch_size: images a batch.
+        seed: of splits, order, sampled binarization and limit.
+        limit: at most so many images, a seeded choice.
+        **options: fields of DataConfig, e.g. `image_size=(64, 64)`, `binarize="threshold"`.
+
+    Returns:
+        (images [B, H, W, C] float32 in [0, 1], labels [B] int32; zeros when unlabelled). See `Dataset.batches`.
+
+    Raises:
+        UserError: an unknown option, or what `load` raises.
+    """
+    if isinstance(dataset, str):
+        schema = schema_of(DataConfig)
+        if isinstance(options.get("image_size"), int):
+            options["image_size"] = (options["image_size"],) * 2
+        checked = {k: coerce(f"data.{k}", v, lookup(schema, f"data.{k}", k)) for k, v in options.items()}
+        dataset = DataConfig(dataset=dataset, limit=limit, **checked)
+        options = {}
+    if options:
+        raise UserError(f"options {sorted(options)} belong to the name of a data set; put them into the DataConfig")
+    if isinstance(dataset, DataConfig):
+        dataset = load(dataset, seed=seed)
+    return dataset.batches(split, batch_size=batch_size, seed=seed, limit=limit)
+
+
+def _in_order(source: Source, stored: str, splits) -> np.ndarray:
+    """All indices that any split takes from a stored one, in the source's order: one layout whatever the seed."""
+    wanted = np.concatenate([indices for s, indices in splits.values() if s == stored])
+    order = source.order(stored)
+    return order[np.isin(order, wanted)]
+
+
+def _rows_of(indices: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Where `indices` stand among `kept`; those that were left out are missing."""
+    by_index = np.argsort(kept, kind="stable")
+    place = np.searchsorted(kept, indices, sorter=by_index)
+    there = place < len(kept)
+    there[there] = kept[by_index[place[there]]] == indices[there]
+    return by_index[place[there]]
+
+
+def _image_shape(source: Source, config: DataConfig) -> tuple[int, int, int]:
+    channels = 1 if config.grayscale or source.channels < 3 else 3
+    size = config.image_size or source.default_size or source.size
+    if size is None:
+        raise UserError(
+            f"the images of {source.name!r} have {source.describe_sizes()}; give them one size with --image_size N, "
+            "for example --image_size 64"
+        )
+    return (*size, channels)
+
+
+def _refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> str:
+    if not skipped:
+        return ""
+    named = ", ".join(f"{s.name} ({s.reason})" for s in skipped[:NAMED])
+    more = f" and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
+    if config.strict:
+        raise UserError(
+            f"data.strict is set and {len(skipped)} files of {config.dataset!r} cannot be used: {named}{more}; "
+            "repair or remove them, or leave strict off to train without them"
+        )
+    return f"{len(skipped)} of {total} files could not be used and are left out: {named}{more}"
+
+
+def _black_and_white(stored: Stored, source: Source, rows: tuple[str, np.ndarray], shaper) -> bool:
+    if stored.images is None:
+        indices = stored.indices[rows[1]][:PEEK]
+        blocks = (image for _, image, _ in shaped_records(source, rows[0], indices, shaper).as_numpy_iterator())
+    else:
+        blocks = (stored.images[i : i + PEEK] for i in range(0, len(stored.images), PEEK))
+    return all(np.isin(block, (0, WHITE)).all() for block in blocks)

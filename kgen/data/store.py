@@ -1,0 +1,175 @@
+"""Step 3 of the pipeline: decode once and keep the images in memory, in a mapped file, or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kgen.config import DataConfig
+from kgen.data.source import BLOCK, ArraySource, Skipped, Source
+from kgen.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One stored split, decoded.
+
+    Attributes:
+        images: [N, H, W, C] uint8 in memory or memory-mapped; None when they are decoded anew each epoch.
+        labels: [N] int32; None with `images`.
+        indices: [N] int64, where each image stands in its source.
+    """
+
+    images: np.ndarray | None
+    labels: np.ndarray | None
+    indices: np.ndarray
+
+
+def memory_budget() -> int:
+    """Bytes of decoded images that may stay in memory: a quarter of the physical memory."""
+    import psutil
+
+    return psutil.virtual_memory().total // 4
+
+
+def cache_root() -> Path:
+    """Where decoded images are kept on disk: $KGEN_CACHE_DIR, or ~/.cache/kgen."""
+    return Path(os.environ.get("KGEN_CACHE_DIR") or Path.home() / ".cache" / "kgen")
+
+
+def store(
+    source: Source,
+    chosen: Mapping[str, np.ndarray],
+    shaper: Callable | None,
+    image_shape: tuple[int, int, int],
+    config: DataConfig,
+) -> tuple[dict[str, Stored], str]:
+    """Decodes the chosen images by the route that `config.cache` names, or the first that has room.
+
+    Args:
+        source: scanned.
+        chosen: stored split -> indices, in the order in which they are kept.
+        shaper: step 2.
+        image_shape: (H, W, C).
+        config: `cache`, and what the images' shape depends on.
+
+    Returns:
+        Stored split -> what was kept of it (images that cannot be decoded are missing), and a note that says where.
+
+    Raises:
+        UserError: `cache="disk"`, and the disk has no room.
+    """
+    needed = sum(map(len, chosen.values())) * int(np.prod(image_shape))
+    route = config.cache
+    if route == "auto":
+        route = "memory" if needed <= memory_budget() else "disk" if needed < free_bytes() else "none"
+    size = f"{needed / 2**20:.1f} MiB of decoded images"
+    if route == "memory":
+        return {split: _decode(source, split, indices, shaper, image_shape) for split, indices in chosen.items()}, (
+            f"{size} are kept in memory"
+        )
+    if route == "disk":
+        folder = cache_root() / f"{source.name}-{_key(source, chosen, image_shape, config)}"
+        if not folder.is_dir():
+            if needed >= free_bytes():
+                raise UserError(
+                    f"cache='disk' needs {size} in {cache_root()}, where {free_bytes() / 2**20:.1f} MiB are free; set "
+                    "KGEN_CACHE_DIR to a larger disk, use a smaller --image_size or a limit, or cache='none'"
+                )
+            _write(folder, source, chosen, shaper, image_shape)
+        return _read(folder, source, chosen), f"{size} are kept in the mapped files of {folder}"
+    kept = {split: Stored(None, None, source.check(split, indices)) for split, indices in chosen.items()}
+    return kept, f"images are decoded anew each epoch ({size} are not kept)"
+
+
+def free_bytes() -> int:
+    """Bytes that the disk of the cache has left, less a tenth for others."""
+    folder = cache_root().absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free * 9 // 10
+
+
+def shaped_records(source: Source, split: str, indices, shaper: Callable | None):
+    """Steps 1 and 2 as a `tf.data.Dataset` of (index, image [H, W, C] uint8, label); `indices` may be a tensor."""
+    import tensorflow as tf
+
+    records = source.records(split, indices)
+    if shaper is None:
+        return records
+    return records.map(lambda i, x, y: (i, shaper(x[None])[0], y), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _decode(source, split, indices, shaper, image_shape, out: np.ndarray | None = None) -> Stored:
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    if isinstance(source, ArraySource) and shaper is None and out is None:
+        return Stored(*source.take(split, indices), indices)
+    out = np.empty((len(indices), *image_shape), np.uint8) if out is None else out
+    if source.size is None:
+        batches = shaped_records(source, split, indices, shaper).batch(BLOCK)
+    else:
+        batches = source.blocks(split, indices)
+        if shaper is not None:
+            batches = batches.map(lambda i, x, y: (i, shaper(x), y), num_parallel_calls=tf.data.AUTOTUNE)
+    labels, kept, row = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
+    with tqdm(total=len(indices), desc=f"{source.name} {split}", unit="img", delay=2, leave=False, disable=None) as bar:
+        for i, x, y in batches.prefetch(2).as_numpy_iterator():
+            out[row : row + len(x)] = x
+            row += len(x)
+            kept.append(i)
+            labels.append(y)
+            bar.update(len(x))
+    return Stored(out[:row], np.concatenate(labels), np.concatenate(kept))
+
+
+def _key(source: Source, chosen, image_shape, config: DataConfig) -> str:
+    """A hash of all that the decoded images depend on."""
+    options = [config.fit, config.grayscale, config.mat_key, config.mat_orientation, config.mat_image_shape]
+    text = json.dumps([1, source.identity, image_shape, options, sorted(chosen)])
+    digest = hashlib.blake2b(text.encode(), digest_size=8)
+    for split in sorted(chosen):
+        digest.update(np.ascontiguousarray(chosen[split], np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def _write(folder: Path, source: Source, chosen, shaper, image_shape) -> None:
+    """Fills `folder`: written aside first, then renamed, so that what is there is always whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        before = len(source.skipped)
+        for split, indices in chosen.items():
+            shape = (len(indices), *image_shape)
+            out = np.lib.format.open_memmap(aside / f"{split}.images.npy", "w+", np.uint8, shape)
+            stored = _decode(source, split, indices, shaper, image_shape, out)
+            out.flush()
+            np.savez(aside / f"{split}.npz", labels=stored.labels, indices=stored.indices)
+        (aside / "skipped.json").write_text(json.dumps([[s.name, s.reason] for s in source.skipped[before:]]))
+        try:
+            os.rename(aside, folder)
+        except OSError:  # another process was faster
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _read(folder: Path, source: Source, chosen) -> dict[str, Stored]:
+    known = set(source.skipped)
+    skipped = [Skipped(*pair) for pair in json.loads((folder / "skipped.json").read_text())]
+    source.skipped += [s for s in skipped if s not in known]
+    kept = {}
+    for split in chosen:
+        with np.load(folder / f"{split}.npz") as small:
+            labels, indices = small["labels"], small["indices"]
+        images = np.load(folder / f"{split}.images.npy", mmap_mode="r")
+        kept[split] = Stored(images[: len(labels)], labels, indices)
+    return kept

@@ -1,0 +1,89 @@
+"""Step 3: the routes memory, disk and none give the same images."""
+
+import numpy as np
+import pytest
+from check_dataset import check_dataset, evaluated, taken
+
+import kgen.data.store as store
+from kgen.config import DataConfig
+from kgen.data import load
+from kgen.errors import UserError
+
+
+@pytest.fixture
+def photos(tmp_path, noise, save):
+    for i, pixels in enumerate(noise(24, 9, 8, 3)):
+        save(tmp_path / "photos" / "ab"[i % 2] / f"{i}.png", pixels)
+    return str(tmp_path / "photos")
+
+
+@pytest.mark.parametrize("binarize", ["none", "sample"])
+def test_all_routes_give_the_same_images_in_the_same_order(photos, binarize):
+    datasets = {
+        cache: load(DataConfig(photos, cache=cache, image_size=(6, 6), binarize=binarize))
+        for cache in ("memory", "disk", "none")
+    }
+    for split in ("train", "validation"):
+        expected = evaluated(datasets["memory"], split, seed=4)
+        arrays = datasets["memory"].arrays(split)
+        for dataset in datasets.values():
+            got = evaluated(dataset, split, seed=4)
+            np.testing.assert_array_equal(expected[0], got[0])
+            np.testing.assert_array_equal(expected[1], got[1])
+            np.testing.assert_array_equal(arrays[0], dataset.arrays(split)[0])
+            np.testing.assert_array_equal(arrays[1], dataset.arrays(split)[1])
+    trained = [taken(d.batches("train", batch_size=4, repeat=True, seed=2), 12)[0] for d in datasets.values()]
+    np.testing.assert_array_equal(trained[0], trained[1])
+    np.testing.assert_array_equal(trained[0], trained[2])
+
+
+@pytest.mark.parametrize("cache", ["disk", "none"])
+def test_routes_conform(photos, cache):
+    dataset = load(DataConfig(photos, cache=cache))
+    check_dataset(dataset)
+    words = {"disk": "mapped files", "none": "decoded anew each epoch"}[cache]
+    assert any(words in note for note in dataset.notes)
+
+
+def test_auto_takes_the_first_route_with_room(photos, monkeypatch, tmp_path):
+    def notes():
+        return " ".join(load(DataConfig(photos)).notes)
+
+    assert "kept in memory" in notes()
+    monkeypatch.setattr(store, "memory_budget", lambda: 100)
+    assert "mapped files" in notes() and str(tmp_path / "cache") in notes()
+    monkeypatch.setattr(store, "free_bytes", lambda: 100)
+    assert "decoded anew" in notes()
+    with pytest.raises(UserError, match="KGEN_CACHE_DIR"):
+        load(DataConfig(photos, cache="disk", limit=20))
+
+
+def test_the_budget_is_a_quarter_of_the_memory():
+    import psutil
+
+    assert store.memory_budget() == psutil.virtual_memory().total // 4
+
+
+def test_the_disk_cache_is_used_again_and_notices_changes(photos, monkeypatch, tmp_path, noise, save):
+    config = DataConfig(photos, cache="disk")
+    first = load(config)
+    assert isinstance(load(DataConfig(photos, cache="disk", validation_fraction=0)).arrays("train")[0], np.memmap)
+    decodes = []
+    decode = store._decode
+    monkeypatch.setattr(store, "_decode", lambda *args: decodes.append(args[1]) or decode(*args))
+    again = load(config)
+    assert not decodes
+    np.testing.assert_array_equal(first.arrays("train")[0], again.arrays("train")[0])
+    load(config, seed=9)  # another validation split of the same images
+    assert not decodes
+    load(DataConfig(photos, cache="disk", image_size=(4, 4)))
+    assert len(decodes) == 1
+    save(tmp_path / "photos" / "a" / "new.png", noise(1, 9, 8, 3, seed=1)[0])
+    assert sum(load(config).spec.examples.values()) == 25 and len(decodes) == 2
+
+
+def test_a_failed_write_leaves_nothing_behind(photos, monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "_decode", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        load(DataConfig(photos, cache="disk"))
+    assert list((tmp_path / "cache").iterdir()) == []

@@ -1,0 +1,183 @@
+"""TFDS sets: small ones prepared here, and what happens without a network."""
+
+import time
+
+import numpy as np
+import pytest
+from check_dataset import check_dataset, evaluated, taken
+
+import kgen.data.tfds as kgen_tfds
+from kgen.config import DataConfig
+from kgen.data import load
+from kgen.errors import UserError
+
+tfds = pytest.importorskip("tensorflow_datasets")
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 7, 6, 3), np.uint8)
+
+
+def make_builder(set_name, features, examples, folder):
+    """The builder of a TFDS set that TFDS itself does not know; `examples` is split -> list of examples."""
+
+    class TinySet(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        name = set_name
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(split) for split in examples}
+
+        def _generate_examples(self, split):
+            yield from enumerate(examples[split])
+
+    return TinySet(data_dir=str(folder))
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """A function (name, features, examples) that prepares a set in a data folder of its own."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+
+    def make(name, features, examples):
+        make_builder(name, features, examples, tmp_path / "tfds").download_and_prepare()
+
+    return make
+
+
+def test_a_labelled_set_conforms(prepare):
+    features = {
+        "photo": tfds.features.Image(shape=(7, 6, 3)),
+        "label": tfds.features.ClassLabel(names=["cat", "dog", "owl"]),
+        "id": tfds.features.Text(),
+    }
+    examples = [{"photo": x, "label": i % 3, "id": str(i)} for i, x in enumerate(PIXELS)]
+    prepare("tiny_pets", features, {"train": examples[:30], "test": examples[30:]})
+    dataset = load(DataConfig("tfds:tiny_pets"))
+    check_dataset(dataset)
+    assert dataset.spec.class_names == ("cat", "dog", "owl") and dataset.spec.name == "tiny-pets"
+    assert dataset.spec.examples == {"train": 27, "validation": 3, "test": 10}
+    where = {x.tobytes(): i for i, x in enumerate(PIXELS)}
+    for split in dataset.splits:
+        pixels, labels = dataset.arrays(split)
+        numbers = [where[x.tobytes()] for x in pixels]
+        assert labels.tolist() == [i % 3 for i in numbers]
+        assert all((i >= 30) == (split == "test") for i in numbers)
+    limited = load(DataConfig("tiny_pets", limit=5))
+    assert limited.spec.examples == {"train": 5, "validation": 3, "test": 5}
+
+
+def test_streaming_a_set_shuffles_it_and_resumes(prepare):
+    features = {"image": tfds.features.Image(shape=(7, 6, 3))}
+    prepare("tiny_stream", features, {"train": [{"image": x} for x in PIXELS]})
+    dataset = load(DataConfig("tiny_stream", cache="none"))
+    check_dataset(dataset)
+    memory = load(DataConfig("tiny_stream", cache="memory"))
+    for split in dataset.splits:
+        np.testing.assert_array_equal(evaluated(dataset, split)[0], evaluated(memory, split)[0])
+        np.testing.assert_array_equal(dataset.arrays(split)[0], memory.arrays(split)[0])
+    epoch = taken(dataset.batches("train", batch_size=36))[0]
+    assert not np.array_equal(epoch, evaluated(dataset, "train")[0])
+
+
+def test_sizes_that_differ_validation_of_its_own_and_unlabelled_images(prepare):
+    features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": tfds.features.ClassLabel(num_classes=2)}
+    examples = [{"image": x[: 4 + i % 3], "label": i % 2 if i % 5 else -1} for i, x in enumerate(PIXELS)]
+    prepare("tiny_sizes", features, {"train": examples[:20], "validation": examples[20:30], "extra": examples[30:]})
+    with pytest.raises(UserError, match="--image_size"):
+        load(DataConfig("tiny_sizes"))
+    for cache in ("memory", "none"):
+        dataset = load(DataConfig("tiny_sizes", image_size=(5, 5), cache=cache))
+        # of 20 and 10 images each fifth has no label
+        assert dataset.spec.examples == {"train": 16, "validation": 8} and dataset.spec.class_names == ("0", "1")
+        notes = " ".join(dataset.notes)
+        assert "'extra' with 10 images is not used" in notes and "6 images have no label" in notes
+        assert "validation split of 8 images is what is reported" in notes
+
+
+def test_zero_and_one_are_black_and_white(prepare):
+    prepare(
+        "tiny_binary",
+        {"image": tfds.features.Image(shape=(7, 6, 3))},
+        {"train": [{"image": (x > 127).astype(np.uint8)} for x in PIXELS]},
+    )
+    dataset = load(DataConfig("tiny_binary"))
+    assert dataset.binary and dataset.arrays("train")[0].max() == 255
+
+
+def test_sixteen_bit_images(prepare):
+    deep = PIXELS[..., :1].astype(np.uint16) * 257
+    feature = tfds.features.Image(shape=(7, 6, 1), dtype=np.uint16, encoding_format="png")
+    prepare("tiny_deep", {"image": feature}, {"train": [{"image": x} for x in deep]})
+    got = load(DataConfig("tiny_deep", validation_fraction=0)).arrays("train")[0]
+    assert {x.tobytes() for x in got} == {x.tobytes() for x in PIXELS[..., :1]}
+
+
+def test_a_set_without_images(prepare):
+    prepare("tiny_words", {"text": tfds.features.Text()}, {"train": [{"text": "a"}]})
+    with pytest.raises(UserError, match=r"no image feature; it has text \(Text\)"):
+        load(DataConfig("tiny_words"))
+
+
+@pytest.mark.parametrize("name", ["svhn_cropped", "imagenette/160px-v2", "tfds:cifar10"])
+def test_offline_an_unprepared_set_is_answered_at_once(name, prepare, monkeypatch):
+    prepare("tiny_here", {"image": tfds.features.Image(shape=(7, 6, 3))}, {"train": [{"image": PIXELS[0]}]})
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there: no way out, on any machine
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    start = time.monotonic()
+    with pytest.raises(UserError) as error:
+        load(DataConfig(name))
+    assert time.monotonic() - start < 10
+    message = str(error.value)
+    words = (repr(name.removeprefix("tfds:")), "not prepared", "cannot be reached", "tiny_here", "'digits'", "folder")
+    assert all(word in message for word in words), message
+
+
+def test_a_server_that_never_answers_is_not_waited_for():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        (failure,) = kgen_tfds.probe([f"http://127.0.0.1:{silent.getsockname()[1]}/a"], seconds=0.5)
+        assert time.monotonic() - start < 3 and "127.0.0.1" in failure
+
+
+def test_any_answer_of_a_server_will_do():
+    import http.server
+    import threading
+
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(405)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert kgen_tfds.probe([f"http://127.0.0.1:{server.server_port}/file"]) == []
+
+
+def test_online_a_set_is_prepared(tmp_path, monkeypatch):
+    """With servers in reach, the set is prepared and read; the builder here needs no download."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    monkeypatch.setattr(kgen_tfds, "probe", lambda urls: [])
+    features = {"image": tfds.features.Image(shape=(7, 6, 3))}
+    fresh = make_builder("tiny_fresh", features, {"train": [{"image": PIXELS[0]}]}, tmp_path / "tfds")
+    monkeypatch.setattr(tfds, "builder", lambda name, **options: fresh)
+    source = kgen_tfds.open_tfds("tiny_fresh")
+    assert source.counts == {"train": 1} and fresh.is_prepared()
+
+
+def test_a_download_that_fails_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    monkeypatch.setattr(kgen_tfds, "probe", lambda urls: [])
+
+    def fail(self, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    with pytest.raises(UserError, match=r"'cifar10'.*preparing it failed: No space left on device"):
+        load(DataConfig("cifar10"))
