@@ -60,8 +60,9 @@ class TrainConfig:
     """How long and how fast.
 
     Attributes:
-        epochs: passes over the training images; None trains on about half a million images.
-        batch_size: images a step, over all replicas.
+        epochs: passes over the training images; None trains for about 4000 steps.
+        batch_size: images a step, over all replicas; None takes 128, and fewer (at least 16) for small sets, so that
+            an epoch has 40 steps.
         learning_rate: of every phase's optimizer (Adam); None takes the model's own.
         steps_per_execution: optimizer steps a Python call; None chooses.
         jit_compile: XLA; None uses it where it was measured to help (MLPs on a CPU, everything on a GPU).
@@ -70,7 +71,7 @@ class TrainConfig:
     """
 
     epochs: int | None = None
-    batch_size: int = 128
+    batch_size: int | None = None
     learning_rate: float | None = None
     steps_per_execution: int | None = None
     jit_compile: bool | None = None

@@ -20,15 +20,16 @@ def train_function(model):
     """
     strategy, unrolled = model.distribute_strategy, min(model.steps_per_graph, model.steps_per_execution)
 
-    def program(steps: int):
+    def program():
         def run(batches):
             for batch in batches:
                 model.train_step(batch)
 
-        jitted = tf.function(run, jit_compile=True) if model._jit_steps else run
-        return lambda batches: strategy.run(jitted, args=(tuple(batches),)) if steps else None
+        if strategy.num_replicas_in_sync == 1 and not model.run_eagerly:  # replicas may not meet inside a function
+            run = tf.function(run, jit_compile=model._jit_steps, autograph=False)
+        return lambda batches: strategy.run(run, args=(tuple(batches),))
 
-    one, many = program(1), program(unrolled)
+    one, many = program(), program()
 
     def run_chunk(iterator, wanted: int):
         """Up to `wanted` steps; returns how many there was data for."""
@@ -40,9 +41,9 @@ def train_function(model):
             return tf.constant(wanted)
 
         def rest():
-            for optional, there in zip(optionals, present, strict=True):
+            for optional, there in zip(optionals[:-1], present, strict=False):
                 tf.cond(there, lambda o=optional: _nothing(one([o.get_value()])), lambda: _nothing(None))
-            return tf.add_n([tf.cast(there, tf.int32) for there in present])
+            return tf.reduce_sum(tf.cast(present, tf.int32))
 
         return tf.cond(present[-1], whole, rest)
 
@@ -72,8 +73,35 @@ def train_function(model):
             count = min(count, model._epoch_steps - model._epoch_taken)
             model._epoch_taken = (model._epoch_taken + count) % model._epoch_steps
         if not int(steps(iterator, tf.constant(count))):
+            model._epoch_taken = 0
             raise StopIteration
         return model.get_metrics_result()
+
+    return function
+
+
+def evaluation(model, batches: tf.data.Dataset):
+    """One graph call that evaluates: what Keras' `evaluate` returns, without its fifty milliseconds of preparation.
+
+    Args:
+        model: a compiled GenerativeModel.
+        batches: one pass over a split.
+
+    Returns:
+        function() -> dict from metric to its mean over the split.
+    """
+    strategy = model.distribute_strategy
+    distributed = strategy.experimental_distribute_dataset(batches)
+
+    @tf.function
+    def all_steps():
+        for batch in distributed:
+            strategy.run(model.test_step, args=(batch,))
+
+    def function():
+        model.reset_metrics()
+        all_steps()
+        return {name: float(value) for name, value in model.get_metrics_result().items()}
 
     return function
 

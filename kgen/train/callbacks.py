@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.curves import draw_curves
 
-LAST_EVERY_SECONDS = 10.0
+SAVE_EVERY_SECONDS = 5.0
 GRID_ROWS = 20
 
 
@@ -60,20 +61,18 @@ class Record(keras.callbacks.Callback):
     """Evaluates at the end of each epoch; writes metrics.jsonl, TensorBoard's scalars, checkpoints and curves.
 
     Checkpoints: "best" has the lowest validation loss (without a validation split there is none to choose by, and
-    "best" is the last); "last" is written every LAST_EVERY_SECONDS and at the end; neither is ever of weights that
-    failed.
+    "best" is the last). Both are written every SAVE_EVERY_SECONDS and at the end, and never with weights that failed.
 
     Args:
         run: written to.
-        evaluations: split -> batches.
-        steps_per_epoch: to say what a row's step is.
+        evaluations: split -> a function that returns the model's metrics on it.
         images_per_epoch: to say how fast it went.
     """
 
-    def __init__(self, run: Run, evaluations: dict[str, tf.data.Dataset], images_per_epoch: int):
+    def __init__(self, run: Run, evaluations: dict[str, Callable[[], dict[str, float]]], images_per_epoch: int):
         super().__init__()
         self.run, self.evaluations, self.images_per_epoch = run, evaluations, images_per_epoch
-        self.best_loss, self.last_saved, self.row = math.inf, 0.0, {}
+        self.best_loss, self.best, self.saved, self.row = math.inf, None, 0.0, {}
 
     def on_train_begin(self, logs=None):
         self.started = time.monotonic()
@@ -94,8 +93,8 @@ class Record(keras.callbacks.Callback):
             "images_per_second": round(self.images_per_epoch / seconds, 1),
             **self._prefixed("train", logs),
         }
-        for split, batches in self.evaluations.items():
-            self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
+        for split, evaluate in self.evaluations.items():
+            self.row |= self._prefixed(split, evaluate())
         self.run.log_metrics(self.row)
         with self.scalars.as_default(step=self.row["epoch"]):
             for key, value in self.row.items():
@@ -109,24 +108,32 @@ class Record(keras.callbacks.Callback):
         return {f"{split}_{key}": float(logs[key]) for key in self.model.trackers}
 
     def _checkpoint(self):
-        if "validation_loss" in self.row and self.row["validation_loss"] < self.best_loss:
-            self.best_loss = self.row["validation_loss"]
-            self._save("best", self.row)
-        if time.monotonic() - self.last_saved > LAST_EVERY_SECONDS:
+        loss = self.row.get("validation_loss", -math.inf)
+        if loss < self.best_loss or loss == -math.inf:
+            self.best_loss, self.best = loss, (self.row, self.model.get_weights())
+        if time.monotonic() - self.saved > SAVE_EVERY_SECONDS:
+            self._write()
+
+    def _write(self):
+        """Writes "last" unless the weights failed, and "best" where it has changed."""
+        if int(self.model.failed_step) < 0:
             self._save("last", self.row)
+        if self.best:
+            row, weights = self.best
+            current = self.model.get_weights()
+            self.model.set_weights(weights)
+            self._save("best", row)
+            self.model.set_weights(current)
+        self.best, self.saved = None, time.monotonic()
 
     def _save(self, which: str, row: dict[str, Any]):
         state = {k: v for k, v in row.items() if k in ("epoch", "step") or k.endswith("_loss")}
         self.run.save_checkpoint(self.model, which, state)
-        self.last_saved = time.monotonic()
 
     def on_train_end(self, logs=None):
         self.scalars.close()
-        if self.row and int(self.model.failed_step) < 0:
-            self._save("last", self.row)
-            if "validation_loss" not in self.row:
-                self._save("best", self.row)
         if self.row:
+            self._write()
             draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name)
 
 

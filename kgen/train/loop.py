@@ -9,6 +9,7 @@ from kgen import data, images
 from kgen.config import RunConfig, resolve_model_args
 from kgen.errors import TrainingFailed
 from kgen.models import MODELS, GenerativeModel, build_model
+from kgen.models.fused_steps import evaluation
 from kgen.run import Run
 from kgen.sampling import open_sampler
 from kgen.train import machine
@@ -17,6 +18,7 @@ from kgen.train.callbacks import Progress, Record, SampleGrids, StopOnFailure, s
 DEFAULT_STEPS = 4_000
 """About how many steps a training takes when --epochs does not say."""
 MOST_DEFAULT_EPOCHS = 200
+SMALL_EPOCH_STEPS = 40
 EVALUATION_BATCH_SIZE = 512
 
 
@@ -28,8 +30,9 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     """
     model_args = resolve_model_args(MODELS[config.model], config.model_args)
     rates = MODELS.defaults(config.model)["learning_rates"]
-    batch_size = min(config.train.batch_size, dataset.spec.examples["train"])
-    steps_per_epoch = dataset.spec.examples["train"] // batch_size
+    count = dataset.spec.examples["train"]
+    batch_size = min(config.train.batch_size or max(16, min(128, count // SMALL_EPOCH_STEPS)), count)
+    steps_per_epoch = count // batch_size
     epochs = config.train.epochs or max(1, min(MOST_DEFAULT_EPOCHS, round(DEFAULT_STEPS / steps_per_epoch)))
     config = dataclasses.replace(config, model_args=model_args)
     train = dataclasses.replace(
@@ -122,7 +125,7 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
     batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
     evaluations = {
-        split: dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed)
+        split: evaluation(model, dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed))
         for split in ("validation", "test")
         if split in run.spec.examples
     }
