@@ -10,9 +10,14 @@ from kgen.errors import UserError
 from kgen.files import write_aside
 
 
+def levels(images: np.ndarray) -> np.ndarray:
+    """[0, 1] -> [0, 255] in float32, not rounded."""
+    return np.asarray(images, np.float32) * np.float32(255)
+
+
 def to_uint8(images: np.ndarray) -> np.ndarray:
     """Floats in [0, 1] -> uint8: clip(round(255 x)), halves to even."""
-    return np.clip(np.rint(np.asarray(images, np.float32) * 255), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(levels(images)), 0, 255).astype(np.uint8)
 
 
 def to_unit(pixels):

@@ -17,7 +17,9 @@ from kgen.errors import UserError
 from kgen.run import Run
 from kgen.spec import DataSpec
 
-ROWS_A_CALL = 256
+ROWS_A_CALL = 32
+"""Every call of a graph decodes so many rows (the last is filled up): kernels sum in an order that depends on the size
+of the batch, and an image should not depend on how many others were asked for."""
 
 
 class Sampler(Protocol):
@@ -126,12 +128,11 @@ class TFLiteSampler(_ExportSampler):
 
 
 def in_chunks(call, z: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """`call(z, labels)` over at most ROWS_A_CALL rows at a time, joined."""
-    parts = []
-    for i in range(0, len(z), ROWS_A_CALL):
-        rows = slice(i, i + ROWS_A_CALL)
-        parts.append(np.asarray(call(z[rows]) if labels is None else call(z[rows], labels[rows])))
-    return np.concatenate(parts)
+    """`call(z, labels)` over ROWS_A_CALL rows at a time, joined."""
+    count = len(z)
+    rows = np.minimum(np.arange(-(-count // ROWS_A_CALL) * ROWS_A_CALL), count - 1).reshape(-1, ROWS_A_CALL)
+    parts = [np.asarray(call(z[i]) if labels is None else call(z[i], labels[i])) for i in rows]
+    return np.concatenate(parts)[:count]
 
 
 def open_sampler(path: str | Path, *, checkpoint: str = "best") -> Sampler:

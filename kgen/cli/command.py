@@ -24,18 +24,18 @@ class Command:
         positional: names of the arguments without a flag, e.g. ("RUN",).
     """
 
-    def __init__(
-        self, name: str, summary: str, examples: Sequence[tuple[str, str]], positional: Sequence[str] = ()
-    ):
+    def __init__(self, name: str, summary: str, examples: Sequence[tuple[str, str]], positional: Sequence[str] = ()):
         self.name, self.summary, self.examples, self.positional = name, summary, examples, positional
         self.values = flags.FlagValues()
         self.groups: dict[str, list[str]] = {}
+        self.texts: dict[str, str] = {}
         flags.DEFINE_boolean("help", False, "Show this text.", flag_values=self.values, short_name="h")
 
     def flag(self, group: str, kind: str, name: str, default: Any, text: str, **kwargs):
         """Defines a flag; `kind` is that of absl: string, integer, float, boolean, enum, multi_string."""
         getattr(flags, f"DEFINE_{kind}")(name, default, help=text, flag_values=self.values, **kwargs)
         self.groups.setdefault(group, []).append(name)
+        self.texts[name] = text
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name].value
@@ -54,7 +54,7 @@ class Command:
                 flag = self.values[name]
                 shown = "" if flag.default in (None, [], False) else f" (default: {flag.default_as_str.strip(chr(39))})"
                 lines.append(f"  --{name}{self._takes(flag)}")
-                lines.append(f"      {flag.help}{shown}")
+                lines.append(f"      {self.texts[name]}{shown}")
         lines += ["", "Examples:"]
         for line, meaning in self.examples:
             lines += [f"  {line}", f"      {meaning}"]

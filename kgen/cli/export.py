@@ -32,10 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         measured = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["measured"]
         print(f"wrote {path}: saved_model.pb, model.tflite, manifest.json")
         for artefact, agreement in measured.items():
-            if isinstance(agreement, dict):
-                pixels = agreement["uint8_pixels_different"]
-                told = "" if pixels is None else f", {pixels} uint8 pixels differ"
-                print(f"  {artefact}: largest difference {agreement['max_abs_difference']:.2g}{told}")
+            pixels = agreement["uint8_pixels_different"]
+            told = "" if pixels is None else f", {pixels} of {agreement['values']} uint8 pixels differ"
+            print(f"  {artefact}: largest difference {agreement['max_abs_difference']:.2g}{told}")
         print(f"next:  kgen-sample {cmd['to']} --count 64")
 
     return cmd.run(body, argv)

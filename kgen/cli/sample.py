@@ -34,9 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.sampling import generate, open_sampler
 
         sampler = open_sampler(path, checkpoint=cmd["checkpoint"])
-        samples = generate(
-            sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"]
-        )
+        samples = generate(sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"])
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
         print(f"wrote {write(samples, cmd['format'], cmd['out'], columns)}")
 

@@ -35,7 +35,13 @@ def command() -> Command:
     cmd = Command("kgen-train", "train an image generator and leave a run directory with all that came out.", EXAMPLES)
     data, train = DataConfig(), TrainConfig()
     cmd.flag("Model", "string", "model", RunConfig().model, "vae, cvae.")
-    cmd.flag("Model", "multi_string", "set", [], "Any setting, e.g. model_args.latent_dim=2; may be repeated.")
+    cmd.flag(
+        "Model",
+        "multi_string",
+        "set",
+        [],
+        "Any setting, e.g. model_args.latent_dim=2; may be repeated; a wrong name lists the right ones.",
+    )
     cmd.flag("Data", "string", "dataset", data.dataset,
              "digits (embedded), a TFDS name (mnist, tfds:NAME), or a path: folder, .zip, .mat, .npz.")  # fmt: skip
     cmd.flag("Data", "string", "image_size", None, "Pixels a side, 64, or height x width, 48x64; else the data's own.")
@@ -55,12 +61,14 @@ def command() -> Command:
              enum_values=["auto", "columns", "rows"])  # fmt: skip
     cmd.flag("Data", "string", "mat_image_shape", None, "Shape of a flattened image, 64x64 or 64x64x3; else a square.")
     cmd.flag("Training", "integer", "epochs", None, "Passes over the images; else as many as make about 4000 steps.")
-    cmd.flag("Training", "integer", "batch_size", train.batch_size, "Images a step.")
+    cmd.flag("Training", "integer", "batch_size", None, "Images a step; else 128, and fewer for small sets.")
     cmd.flag("Training", "float", "learning_rate", None, "Of Adam; else the model's own (VAEs: 0.001).")
     cmd.flag("Training", "integer", "seed", RunConfig().seed, "Root of every random stream.")
     cmd.flag("Training", "enum", "precision", train.precision, "Of the arithmetic.",
              enum_values=["float32", "mixed_float16", "mixed_bfloat16"])  # fmt: skip
-    cmd.flag("Training", "boolean", "jit_compile", None, "XLA; else on where it was measured to help.")
+    cmd.flag(
+        "Training", "boolean", "jit_compile", None, "XLA; --nojit_compile for none; else where it was measured to help."
+    )
     cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root.")
     cmd.flag("Output", "string", "runs_root", "runs", "Where numbered runs live.")
     cmd.flag("Output", "integer", "samples_every", None, "Epochs between two sample grids; else about four of them.")

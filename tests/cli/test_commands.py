@@ -1,0 +1,170 @@
+"""The commands as typed: what they write, and one clear message with exit code 2 for every mistake."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kgen.cli import export, sample, train
+
+TINY = ["--limit", "64", "--epochs", "1", "--nojit_compile", "--set", "model_args.hidden=[8]"]
+
+
+def test_flags_and_sets_become_the_configuration():
+    cmd = train.command()
+    cmd.parse(
+        "--model vae --image_size 48x64 --seed 3 --learning_rate 0.01 --nograyscale --mat_image_shape 8x8x3 "
+        "--set model_args.hidden=[400,200] --set train.epochs=7 --set model_args.network=conv".split()
+    )
+    config = train.config_of(cmd)
+    assert (config.model, config.seed, config.train.epochs, config.train.learning_rate) == ("vae", 3, 7, 0.01)
+    assert config.data.image_size == (48, 64) and config.data.mat_image_shape == (8, 8, 3)
+    assert config.model_args == {"hidden": [400, 200], "network": "conv"}
+
+
+def test_image_size_of_one_number_is_a_square():
+    cmd = train.command()
+    cmd.parse(["--image_size", "32"])
+    assert train.config_of(cmd).data.image_size == (32, 32)
+
+
+def test_every_setting_of_the_data_and_training_has_a_flag():
+    from dataclasses import fields
+
+    from kgen.config import DataConfig, TrainConfig
+
+    wanted = {f"data.{f.name}" for f in fields(DataConfig)} | {f"train.{f.name}" for f in fields(TrainConfig)}
+    assert wanted - set(train.SETTINGS.values()) == {"train.steps_per_execution"}
+    assert set(train.SETTINGS) <= {name for names in train.command().groups.values() for name in names}
+
+
+def fails(capsys, main, arguments) -> str:
+    """The message of a command that must end with exit code 2 and one message."""
+    assert main([str(a) for a in arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said and said.startswith("kgen-") and "\n" not in said, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--modle", "vae"], ["--modle", "did you mean 'model'"]),
+        (["--model", "cave"], ["unknown model 'cave'", "'cvae'"]),
+        (["--dataset", "digit"], ["'digit'", "'digits'"]),
+        (["--dataset", "nowhere/"], ["nowhere", "does not exist"]),
+        (["--set", "model_args.latent=3"], ["model_args.latent", "latent_dim"]),
+        (["--set", "model_args.latent_dim=two"], ["model_args.latent_dim", "int", "'two'"]),
+        (["--set", "model_args.latent_dim=0"], ["model_args.latent_dim", "at least 1", "0"]),
+        (["--set", "model_args.network=cnn"], ["unknown network 'cnn'", "conv, mlp"]),
+        (["--set", "model_args.likelihood=bernouli"], ["'bernoulli'"]),
+        (["--set", "model_args.activation=rleu"], ["model_args.activation", "rleu"]),
+        (["--set", "train.epoch=3"], ["train.epoch", "epochs"]),
+        (["--set", "epochs"], ["key=value", "'epochs'"]),
+        (["--epochs", "many"], ["epochs", "many"]),
+        (["--epochs", "0"], ["epochs", "greater than 0"]),
+        (["--image_size", "big"], ["--image_size", "'big'"]),
+        (["--seed", "-1"], ["seed", "-1"]),
+        (["--binarize", "maybe"], ["binarize", "threshold"]),
+        (["--validation_fraction", "1.5"], ["validation_fraction", "1.5"]),
+        (["positional"], ["positional"]),
+    ],
+)
+def test_mistakes_on_the_command_line_of_train(capsys, tmp_path, arguments, words):
+    said = fails(capsys, train.main, [*arguments, "--runs_root", tmp_path / "runs"])
+    assert all(word in said for word in words), said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_mistakes_about_places(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "is not empty" in fails(capsys, train.main, [*TINY, "--run_dir", tmp_path])
+    assert "--runs_root" in fails(capsys, train.main, [*TINY, "--runs_root", tmp_path / "file" / "runs"])
+    assert "no run directory" in fails(capsys, sample.main, [tmp_path])
+    assert "does not exist" in fails(capsys, sample.main, [tmp_path / "runs"])
+    assert "takes PATH" in fails(capsys, sample.main, [])
+    assert "--to is missing" in fails(capsys, export.main, [tmp_path])
+    assert "no run directory" in fails(capsys, export.main, [tmp_path, "--to", tmp_path / "e"])
+    assert not (tmp_path / "e").exists()
+
+
+def test_a_full_disk_while_writing_is_one_message(capsys, default_job, monkeypatch, tmp_path):
+    import errno
+
+    from kgen import images
+
+    def full(path, write):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(images, "write_aside", full)
+    assert "No space left" in fails(capsys, sample.main, [default_job[0].path, "--out", tmp_path / "s.png"])
+
+
+def test_a_failed_training_ends_with_1(capsys, tmp_path):
+    assert train.main([*TINY, "--learning_rate", "1e30", "--epochs", "9", "--run_dir", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert "kgen-train: the loss was not finite at step" in said and "Traceback" not in said
+    assert (tmp_path / "run" / "FAILED").is_file()
+
+
+def test_sample_writes_the_same_grid_for_the_same_seed(capsys, default_job, tmp_path):
+    run = str(default_job[0].path)
+    for name, seed in [("a", 1), ("b", 1), ("c", 2)]:
+        out = str(tmp_path / f"{name}.png")
+        assert sample.main([run, "--count", "64", "--label", "7", "--seed", str(seed), "--out", out]) == 0
+        assert out in capsys.readouterr().out
+    a, b, c = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
+    assert a.shape == (8 * 30 + 2, 8 * 30 + 2)
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_sample_formats(default_job, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = str(default_job[0].path)
+    assert sample.main([run, "--count", "20", "--format", "npz"]) == 0
+    assert sample.main([run, "--count", "20", "--format", "png-files"]) == 0
+    assert sample.main([run, "--count", "20"]) == 0
+    arrays = np.load("samples-seed0.npz")
+    assert arrays["labels"].tolist() == [*range(10), *range(10)]  # all classes in turn
+    files = sorted((tmp_path / "samples-seed0").iterdir())
+    assert files[13].name == "00013-label3.png"
+    np.testing.assert_array_equal(np.asarray(Image.open(files[13])), arrays["images"][13, ..., 0])
+    grid = np.asarray(Image.open("samples-seed0.png"))  # a column per class
+    assert grid.shape == (2 * 30 + 2, 10 * 30 + 2)
+    np.testing.assert_array_equal(grid[32:60, 92:120], arrays["images"][13, ..., 0])
+
+
+def test_sample_refuses_an_unknown_label(capsys, default_job):
+    assert "no class of 'digits'" in fails(capsys, sample.main, [default_job[0].path, "--label", "eleven"])
+
+
+def test_export_says_what_it_measured(capsys, default_job, tmp_path):
+    assert export.main([str(default_job[0].path), "--to", str(tmp_path / "cvae")]) == 0
+    said = capsys.readouterr().out
+    assert "tflite decode: largest difference" in said and "0 of 50176 uint8 pixels differ" in said
+    assert (tmp_path / "cvae" / "1" / "manifest.json").is_file()
+
+
+def test_help_does_not_import_tensorflow_and_the_commands_are_installed():
+    code = (
+        "import sys; from kgen.cli import train, sample, export\n"
+        "for m in (train, sample, export): assert m.main(['--help']) == 0\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_terminal_shows_no_startup_remarks_of_tensorflow(tmp_path):
+    code = "import sys; from kgen.cli.train import main; sys.exit(main(sys.argv[1:]))"
+    arguments = [*TINY, "--run_dir", str(tmp_path / "run")]
+    import os
+
+    clean = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True, env=clean, cwd=tmp_path
+    )
+    assert not [word for word in ("cuda", "WARNING", "absl", "I0000") if word in done.stderr], done.stderr
+    assert "done in" in done.stdout

@@ -1,0 +1,52 @@
+"""Two logical CPU devices, so that tests of replicas run on any machine; and no test leaves a dtype policy behind."""
+
+import os
+import sys
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # exact comparisons are of the CPU
+
+
+def pytest_collection_finish(session):
+    """Splits the CPU in two before TensorFlow starts; a session that never imports TensorFlow stays quick."""
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(autouse=True)
+def float32_policy():
+    """Fails no test, but hands the next one the default policy."""
+    yield
+    if "keras" in sys.modules:
+        import keras
+
+        keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def default_job(tmp_path_factory):
+    """What `kgen-train --model cvae` leaves and prints: (its Run, standard output, standard error)."""
+    import contextlib
+    import io
+
+    from kgen.cli import train
+    from kgen.run import Run
+
+    root, out, err = tmp_path_factory.mktemp("default") / "runs", io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = train.main(["--model", "cvae", "--runs_root", str(root)])
+    assert code == 0, err.getvalue()
+    return Run.open(root / "00000-cvae-digits"), out.getvalue(), err.getvalue()
+
+
+@pytest.fixture(scope="session")
+def default_export(default_job, tmp_path_factory):
+    """exports/cvae/1 of the default run."""
+    from kgen.export import export
+
+    return export(default_job[0], tmp_path_factory.mktemp("exports") / "cvae")

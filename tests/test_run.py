@@ -1,0 +1,65 @@
+"""Run directories."""
+
+import pytest
+
+from kgen.config import RunConfig
+from kgen.errors import UserError
+from kgen.run import Run
+from kgen.spec import DataSpec
+
+SPEC = DataSpec("digits", (8, 8, 1), 10)
+
+
+def test_create_then_open(tmp_path):
+    config = RunConfig(model_args={"latent_dim": 3}, seed=7)
+    made = Run.create(config, SPEC, runs_root=str(tmp_path / "runs"))
+    found = Run.open(made.path)
+    assert found.config == config and found.spec == SPEC and found.name == "00000-cvae-digits"
+
+
+def test_the_next_number_is_above_all_others(tmp_path):
+    (tmp_path / "00041-vae-mnist").mkdir()
+    assert Run.create(RunConfig(), SPEC, runs_root=str(tmp_path)).name == "00042-cvae-digits"
+
+
+def test_a_directory_in_use_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match=r"--run_dir .* is not empty"):
+        Run.create(RunConfig(), SPEC, run_dir=str(tmp_path))
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_no_permission(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--runs_root .*file.*name a place that can be written"):
+        Run.create(RunConfig(), SPEC, runs_root=str(tmp_path / "file" / "runs"))
+
+
+def test_no_space(tmp_path, monkeypatch):
+    from kgen import run
+
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**20})())
+    with pytest.raises(UserError, match=r"--run_dir .*no space left: 1 MiB are free"):
+        Run.create(RunConfig(), SPEC, run_dir=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "is no run directory"), ("{", "cannot be read"), ("{}", "cannot be read"), ("[]", "cannot be read")],
+)
+def test_what_is_no_run_is_said(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=message):
+        Run.open(tmp_path)
+    with pytest.raises(UserError, match="does not exist"):
+        Run.open(tmp_path / "nowhere")
+
+
+def test_a_missing_checkpoint_is_said(tmp_path):
+    run = Run.create(RunConfig(), SPEC, run_dir=str(tmp_path / "run"))
+    with pytest.raises(UserError, match=r"no checkpoint 'best'"):
+        run.load_model()
+    with pytest.raises(UserError, match=r"--checkpoint is one of best, last"):
+        run.load_model("newest")

@@ -1,0 +1,94 @@
+"""Sampling: the same pixels for the same seed, from a run, a SavedModel and a .tflite file."""
+
+import numpy as np
+import pytest
+
+from kgen import generate, open_sampler
+from kgen.errors import UserError
+from kgen.spec import DataSpec
+
+
+class Echo:
+    """A sampler whose images are its latent points."""
+
+    spec = DataSpec("d", (2, 2, 1), 3, ("a", "b", "c"))
+    latent_shape, prior, conditional = (4,), "standard_normal", True
+
+    def decode(self, z, labels):
+        self.seen = labels
+        return z.reshape(-1, 2, 2, 1)
+
+
+def test_labels_by_name_number_sequence_or_in_turn():
+    echo = Echo()
+    for given, expected in [("b", [1] * 4), (2, [2] * 4), (["a", 2, "b", "1"], [0, 2, 1, 1]), (None, [0, 1, 2, 0])]:
+        assert generate(echo, 4, labels=given).labels.tolist() == expected
+        assert echo.seen.dtype == np.int32
+
+
+def test_an_image_depends_on_its_seed_and_place_alone():
+    many, few = generate(Echo(), 64, seed=5), generate(Echo(), 8, seed=5)
+    np.testing.assert_array_equal(many.z[:8], few.z)
+    assert not np.array_equal(generate(Echo(), 8, seed=6).z, few.z)
+
+
+def test_latent_points_are_standard_normal_and_temperature_is_their_stddev():
+    z = generate(Echo(), 20_000, seed=0).z
+    # 80,000 draws: the standard error of the mean is 0.0035, of the standard deviation 0.0025
+    assert abs(z.mean()) < 0.015 and abs(z.std() - 1) < 0.01
+    np.testing.assert_allclose(generate(Echo(), 8, temperature=0.5).z, 0.5 * generate(Echo(), 8).z)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 0}, "--count must be at least 1. Received: 0"),
+        ({"seed": -1}, r"--seed must lie in \[0, 2\^31\). Received: -1"),
+        ({"temperature": -1.0}, "--temperature"),
+        ({"labels": "d"}, "no class of 'd'.*known: a, b, c"),
+        ({"labels": 3}, "number from 0 to 2"),
+        ({"labels": [1, 2]}, r"one an image \(4\). Received: 2"),
+    ],
+)
+def test_bad_requests(arguments, message):
+    with pytest.raises(UserError, match=message):
+        generate(Echo(), **({"count": 4} | arguments))
+
+
+def test_labels_for_an_unconditional_model():
+    echo = Echo()
+    echo.conditional = False
+    assert generate(echo, 2).labels is None
+    with pytest.raises(UserError, match="unconditional"):
+        generate(echo, 2, labels=1)
+
+
+def test_the_count_does_not_change_an_image(default_job):
+    sampler = open_sampler(default_job[0].path)
+    many, few = generate(sampler, 100, seed=5), generate(sampler, 7, seed=5)
+    np.testing.assert_array_equal(many.images[:7], few.images)
+
+
+def test_run_saved_model_and_tflite_give_the_same_pixels(default_job, default_export):
+    run = generate(open_sampler(default_job[0].path), 200, seed=1)
+    saved = generate(open_sampler(default_export), 200, seed=1)
+    latest = generate(open_sampler(default_export.parent), 200, seed=1)
+    lite = generate(open_sampler(default_export / "model.tflite"), 200, seed=1)
+    np.testing.assert_array_equal(run.images, saved.images)
+    np.testing.assert_array_equal(saved.images, latest.images)
+    assert np.abs(run.images - lite.images).max() <= 1e-6
+    # A float32 value within 1e-6 of the border of two grey levels is rounded by chance; every other pixel is equal.
+    from kgen.export.verify import near_border
+
+    different = run.pixels != lite.pixels
+    assert not np.any(different & ~near_border(run.images)) and different.sum() <= 20
+
+
+def test_what_cannot_be_sampled_is_said(tmp_path, default_export):
+    with pytest.raises(UserError, match="does not exist"):
+        open_sampler(tmp_path / "nothing")
+    with pytest.raises(UserError, match="is no run directory, export or .tflite file"):
+        open_sampler(tmp_path)
+    (tmp_path / "alone.tflite").write_bytes((default_export / "model.tflite").read_bytes())
+    with pytest.raises(UserError, match=r"manifest.json is missing"):
+        open_sampler(tmp_path / "alone.tflite")

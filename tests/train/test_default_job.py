@@ -1,0 +1,89 @@
+"""`kgen-train --model cvae`, whole: digits that one can look at."""
+
+import math
+
+import label_agreement
+import numpy as np
+import pytest
+from PIL import Image
+
+SPLITS, TERMS = ("train", "validation", "test"), ("loss", "distortion", "rate")
+
+
+def test_the_run_directory_is_complete(default_job):
+    run, _, _ = default_job
+    assert run.name == "00000-cvae-digits"
+    for path in ("config.json", "log.txt", "DONE", "checkpoints/best.weights.h5", "checkpoints/last.weights.h5"):
+        assert (run.path / path).is_file(), path
+    assert not (run.path / "FAILED").exists()
+    assert not [p for p in run.path.rglob("*") if ".part" in p.name]
+
+
+def test_config_is_complete_and_builds_the_run_again(default_job):
+    run, _, _ = default_job
+    assert list(run.config.model_args["hidden"]) == [400]
+    assert None not in run.config.model_args.values()
+    assert run.spec.examples == {"train": 1293, "validation": 144, "test": 360}
+    train = run.config.train
+    assert None not in (train.epochs, train.batch_size, train.learning_rate, train.jit_compile, train.samples_every)
+
+
+def test_every_epoch_has_a_row_in_nats(default_job):
+    run, _, _ = default_job
+    rows = run.metrics()
+    assert [row["epoch"] for row in rows] == list(range(1, run.config.train.epochs + 1))
+    for row in rows:
+        for split in SPLITS:
+            values = {term: row[f"{split}_{term}"] for term in TERMS}
+            assert all(math.isfinite(v) for v in values.values())
+            assert values["loss"] == pytest.approx(values["distortion"] + values["rate"], rel=1e-4)
+    # Nats an image of 784 pixels: a network that knows nothing pays ln 2 a pixel.
+    assert rows[-1]["test_loss"] < 0.6 * 784 * math.log(2)
+    best = min(rows, key=lambda row: row["validation_loss"])
+    assert run.checkpoint_state()["best"]["epoch"] == best["epoch"]
+    assert run.checkpoint_state()["last"]["step"] == rows[-1]["step"]
+
+
+def test_pictures_at_the_start_during_and_at_the_end(default_job):
+    run, _, _ = default_job
+    grids = sorted((run.path / "samples").glob("epoch-*.png"))
+    assert grids[0].name == "epoch-0000.png" and grids[-1].name == f"epoch-{run.config.train.epochs:04d}.png"
+    assert len(grids) >= 4
+    final = np.asarray(Image.open(run.path / "samples" / "final.png"))
+    assert final.shape == (10 * 30 + 2, 10 * 30 + 2)  # a row per class, ten columns of 28 pixels and 2 between
+    assert Image.open(run.path / "plots" / "curves.png").size[0] > 600
+
+
+def test_the_last_words_say_where_and_what_next(default_job):
+    run, out, err = default_job
+    last = out.strip().splitlines()[-3:]
+    assert str(run.path / "samples") in last[0] and "curves.png" in last[0]
+    assert last[1].split()[1:3] == ["kgen-sample", str(run.path)]
+    assert last[2].split()[:2] == ["kgen-export", str(run.path)]
+    assert "loss=" in err and "rate=" in err and "left" in err
+
+
+def test_tensorboard_reads_the_events_back(default_job):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, _, _ = default_job
+    events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {f"{term}/{split}" for term in TERMS for split in SPLITS} <= tags and "samples" in tags
+    assert len(events.Tensors("loss/test")) == run.config.train.epochs
+
+
+def test_samples_are_what_their_label_says(default_job):
+    found = label_agreement.measure(default_job[0].path, count=1000)
+    assert found.ceiling > 0.97, "the classifier itself is poor"
+    assert found.share >= 0.95, found
+
+
+def test_agreement_sees_wrong_labels(default_job, monkeypatch):
+    """The measure can fail: with labels that are off by one it must be near zero."""
+    from kgen import sampling
+
+    decode = sampling.ModelSampler.decode
+    monkeypatch.setattr(sampling.ModelSampler, "decode", lambda self, z, labels: decode(self, z, (labels + 1) % 10))
+    assert label_agreement.measure(default_job[0].path, count=200).share < 0.05

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# All the set-up and every check: tools/test.sh [pytest arguments]. Needs Python 3.11 and a package index.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=${KGEN_VENV:-.venv}
+python=${PYTHON:-python3.11}
+command -v "$python" >/dev/null || python=python3
+
+# A virtual environment, installed anew only when pyproject.toml has changed.
+stamp=$venv/.installed
+if [ ! -f "$stamp" ] || ! cmp -s pyproject.toml "$stamp"; then
+  "$python" -m venv "$venv"
+  "$venv/bin/pip" install --quiet --editable '.[test]'
+  cp pyproject.toml "$stamp"
+fi
+
+# Real data sets, where somebody has put them beside the project; their tests skip when they are not there.
+if [ -z "${TFDS_DATA_DIR:-}" ] && [ -d ../shared/data/tfds ]; then
+  TFDS_DATA_DIR=$(cd ../shared/data/tfds && pwd)
+  export TFDS_DATA_DIR
+fi
+export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
+
+"$venv/bin/ruff" check .
+"$venv/bin/ruff" format --check .
+exec "$venv/bin/python" -m pytest "$@"
