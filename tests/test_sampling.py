@@ -87,7 +87,7 @@ def test_run_saved_model_and_tflite_give_the_same_pixels(default_job, default_ex
 def test_what_cannot_be_sampled_is_said(tmp_path, default_export):
     with pytest.raises(UserError, match="does not exist"):
         open_sampler(tmp_path / "nothing")
-    with pytest.raises(UserError, match="is no run directory, export or .tflite file"):
+    with pytest.raises(UserError, match=r"is no run directory, export or \.tflite file"):
         open_sampler(tmp_path)
     (tmp_path / "alone.tflite").write_bytes((default_export / "model.tflite").read_bytes())
     with pytest.raises(UserError, match=r"manifest.json is missing"):

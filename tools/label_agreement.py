@@ -1,6 +1,7 @@
 """How often samples are what their label says: python tools/label_agreement.py RUN [--count 1000] [--seed 0]
 
-A support vector machine is trained on the run's real training split alone; its accuracy on the real test split is the ceiling.
+A support vector machine is trained on the run's real training split alone; its accuracy on the real test split is the
+ceiling.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def main() -> int:
     found = measure(given.run, given.count, given.seed, given.checkpoint)
     low, high = found.interval
     print(
-        f"{found.share:.1%} of {found.count} samples are what their label says (95 % interval {low:.1%} to {high:.1%}); "
+        f"{found.share:.1%} of {found.count} samples are as their label says (95 % interval {low:.1%} to {high:.1%}); "
         f"the classifier is right on {found.ceiling:.1%} of real held-out images"
     )
     print("by class: " + " ".join(f"{n}:{share:.0%}" for n, share in enumerate(found.by_class)))

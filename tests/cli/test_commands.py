@@ -15,8 +15,25 @@ TINY = ["--limit", "64", "--epochs", "1", "--nojit_compile", "--set", "model_arg
 def test_flags_and_sets_become_the_configuration():
     cmd = train.command()
     cmd.parse(
-        "--model vae --image_size 48x64 --seed 3 --learning_rate 0.01 --nograyscale --mat_image_shape 8x8x3 "
-        "--set model_args.hidden=[400,200] --set train.epochs=7 --set model_args.network=conv".split()
+        [
+            "--model",
+            "vae",
+            "--image_size",
+            "48x64",
+            "--seed",
+            "3",
+            "--learning_rate",
+            "0.01",
+            "--nograyscale",
+            "--mat_image_shape",
+            "8x8x3",
+            "--set",
+            "model_args.hidden=[400,200]",
+            "--set",
+            "train.epochs=7",
+            "--set",
+            "model_args.network=conv",
+        ]
     )
     config = train.config_of(cmd)
     assert (config.model, config.seed, config.train.epochs, config.train.learning_rate) == ("vae", 3, 7, 0.01)
