@@ -259,7 +259,5 @@ def resolve_model_args(model: Callable, model_args: Mapping[str, Any]) -> dict[s
         UserError: an unknown argument (with the nearest names), or a wrong type.
     """
     schema = schema_of(model)
-    given = {
-        k: coerce(f"model_args.{k}", v, lookup(schema, f"model_args.{k}", k)) for k, v in model_args.items()
-    }
+    given = {k: coerce(f"model_args.{k}", v, lookup(schema, f"model_args.{k}", k)) for k, v in model_args.items()}
     return defaults_of(model) | given

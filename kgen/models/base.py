@@ -14,7 +14,7 @@ import tensorflow as tf
 from kgen.errors import UserError
 from kgen.models import fused_steps
 from kgen.registry import Registry, nearest
-from kgen.rng import replica_seed
+from kgen.rng import replica_seed, stateless_normal
 from kgen.spec import DataSpec
 
 MODELS = Registry("model")
@@ -124,7 +124,7 @@ class GenerativeModel(keras.Model):
         place = self.step if training else next((t.count for t in self.trackers.values()), 0)
         stream = "noise" if training else "evaluation noise"
         seed = replica_seed(self.seed, tf.convert_to_tensor(place), stream, *names)
-        return tf.random.stateless_normal(shape, seed, alg="philox")
+        return stateless_normal(shape, seed)
 
     # Compiling ------------------------------------------------------------------------------------------------------
 
@@ -168,9 +168,7 @@ class GenerativeModel(keras.Model):
         self.steps_per_graph = steps_per_graph or (4 if self._jit_steps else 1)
 
     def _prepared(self, optimizer, phase: Phase):
-        if self.dtype_policy.name == "mixed_float16" and not isinstance(
-            optimizer, keras.optimizers.LossScaleOptimizer
-        ):
+        if self.dtype_policy.name == "mixed_float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         if not optimizer.built:
             optimizer.build(phase.weights)
@@ -238,6 +236,9 @@ class GenerativeModel(keras.Model):
         """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch."""
         self._epoch_steps, self._epoch_taken = steps_per_epoch, 0
         return super().fit(*args, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: a model is built in `__init__`. Keras' own fails on a batch that replicas cannot share equally."""
 
     # Saving ---------------------------------------------------------------------------------------------------------
 

@@ -97,7 +97,11 @@ class VAE(GenerativeModel):
 
     def with_labels(self, x, labels):
         """What a network takes: x, or [x, labels] in a conditional model."""
-        return [x, labels] if self.conditional else x
+        if not self.conditional:
+            return x
+        if labels is None:
+            raise UserError(f"model {self.registered_name!r} is conditional: give labels, one an image")
+        return [tf.convert_to_tensor(x), tf.convert_to_tensor(labels)]
 
     def generate(self, z, labels=None):
         """The mean image of p(x|z): [B, H, W, C] float32 in [0, 1]."""

@@ -45,7 +45,7 @@ class Conv:
         x = keras.layers.Flatten(name="features")(x)
         for i, units in enumerate(options.hidden):
             x = options.activated(x, options.dense(units, f"encoder_dense_{i}"))
-        return keras.Model(inputs, options.posterior(x), name="encoder")
+        return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:
@@ -69,13 +69,13 @@ class Conv:
                 _filters(options, max(i - 1, 0)), 3, 2, "same", kernel_initializer=options.initializer(name), name=name
             )
             x = options.activated(x, convolution)
-            extra = tuple((0, 2 * small - large) for small, large in zip(sizes[i + 1], sizes[i], strict=True))
+            extra = tuple((0, 2 * half - whole) for half, whole in zip(sizes[i + 1], sizes[i], strict=True))
             if any(after for _, after in extra):
                 x = keras.layers.Cropping2D(extra, name=f"decoder_crop_{i}")(x)
         last = keras.layers.Conv2D(
             channels, 3, 1, "same", kernel_initializer=options.initializer("logits"), dtype="float32", name="logits"
         )
-        return keras.Model(inputs, last(x), name="decoder")
+        return keras.Model(options.given(inputs), last(x), name="decoder")
 
 
 def _filters(options: NetworkOptions, halving: int) -> int:

@@ -21,7 +21,7 @@ class MLP:
             )
         for i, width in enumerate(options.hidden):
             x = options.activated(x, options.dense(width, f"encoder_{i}"))
-        return keras.Model(inputs, options.posterior(x), name="encoder")
+        return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:
@@ -36,4 +36,4 @@ class MLP:
             x = options.activated(x, options.dense(width, f"decoder_{i}"))
         x = options.dense(options.spec.num_pixels, "logits", dtype="float32")(x)
         logits = keras.layers.Reshape(options.spec.image_shape, name="image", dtype="float32")(x)
-        return keras.Model(inputs, logits, name="decoder")
+        return keras.Model(options.given(inputs), logits, name="decoder")

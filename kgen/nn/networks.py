@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
+from kgen.errors import UserError
 from kgen.registry import Registry
 from kgen.rng import seed_of
 from kgen.spec import DataSpec
@@ -40,6 +41,15 @@ class NetworkOptions:
     batch_norm: bool = False
     seed: int = 0
 
+    def __post_init__(self):
+        try:
+            keras.activations.get(self.activation)
+        except ValueError as error:
+            raise UserError(
+                f"unknown model_args.activation {self.activation!r}: give a name of keras.activations, e.g. relu, elu, "
+                "silu, tanh"
+            ) from error
+
     def initializer(self, layer_name: str) -> keras.initializers.Initializer:
         """Glorot's uniform initializer with a seed of the layer's own."""
         return keras.initializers.GlorotUniform(seed=seed_of(self.seed, "init", layer_name))
@@ -49,6 +59,7 @@ class NetworkOptions:
 
     def activated(self, x, linear: keras.layers.Layer):
         """linear -> (batch normalization) -> activation; the layers' names derive from the linear layer's."""
+        linear.use_bias = not self.batch_norm  # normalization would take any bias away again
         x = linear(x)
         if self.batch_norm:
             x = keras.layers.BatchNormalization(name=f"{linear.name}_norm")(x)
@@ -62,6 +73,10 @@ class NetworkOptions:
 
     def latent_input(self):
         return keras.Input((self.latent_dim,), name="z")
+
+    def given(self, inputs: list):
+        """How a network is called: with [x, labels] when conditional, else with x."""
+        return inputs if self.conditional else inputs[0]
 
     def posterior(self, x) -> list:
         """The encoder's last layers: mean and log-variance, in float32 whatever the precision policy."""

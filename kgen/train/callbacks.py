@@ -83,12 +83,12 @@ class Record(keras.callbacks.Callback):
         self.epoch_started = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        if int(self.model.failed_step) >= 0:
+        if int(self.model.failed_step.numpy()) >= 0:
             return
         seconds = time.monotonic() - self.epoch_started
         self.row = {
             "epoch": epoch + 1,
-            "step": int(self.model.step),
+            "step": int(self.model.step.numpy()),
             "elapsed_seconds": round(time.monotonic() - self.started, 3),
             "images_per_second": round(self.images_per_epoch / seconds, 1),
             **self._prefixed("train", logs),
@@ -116,7 +116,7 @@ class Record(keras.callbacks.Callback):
 
     def _write(self):
         """Writes "last" unless the weights failed, and "best" where it has changed."""
-        if int(self.model.failed_step) < 0:
+        if int(self.model.failed_step.numpy()) < 0:
             self._save("last", self.row)
         if self.best:
             row, weights = self.best
@@ -154,7 +154,7 @@ class SampleGrids(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params["epochs"]
-        if int(self.model.failed_step) < 0 and (last or (epoch + 1) % self.every == 0):
+        if int(self.model.failed_step.numpy()) < 0 and (last or (epoch + 1) % self.every == 0):
             self.draw(epoch + 1)
 
     def draw(self, epoch: int):

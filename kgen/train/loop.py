@@ -142,7 +142,7 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
             SampleGrids(run, train.samples_every),
         ],
     )
-    if (step := int(model.failed_step)) >= 0:
+    if (step := int(model.failed_step.numpy())) >= 0:
         raise TrainingFailed(_advice(run, step))
 
 
