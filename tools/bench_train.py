@@ -5,9 +5,9 @@
 
 Each contestant is a process of its own; they take turns, an epoch of 60,000 images each. Run it on a quiet machine:
 PyTorch's threads wait in a loop, and lose far more than kgen's when something else wants the cores. The images are
-MNIST-shaped: the embedded digits, three times as large, at random places of 28x28 (the posterior would collapse on noise). Printed:
-images a second of wall time and of CPU time, medians, and their ratio to PyTorch. `--torch_python` is an interpreter
-that has PyTorch and NumPy, if this one has not; without any, kgen's variants are compared alone.
+MNIST-shaped: the embedded digits, three times as large, at random places of 28x28 (the posterior would collapse on
+noise). Printed: images a second of wall time and of CPU time, medians, and their ratio to PyTorch. `--torch_python` is
+an interpreter that has PyTorch and NumPy, if this one has not; without any, kgen's variants are compared alone.
 """
 
 import argparse
