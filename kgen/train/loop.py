@@ -103,8 +103,8 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel):
         run.log(f"data {spec.name}: {note}")
     if run.config.model_args.get("likelihood") == "bernoulli" and not dataset.binary:
         run.log(
-            f"note: pixels of {spec.name} are grey, so the Bernoulli distortion is a cross-entropy and its nats are no "
-            "likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
+            f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli distortion is a cross-entropy and its "
+            "nats are no likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
         )
     weights = sum(network.count_params() for phase in model.phases() for network in phase.networks)
     run.log(

@@ -1,0 +1,300 @@
+"""How every model must train: on replicas, in phases, in mixed precision, many steps a call (see check_model)."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_case import BATCH, Case, assert_same_state, fit, state_of, train, two_replicas, values
+
+from kgen.models import fused_steps
+
+# Replicas -------------------------------------------------------------------------------------------------------------
+
+
+def same_noise_for_all(model):
+    """Replaces the model's noise by one fixed row for every example, replica and step."""
+
+    def noise(shape, *names, training=True):
+        row = tf.random.stateless_normal(shape[1:], [len("".join(names)), 1], alg="philox")
+        return tf.broadcast_to(row, shape)
+
+    model.noise = noise
+    return model
+
+
+def sees_its_neighbours(model) -> bool:
+    """Whether an example's terms depend on the rest of its batch, or on its place there, by design."""
+    normalized = any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers())
+    return normalized or max(phase.repeats for phase in model.phases()) > 1
+
+
+def batch_for_replicas(case: Case, model, size: int = 2 * BATCH):
+    """A batch of which each of two replicas can make the same of its half that one replica makes of the whole."""
+    if not sees_its_neighbours(model):
+        return case.examples(size)  # nothing in common between the halves
+    block = case.examples(2)
+    shares = max(phase.repeats for phase in model.phases())
+    return tuple(np.concatenate([part] * 2 * shares) for part in block)
+
+
+def assert_same_moves(moves: list[list[np.ndarray]], paths: list[str]):
+    """Weight by weight: one replica's move against that of two."""
+    farthest = max(np.abs(move).max() for move in moves[0])
+    rounding = 2 * np.spacing(np.float32(1))  # of a move, taken as the difference of weights about 1
+    for path, one, two in zip(paths, *moves, strict=True):
+        assert np.abs(one).max() > 0, f"{path} did not move"
+        ratio = float((two * one).sum() / (one * one).sum())
+        assert np.abs(two - one).max() <= 1e-4 * np.abs(one).max() + 1e-6 * farthest + rounding, (
+            f"an SGD step on two replicas is {ratio:.3f} times that on one ({path}): the gradients that Keras adds up "
+            "over replicas must be shares of the mean over all examples"
+        )
+
+
+def _moves_by(case: Case, steps, strategies) -> tuple[list[list[np.ndarray]], list[str]]:
+    """How far each trainable weight goes under each strategy."""
+    moves = []
+    for strategy in strategies:
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model = same_noise_for_all(case.compiled(1e-3, optimizer=keras.optimizers.SGD))
+        before = values(model.trainable_variables)
+        steps(model, strategy)
+        moves.append([b - a for a, b in zip(before, values(model.trainable_variables), strict=True)])
+    return moves, [w.path for w in model.trainable_variables]
+
+
+def check_sgd_step_equal_on_replicas(case: Case):
+    """One train_step on two replicas moves every weight as far as on one."""
+    images, labels = batch_for_replicas(case, case.build())
+
+    def step(model, strategy):
+        if strategy is None:
+            train(model, images, labels, size=len(images))
+            return
+        half = len(images) // 2
+
+        def data(context):
+            rows = slice(context.replica_id_in_sync_group * half, (context.replica_id_in_sync_group + 1) * half)
+            return tf.constant(images[rows]), tf.constant(labels[rows])
+
+        per_replica = strategy.experimental_distribute_values_from_function(data)
+        strategy.run(model.train_step, args=(per_replica,))
+
+    assert_same_moves(*_moves_by(case, step, [None, two_replicas()]))
+
+
+def check_sgd_fit_equal_on_replicas(case: Case):
+    """Two steps of fit, likewise; and with a short last batch, which splits unequally over replicas."""
+    model = case.build()
+    batch = batch_for_replicas(case, model)
+    size = len(batch[0])
+    last = size if sees_its_neighbours(model) else size - 3  # 5 examples: 4 for one replica, 1 for the other
+    both = tuple(np.concatenate([part, part[:last]]) for part in batch)
+    batches = tf.data.Dataset.from_tensor_slices(both).batch(size)
+    assert_same_moves(*_moves_by(case, lambda model, _: fit(model, batches), [None, two_replicas()]))
+
+
+def check_replicas_draw_different_noise(case: Case):
+    """Noise differs between replicas, steps, names and seeds; it is standard normal, and the same seed repeats it."""
+
+    strategy = two_replicas()
+    with strategy.scope():
+        model = case.compiled()
+
+    def draws(seed: int, training: bool, *names: str) -> list[np.ndarray]:
+        def noise():
+            return model.noise((500, 4), *names, training=training)
+
+        model.seed = seed
+        drawn = []
+        for step in (0, 1):
+            model.step.assign(step)
+            drawn += [draw.numpy() for draw in strategy.experimental_local_results(strategy.run(noise))]
+        return drawn
+
+    drawn = draws(0, True, "z")
+    assert not np.allclose(drawn[0], drawn[1]), (
+        "two replicas draw the same noise: fold the replica's number into the seed"
+    )
+    assert not np.allclose(drawn[0], drawn[2]), "two steps draw the same noise: fold the step into the seed"
+    for what, others in {
+        "the same seed draws other noise": draws(0, True, "z"),
+        "another seed draws the same noise": draws(1, True, "z"),
+        "another name draws the same noise": draws(0, True, "w"),
+        "evaluation draws training's noise": draws(0, False, "z"),
+    }.items():
+        same = all(np.array_equal(a, b) for a, b in zip(drawn, others, strict=True))
+        assert same == what.startswith("the same seed"), what
+    everything = np.concatenate(drawn)  # 8,000 draws: a mean beyond 0.05 is 4.5 standard errors off
+    assert abs(everything.mean()) < 0.05 and abs(everything.std() - 1) < 0.05, "noise is not standard normal"
+
+
+# Steps ----------------------------------------------------------------------------------------------------------------
+
+
+def check_phases_move_their_own_weights(case: Case):
+    """A few steps move every weight of a phase, and only those; together the phases own every trainable weight."""
+    names = [phase.name for phase in case.build().phases()]
+    for name in names:
+        model = case.build()
+        model.compile({n: keras.optimizers.SGD(1e-3 if n == name else 0.0) for n in names})
+        phases = {phase.name: phase for phase in model.phases()}
+        own = {id(w) for w in phases[name].weights}
+        before = values(model.trainable_variables)
+        train(model, *case.examples(3 * BATCH))
+        moves = [np.abs(w.numpy() - old).max() for w, old in zip(model.trainable_variables, before, strict=True)]
+        farthest = max(moves)  # a gradient that is only rounding errors is none
+        for weight, move in zip(model.trainable_variables, moves, strict=True):
+            if id(weight) in own:
+                assert move > 1e-6 * farthest, (
+                    f"{weight.path} never moves: phase {name!r} has no use for it; leave it out"
+                )
+            else:
+                assert not move, f"phase {name!r} moves {weight.path}, which is not its own"
+    owned = [id(w) for phase in model.phases() for w in phase.weights]
+    assert len(owned) == len({*owned}), "two phases own the same weight"
+    assert {*owned} == {id(w) for w in model.trainable_variables}, "a trainable weight belongs to no phase"
+
+
+def last_layers(model):
+    """(network, layer): the last layers with weights before each output of the networks."""
+    for phase in model.phases():
+        for network in phase.networks:
+            for tensor in getattr(network, "outputs", ()):
+                layer = tensor._keras_history.operation
+                while not layer.weights and not isinstance(layer.input, list):
+                    layer = layer.input._keras_history.operation
+                yield network.name, layer
+
+
+def check_mixed_precision_trains(case: Case):
+    """mixed_float16: finite losses, weights that move, float32 out."""
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = case.compiled()
+        assert any(layer.compute_dtype == "float16" for layer in model._flatten_layers()), "nothing computes in float16"
+        before = values(model.trainable_variables)
+        train(model, *case.examples(8 * BATCH))
+        results = {metric.name: float(metric.result()) for metric in model.metrics}
+        assert np.isfinite(list(results.values())).all(), f"losses are not finite: {results}"
+        assert int(model.step.numpy()) == 8 and int(model.failed_step.numpy()) == -1
+        assert all(np.isfinite(v).all() for v in values(model.weights)), "a weight is not finite"
+        still = [w.path for w, old in zip(model.trainable_variables, before, strict=True) if (w.numpy() == old).all()]
+        assert not still, f"8 steps of mixed_float16 leave {still} where they were"
+        outputs = [model.generate(*case.latents(model, 3))]
+        if hasattr(model, "encode"):
+            outputs += model.encode(*case.examples(3))
+        assert {o.dtype.name for o in outputs} == {"float32"}, "the model's outputs are not float32"
+        for name, layer in last_layers(model):
+            assert layer.compute_dtype == "float32", f"{name} must end in a float32 layer; {layer.name} is not"
+        assert all(np.isfinite(o).all() for o in outputs)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+def check_metrics_exact_with_short_batch(case: Case):
+    """The mean over examples, not over batches; and an evaluation repeats."""
+    images, labels = case.examples(BATCH)
+    images[-1] = 0.0  # the example that is alone in the last batch is unlike the others
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH - 1)
+    for where, strategy in {"one replica": None, "two replicas": two_replicas()}.items():
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model = same_noise_for_all(case.compiled())
+        expected = {}
+        for phase in model.phases():
+            terms = phase.terms(tf.constant(images), tf.constant(labels), training=False)
+            prefix = "" if len(model.phases()) == 1 else f"{phase.name}_"
+            assert {*terms} == {*phase.reports}, (
+                f"phase {phase.name!r} reports {phase.reports}, its terms are {[*terms]}"
+            )
+            for key, term in terms.items():
+                assert term.shape == (BATCH,) and term.dtype == tf.float32, f"{key} is not [B] float32: {term}"
+                expected[f"{prefix}{key}"] = term.numpy().mean()
+        found = fused_steps.evaluation(model, batches)()
+        assert found == pytest.approx(expected, rel=1e-5), f"an evaluation on {where} gives no means over examples"
+    model = case.compiled(steps_per_execution=3)  # with the noise that it draws itself
+    evaluate = fused_steps.evaluation(model, batches)
+    results = [model.evaluate(batches, verbose=0, return_dict=True), evaluate(), evaluate()]
+    assert results[1] == results[2], "two evaluations of the same weights differ"
+    assert results[0] == pytest.approx(results[1], rel=1e-5), "Keras' evaluate differs from an evaluation in one call"
+
+
+def check_same_seed_same_training(case: Case):
+    """The seed fixes the first weights and the noise; another seed changes both."""
+
+    def trained(seed: int):
+        model = case.compiled(seed=seed)
+        first = state_of(model)
+        train(model, *case.examples(2 * BATCH))
+        return first, [float(metric.result()) for metric in model.metrics], state_of(model)
+
+    first, losses, last = trained(0)
+    again, losses_again, last_again = trained(0)
+    assert_same_state(first, again, "the same seed gives other first weights")
+    assert losses == losses_again, "the same seed gives other losses"
+    assert_same_state(last, last_again, "the same seed gives another training")
+    other, *_ = trained(1)
+    same = [k for k in first if "kernel" in k and "optimizer" not in k and np.array_equal(first[k], other[k])]
+    assert not same, f"another seed gives the same first weights: {same}"
+
+
+# Many steps a call ----------------------------------------------------------------------------------------------------
+
+
+def check_fit_equals_eager_steps(case: Case):
+    """Many steps a call: see below."""
+    _fit_equals_eager_steps(case, steps_per_execution=3)
+
+
+def check_xla_fit_equals_eager_steps(case: Case):
+    """Many steps a call, unrolled under XLA: see below."""
+    _fit_equals_eager_steps(case, steps_per_execution=5, jit_compile=True, steps_per_graph=2)
+
+
+def _fit_equals_eager_steps(case: Case, **how):
+    """fit takes as many steps as asked, and comes to the weights that single eager steps give.
+
+    Neither the epochs nor the data divide by the steps of a call.
+    """
+    images, labels = case.examples(11 * BATCH)
+    plans = {
+        "11 batches repeated, 7 steps an epoch": (lambda data: data.repeat(), {"epochs": 2, "steps_per_epoch": 7}, 14),
+        "11 batches": (lambda data: data, {"epochs": 1}, 11),
+        "11 batches, their number unknown": (lambda data: data.filter(lambda *_: True), {"epochs": 2}, 22),
+    }
+    model = case.compiled(optimizer=keras.optimizers.SGD)
+    first = values(model.trainable_variables)
+    eager = {}
+    for taken in range(22):
+        rows = slice(taken % 11 * BATCH, (taken % 11 + 1) * BATCH)
+        train(model, images[rows], labels[rows])
+        eager[taken + 1] = values(model.trainable_variables)
+    model = case.compiled(optimizer=keras.optimizers.SGD, **how)
+    start = [(variable, variable.numpy()) for variable in model.variables]
+    for plan, (arrange, arguments, steps) in plans.items():
+        for variable, value in start:
+            variable.assign(value)
+        fit(model, arrange(case.batches(11)), **arguments)
+        taken = int(model.step.numpy())
+        assert taken == steps, f"{plan}, {how}: {taken} steps taken, {steps} were asked for"
+        for weight, old, one, fused in zip(
+            model.trainable_variables, first, eager[steps], values(model.trainable_variables), strict=True
+        ):
+            assert np.abs(fused - one).max() <= 1e-5 + 1e-3 * np.abs(one - old).max(), (
+                f"{plan}, {how}: {weight.path} is {np.abs(fused - one).max():.1e} from where single steps bring it"
+            )
+
+
+def check_failed_step_is_exact(case: Case):
+    """The first step whose loss is not finite is remembered, however many steps a call makes."""
+    images, labels = case.examples(6 * BATCH)
+    images[5 * BATCH - 1] = np.nan  # an example of step 4
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH)
+    single, fused = case.compiled(), case.compiled(steps_per_execution=3, steps_per_graph=2)
+    assert int(single.failed_step.numpy()) == -1
+    train(single, images, labels)
+    fit(fused, batches)
+    for how, model in {"single steps": single, "3 steps a call": fused}.items():
+        found = int(model.failed_step.numpy())
+        assert found == 4, f"{how}: the loss fails at step 4, failed_step says {found}"

@@ -1,0 +1,83 @@
+"""Who may import whom, and what importing costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kgen
+
+ROOT = Path(kgen.__file__).parent
+LAYERS = (
+    ("registry", "spec", "config", "images", "rng", "errors", "files", "tfgan"),
+    ("data", "nn", "losses"),
+    ("models", "divergence"),
+    ("run", "sampling"),
+    ("train", "evaluate", "explore", "export", "serve"),
+    ("cli",),
+)
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+WITHIN = {("nn", "losses"), ("sampling", "run")}  # beside the lowest layer, the only imports inside one
+
+
+def part_of(module: str) -> str | None:
+    """`kgen.nn.conv` -> `nn`; None for what is not kgen's, or is kgen itself."""
+    return module.split(".")[1] if module.startswith("kgen.") else None
+
+
+def imports(path: Path, *, late: bool = True):
+    """(line, module) of every import of a file; without those inside functions if not `late`."""
+    nodes = [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: write the import in full"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        if late or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            nodes += ast.iter_child_nodes(node)
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT or path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down(path):
+    own = path.relative_to(ROOT).with_suffix("").parts[0]
+    assert own in LAYER, f"{own} has no layer: give it one"
+    for line, module in imports(path):
+        other = part_of(module)
+        if other is None or other == own or other == "__version__":
+            continue
+        allowed = LAYER[other] < LAYER[own] or LAYER[other] == LAYER[own] == 0 or (own, other) in WITHIN
+        if own == "serve":
+            allowed = LAYER[other] == 0 or other == "sampling"
+        assert allowed, f"{path}:{line}: {own} (layer {LAYER[own]}) must not import {other} (layer {LAYER[other]})"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_commands_parse_before_they_import(path):
+    for line, module in imports(path, late=False):
+        other = part_of(module)
+        assert module.split(".")[0] not in ("tensorflow", "keras"), f"{path}:{line}: import {module} after parsing"
+        assert other is None or other == "cli" or LAYER[other] == 0, f"{path}:{line}: import {module} after parsing"
+
+
+@pytest.mark.parametrize(
+    "statement", ["import kgen", "import kgen.config, kgen.spec, kgen.images, kgen.rng, kgen.registry, kgen.files"]
+)
+def test_importing_is_cheap(statement):
+    program = f"import sys; {statement}; print(*({{'tensorflow', 'keras', 'matplotlib'}} & {{*sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert done.stdout.split() == [], f"{statement!r} imports {done.stdout}"
+
+
+def test_public_names_lead_somewhere():
+    assert {*kgen.__all__} <= {*dir(kgen)}
+    for name in kgen.__all__:
+        assert getattr(kgen, name) is not None
+    with pytest.raises(AttributeError, match="module 'kgen' has no attribute 'nonsense'"):
+        _ = kgen.nonsense
