@@ -11,6 +11,7 @@ from kgen.data.store import Stored, shaped_records
 
 SHUFFLE_BUFFER_BYTES = 2**29
 SHUFFLE_BUFFER_IMAGES = 16_384
+PREFETCHED_BATCHES = 8
 
 
 class Feed:
@@ -162,4 +163,9 @@ class Feed:
 
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+        if self.stored.images is None:
+            return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+        # One gather a batch leaves nothing to tune; and when an iterator ends, it waits for TensorFlow's tuner, whose
+        # sleeps grow from 10 ms by doubling: up to as long again as the training took.
+        options.autotune.enabled = False
+        return batches.with_options(options).prefetch(PREFETCHED_BATCHES)

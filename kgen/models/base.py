@@ -144,7 +144,7 @@ class GenerativeModel(keras.Model):
                 learning rates that the model was registered with.
             steps_per_execution: training steps a Python call.
             jit_compile: compile the step with XLA.
-            steps_per_graph: steps unrolled into one XLA program; None means 4 with XLA and 1 without.
+            steps_per_graph: steps unrolled into one graph; worth it where a step is so short that its launch counts.
 
         Raises:
             UserError: a phase without an optimizer, or an optimizer without a phase.
@@ -165,7 +165,7 @@ class GenerativeModel(keras.Model):
                 key: keras.metrics.Mean(name=key) for phase in phases.values() for key in self._report_keys(phase)
             }
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
-        self.steps_per_graph = steps_per_graph or (4 if self._jit_steps else 1)
+        self.steps_per_graph = steps_per_graph or 1
 
     def _prepared(self, optimizer, phase: Phase):
         if self.dtype_policy.name == "mixed_float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):

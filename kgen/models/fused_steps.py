@@ -80,31 +80,5 @@ def train_function(model):
     return function
 
 
-def evaluation(model, batches: tf.data.Dataset):
-    """One graph call that evaluates: what Keras' `evaluate` returns, without its fifty milliseconds of preparation.
-
-    Args:
-        model: a compiled GenerativeModel.
-        batches: one pass over a split.
-
-    Returns:
-        function() -> dict from metric to its mean over the split.
-    """
-    strategy = model.distribute_strategy
-    distributed = strategy.experimental_distribute_dataset(batches)
-
-    @tf.function
-    def all_steps():
-        for batch in distributed:
-            strategy.run(model.test_step, args=(batch,))
-
-    def function():
-        model.reset_metrics()
-        all_steps()
-        return {name: float(value) for name, value in model.get_metrics_result().items()}
-
-    return function
-
-
 def _nothing(_):
     return tf.constant(0)

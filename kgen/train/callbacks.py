@@ -3,7 +3,6 @@
 import math
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -65,11 +64,11 @@ class Record(keras.callbacks.Callback):
 
     Args:
         run: written to.
-        evaluations: split -> a function that returns the model's metrics on it.
+        evaluations: split -> its batches.
         images_per_epoch: to say how fast it went.
     """
 
-    def __init__(self, run: Run, evaluations: dict[str, Callable[[], dict[str, float]]], images_per_epoch: int):
+    def __init__(self, run: Run, evaluations: dict[str, tf.data.Dataset], images_per_epoch: int):
         super().__init__()
         self.run, self.evaluations, self.images_per_epoch = run, evaluations, images_per_epoch
         self.best_loss, self.best, self.saved, self.row = math.inf, None, 0.0, {}
@@ -93,8 +92,8 @@ class Record(keras.callbacks.Callback):
             "images_per_second": round(self.images_per_epoch / seconds, 1),
             **self._prefixed("train", logs),
         }
-        for split, evaluate in self.evaluations.items():
-            self.row |= self._prefixed(split, evaluate())
+        for split, batches in self.evaluations.items():
+            self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
         self.run.log_metrics(self.row)
         with self.scalars.as_default(step=self.row["epoch"]):
             for key, value in self.row.items():

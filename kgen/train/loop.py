@@ -9,7 +9,6 @@ from kgen import data, images
 from kgen.config import RunConfig, resolve_model_args
 from kgen.errors import TrainingFailed
 from kgen.models import MODELS, GenerativeModel, build_model
-from kgen.models.fused_steps import evaluation
 from kgen.run import Run
 from kgen.sampling import open_sampler
 from kgen.train import machine
@@ -125,7 +124,7 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
     batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
     evaluations = {
-        split: evaluation(model, dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed))
+        split: dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed)
         for split in ("validation", "test")
         if split in run.spec.examples
     }
