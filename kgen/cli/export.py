@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for artefact, agreement in measured.items():
             pixels = agreement["uint8_pixels_different"]
             told = "" if pixels is None else f", {pixels} of {agreement['values']} uint8 pixels differ"
+            told += " (by one level, rounded at the border of two)" if pixels else ""
             print(f"  {artefact}: largest difference {agreement['max_abs_difference']:.2g}{told}")
         print(f"next:  kgen-sample {cmd['to']} --count 64")
 

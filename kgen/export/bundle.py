@@ -76,7 +76,7 @@ def _manifest(run: Run, model, checkpoint: str, functions, folder: Path) -> dict
 
 
 def _signature(function) -> dict[str, dict[str, Any]]:
-    inputs = function.structured_input_signature[0] + tuple(function.structured_input_signature[1].values())
+    inputs = [t for t in function.structured_input_signature[0] if t is not None]  # None: no label is taken
     tensors = {"inputs": {t.name: t for t in inputs}, "outputs": function.structured_outputs}
     return {
         side: {name: {"dtype": t.dtype.name, "shape": t.shape.as_list()} for name, t in named.items()}

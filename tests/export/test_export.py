@@ -7,9 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from kgen import images
+from kgen import RunConfig, generate, images, open_sampler
+from kgen.config import override
 from kgen.errors import ExportFailed, UserError
 from kgen.export import bundle, export, verify
+from kgen.train import train
 
 WITHOUT_KGEN = """
 import sys
@@ -56,6 +58,34 @@ def test_the_manifest_says_what_was_measured(default_job, default_export):
     assert manifest["checkpoint"]["epoch"] == default_job[0].checkpoint_state()["best"]["epoch"]
     parameters = 4 * sum(int(np.prod(w.shape)) for w in default_job[0].load_model().trainable_weights)
     assert manifest["bytes"]["saved_model"] < 1.05 * parameters, "variables are stored more than once"
+
+
+@pytest.mark.parametrize(
+    ("model", "model_args"),
+    [
+        ("vae", {"network": "conv", "batch_norm": True, "likelihood": "gaussian_learned"}),
+        ("vae", {"network": "mlp"}),
+        ("cvae", {"network": "conv", "latent_dim": 3}),
+    ],
+)
+def test_every_model_and_network_exports(tmp_path, model, model_args):
+    """Colour, odd sizes, with and without labels: the files give what the run gives."""
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (40, 18, 11, 3), np.uint8), np.arange(40) % 3
+    np.savez(tmp_path / "made.npz", images=pixels, labels=labels)
+    settings = {"model": model, "data.dataset": str(tmp_path / "made.npz"), "train.epochs": 1}
+    settings |= {"model_args.hidden": [8], "model_args.filters": [4, 8]}
+    config = override(RunConfig(), settings | {f"model_args.{k}": v for k, v in model_args.items()})
+    run = train(config, run_dir=str(tmp_path / "run"))
+    version = export(run, tmp_path / "made")
+    inputs = json.loads((version / "manifest.json").read_text())["signatures"]["decode"]["inputs"]
+    assert set(inputs) == ({"z", "label"} if model == "cvae" else {"z"})
+    drawn, saved, lite = (
+        generate(open_sampler(path), 40, seed=2).images for path in (run.path, version, version / "model.tflite")
+    )
+    assert drawn.shape == (40, 18, 11, 3) and np.ptp(drawn) > 0
+    np.testing.assert_array_equal(drawn, saved)
+    np.testing.assert_allclose(drawn, lite, atol=1e-5)
 
 
 def test_versions_count_up(default_job, tmp_path):
