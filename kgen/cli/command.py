@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from kgen.errors import ExportFailed, TrainingFailed, UserError
 from kgen.registry import nearest
@@ -119,6 +119,7 @@ def import_tensorflow_quietly():
     TF_CPP_MIN_LOG_LEVEL, which stays as the user set it.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    logging.set_verbosity(logging.ERROR)  # the remarks of libraries; kgen's own go to the run's log
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
         import keras
 
