@@ -22,10 +22,8 @@ _HOMES = {
     "Run": "kgen.run",
     "open_sampler": "kgen.sampling",
     "generate": "kgen.sampling",
-    "train": "kgen.train",
-    "export": "kgen.export",
 }
-_PACKAGES = ("data", "models", "nn", "losses", "images", "rng")
+_PACKAGES = ("data", "models", "nn", "losses", "images", "rng", "train", "export")  # the last two can be called
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 

@@ -11,7 +11,7 @@ import kgen
 
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
-    ("registry", "spec", "config", "images", "rng", "errors", "files", "tfgan"),
+    ("registry", "spec", "config", "images", "rng", "errors", "files", "callable_module", "tfgan"),
     ("data", "nn", "losses"),
     ("models", "divergence"),
     ("run", "sampling"),

@@ -86,7 +86,7 @@ def kgen_epochs(path: str, network: str, **options):
     model.compile(steps_per_execution=64, **options)
     batches = dataset.batches("train", batch_size=BATCH, repeat=True)
     while True:
-        yield model.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0).history["loss"][0]
+        yield model.fit(batches, steps_per_epoch=STEPS, verbose=0).history["loss"][0]
 
 
 def work(name: str, path: str, network: str):

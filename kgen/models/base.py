@@ -232,10 +232,11 @@ class GenerativeModel(keras.Model):
         if self.train_function is None or force:
             self.train_function = fused_steps.train_function(self)
 
-    def fit(self, *args, steps_per_epoch: int | None = None, **kwargs):
+    def fit(self, x=None, *args, steps_per_epoch: int | None = None, **kwargs):
         """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch."""
+        kwargs.setdefault("shuffle", not isinstance(x, tf.data.Dataset))  # Keras warns that it does not shuffle these
         self._epoch_steps, self._epoch_taken = steps_per_epoch, 0
-        return super().fit(*args, steps_per_epoch=steps_per_epoch, **kwargs)
+        return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: a model is built in `__init__`. Keras' own fails on a batch that replicas cannot share equally."""

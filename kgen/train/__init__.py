@@ -1,5 +1,8 @@
 """Training: the loop, what it writes as it goes, and how the machine is used."""
 
+from kgen.callable_module import make_callable
 from kgen.train.loop import prepare, train
 
 __all__ = ["prepare", "train"]
+
+make_callable(__name__, "train")

@@ -116,12 +116,13 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
     train, seed = run.config.train, run.config.seed
     rates = MODELS.defaults(run.config.model)["learning_rates"]
     scale = train.learning_rate / max(rates.values())
+    steps_per_epoch = run.spec.examples["train"] // train.batch_size
     model.compile(
         {phase: keras.optimizers.Adam(rate * scale) for phase, rate in rates.items()},
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
+        steps_per_graph=machine.steps_per_graph(train.jit_compile, train.epochs * steps_per_epoch),
     )
-    steps_per_epoch = run.spec.examples["train"] // train.batch_size
     batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
     evaluations = {
         split: dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed)
@@ -132,7 +133,6 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
         batches,
         epochs=train.epochs,
         steps_per_epoch=steps_per_epoch,
-        shuffle=False,
         verbose=0,
         callbacks=[
             Progress(train.epochs, steps_per_epoch),

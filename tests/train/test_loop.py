@@ -35,6 +35,13 @@ def test_prepare_fills_in_every_choice(settings, steps, xla):
     assert ready.model_args["likelihood"] == "bernoulli" and ready.train.learning_rate == 1e-3
 
 
+def test_steps_are_unrolled_in_long_trainings_under_xla():
+    from kgen.train import machine
+
+    asked = [(True, 4_000), (True, 50_000), (False, 50_000)]
+    assert [machine.steps_per_graph(*each) for each in asked] == [1, 4, 1]
+
+
 @pytest.mark.parametrize("model", ["vae", "cvae"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_trains_in_every_precision(tmp_path, model, precision):
