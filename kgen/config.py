@@ -65,7 +65,7 @@ class TrainConfig:
             an epoch has 40 steps.
         learning_rate: of every phase's optimizer (Adam); None takes the model's own.
         steps_per_execution: optimizer steps a Python call; None chooses.
-        jit_compile: XLA; None uses it where it was measured to help (MLPs on a CPU, everything on a GPU).
+        jit_compile: XLA; None uses it for MLPs on a CPU, where it was measured to help, and for everything on a GPU.
         precision: "float32", "mixed_float16" or "mixed_bfloat16".
         samples_every: epochs between two sample grids; None writes about five.
     """

@@ -20,7 +20,7 @@ def set_precision(config: RunConfig):
 def use_xla(config: RunConfig) -> bool:
     """Whether to compile the training step with XLA.
 
-    On a CPU it helps dense networks and slows convolutions down; on a GPU it helps both (`tools/bench_train.py`).
+    On a CPU it helps dense networks and gains nothing with convolutions (`tools/bench_train.py`); on a GPU it is on.
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
