@@ -6,7 +6,7 @@ the decoder doubles, and crops the row or column that an odd size had too few.
 
 import keras
 
-from kgen.nn.layers import LabelMaps, OneHot
+from kgen.nn.layers import LabelMaps
 from kgen.nn.networks import NETWORKS, NetworkOptions
 
 SMALLEST_SIDE = 7
@@ -51,13 +51,7 @@ class Conv:
     def decoder(options: NetworkOptions) -> keras.Model:
         height, width, channels = options.spec.image_shape
         sizes = halvings(height, width)
-        inputs = [options.latent_input()]
-        x = inputs[0]
-        if options.conditional:
-            inputs.append(options.label_input())
-            x = keras.layers.Concatenate(name="z_and_label")(
-                [x, OneHot(options.spec.num_classes, name="label_one_hot")(inputs[1])]
-            )
+        inputs, x = options.latent_and_label()
         for i, units in enumerate(reversed(options.hidden)):
             x = options.activated(x, options.dense(units, f"decoder_dense_{i}"))
         small = (*sizes[-1], _filters(options, max(len(sizes) - 2, 0)))

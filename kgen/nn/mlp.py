@@ -25,13 +25,7 @@ class MLP:
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:
-        inputs = [options.latent_input()]
-        x = inputs[0]
-        if options.conditional:
-            inputs.append(options.label_input())
-            x = keras.layers.Concatenate(name="z_and_label")(
-                [x, OneHot(options.spec.num_classes, name="label_one_hot")(inputs[1])]
-            )
+        inputs, x = options.latent_and_label()
         for i, width in enumerate(reversed(options.hidden)):
             x = options.activated(x, options.dense(width, f"decoder_{i}"))
         x = options.dense(options.spec.num_pixels, "logits", dtype="float32")(x)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from kgen.errors import UserError
+from kgen.nn.layers import OneHot
 from kgen.registry import Registry
 from kgen.rng import seed_of
 from kgen.spec import DataSpec
@@ -71,8 +72,14 @@ class NetworkOptions:
     def label_input(self):
         return keras.Input((), dtype="int32", name="labels")
 
-    def latent_input(self):
-        return keras.Input((self.latent_dim,), name="z")
+    def latent_and_label(self):
+        """A decoder's inputs, and its first tensor: z, with the label's one-hot vector beside it when conditional."""
+        z = keras.Input((self.latent_dim,), name="z")
+        if not self.conditional:
+            return [z], z
+        labels = self.label_input()
+        one_hot = OneHot(self.spec.num_classes, name="label_one_hot")(labels)
+        return [z, labels], keras.layers.Concatenate(name="z_and_label")([z, one_hot])
 
     def given(self, inputs: list):
         """How a network is called: with [x, labels] when conditional, else with x."""
