@@ -1,5 +1,6 @@
 """kgen-train: trains a model and leaves a run directory."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,6 +92,18 @@ def _value(name: str, value: Any) -> Any:
     return sides * 2 if len(sides) == 1 else sides
 
 
+def next_commands(run) -> tuple[str, str]:
+    """What to type after a training, quoted for the shell."""
+    from kgen.models import MODELS
+
+    label = []
+    if MODELS[run.config.model].conditional:
+        label = ["--label", run.spec.class_names[-1] if run.spec.class_names else "0"]
+    sample = ["kgen-sample", str(run.path), "--count", "64", *label, "--seed", "1"]
+    export = ["kgen-export", str(run.path), "--to", f"exports/{run.config.model}"]
+    return shlex.join(sample), shlex.join(export)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
@@ -100,9 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run = train(config, run_dir=cmd["run_dir"], runs_root=cmd["runs_root"])
         print(f"\npictures: {run.path / 'samples'} (final.png), {run.path / 'plots' / 'curves.png'}")
-        label = f" --label {run.spec.class_names[-1] if run.spec.class_names else 0}" if run.spec.num_classes else ""
-        label = label if run.config.model.startswith("c") else ""
-        print(f"next:     kgen-sample {run.path} --count 64{label} --seed 1")
-        print(f"          kgen-export {run.path} --to exports/{run.config.model}")
+        sample, export = next_commands(run)
+        print(f"next:     {sample}\n          {export}")
 
     return cmd.run(body, argv)

@@ -57,6 +57,23 @@ def test_every_setting_of_the_data_and_training_has_a_flag():
     assert set(train.SETTINGS) <= {name for names in train.command().groups.values() for name in names}
 
 
+def test_the_next_commands_can_be_pasted(tmp_path):
+    """Class names and paths with blanks are quoted; an unconditional model is not given a label."""
+    import shlex
+
+    from kgen.config import RunConfig
+    from kgen.run import Run
+    from kgen.spec import DataSpec
+
+    spec = DataSpec("clothes", (8, 8, 1), 2, ("Bag", "Ankle boot"))
+    for model, label in (("cvae", "Ankle boot"), ("vae", None)):
+        path = tmp_path / "my runs"
+        for line, main in zip(train.next_commands(Run(path, RunConfig(model), spec)), (sample, export), strict=True):
+            cmd = main.command()
+            assert cmd.parse(shlex.split(line)[1:]) == [str(path)]
+            assert main is export or cmd["label"] == label
+
+
 def fails(capsys, main, arguments) -> str:
     """The message of a command that must end with exit code 2 and one message."""
     assert main([str(a) for a in arguments]) == 2
