@@ -24,15 +24,19 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(seed_of(seed, *names))
 
 
-def latents(seed: int, count: int, latent_shape: Sequence[int], *, temperature: float = 1.0) -> np.ndarray:
+def latents(
+    seed: int, count: int, latent_shape: Sequence[int], *, temperature: float = 1.0, first: int = 0
+) -> np.ndarray:
     """Latent points from the standard normal prior, [count, *latent_shape] float32.
 
     Row i is a function of (seed, i) alone: the first 8 of 64 are the 8 that `count=8` gives.
 
     Args:
         temperature: standard deviation of the normal; below 1 stays nearer to the mode.
+        first: the number of the first row.
     """
-    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(latent_shape) for i in range(count)]
+    places = range(first, first + count)
+    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(latent_shape) for i in places]
     return (temperature * np.reshape(rows, (count, *latent_shape))).astype(np.float32)
 
 

@@ -1,0 +1,81 @@
+"""A sampler over a server that speaks TF Serving's REST calls.
+
+https://www.tensorflow.org/tfx/serving/api_rest: `GET …/metadata` tells the shapes, `POST …:predict` decodes.
+"""
+
+import re
+
+import numpy as np
+
+from kgen.errors import UserError
+from kgen.sampling.sampler import in_chunks
+from kgen.spec import DataSpec
+
+TIMEOUT_SECONDS = 60
+HOW = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
+
+
+class ServerSampler:
+    """Samples from the `decode` signature of a served model.
+
+    A server does not tell the classes of the data, so `spec.num_classes` is 0: labels are given as numbers.
+
+    Args:
+        url: http://HOST:PORT/v1/models/NAME, also with /versions/N.
+
+    Raises:
+        UserError: nobody answers there, or what is served has no `decode` signature of kgen's form.
+    """
+
+    parameters, weights_hash, prior, encodes = None, None, "standard_normal", False
+
+    def __init__(self, url: str):
+        self.url = url.rstrip("/")
+        found = re.search(r"/v1/models/([^/:]+)(/versions/\d+|/labels/[^/:]+)?$", self.url)
+        if not found:
+            raise UserError(f"{url} is no address of a served model; {HOW}")
+        answer = self._ask("GET", "/metadata")
+        try:
+            signatures = answer["metadata"]["signature_def"]["signature_def"]
+            decode = signatures["decode"]
+            self.latent_shape, image_shape = _shape(decode["inputs"]["z"]), _shape(decode["outputs"]["images"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{url} serves no model of kgen: its metadata name no signature 'decode' from z to images ({error!r}); "
+                "serve what kgen-export wrote"
+            ) from error
+        self.conditional = "label" in decode["inputs"]
+        self.spec = DataSpec(found[1], image_shape)
+        self.version = answer.get("model_spec", {}).get("version")
+
+    def decode(self, z, labels=None):
+        return in_chunks(self._predict, np.asarray(z), labels)
+
+    def _predict(self, z, labels=None):
+        inputs = {"z": z.tolist()} if labels is None else {"z": z.tolist(), "label": labels.tolist()}
+        answer = self._ask("POST", ":predict", {"signature_name": "decode", "inputs": inputs})["outputs"]
+        return np.asarray(answer["images"] if isinstance(answer, dict) else answer, np.float32)
+
+    def _ask(self, method: str, call: str, body=None):
+        import requests
+
+        try:
+            answer = requests.request(method, self.url + call, json=body, timeout=TIMEOUT_SECONDS)
+            values = answer.json()
+        except requests.JSONDecodeError as error:
+            what = f"answers, but not as TF Serving does (HTTP {answer.status_code})"
+            raise UserError(f"{self.url} {what}; {HOW}") from error
+        except requests.RequestException as error:
+            what = f"cannot be reached ({type(error).__name__}); start the server"
+            raise UserError(f"{self.url} {what}, or {HOW}") from error
+        if not answer.ok:
+            raise UserError(f"{self.url} refused {call}: {values.get('error', answer.reason)}")
+        return values
+
+
+def _shape(tensor) -> tuple[int, ...]:
+    """The shape of a tensor without the batch, from a SignatureDef in JSON."""
+    sizes = [int(side["size"]) for side in tensor["tensor_shape"]["dim"]][1:]
+    if min(sizes, default=0) < 1:
+        raise ValueError(f"its shape is {sizes}")
+    return tuple(sizes)
