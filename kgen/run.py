@@ -1,10 +1,11 @@
 """A run directory: what one training was made of and what came out.
 
-config.json       the whole configuration (defaults filled in), the data spec, the seed, the versions
+config.json       the whole configuration (defaults filled in), the data spec and content hashes, the seed, the versions
 log.txt           what was said, with the time
 metrics.jsonl     a line an epoch
 checkpoints/      last.weights.h5, best.weights.h5, state.json (their epoch, step and loss)
 samples/ plots/   PNG
+eval/             figures of kgen-eval, a line each
 tensorboard/      event files
 DONE or FAILED    how it ended; FAILED holds the reason
 """
@@ -15,6 +16,7 @@ import platform
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +36,30 @@ class Run:
         path: the directory.
         config: the RunConfig that was trained, complete.
         spec: of its data.
+        data_hashes: split -> content hash of what it was trained on.
     """
 
-    def __init__(self, path: Path, config: RunConfig, spec: DataSpec):
-        self.path, self.config, self.spec = path, config, spec
+    def __init__(self, path: Path, config: RunConfig, spec: DataSpec, data_hashes: Mapping[str, str] | None = None):
+        self.path, self.config, self.spec, self.data_hashes = path, config, spec, dict(data_hashes or {})
 
     # Making and finding ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, config: RunConfig, spec: DataSpec, *, run_dir: str | None = None, runs_root: str = "runs") -> "Run":
+    def create(
+        cls,
+        config: RunConfig,
+        spec: DataSpec,
+        *,
+        data_hashes: Mapping[str, str] | None = None,
+        run_dir: str | None = None,
+        runs_root: str = "runs",
+    ) -> "Run":
         """Makes the directory and writes `config.json`.
 
         Args:
             config: complete.
             spec: of the data.
+            data_hashes: split -> content hash of its images and labels.
             run_dir: the directory; None takes the next number under `runs_root`.
             runs_root: where numbered runs live.
 
@@ -65,8 +77,9 @@ class Run:
             else:
                 path.mkdir(parents=True, exist_ok=True)
                 path = _next_numbered(path, f"{config.model}-{spec.name}")
-            run = cls(path, config, spec)
-            write_json(path / "config.json", {**config.to_json(), "spec": spec.to_json(), "versions": versions()})
+            run = cls(path, config, spec, data_hashes)
+            about = {"spec": spec.to_json(), "data_hashes": dict(data_hashes or {}), "versions": versions()}
+            write_json(path / "config.json", {**config.to_json(), **about})
         except OSError as error:
             raise UserError(f"{setting} {path}: {error.strerror or error}; name a place that can be written") from error
         return run
@@ -81,8 +94,9 @@ class Run:
         try:
             values = json.loads((path / "config.json").read_text(encoding="utf-8"))
             spec = DataSpec.from_json(values.pop("spec"))
+            data_hashes = values.pop("data_hashes", {})
             values.pop("versions", None)
-            return cls(path, RunConfig.from_json(values), spec)
+            return cls(path, RunConfig.from_json(values), spec, data_hashes)
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError(f"{path / 'config.json'} cannot be read as a run's configuration: {error!r}") from error
 

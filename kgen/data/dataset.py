@@ -6,6 +6,7 @@ import numpy as np
 
 from kgen import rng
 from kgen.data.feed import Feed
+from kgen.data.fingerprint import fingerprint, mixed
 from kgen.data.source import Skipped, Source
 from kgen.data.store import Stored
 from kgen.errors import UserError
@@ -19,6 +20,7 @@ class Dataset:
         spec: DataSpec: name, image_shape, classes and images a split.
         notes: sentences for the log: which splits were made, where decoded images are kept, what was left out.
         skipped: the images that were left out, with the reason.
+        binarize: "none", "threshold" or "sample"; see DataConfig.
         binary: every pixel is exactly 0 or 1, by `binarize` or in the data themselves.
     """
 
@@ -40,7 +42,12 @@ class Dataset:
         self.skipped = tuple(skipped)
         self.binary = binary
         self._source, self._stored, self._rows = source, dict(stored), dict(rows)
-        self._shaper, self._binarize = shaper, binarize
+        self._shaper, self.binarize = shaper, binarize
+
+    @property
+    def kept(self) -> bool:
+        """Whether decoded images are kept, in memory or on disk, so that `arrays` and `fingerprint` are quick."""
+        return all(stored.images is not None for stored in self._stored.values())
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -85,7 +92,7 @@ class Dataset:
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(rng.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
         feed = Feed(
-            self.spec.image_shape, self._source, stored, self._stored[stored], rows, self._shaper, self._binarize, seed
+            self.spec.image_shape, self._source, stored, self._stored[stored], rows, self._shaper, self.binarize, seed
         )
         if split == "train" if training is None else training:
             return feed.training(batch_size, start_epoch, repeat)
@@ -106,6 +113,16 @@ class Dataset:
         if len(rows) == len(stored.labels) and np.array_equal(rows, np.arange(len(rows))):
             return stored.images, stored.labels
         return stored.images[rows], stored.labels[rows]
+
+    def fingerprint(self, split: str) -> str:
+        """The content hash of a split, 16 hex digits: of `arrays(split)`, and of `binarize` unless that is "none"."""
+        name, rows = self._rows_of(split)
+        stored = self._stored[name]
+        if stored.images is None:
+            content = fingerprint(*self.arrays(split))
+        else:
+            content = fingerprint(stored.images, stored.labels, rows)
+        return content if self.binarize == "none" else mixed(content, self.binarize)
 
     def _rows_of(self, split: str) -> tuple[str, np.ndarray]:
         if split not in self._rows:

@@ -4,11 +4,13 @@ A model is a game of phases. A VAE has one (minimise the negative ELBO), a GAN h
 whose weights it may move, an optimizer and its metrics. Compilation, the training step, noise and resuming live here.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kgen.errors import UserError
@@ -112,6 +114,26 @@ class GenerativeModel(keras.Model):
             [B, H, W, C] float32 in [0, 1].
         """
         raise NotImplementedError(f"{type(self).__name__} must define generate()")
+
+    # What it is made of ---------------------------------------------------------------------------------------------
+
+    @property
+    def networks(self) -> list[keras.layers.Layer]:
+        """Every network of every phase, once."""
+        return list(dict.fromkeys(network for phase in self.phases() for network in phase.networks))
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its networks have."""
+        return sum(network.count_params() for network in self.networks)
+
+    def weights_hash(self) -> str:
+        """16 hex digits of the numbers of its networks: the same for a run, its checkpoint and what is exported."""
+        digest = hashlib.blake2b(digest_size=8)
+        for weight in (w for network in self.networks for w in network.weights):
+            values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            digest.update(f"{values.dtype} {values.shape};".encode() + values.tobytes())
+        return digest.hexdigest()
 
     # Randomness -----------------------------------------------------------------------------------------------------
 
