@@ -21,11 +21,22 @@ class Command:
         name: e.g. "kgen-train".
         summary: one sentence.
         examples: (command line, what it does).
-        positional: names of the arguments without a flag, e.g. ("RUN",).
+        positional: names of the arguments without a flag, e.g. ("RUN",); a last one that ends with "..." stands for
+            one or more.
+        tensorflow: whether the command needs it; importing it takes seconds.
     """
 
-    def __init__(self, name: str, summary: str, examples: Sequence[tuple[str, str]], positional: Sequence[str] = ()):
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        examples: Sequence[tuple[str, str]],
+        positional: Sequence[str] = (),
+        *,
+        tensorflow: bool = True,
+    ):
         self.name, self.summary, self.examples, self.positional = name, summary, examples, positional
+        self.tensorflow = tensorflow
         self.values = flags.FlagValues()
         self.groups: dict[str, list[str]] = {}
         self.texts: dict[str, str] = {}
@@ -81,7 +92,9 @@ class Command:
             raise UserError(f"unknown flag --{error.flagname}: {nearest(error.flagname, known)}") from error
         except flags.Error as error:
             raise UserError(str(error)) from error
-        if not self["help"] and len(rest) != len(self.positional):
+        missing = len(self.positional) - len(rest)
+        open_ended = self.positional and self.positional[-1].endswith("...")
+        if not self["help"] and (missing > 0 or (missing < 0 and not open_ended)):
             wanted = " ".join(self.positional) or "no arguments besides flags"
             raise UserError(f"takes {wanted}. Received: {' '.join(rest) or 'nothing'}; see {self.name} --help")
         return rest
@@ -93,7 +106,8 @@ class Command:
             if self["help"]:
                 print(self.help(), end="")
                 return 0
-            import_tensorflow_quietly()
+            if self.tensorflow:
+                import_tensorflow_quietly()
             body(*arguments)
             return 0
         except UserError as error:

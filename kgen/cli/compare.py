@@ -1,0 +1,52 @@
+"""kgen-compare: one table and one page over many generators."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+
+from kgen.cli.command import Command
+
+EXAMPLES = (
+    ("kgen-compare runs/*", "a table here, and compare/compare.html with the sample grids"),
+    ("kgen-compare runs/* --measures fid,kid --sort fid", "two measures, the best run first"),
+    ("kgen-compare runs/00000-cvae-digits exports/cvae --out pages/cvae", "a run beside an export"),
+    ("kgen-compare runs/* --anyway --out=", "figures of different protocols in columns of their own; writes nothing"),
+)
+
+
+def command() -> Command:
+    """The command line."""
+    summary = "compare runs, exports, folders with eval/ in them and .jsonl files of evaluation rows."
+    cmd = Command("kgen-compare", summary, EXAMPLES, ("PATH...",), tensorflow=False)
+    cmd.flag("Table", "string", "measures", None, "The measures to show, with commas between them; else all.")
+    cmd.flag("Table", "string", "sort", None, "Best first by this measure (or training_seconds, parameters, ...).")
+    cmd.flag("Table", "boolean", "anyway", False, "Show figures that do not compare apart, instead of refusing them.")
+    cmd.flag("Output", "string", "out", "compare", "A folder for compare.csv and compare.html; empty writes neither.")
+    return cmd
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    cmd = command()
+
+    def body(*paths: str):
+        from kgen.evaluate.compare import compare, open_subjects
+        from kgen.evaluate.compare_page import write
+
+        measures = None if cmd["measures"] is None else [word.strip() for word in cmd["measures"].split(",")]
+        compared = compare(open_subjects(paths), measures=measures, sort=cmd["sort"], anyway=cmd["anyway"])
+        print(text(compared), end="")
+        if cmd["out"]:
+            print("".join(f"wrote {path}\n" for path in write(compared, cmd["out"])), end="")
+
+    return cmd.run(body, argv)
+
+
+def text(compared) -> str:
+    """The table, what its marks mean, what is to know of the subjects, and the protocols."""
+    from kgen.evaluate.table import render
+
+    headers, rows, marks = compared.table()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    named = [("Note on ", compared.notes()), ("Protocol of ", compared.protocols())]
+    lines = [*compared.legend(), *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs)]
+    return render(headers, rows, best=marks, width=width) + "\n" + "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,262 @@
+"""Comparing generators: what goes into one column, what is marked, and how they are named."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from evaluate.test_rows import PROTOCOL, a_row
+
+from kgen.config import RunConfig
+from kgen.errors import UserError
+from kgen.evaluate.compare import BEST, NEAR, Subject, compare, ends_of, open_subjects
+from kgen.evaluate.compare_page import to_csv
+from kgen.evaluate.rows import merge_rows
+from kgen.run import Run
+from kgen.spec import DataSpec
+
+MNIST = DataSpec("mnist", (28, 28, 1), 10)
+FACTS = {"parameters": 700_000, "bytes": 2_800_000, "seconds_per_1000_samples": 0.4}
+
+
+def a_run(root, *rows, model: str = "vae", seconds: float = 31.25, ended: bool = True) -> Run:
+    """A run directory as a training and an evaluation leave it, without weights."""
+    run = Run.create(RunConfig(model), MNIST, runs_root=str(root))
+    run.log_metrics({"epoch": 1, "elapsed_seconds": seconds / 2})
+    run.log_metrics({"epoch": 2, "elapsed_seconds": seconds})
+    if ended:
+        run.finish()
+    if rows:
+        merge_rows(run.path / "eval" / "classifier.jsonl", rows)
+    return run
+
+
+def column(comparison, title: str):
+    return next(c for c in (*comparison.facts, *comparison.measures) if c.title == title)
+
+
+def marks(*rows) -> dict[int, str]:
+    """Of one column of figures, a subject each."""
+    subjects = [Subject(f"run{i}", Path(f"runs/run{i}"), {}, [row]) for i, row in enumerate(rows)]
+    return {i: mark for c in compare(subjects).measures for i, mark in c.marks.items()}
+
+
+# Marks ----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_best_is_marked_and_what_cannot_be_told_from_it():
+    rows = [a_row("fid", v, interval=[v - 0.2, v + 0.2]) for v in (12.0, 9.0, 9.3, 9.41)]
+    assert marks(*rows) == {1: BEST, 2: NEAR}  # [8.8, 9.2] meets [9.1, 9.5], but not [9.21, 9.61]
+
+
+def test_higher_may_be_better_and_ties_are_all_best():
+    assert marks(*(a_row("recall", v, better="higher") for v in (0.7, 0.9, 0.9))) == {1: BEST, 2: BEST}
+
+
+@pytest.mark.parametrize(("repeats", "expected"), [(2, {0: BEST, 1: NEAR}), (20, {0: BEST})])
+def test_repeats_give_an_interval_where_there_is_none(repeats, expected):
+    """Student's: t(1) = 12.706, so 2 repeats give 0.5 +- 12.7 * 0.1 / sqrt 2 = 0.9 and overlap at a distance of 1;
+    t(19) = 2.093, so 20 repeats give +- 2.093 * 0.1 / sqrt 20 = 0.047 and do not."""
+    rows = [a_row("fid", v, stddev=0.1, values=[v] * repeats) for v in (1.0, 2.0)]
+    half = {2: 12.7062 * 0.1 / math.sqrt(2), 20: 2.09302 * 0.1 / math.sqrt(20)}[repeats]
+    assert ends_of(rows[0]) == pytest.approx((1 - half, 1 + half), rel=1e-5)
+    assert marks(*rows) == expected
+
+
+def test_nothing_is_marked_without_a_choice():
+    assert marks(a_row("fid", 1.0)) == {}
+    assert marks(a_row("class_kl", 1.0, better=""), a_row("class_kl", 2.0, better="")) == {}
+    assert marks(a_row("fid", 1.0), a_row("fid", None), a_row("fid", math.nan)) == {}
+
+
+def test_an_infinite_figure_is_a_figure():
+    assert marks(a_row("class_kl", math.inf), a_row("class_kl", 0.1)) == {1: BEST}
+
+
+# What compares --------------------------------------------------------------------------------------------------------
+
+
+def test_figures_of_other_seeds_compare(tmp_path):
+    one = a_run(tmp_path, a_row("fid", 1.0, floor=0.6))
+    other = a_run(tmp_path, a_row("fid", 2.0, floor=0.625, protocol={"seed": 5, "repeats": 1, "weights_hash": "x"}))
+    comparison = compare(open_subjects([one.path, other.path]))
+    assert column(comparison, "fid").marks == {0: BEST}
+    assert comparison.table()[1][-1] == ["floor (real images)", *["-"] * 6, "0.6000 to 0.6250"]
+
+
+def test_unlike_figures_are_refused_with_the_difference_named(tmp_path):
+    one = a_run(tmp_path, a_row("kid", 1.0), a_row("fid", 1.0), a_row("swd", 1.0))
+    other = {"num_fake": 5000, "settings": {"k": 5}}
+    two = a_run(tmp_path, a_row("kid", 1.0), a_row("fid", 2.0, protocol=other), a_row("swd", 2.0, protocol=other))
+    with pytest.raises(UserError) as error:
+        compare(open_subjects([one.path, two.path]))
+    for words in (
+        f"fid of {one.path} and {two.path} was not measured in the same way",
+        "num_fake is 10000 against 5000, settings.k is 3 against 5",
+        "the same holds for swd",
+        "--anyway",
+    ):
+        assert words in str(error.value)
+    assert "kid" not in str(error.value) and "\n" not in str(error.value)
+    assert column(compare(open_subjects([one.path, two.path]), measures=["kid"]), "kid").marks == {0: BEST, 1: BEST}
+
+
+def test_a_difference_that_short_hashes_would_hide_is_told_in_full(tmp_path):
+    hashes = ["0123456789ab" + letter * 52 for letter in "cd"]
+    runs = [a_run(tmp_path, a_row("fid", 1.0, protocol={"data_hash": value})) for value in hashes]
+    with pytest.raises(UserError, match=f"data_hash is {hashes[0]} against {hashes[1]}"):
+        compare(open_subjects(run.path for run in runs))
+
+
+def test_the_nearest_protocols_are_named_where_there_are_several(tmp_path):
+    far = a_row("fid", 1.0, protocol={"features": "pixels", "extractor_hash": None, "num_fake": 10})
+    one = a_run(tmp_path, far, a_row("fid", 2.0))
+    two = a_run(tmp_path, a_row("fid", 3.0, protocol={"split": "train"}))
+    with pytest.raises(UserError, match="split is test against train; evaluate"):
+        compare(open_subjects([one.path, two.path]))
+
+
+def test_anyway_shows_unlike_figures_apart(tmp_path):
+    one, two, three = (
+        a_run(tmp_path, a_row("fid", value, protocol={"num_fake": count}))
+        for value, count in ((3.0, 10000), (1.0, 5000), (2.0, 10000))
+    )
+    comparison = compare(open_subjects([one.path, two.path, three.path]), anyway=True)
+    assert [c.title for c in comparison.measures] == ["fid (num_fake=10000)", "fid (num_fake=5000)"]
+    assert [sorted(c.cells) for c in comparison.measures] == [[0, 2], [1]]
+    assert [c.marks for c in comparison.measures] == [{2: BEST}, {}]  # 1.0 is not the best: nothing stands beside it
+    with pytest.raises(UserError, match=r"--sort fid.*2 ways"):
+        compare(open_subjects([one.path, two.path]), sort="fid", anyway=True)
+
+
+def test_a_second_protocol_of_one_subject_gets_a_column_and_is_no_reason_to_refuse(tmp_path):
+    pixels = {"features": "pixels", "extractor_hash": None}
+    one = a_run(tmp_path, a_row("fid", 1.0), a_row("fid", 70.0, protocol=pixels))
+    two = a_run(tmp_path, a_row("fid", 2.0))
+    first, second = compare(open_subjects([one.path, two.path])).measures
+    assert "features=classifier" in first.title and first.marks == {0: BEST}
+    assert second.title == "fid (features=pixels, extractor_hash=missing)" and second.marks == {}
+
+
+def test_figures_that_were_refused_are_notes_and_do_not_hinder(tmp_path):
+    one = a_run(tmp_path, a_row("fid", None, note="N = 100 is not above d = 128", protocol={"num_fake": 100}))
+    two = a_run(tmp_path, a_row("fid", 2.0))
+    comparison = compare(open_subjects([one.path, two.path]))
+    assert column(comparison, "fid").cells.keys() == {1}
+    assert comparison.notes() == [(one.name, "fid: no figure, N = 100 is not above d = 128")]
+
+
+# Subjects -------------------------------------------------------------------------------------------------------------
+
+
+def test_facts_come_from_the_run_and_its_rows(tmp_path):
+    evaluated = a_run(tmp_path, a_row("fid", 1.0, subject=FACTS | {"training_seconds": None}), model="cvae")
+    bare = a_run(tmp_path, seconds=10.0)
+    table = compare(open_subjects([evaluated.path, bare.path])).table()
+    assert table[1][0] == ["00000-cvae-mnist", "cvae", "mnist", "700,000", "2,800,000", "31.25", "0.4000", "1.000"]
+    assert table[1][1] == ["00001-vae-mnist", "vae", "mnist", "-", "-", "10.00", "-", "-"]
+    assert table[2] == {(1, 5): BEST}  # fewer training seconds; nothing else has two figures
+
+
+def test_a_cell_shows_the_interval_where_there_is_no_standard_deviation(tmp_path):
+    both = a_row("fid", 2.0, stddev=0.5, interval=[1.0, 3.0])
+    run = a_run(tmp_path, both, a_row("label_agreement", 0.97, interval=[0.96, 0.98]))
+    assert compare(open_subjects([run.path])).table()[1][0][-2:] == ["2.000 ± 0.50", "0.9700 [0.9600 to 0.9800]"]
+
+
+def test_notes_say_what_to_run_and_how_a_training_ended(tmp_path):
+    root = tmp_path / "my runs"
+    failed, going = a_run(root, a_row("fid", 1.0), ended=False), a_run(root, ended=False)
+    failed.fail("the loss was not finite at step 7")
+    changed = a_run(root, a_row("fid", 1.0), a_row("kid", 1.0, protocol={"weights_hash": "other"}))
+    assert compare(open_subjects([failed.path, going.path, changed.path])).notes() == [
+        (failed.name, "its training failed: the loss was not finite at step 7"),
+        (going.name, "its training has not ended"),
+        (going.name, f"not evaluated yet: kgen-eval '{going.path}'"),
+        (changed.name, f"its figures are of different weights; evaluate all of them again: kgen-eval '{changed.path}'"),
+    ]
+
+
+def test_names_are_told_apart_by_as_many_folders_as_it_takes(tmp_path):
+    one, two, three = (a_run(tmp_path / root, a_row("fid", 1.0)) for root in ("x/runs", "y/runs", "z"))
+    third = three.path.rename(tmp_path / "z" / "other")
+    paths = [one.path, two.path, third, one.path, one.path.parent / ".." / "runs" / one.name]  # two are given again
+    names = [subject.name for subject in open_subjects(paths)]
+    assert names == ["x/runs/00000-vae-mnist", "y/runs/00000-vae-mnist", "other"]
+
+
+def test_checkpoints_of_a_run_are_subjects_of_their_own(tmp_path):
+    run = a_run(tmp_path, a_row("fid", 1.0), a_row("fid", 2.0, subject={"checkpoint": "last"}))
+    comparison = compare(open_subjects([run.path]))
+    assert [s.name for s in comparison.subjects] == ["00000-vae-mnist (run, best)", "00000-vae-mnist (run, last)"]
+    assert [row["value"] for row in column(comparison, "fid").cells.values()] == [1.0, 2.0]
+
+
+def test_exports_folders_and_files_are_subjects(tmp_path):
+    version = tmp_path / "exports" / "cvae" / "3"
+    version.mkdir(parents=True)
+    (version / "saved_model.pb").write_bytes(b"")
+    folder = tmp_path / "photos"
+    merge_rows(folder / "eval" / "rows.jsonl", [a_row("fid", 2.0, subject={"kind": "folder", "checkpoint": None})])
+    rows = [a_row("fid", v, subject={"path": f"runs/{n}", "name": n}) for v, n in ((3.0, "p"), (4.0, "q"))]
+    file = merge_rows(tmp_path / "all.jsonl", rows)
+    subjects = open_subjects([version.parent, version, folder, file])
+    assert [(s.name, len(s.rows)) for s in subjects] == [("cvae/3", 0), ("photos", 1), ("p", 1), ("q", 1)]
+    assert subjects[0].notes == [f"not evaluated yet: kgen-eval {version}"]
+    assert column(compare(subjects), "fid").marks == {1: BEST}
+
+
+def test_a_folder_with_nothing_measured_is_refused(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path} has no evaluation rows.*kgen-eval {tmp_path}"):
+        open_subjects([tmp_path])
+
+
+def test_sorting_puts_the_best_first_and_the_unmeasured_last(tmp_path):
+    runs = [a_run(tmp_path, seconds=2)] + [
+        a_run(tmp_path, a_row("recall", v, better="higher"), a_row("fid", 10 * v), seconds=3 - v)
+        for v in (0.5, 0.9, 0.7)
+    ]
+    subjects = open_subjects(run.path for run in runs)
+
+    def order(sort):
+        return [subject.name[:5] for subject in compare(subjects, sort=sort).subjects]
+
+    assert order("recall") == ["00002", "00003", "00001", "00000"]
+    assert order("fid") == ["00001", "00003", "00002", "00000"]
+    assert order("training_seconds") == ["00000", "00002", "00003", "00001"]
+    with pytest.raises(UserError, match="--sort recal: there is no such column; did you mean 'recall'"):
+        order("recal")
+
+
+def test_measures_choose_and_order_the_columns(tmp_path):
+    run = a_run(tmp_path, a_row("fid", 1.0), a_row("kid", 2.0), a_row("swd", 3.0))
+    comparison = compare(open_subjects([run.path]), measures=["swd", "fid", "swd"])
+    assert [c.title for c in comparison.measures] == ["swd", "fid"]
+    with pytest.raises(UserError, match=r"--measures fdi.*did you mean 'fid'"):
+        compare(open_subjects([run.path]), measures=["fdi"])
+
+
+# The spreadsheet ------------------------------------------------------------------------------------------------------
+
+
+def test_the_spreadsheet_holds_every_figure_to_the_last_digit(tmp_path):
+    values = (0.1 + 0.2, 1 / 3)
+    notes = ('a "quoted", noted\nthing', "")
+    rows = [
+        a_row("fid", v, stddev=v / 7, interval=[v - 0.01, v + 0.01], floor=v / 3, note=n, subject=FACTS)
+        for v, n in zip(values, notes, strict=True)
+    ]
+    runs = [a_run(tmp_path, row, a_row("kid", math.nan)) for row in rows] + [a_run(tmp_path)]
+    table = list(csv.DictReader(io.StringIO(to_csv(compare(open_subjects(r.path for r in runs))))))
+    assert len(table) == 3 and not any("kid" in key for key in table[0])
+    for line, run, row, mark in zip(table, runs, rows, ("best", ""), strict=False):
+        assert (line["name"], line["path"], line["model"]) == (run.name, str(run.path), "vae")
+        assert (line["parameters"], line["bytes"], line["training_seconds"]) == ("700000", "2800000", "31.25")
+        assert float(line["fid"]) == row["value"] and float(line["fid stddev"]) == row["stddev"]
+        assert [float(line["fid low"]), float(line["fid high"])] == row["interval"]
+        assert float(line["fid floor"]) == row["floor"] and line["fid mark"] == mark
+        assert json.loads(line["fid protocol"]) == PROTOCOL
+    assert notes[0] in table[0]["note"] and "kid: no figure" in table[1]["note"]
+    assert table[2]["fid"] == table[2]["fid protocol"] == table[2]["parameters"] == ""
