@@ -1,0 +1,72 @@
+"""kgen-data: looks through a data set, and says and draws what training would see."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kgen.cli import data_flags
+from kgen.cli.command import Command
+from kgen.config import DataConfig, RunConfig
+
+EXAMPLES = (
+    ("kgen-data mnist", "the 70,000 digits of TFDS; pictures and report.json in data-mnist/"),
+    ("kgen-data photos/", "a folder of one's own, also when its images have different sizes"),
+    ("kgen-data photos/ --image_size 64 --near 0.3", "near copies by a looser measure"),
+    ("kgen-data faces.mat --mat_orientation rows --out look/", "whether a .mat file was read the right way round"),
+)
+
+
+def command() -> Command:
+    """The command line."""
+    cmd = Command(
+        "kgen-data",
+        "look through a data set: what training would see, and what is wrong with it.",
+        EXAMPLES,
+        ("DATASET",),
+    )
+    data_flags.define(cmd, dataset=False)
+    cmd.flag("Data", "integer", "seed", RunConfig().seed, "Of the validation split and of --limit, as in kgen-train.")
+    cmd.flag(
+        "Copies",
+        "float",
+        "near",
+        None,
+        "Largest distance of near copies, in units of contrast; 0: none; else 0.1 for gray images, 0.2 for colour.",
+    )
+    cmd.flag("Copies", "boolean", "near_anyway", False, "Search near copies also among more than 200,000 images.")
+    cmd.flag("Output", "string", "out", None, "The folder of report.json and the pictures; else data-NAME beside you.")
+    return cmd
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    cmd = command()
+
+    def body(dataset: str):
+        from kgen.data.doctor import examine
+        from kgen.data.sizes import load_any
+
+        config = data_flags.data_config(cmd, DataConfig(dataset))
+        loaded, notes = load_any(config, seed=cmd["seed"])
+        report = examine(loaded, near=cmd["near"], anyway=cmd["near_anyway"], notes=notes)
+        print("\n".join(report.lines()))
+        written = write(loaded, report, Path(cmd["out"] or f"data-{report.name}"))
+        print(f"\nwrote {', '.join(map(str, written))}")
+
+    return cmd.run(body, argv)
+
+
+def write(dataset, report, folder: Path) -> list[Path]:
+    """Writes the report and the pictures; returns where. Pictures of copies that are no longer there are removed."""
+    from kgen.data.contact_sheet import contact_sheet, pairs_sheet
+    from kgen.files import write_json
+    from kgen.images import save_png
+
+    written = [
+        write_json(folder / "report.json", report.to_json()),
+        save_png(folder / "contact-sheet.png", contact_sheet(dataset)),
+    ]
+    pairs = pairs_sheet(dataset, report)
+    if pairs is None:
+        (folder / "duplicates.png").unlink(missing_ok=True)
+    else:
+        written.append(save_png(folder / "duplicates.png", pairs))
+    return written
