@@ -20,6 +20,7 @@ class Dataset:
         spec: DataSpec: name, image_shape, classes and images a split.
         notes: sentences for the log: which splits were made, where decoded images are kept, what was left out.
         skipped: the images that were left out, with the reason.
+        source: where the images come from.
         binarize: "none", "threshold" or "sample"; see DataConfig.
         binary: every pixel is exactly 0 or 1, by `binarize` or in the data themselves.
     """
@@ -41,7 +42,7 @@ class Dataset:
         self.notes = tuple(notes)
         self.skipped = tuple(skipped)
         self.binary = binary
-        self._source, self._stored, self._rows = source, dict(stored), dict(rows)
+        self.source, self._stored, self._rows = source, dict(stored), dict(rows)
         self._shaper, self.binarize = shaper, binarize
 
     @property
@@ -92,7 +93,7 @@ class Dataset:
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(rng.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
         feed = Feed(
-            self.spec.image_shape, self._source, stored, self._stored[stored], rows, self._shaper, self.binarize, seed
+            self.spec.image_shape, self.source, stored, self._stored[stored], rows, self._shaper, self.binarize, seed
         )
         if split == "train" if training is None else training:
             return feed.training(batch_size, start_epoch, repeat)
@@ -108,7 +109,7 @@ class Dataset:
         name, rows = self._rows_of(split)
         stored = self._stored[name]
         if stored.images is None:
-            feed = Feed(self.spec.image_shape, self._source, name, stored, rows, self._shaper, "none", 0)
+            feed = Feed(self.spec.image_shape, self.source, name, stored, rows, self._shaper, "none", 0)
             return feed.decoded()
         if len(rows) == len(stored.labels) and np.array_equal(rows, np.arange(len(rows))):
             return stored.images, stored.labels
@@ -123,6 +124,11 @@ class Dataset:
         else:
             content = fingerprint(stored.images, stored.labels, rows)
         return content if self.binarize == "none" else mixed(content, self.binarize)
+
+    def stored(self, split: str) -> tuple[str, Stored, np.ndarray]:
+        """Where the images of a split are: the stored split's name, what was kept of it, the rows [N] of this split."""
+        name, rows = self._rows_of(split)
+        return name, self._stored[name], rows
 
     def _rows_of(self, split: str) -> tuple[str, np.ndarray]:
         if split not in self._rows:

@@ -43,7 +43,7 @@ class FolderSource(Source):
         """Reads every chosen header; those that cannot be read are added to `skipped`."""
         kept, gray = {}, True
         for split, indices in chosen.items():
-            headers = self._each(split, indices, read_header)
+            headers = self.headers(split, indices)
             kept[split] = indices[[h is not None for h in headers]]
             headers = [h for h in headers if h is not None]
             self._sizes.update(h.size for h in headers)
@@ -57,6 +57,18 @@ class FolderSource(Source):
         with ThreadPoolExecutor(THREADS) as pool:
             good = list(pool.map(lambda i: bool(self._read(split, i)[1]), indices.tolist(), chunksize=64))
         return indices[np.array(good, bool)]
+
+    def name_of(self, split: str, index: int) -> str:
+        return self._paths[split][index]
+
+    @property
+    def sizes(self) -> Counter:
+        """(height, width) -> how many images have it; known after `scan`."""
+        return self._sizes
+
+    def headers(self, split: str, indices: np.ndarray) -> list:
+        """The header of each image; None where it cannot be read."""
+        return self._each(split, indices, read_header)
 
     def describe_sizes(self) -> str:
         shown = [f"{h}x{w} ({count})" for (h, w), count in self._sizes.most_common(5)]

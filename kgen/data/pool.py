@@ -26,8 +26,7 @@ class Pool:
         self._parts, labels = [], []
         for split in self.splits:
             # The kept images and the rows of this split among them, where `arrays` would copy all that it selects.
-            name, rows = dataset._rows_of(split)
-            stored = dataset._stored[name]
+            _, stored, rows = dataset.stored(split)
             images, of_split = (stored.images, stored.labels[rows]) if stored.images is not None else (None, None)
             if images is None:
                 images, of_split = dataset.arrays(split)
@@ -67,8 +66,6 @@ class Pool:
 
     def name(self, number: int) -> str:
         """The file of an image within its folder, or its place, from 0, among the images of a stored split."""
-        stored, rows = self._dataset._rows_of(self.split(number))
+        name, stored, rows = self._dataset.stored(self.split(number))
         row = rows[number - self.starts[self.split_of[number]]]
-        index = int(self._dataset._stored[stored].indices[row])
-        paths = getattr(self._dataset._source, "_paths", None)
-        return f"image {index} of {stored}" if paths is None else paths[stored][index]
+        return self._dataset.source.name_of(name, int(stored.indices[row]))

@@ -9,7 +9,6 @@ from kgen.config import DataConfig
 from kgen.data.dataset import Dataset
 from kgen.data.folder import FolderSource
 from kgen.data.oddities import Odd
-from kgen.data.picture import read_header
 from kgen.data.pipeline import load
 from kgen.data.pool import Pool
 from kgen.data.resolve import open_source
@@ -49,33 +48,32 @@ def _suggested_size(config: DataConfig) -> int | None:
     """
     source = open_source(config)
     source.scan({split: source.order(split) for split in source.counts})
-    if source.size is not None or (isinstance(source, FolderSource) and not source._sizes):
+    if source.size is not None or (isinstance(source, FolderSource) and not source.sizes):
         return None
     if not isinstance(source, FolderSource):
         return SUGGESTED[1]
-    short = np.median([min(size) for size in source._sizes.elements()])
+    short = np.median([min(size) for size in source.sizes.elements()])
     return next((side for side in SUGGESTED if side <= short), SUGGESTED[-1])
 
 
 def look_at_sizes(dataset: Dataset, pool: Pool) -> tuple[tuple[tuple[int, int, int], ...], list[Odd]]:
     """Stored sizes, ((height, width, images), ...), the most frequent first; and images that are very long or tiny."""
-    source = dataset._source
+    source = dataset.source
     if source.size is not None:
         return ((*source.size, len(pool)),), []
     if not isinstance(source, FolderSource):
         return (), []
     counts, odd = Counter(), []
     for split in pool.splits:
-        stored, rows = dataset._rows_of(split)
-        indices = dataset._stored[stored].indices[rows]
-        for index, header in zip(indices, source._each(stored, indices, read_header), strict=True):
+        name, stored, rows = dataset.stored(split)
+        indices = stored.indices[rows]
+        for index, header in zip(indices, source.headers(name, indices), strict=True):
             counts[header.size] += 1
             short, long = sorted(header.size)
             words = f"{header.size[0]}x{header.size[1]} (height x width)"
-            name = source._paths[stored][index]
             if long >= LONG * short:
-                odd.append(Odd(name, split, f"very long: {words}"))
+                odd.append(Odd(source.name_of(name, index), split, f"very long: {words}"))
             elif short < TINY:
-                odd.append(Odd(name, split, f"tiny: {words}"))
+                odd.append(Odd(source.name_of(name, index), split, f"tiny: {words}"))
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple((*size, count) for size, count in ordered), odd

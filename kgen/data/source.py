@@ -77,6 +77,10 @@ class Source:
         """The sizes that the images have, in words, when they differ."""
         return "sizes that differ"
 
+    def name_of(self, split: str, index: int) -> str:
+        """What a report calls one image."""
+        return f"image {index} of {split}"
+
     def records(self, split: str, indices: Any):
         """A `tf.data.Dataset` of (index int64, image [h, w, channels] uint8, label int32).
 
