@@ -1,4 +1,5 @@
-"""Two logical CPU devices, so that tests of replicas run on any machine; and no test leaves a dtype policy behind."""
+"""Two logical CPU devices, so that tests of replicas run on any machine; a cache of the session's own; and no test
+leaves a dtype policy behind."""
 
 import os
 import sys
@@ -7,7 +8,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # exact comparisons are of the CPU
-pytest.register_assert_rewrite("check_model", "check_model_training", "check_model_results", "model_case")
+pytest.register_assert_rewrite("check_metric", "check_model", "check_model_training", "check_model_results", "model_case")
 
 
 def pytest_collection_finish(session):
@@ -17,6 +18,14 @@ def pytest_collection_finish(session):
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory):
+    """No test touches the user's cache; what is trained for an evaluation is shared by all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
