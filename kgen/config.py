@@ -68,6 +68,11 @@ class TrainConfig:
         jit_compile: XLA; None uses it for MLPs on a CPU, where it was measured to help, and for everything on a GPU.
         precision: "float32", "mixed_float16" or "mixed_bfloat16".
         samples_every: epochs between two sample grids; None writes about five.
+        eval_every: epochs between two measurements of samples (and after the last); None measures none.
+        metrics: what is measured then; names as in kgen-eval.
+        eval_features: what samples are compared by; None takes the classifier of labelled data, or else random.
+        eval_count: samples a measurement.
+        best_by: what the best checkpoint is chosen by: "loss", or a figure such as "fid".
     """
 
     epochs: int | None = None
@@ -77,12 +82,23 @@ class TrainConfig:
     jit_compile: bool | None = None
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     samples_every: int | None = None
+    eval_every: int | None = None
+    metrics: tuple[str, ...] = ("fid",)
+    eval_features: Literal["classifier", "random", "pixels", "inception"] | None = None
+    eval_count: int = 2_000
+    best_by: str = "loss"
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate", "steps_per_execution", "samples_every"):
+        positive = ("epochs", "batch_size", "learning_rate", "steps_per_execution", "samples_every", "eval_every")
+        for name in (*positive, "eval_count"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"train.{name} must be greater than 0. Received: {value}")
+        if self.best_by != "loss" and self.eval_every is None:
+            raise UserError(
+                f"train.best_by={self.best_by!r} needs samples to be measured; add --eval_every 1 (epochs) and name "
+                "its metric in --metrics, or choose the best checkpoint by the loss"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How often samples are what their label says: python tools/label_agreement.py RUN [--count 1000] [--seed 0]
 
-A support vector machine is trained on the run's real training split alone; its accuracy on the real test split is the
-ceiling.
+A second opinion on `kgen-eval RUN --metrics label_agreement`: here a support vector machine of scikit-learn is trained on
+the run's real training split alone; its accuracy on the real test split is the ceiling.
 """
 
 import argparse
@@ -32,14 +32,6 @@ class Agreement:
     count: int
 
 
-def wilson_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a binomial share."""
-    share, extra = hits / count, z**2 / count
-    middle = share + extra / 2
-    half = z * np.sqrt(share * (1 - share) / count + extra / (4 * count))
-    return float((middle - half) / (1 + extra)), float((middle + half) / (1 + extra))
-
-
 def measure(run_path, count: int = 1000, seed: int = 0, checkpoint: str = "best") -> Agreement:
     """Draws `count` samples, all classes in turn, and classifies them.
 
@@ -50,6 +42,7 @@ def measure(run_path, count: int = 1000, seed: int = 0, checkpoint: str = "best"
 
     import kgen
     from kgen.errors import UserError
+    from kgen.evaluate.conditioning import wilson_interval
 
     run = kgen.Run.open(run_path)
     sampler = kgen.open_sampler(run_path, checkpoint=checkpoint)

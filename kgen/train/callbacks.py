@@ -13,7 +13,7 @@ from tqdm import tqdm
 from kgen import images, rng
 from kgen.run import Run
 from kgen.sampling import ModelSampler
-from kgen.train.curves import draw_curves
+from kgen.train.curves import draw_curves, draw_quality
 
 SAVE_EVERY_SECONDS = 5.0
 GRID_ROWS = 20
@@ -59,23 +59,26 @@ class StopOnFailure(keras.callbacks.Callback):
 class Record(keras.callbacks.Callback):
     """Evaluates at the end of each epoch; writes metrics.jsonl, TensorBoard's scalars, checkpoints and curves.
 
-    Checkpoints: "best" has the lowest validation loss (without a validation split there is none to choose by, and
-    "best" is the last). Both are written every SAVE_EVERY_SECONDS and at the end, and never with weights that failed.
+    Checkpoints: "best" has the lowest validation loss, or the best figure that `train.best_by` names (without a
+    validation split there is no loss to choose by, and "best" is the last). Both are written every SAVE_EVERY_SECONDS
+    and at the end, and never with weights that failed.
 
     Args:
         run: written to.
         evaluations: split -> its batches.
         images_per_epoch: to say how fast it went.
+        watch: gives figures of samples every `train.eval_every` epochs and after the last; see `kgen.evaluate.Watch`.
     """
 
-    def __init__(self, run: Run, evaluations: dict[str, tf.data.Dataset], images_per_epoch: int):
+    def __init__(self, run: Run, evaluations: dict[str, tf.data.Dataset], images_per_epoch: int, watch=None):
         super().__init__()
-        self.run, self.evaluations, self.images_per_epoch = run, evaluations, images_per_epoch
-        self.best_loss, self.best, self.saved, self.row = math.inf, None, 0.0, {}
+        self.run, self.evaluations, self.images_per_epoch, self.watch = run, evaluations, images_per_epoch, watch
+        self.lowest, self.best, self.saved, self.row = math.inf, None, 0.0, {}
 
     def on_train_begin(self, logs=None):
         self.started = time.monotonic()
         self.scalars = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
+        self.sampler = ModelSampler(self.model)
         self._save("last", {"epoch": 0, "step": 0})
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -94,11 +97,12 @@ class Record(keras.callbacks.Callback):
         }
         for split, batches in self.evaluations.items():
             self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
+        self.row |= self._watched(epoch + 1)
         self.run.log_metrics(self.row)
         with self.scalars.as_default(step=self.row["epoch"]):
             for key, value in self.row.items():
                 split, _, term = key.partition("_")
-                if split in ("train", *self.evaluations):
+                if split in ("train", *self.evaluations) and value is not None:
                     tf.summary.scalar(f"{term}/{split}", value)
         self._checkpoint()
 
@@ -106,10 +110,27 @@ class Record(keras.callbacks.Callback):
         """{"loss": 1.0} -> {"train_loss": 1.0}, in the order of the model's reports."""
         return {f"{split}_{key}": float(logs[key]) for key in self.model.trackers}
 
+    def _watched(self, epoch: int) -> dict[str, float | None]:
+        """The figures of this epoch's samples, if it is their turn: {"validation_fid": 12.3}."""
+        every = self.run.config.train.eval_every
+        if self.watch is None or (epoch % every and epoch != self.params["epochs"]):
+            return {}
+        return {f"{self.watch.split}_{key}": value for key, value in self.watch.figures(self.sampler).items()}
+
+    def _score(self) -> float:
+        """What the best checkpoint has least of; infinite where this epoch has not been measured."""
+        by = self.run.config.train.best_by
+        if by == "loss":
+            return self.row.get("validation_loss", -math.inf)
+        value = self.row.get(f"{self.watch.split}_{by}")
+        if value is None:
+            return math.inf
+        return value if self.watch.better[by] == "lower" else -value
+
     def _checkpoint(self):
-        loss = self.row.get("validation_loss", -math.inf)
-        if loss < self.best_loss or loss == -math.inf:
-            self.best_loss, self.best = loss, (self.row, self.model.get_weights())
+        score = self._score()
+        if score < self.lowest or score == -math.inf:
+            self.lowest, self.best = score, (self.row, self.model.get_weights())
         if time.monotonic() - self.saved > SAVE_EVERY_SECONDS:
             self._write()
 
@@ -126,14 +147,20 @@ class Record(keras.callbacks.Callback):
         self.best, self.saved = None, time.monotonic()
 
     def _save(self, which: str, row: dict[str, Any]):
-        state = {k: v for k, v in row.items() if k in ("epoch", "step") or k.endswith("_loss")}
+        chosen_by = f"_{self.run.config.train.best_by}"
+        state = {k: v for k, v in row.items() if k in ("epoch", "step") or k.endswith(("_loss", chosen_by))}
         self.run.save_checkpoint(self.model, which, state)
 
     def on_train_end(self, logs=None):
         self.scalars.close()
         if self.row:
+            if self.lowest == math.inf and not self.best:  # the figure to choose by could never be told
+                self.best = (self.row, self.model.get_weights())
             self._write()
             draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name)
+            if self.watch is not None:
+                path = self.run.path / "plots" / "quality.png"
+                draw_quality(self.run.metrics(), path, self.watch.better, self.watch.split, title=self.run.name)
 
 
 class SampleGrids(keras.callbacks.Callback):

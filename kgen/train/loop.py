@@ -2,12 +2,13 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import keras
 
 from kgen import data, images
 from kgen.config import RunConfig, resolve_model_args
-from kgen.errors import TrainingFailed
+from kgen.errors import TrainingFailed, UserError
 from kgen.models import MODELS, GenerativeModel, build_model
 from kgen.run import Run
 from kgen.sampling import open_sampler
@@ -52,6 +53,7 @@ def train(
     run_dir: str | None = None,
     runs_root: str = "runs",
     dataset: data.Dataset | None = None,
+    watch: Callable | None = None,
 ) -> Run:
     """Trains a model and leaves a run directory.
 
@@ -60,6 +62,7 @@ def train(
         run_dir: where to; None takes the next number under `runs_root`.
         runs_root: where numbered runs live.
         dataset: already loaded; None loads `config.data`.
+        watch: `kgen.evaluate.Watch`; needed when `config.train.eval_every` is set.
 
     Returns:
         The finished run.
@@ -72,12 +75,16 @@ def train(
     MODELS[config.model]  # a wrong name is said before any data is read
     dataset = dataset or data.load(config.data, seed=config.seed)
     config = prepare(config, dataset)
+    if config.train.eval_every and watch is None:
+        raise UserError("train.eval_every asks for figures of samples; give kgen.train(..., watch=kgen.evaluate.Watch)")
+    watching = watch(config, dataset) if config.train.eval_every else None
     machine.set_precision(config)
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
-    run = Run.create(config, dataset.spec, run_dir=run_dir, runs_root=runs_root)
+    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+    run = Run.create(config, dataset.spec, data_hashes=hashes, run_dir=run_dir, runs_root=runs_root)
     try:
         _describe(run, dataset, model)
-        _fit(run, dataset, model)
+        _fit(run, dataset, model, watching)
     except KeyboardInterrupt:
         run.fail("interrupted by the user")
         raise
@@ -105,14 +112,14 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel):
             f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli distortion is a cross-entropy and its "
             "nats are no likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
         )
-    weights = sum(network.count_params() for phase in model.phases() for network in phase.networks)
     run.log(
-        f"model {run.config.model}: {weights:,} parameters; {train.epochs} epochs, batches of {train.batch_size}, "
-        f"learning rate {train.learning_rate:g}, seed {run.config.seed}, XLA {'on' if train.jit_compile else 'off'}"
+        f"model {run.config.model}: {model.parameters:,} parameters; {train.epochs} epochs, batches of "
+        f"{train.batch_size}, learning rate {train.learning_rate:g}, seed {run.config.seed}, "
+        f"XLA {'on' if train.jit_compile else 'off'}"
     )
 
 
-def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
+def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
     train, seed = run.config.train, run.config.seed
     rates = MODELS.defaults(run.config.model)["learning_rates"]
     scale = train.learning_rate / max(rates.values())
@@ -137,7 +144,7 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel):
         callbacks=[
             Progress(train.epochs, steps_per_epoch),
             StopOnFailure(),
-            Record(run, evaluations, steps_per_epoch * train.batch_size),
+            Record(run, evaluations, steps_per_epoch * train.batch_size, watching),
             SampleGrids(run, train.samples_every),
         ],
     )

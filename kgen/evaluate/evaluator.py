@@ -1,0 +1,318 @@
+"""Evaluates a generator: draws from it, measures, and stamps every figure with how it was measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import kgen
+from kgen.config import DataConfig, RunConfig, override
+from kgen.errors import UserError
+from kgen.evaluate import measures
+from kgen.evaluate.cache import cached_json
+from kgen.evaluate.conditioning import wilson_interval
+from kgen.evaluate.extractors import Extractor, open_extractor
+from kgen.evaluate.imageset import ImageSet
+from kgen.evaluate.measures import METRICS, Figure, Sets
+from kgen.evaluate.reference import RealImages, Reference, load_reference
+from kgen.evaluate.rows import merge_rows
+from kgen.evaluate.subject import Subject, open_subject
+from kgen.sampling import Sampler
+
+ALWAYS = ("fid", "kid", "prdc")
+FLOOR = 1
+"""Changed with anything that changes what a floor is."""
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How to measure.
+
+    Attributes:
+        metrics: registered names; empty takes all cheap ones that the data and the generator can give.
+        features: "classifier", "random", "pixels", "inception"; None takes the classifier where the data has labels,
+            else random.
+        inception_weights: a file or folder of weights for `features="inception"`.
+        count: generated images a repeat.
+        num_real: at most so many reference images.
+        repeats: how often images are drawn anew, with seeds seed, seed + 1, ...
+        seed: of the latent points and of random subsets.
+        split: the real images; None takes "test", or "validation" where there is no test split.
+        anyway: also figures that are known to mislead (a Fréchet distance of fewer images than dimensions).
+    """
+
+    metrics: tuple[str, ...] = ()
+    features: str | None = None
+    inception_weights: str | None = None
+    count: int = 10_000
+    num_real: int = 10_000
+    repeats: int = 3
+    seed: int = 0
+    split: str | None = None
+    anyway: bool = False
+
+    def __post_init__(self):
+        for name, least in (("count", 2), ("repeats", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} must be at least {least}. Received: {getattr(self, name)}")
+        for name in self.metrics:
+            METRICS[name]
+
+
+def evaluate(
+    path: str | Path,
+    config: EvalConfig | None = None,
+    *,
+    dataset: str | None = None,
+    data_settings: Mapping[str, Any] | None = None,
+    checkpoint: str = "best",
+    out: str | Path | None = None,
+) -> tuple[list[dict[str, Any]], Path]:
+    """Measures a generator and writes its figures.
+
+    Args:
+        path: a run, an export, a .tflite file, a server's address, or a folder of images.
+        config: how; None takes the defaults.
+        dataset: the real images; None takes the data that the run was trained on.
+        data_settings: how they are read, e.g. {"data.image_size": [64, 64]}; see DataConfig.
+        checkpoint: of a run: "best" or "last".
+        out: a .jsonl file; None takes eval/ of the run or of the export, or else eval/ in the current folder.
+
+    Returns:
+        The rows (see `kgen.evaluate.rows`), and the file that they were written to.
+
+    Raises:
+        UserError: the path, the data set or a metric will not do.
+    """
+    config = config or EvalConfig()
+    subject = open_subject(path, checkpoint=checkpoint)
+    reference = load_reference(
+        _data_config(subject, dataset, data_settings), split=config.split, num_real=config.num_real, seed=subject.seed,
+        spec=subject.spec,
+    )  # fmt: skip
+    if dataset is None and not data_settings:
+        _check_unchanged(subject, reference)
+    rows = Evaluator(reference, config).rows(subject)
+    return rows, merge_rows(out or subject.out, rows)
+
+
+def _data_config(subject: Subject, dataset: str | None, settings: Mapping[str, Any] | None) -> DataConfig:
+    base = subject.config
+    if dataset is not None and (base is None or base.dataset != dataset):
+        chosen: dict[str, Any] = {"data.dataset": dataset}
+        if subject.spec is not None:
+            height, width, channels = subject.spec.image_shape
+            chosen |= {"data.image_size": [height, width], "data.grayscale": channels == 1}
+        base = override(RunConfig(), chosen).data
+    if base is None:
+        raise UserError(f"{subject.path} does not say what it was trained on; name the real images with --dataset")
+    return override(RunConfig(data=base), settings or {}).data
+
+
+def _check_unchanged(subject: Subject, reference: Reference):
+    """Raises UserError when the test images are not those that there were when the run was trained."""
+    was = subject.data_hashes.get("test")
+    if reference.real.split == "test" and was not in (None, reference.real.hash):
+        raise UserError(
+            f"the test images of {reference.spec.name!r} have changed since {subject.path} was trained (content hash "
+            f"{was}, now {reference.real.hash}); put them back, or name the data to judge it on with --dataset"
+        )
+
+
+class Evaluator:
+    """Measures generators against one reference.
+
+    Args:
+        reference: the real images.
+        config: how.
+    """
+
+    def __init__(self, reference: Reference, config: EvalConfig):
+        self.reference, self.config = reference, config
+        name = config.features or ("classifier" if reference.spec.num_classes > 1 else "random")
+        self.extractor = open_extractor(name, reference, config.inception_weights)
+        self._classifier: Extractor | None = self.extractor if name == "classifier" else None
+        self._sets: dict[tuple, ImageSet] = {}
+
+    def rows(self, subject: Subject) -> list[dict[str, Any]]:
+        """One row a figure; see `kgen.evaluate.rows`.
+
+        Raises:
+            UserError: a metric that the subject cannot give.
+        """
+        config = self.config
+        repeats = config.repeats if subject.repeatable else 1
+        labelled = subject.sampler is not None and subject.sampler.conditional
+        encodes = subject.sampler is not None and subject.sampler.encodes
+        names = self._names(labelled or subject.sampler is None, encodes)
+        figures: dict[tuple[str, str], list[Figure]] = {}
+        with self._bar(subject, repeats, names) as bar:
+            for repeat in range(repeats):
+                seed = config.seed + repeat
+                pixels, labels = subject.draw(self.reference, config.count, seed, bar.update)
+                if subject.sampler is None:
+                    names = self._names(labels is not None, encodes)
+                fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
+                for name in names:
+                    bar.set_postfix_str(name)
+                    if repeat == 0 or not METRICS.defaults(name).get("once"):
+                        for key, figure in METRICS[name](self._with(fake, seed, subject)).items():
+                            figures.setdefault((name, key), []).append(figure)
+                    bar.update(config.count)
+        floors = {name: self._floor(name, len(fake)) for name in names}
+        return [
+            self._row(subject, name, key, found, floors[name].get(key), len(fake))
+            for (name, key), found in figures.items()
+        ]
+
+    def figures(self, sampler: Sampler, seed: int) -> dict[str, float | None]:
+        """One drawing without floors and protocols: what is followed while a model trains.
+
+        Returns:
+            name of a figure -> value; None where it cannot be told.
+        """
+        subject = Subject("", "run", sampler, None, 0, Path())
+        names = self._names(sampler.conditional, sampler.encodes)
+        pixels, labels = subject.draw(self.reference, self.config.count, seed)
+        fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
+        sets = self._with(fake, seed, subject)
+        return {key: figure.value for name in names for key, figure in METRICS[name](sets).items()}
+
+    def _names(self, labelled: bool, encodes: bool) -> list[str]:
+        """The metrics to take; those asked for are checked."""
+        if self.config.metrics:
+            self._check(self.config.metrics, labelled, encodes)
+            return list(dict.fromkeys(self.config.metrics))
+        names = list(ALWAYS)
+        if self.reference.spec.num_classes > 1:
+            names += ["is", *(["label_agreement"] if labelled else []), "coverage"]
+        return names + (["reconstruction"] if encodes else [])
+
+    def _check(self, names: Sequence[str], labelled: bool, encodes: bool):
+        num_classes = self.reference.spec.num_classes
+        measures.check(names, num_classes=num_classes, labelled_fakes=labelled, encodes=encodes)
+
+    def _bar(self, subject: Subject, repeats: int, names: Sequence[str]):
+        from tqdm import tqdm
+
+        total = repeats * self.config.count * (len(names) + 1)
+        form = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, {remaining} left {postfix}"
+        name = f"evaluating {subject.about['name']}"
+        return tqdm(total=total, desc=name, delay=1, leave=False, disable=None, bar_format=form)
+
+    # Sets -----------------------------------------------------------------------------------------------------------
+
+    def _classifier_for(self, names: Sequence[str]) -> Extractor | None:
+        """The classifier of the data set, if a metric asks for it: it may have to be trained."""
+        needed = {need for name in names for need in METRICS.defaults(name)["needs"]}
+        wanted = bool(needed & {"labels", "classes"}) or ("logits" in needed and not self.extractor.num_classes)
+        if self._classifier is None and wanted and self.reference.spec.num_classes > 1:
+            self._classifier = open_extractor("classifier", self.reference)
+        return self._classifier
+
+    def _real(self, images: RealImages) -> ImageSet:
+        """The set of real images, made once."""
+        key = (images.hash, images.split, images.count)
+        if key not in self._sets:
+            self._sets[key] = ImageSet.real(images, self.extractor, self._classifier)
+        self._sets[key].classifier = self._classifier
+        return self._sets[key]
+
+    def _with(self, fake: ImageSet, seed: int, subject: Subject | None = None) -> Sets:
+        encodes = subject is not None and subject.sampler is not None and subject.sampler.encodes
+        return Sets(
+            real=self._real(self.reference.real),
+            fake=fake,
+            train=self._real(self.reference.train),
+            num_classes=self.reference.spec.num_classes,
+            seed=seed,
+            anyway=self.config.anyway,
+            reconstruct=subject.sampler.reconstruct if encodes else None,
+        )
+
+    def _floor(self, name: str, count: int) -> dict[str, float | None]:
+        """The figures of a metric for real images in place of generated ones, kept on disk."""
+        images = {"other": self.reference.floor, "real": self.reference.real, None: None}[
+            METRICS.defaults(name)["floor"]
+        ]
+        if images is None:
+            return {}
+        images = images.some(count)
+        real, train = self.reference.real, self.reference.train
+        key = {
+            "floor": FLOOR,
+            "metric": name,
+            "extractor": [self.extractor.hash, self._classifier.hash if self._classifier else None],
+            "sets": [[s.hash, s.split, s.count] for s in (real, images, train)],
+            "seed": self.config.seed,
+            "anyway": self.config.anyway,
+        }
+
+        def make():
+            figures = METRICS[name](self._with(self._real(images), self.config.seed))
+            return {key: figure.value for key, figure in figures.items()}
+
+        return cached_json("floors", key, make)
+
+    # Rows -----------------------------------------------------------------------------------------------------------
+
+    def _row(
+        self, subject: Subject, name: str, key: str, figures: list[Figure], floor, num_fake: int
+    ) -> dict[str, Any]:
+        values, first = [figure.value for figure in figures], figures[0]
+        known = None not in values
+        return {
+            "measure": key,
+            "value": float(np.mean(values)) if known else None,
+            "stddev": float(np.std(values, ddof=1)) if known and len(values) > 1 else None,
+            "values": values,
+            "interval": _interval(figures) if known else None,
+            "floor": floor,
+            "better": METRICS.defaults(name)["figures"][key],
+            "note": first.note,
+            "protocol": self._protocol(subject, name, first, num_fake, len(values)),
+            "subject": dict(subject.about),
+            "kgen": kgen.__version__,
+        }
+
+    def _protocol(self, subject: Subject, name: str, figure: Figure, num_fake: int, repeats: int) -> dict[str, Any]:
+        needs, real = METRICS.defaults(name)["needs"], self.reference.real
+        extractor: Extractor | None = self.extractor
+        if {"labels", "classes"} & set(needs) or ("logits" in needs and not self.extractor.num_classes):
+            extractor = self._classifier
+        elif "encoder" in needs:
+            extractor, num_fake = None, 0
+        height, width, channels = self.reference.spec.image_shape
+        return {
+            "features": extractor.name if extractor else "none",
+            "extractor_hash": extractor.hash if extractor else None,
+            "dimension": extractor.dimension if extractor else None,
+            "resizer": extractor.resizer if extractor else "none",
+            "value_range": extractor.value_range if extractor else "uint8 / 255",
+            "data": self.reference.spec.name,
+            "data_hash": real.hash,
+            "image_shape": [height, width, channels],
+            "split": real.split,
+            "num_real": figure.count or real.count,
+            "num_fake": figure.count or num_fake,
+            "settings": figure.settings,
+            "seed": self.config.seed,
+            "repeats": repeats,
+            "weights_hash": subject.sampler.weights_hash if subject.sampler else subject.about.get("content_hash"),
+        }
+
+
+def _interval(figures: list[Figure]) -> list[float] | None:
+    """95 %: Wilson's of a share, Student's over the repeats, or the measure's own when there is one repeat."""
+    if all(figure.hits for figure in figures):
+        hits, trials = np.sum([figure.hits for figure in figures], axis=0)
+        return list(wilson_interval(int(hits), int(trials)))
+    if len(figures) == 1:
+        return list(figures[0].interval) if figures[0].interval else None
+    from scipy.stats import t
+
+    values = np.array([figure.value for figure in figures])
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return [float(values.mean() - half), float(values.mean() + half)]

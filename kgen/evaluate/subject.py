@@ -1,0 +1,186 @@
+"""Subject: what is judged: a run, an export, a .tflite file or a server that makes images, or a folder of them."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgen import data, images, rng
+from kgen.config import DataConfig, RunConfig, override
+from kgen.errors import UserError
+from kgen.evaluate.cache import digest
+from kgen.evaluate.reference import Reference
+from kgen.run import Run
+from kgen.sampling import Sampler, is_url, latest_version, open_sampler
+from kgen.sampling.exported import MANIFEST
+from kgen.spec import DataSpec
+
+BLOCK = 1024
+"""Images drawn at a time."""
+PICTURE_FILES = (".zip", ".npz", ".mat")
+
+
+@dataclass
+class Subject:
+    """A source of generated images.
+
+    Attributes:
+        path: as the user gave it.
+        kind: "run", "saved_model", "tflite", "server" or "folder".
+        sampler: what makes the images; None for a folder.
+        config: the data set it was trained on; None when nothing says so.
+        seed: root seed of the run; it chose the validation split.
+        data_hashes: split -> content hash of what it was trained on, where that is known and whole.
+        out: where its figures go.
+        about: what a table says of it besides its figures; completed by `draw`.
+    """
+
+    path: str
+    kind: str
+    sampler: Sampler | None
+    config: DataConfig | None
+    seed: int
+    out: Path
+    about: dict[str, Any] = field(default_factory=dict)
+    data_hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> DataSpec | None:
+        return None if self.sampler is None else self.sampler.spec
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether another seed gives other images."""
+        return self.sampler is not None
+
+    def draw(
+        self, reference: Reference, count: int, seed: int, progress: Callable[[int], None] = lambda images: None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Generated images and their labels; conditional models make all classes in turn.
+
+        Args:
+            reference: names the classes, and the shape that the images of a folder are brought to.
+            count: how many; a folder gives at most what it holds.
+            seed: of the latent points, or of the choice from a folder.
+            progress: called with the number of images that were added.
+
+        Returns:
+            [N, H, W, C] uint8, and [N] int32 or None.
+        """
+        if self.sampler is None:
+            return _from_folder(self, reference, count, seed)
+        sampler, classes = self.sampler, reference.spec.num_classes
+        if sampler.conditional and not classes == (sampler.spec.num_classes or classes) > 0:
+            raise UserError(
+                f"{self.path} knows {sampler.spec.num_classes} classes, data set {reference.spec.name!r} has "
+                f"{classes}; give the data set that it was trained on with --dataset"
+            )
+        labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
+        pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
+        sampler.decode(rng.latents(seed, 1, sampler.latent_shape), None if labels is None else labels[:1])  # traced
+        started = time.monotonic()
+        for start in range(0, count, BLOCK):
+            rows = slice(start, min(start + BLOCK, count))
+            z = rng.latents(seed, rows.stop - start, sampler.latent_shape, first=start)
+            pixels[rows] = images.to_uint8(sampler.decode(z, None if labels is None else labels[rows]))
+            progress(len(z))
+        self.about["seconds_per_1000_samples"] = round((time.monotonic() - started) * 1000 / count, 4)
+        return pixels, labels
+
+
+def open_subject(path: str | Path, *, checkpoint: str = "best") -> Subject:
+    """Opens whatever can be judged.
+
+    Raises:
+        UserError: there is nothing of the kind.
+    """
+    if is_url(path):
+        sampler = open_sampler(path)
+        about = {"name": sampler.spec.name, "path": str(path), "kind": "server", "version": sampler.version}
+        out = Path("eval") / f"{data.source.slug(str(path))}.jsonl"
+        return Subject(str(path), "server", sampler, None, 0, out, about)
+    given, path = str(path), Path(path)
+    if (path / "config.json").is_file():
+        return _open_run(given, path, checkpoint)
+    version = path if (path / "saved_model.pb").is_file() else latest_version(path)
+    if path.suffix == ".tflite" or version:
+        return _open_export(given, path if version is None else version)
+    if path.is_dir() or (path.suffix.lower() in PICTURE_FILES and path.is_file()):
+        about = {"name": path.resolve().name, "path": given, "kind": "folder"}
+        return Subject(given, "folder", None, None, 0, Path("eval") / f"{data.source.slug(path.stem)}.jsonl", about)
+    what = "is nothing that can be judged" if path.exists() else "does not exist"
+    raise UserError(
+        f"{path} {what}; give a run directory, an export, a .tflite file, a server's address, or a folder of images"
+    )
+
+
+def _open_run(given: str, path: Path, checkpoint: str) -> Subject:
+    run = Run.open(path)
+    sampler = open_sampler(path, checkpoint=checkpoint)
+    rows, state = run.metrics(), run.checkpoint_state().get(checkpoint, {})
+    about = {
+        "name": run.name,
+        "path": given,
+        "kind": "run",
+        "model": run.config.model,
+        "checkpoint": checkpoint,
+        "epoch": state.get("epoch"),
+        "parameters": sampler.parameters,
+        "bytes": run.checkpoint(checkpoint).stat().st_size,
+        "training_seconds": rows[-1]["elapsed_seconds"] if rows else None,
+        "dataset": run.spec.name,
+    }
+    hashes = {} if run.config.data.limit else run.data_hashes
+    out = path / "eval" / f"{checkpoint}.jsonl"
+    return Subject(given, "run", sampler, run.config.data, run.config.seed, out, about, hashes)
+
+
+def _open_export(given: str, path: Path) -> Subject:
+    sampler = open_sampler(path)
+    kind = "tflite" if path.suffix == ".tflite" else "saved_model"
+    folder = path.parent if kind == "tflite" else path
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    about = {
+        "name": f"{folder.parent.name}/{folder.name}" + (f"/{path.name}" if kind == "tflite" else ""),
+        "path": given,
+        "kind": kind,
+        "model": manifest["model"],
+        "checkpoint": manifest["checkpoint"]["which"],
+        "epoch": manifest["checkpoint"].get("epoch"),
+        "parameters": sampler.parameters,
+        "bytes": manifest["bytes"].get("model.tflite" if kind == "tflite" else kind),
+        "dataset": sampler.spec.name,
+    }
+    settings = {f"data.{name}": value for name, value in manifest.get("data", {}).items()}
+    config = override(RunConfig(), settings).data if settings else None
+    return Subject(given, kind, sampler, config, manifest.get("seed", 0), folder / "eval" / f"{kind}.jsonl", about)
+
+
+def _from_folder(subject: Subject, reference: Reference, count: int, seed: int):
+    """The images of a folder, brought to the reference's shape; labels where its classes bear the reference's names."""
+    height, width, channels = reference.spec.image_shape
+    config = DataConfig(
+        dataset=str(subject.path), image_size=(height, width), grayscale=channels == 1, validation_fraction=0.0
+    )
+    found = data.load(config)
+    if found.spec.image_shape != reference.spec.image_shape:
+        raise UserError(
+            f"{subject.path} holds images of shape {found.spec.image_shape}, those of data set "
+            f"{reference.spec.name!r} are {reference.spec.image_shape}"
+        )
+    parts = [found.arrays(split) for split in found.splits]
+    pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    names = found.spec.class_names
+    if names and set(names) <= set(reference.spec.class_names):
+        labels = np.array([reference.spec.class_names.index(name) for name in names], np.int32)[labels]
+    else:
+        labels = None
+    if count < len(pixels):
+        rows = np.sort(rng.generator(seed, "folder").choice(len(pixels), count, replace=False))
+        pixels, labels = pixels[rows], None if labels is None else labels[rows]
+    subject.about["content_hash"] = digest(np.ascontiguousarray(pixels))
+    return pixels, labels
