@@ -8,7 +8,8 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # exact comparisons are of the CPU
-pytest.register_assert_rewrite("check_metric", "check_model", "check_model_training", "check_model_results", "model_case")
+pytest.register_assert_rewrite("check_metric", "model_case")
+pytest.register_assert_rewrite("check_model", "check_model_training", "check_model_results")
 
 
 def pytest_collection_finish(session):

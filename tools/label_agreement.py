@@ -1,7 +1,7 @@
 """How often samples are what their label says: python tools/label_agreement.py RUN [--count 1000] [--seed 0]
 
-A second opinion on `kgen-eval RUN --metrics label_agreement`: here a support vector machine of scikit-learn is trained on
-the run's real training split alone; its accuracy on the real test split is the ceiling.
+A second opinion on `kgen-eval RUN --metrics label_agreement`: here a support vector machine of scikit-learn is trained
+on the run's real training split alone; its accuracy on the real test split is the ceiling.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """The classifier of a data set: trained on its training split by one seeded recipe, kept under the hash of the data.
 
-Two convolutions of 5x5 with stride 2 (a third and fourth for images above 32 pixels), 128 rectified features, dropout, and a cosine
-decay of Adam from 2e-3. Its features are z-scored by the training images; units that hardly ever fire are left out,
-because their z-scores are so large that a distance would measure little else.
+Two convolutions of 5x5 with stride 2 (a third and fourth for images above 32 pixels), 128 rectified features, dropout,
+and a cosine decay of Adam from 2e-3. Its features are z-scored by the training images; units that hardly ever fire are
+left out, because their z-scores are so large that a distance would measure little else.
 """
 
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "sample", "export")
+COMMANDS = ("train", "sample", "export", "eval", "compare", "data", "divergence")
 HELP = Path(__file__).parents[1] / "help"
 
 

@@ -1,0 +1,194 @@
+"""kgen-divergence: divergences and densities from critics, where the answer is known and for samples of one's own."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from kgen.cli.command import Command
+from kgen.errors import UserError
+from kgen.files import write_json
+
+EXAMPLES = (
+    ("kgen-divergence", "both divergences of p = (0, Z) and q = (phi, Z), Z ~ U(0, 1), for 21 phi in [-1, 1]"),
+    ("kgen-divergence --estimator jsd --optimizer sgd", "the same by plain gradient descent, to see it fall short"),
+    ("kgen-divergence --estimator density --density bimodal", "a density from a discriminator, beside the truth"),
+    ("kgen-divergence --p real.npy --q fake.npy", "between two sets of samples of your own, one sample a row"),
+    ("kgen-divergence --estimator density --p samples.npy", "the density that samples of one number come from"),
+)
+DIVERGENCES = ("jsd", "wasserstein")
+
+
+def command() -> Command:
+    """The command line."""
+    cmd = Command(
+        "kgen-divergence", "estimate divergences and densities with critics, beside the truth if it is known.", EXAMPLES
+    )
+    estimators = (*DIVERGENCES, "both", "density")
+    cmd.flag("Estimate", "enum", "estimator", "both", "What to estimate.", enum_values=estimators)
+    cmd.flag("Estimate", "list", "phi", None, "Where q stands, e.g. 0,0.1,0.5; else -1, -0.9, ... 1.")
+    cmd.flag("Estimate", "enum", "density", "tanh", "With --estimator density.", enum_values=["tanh", "bimodal"])
+    cmd.flag("Samples of your own", "string", "p", None, "A .npy file, one sample a row.")
+    cmd.flag("Samples of your own", "string", "q", None, "A .npy file, rows as long as those of p.")
+    cmd.flag("Training", "enum", "optimizer", "adam", "Of the critics.", enum_values=["adam", "sgd"])
+    cmd.flag("Training", "integer", "steps", None, "Else 250 (toys), 1000 (samples), 2000 (density).", lower_bound=1)
+    cmd.flag("Training", "float", "penalty", 100.0, "Weight of the critic's gradient penalty.", lower_bound=1e-3)
+    cmd.flag("Training", "integer", "seed", 0, "The same seed gives the same figures.")
+    cmd.flag("Output", "string", "out", "divergence", "The folder for pictures and figures (.png, .json).")
+    return cmd
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    cmd = command()
+
+    def body():
+        refuse_contradictions(cmd)
+        settings = {"estimator": cmd["estimator"], "seed": cmd["seed"]}
+        started = time.monotonic()
+        if cmd["estimator"] == "density":
+            name, rows = of_density(cmd, settings)
+        elif cmd["p"]:
+            name, rows = "samples", of_samples(cmd, settings)
+        else:
+            name, rows = "results", of_lines(cmd, settings)
+        settings["elapsed_seconds"] = round(time.monotonic() - started, 3)
+        print(f"{settings['elapsed_seconds']:.1f} s, without importing TensorFlow")
+        print(f"wrote {write_json(Path(cmd['out']) / f'{name}.json', {'settings': settings, 'rows': rows})}")
+
+    return cmd.run(body, argv)
+
+
+def refuse_contradictions(cmd: Command):
+    """Raises UserError where one flag makes another one void."""
+    density, samples = cmd["estimator"] == "density", cmd["p"] or cmd["q"]
+    if cmd["q"] and not cmd["p"]:
+        raise UserError(f"--q needs --p, the samples to compare with. Received: --q {cmd['q']} alone")
+    if cmd["p"] and not cmd["q"] and not density:
+        raise UserError(
+            f"--p needs --q, the samples to compare with (or --estimator density). Received: --p {cmd['p']}"
+        )
+    void = {
+        "phi": (density or samples, "--phi is of the toy distributions"),
+        "density": (not density or samples, "--density is of --estimator density without --p"),
+        "q": (density and cmd["q"], "--estimator density takes --p alone"),
+        "optimizer": (density, "--estimator density is trained by adam"),
+        "penalty": (density or cmd["estimator"] == "jsd", "--penalty is of --estimator wasserstein"),
+    }
+    for name, (is_void, reason) in void.items():
+        if is_void and cmd.given(name):
+            raise UserError(f"{reason}; leave --{name} out. Received: --{name} {cmd[name]}")
+
+
+def phis_of(cmd: Command) -> Sequence[float]:
+    """The values of --phi."""
+    from kgen.divergence.toy import PHIS
+
+    if not cmd["phi"]:
+        return PHIS
+    try:
+        phis = [float(text) for text in cmd["phi"]]
+    except ValueError as error:
+        raise UserError(f"--phi takes numbers with commas between them. Received: {','.join(cmd['phi'])}") from error
+    if not all(math.isfinite(phi) for phi in phis) or len(set(phis)) < len(phis):
+        raise UserError(f"--phi takes different, finite numbers. Received: {','.join(cmd['phi'])}")
+    return phis
+
+
+def estimators_of(cmd: Command) -> Sequence[str]:
+    return DIVERGENCES if cmd["estimator"] == "both" else (cmd["estimator"],)
+
+
+def of_lines(cmd: Command, settings: dict) -> list[dict]:
+    """Trains on the toy distributions, prints the table, draws; returns the rows of results.json."""
+    from kgen.divergence import estimate, plots
+
+    phis, steps, rows = phis_of(cmd), cmd["steps"] or estimate.STEPS, []
+    training = {name: cmd[name] for name in ("optimizer", "penalty", "seed")} | {"steps": steps}
+    settings |= training | {"batch_size": estimate.BATCH_SIZE}
+    for estimator in estimators_of(cmd):
+        started = time.monotonic()
+        with progress(estimator, steps) as on_steps:
+            found = estimate.estimate_lines(estimator, phis, **training, on_steps=on_steps)
+        print(f"{plots.TITLES[estimator]}, {plots.UNITS[estimator]}")
+        print(f"{'phi':>6} {'truth':>10} {'estimate':>10} {'error':>10} {'stderr':>8}")
+        for row in found:
+            print(f"{row.phi:6.4g} {row.truth:10.6f} {row.estimate:10.6f} {row.error:+10.1e} {row.stderr:8.1e}")
+        worst = max(found, key=lambda row: abs(row.error))
+        seconds = time.monotonic() - started
+        print(f"largest error {abs(worst.error):.2g} at phi = {worst.phi:g}; {len(found)} critics in {seconds:.1f} s")
+        print(f"wrote {plots.draw_lines_estimates(found, Path(cmd['out']) / f'{estimator}.png')}\n")
+        rows += [asdict(row) | {"error": row.error} for row in found]
+    return rows
+
+
+def of_samples(cmd: Command, settings: dict) -> list[dict]:
+    """Trains on the user's samples, prints, draws; returns the rows of samples.json."""
+    from kgen.divergence import plots, samples
+
+    steps, rows = cmd["steps"] or samples.SAMPLE_STEPS, []
+    p, q = samples.load_samples(cmd["p"], "--p"), samples.load_samples(cmd["q"], "--q")
+    samples.check_pair(p, q)
+    training = {name: cmd[name] for name in ("optimizer", "penalty", "seed")} | {"steps": steps}
+    settings |= training | {"batch_size": samples.BATCH_SIZE, "p": cmd["p"], "q": cmd["q"], "dimension": p.shape[1]}
+    for estimator in estimators_of(cmd):
+        with progress(estimator, steps) as on_steps:
+            found = samples.estimate_samples(estimator, p, q, **training, on_steps=on_steps)
+        low, high = found.interval
+        print(
+            f"{plots.TITLES[estimator]}: {found.estimate:.5g} {plots.UNITS[estimator]}, "
+            f"standard error {found.stderr:.2g}, 95 % [{low:.5g}, {high:.5g}]"
+        )
+        for name, (trained, chose, held) in found.counts.items():
+            print(f"  {name}: {trained} samples trained, {chose} chose the weights, {held} held out for the estimate")
+        if found.logits is not None:
+            print(f"wrote {plots.draw_ratio(found, p, q, Path(cmd['out']) / 'density-ratio.png')}")
+        shown = {"estimator": estimator, "estimate": found.estimate, "stderr": found.stderr}
+        rows.append(shown | {"interval": [low, high], "train_choose_held_out": found.counts})
+    return rows
+
+
+def of_density(cmd: Command, settings: dict) -> tuple[str, list[dict]]:
+    """Estimates a density, prints, draws; returns the name of the files and the row of density-*.json."""
+    from kgen.divergence import density, plots
+    from kgen.divergence.samples import load_samples
+
+    steps = cmd["steps"] or density.DENSITY_STEPS
+    settings |= {"steps": steps, "batch_size": density.DENSITY_BATCH_SIZE}
+    name = "samples" if cmd["p"] else cmd["density"]
+    p = density.check_column(load_samples(cmd["p"], "--p")) if cmd["p"] else None
+    with progress("density", steps) as on_steps:
+        if p is None:
+            found = density.estimate_density(name, steps=steps, seed=cmd["seed"], on_steps=on_steps)
+        else:
+            found = density.estimate_density_of_samples(p, steps=steps, seed=cmd["seed"], on_steps=on_steps)
+    print(f"integral of the estimate: {found.mass:.5f}")
+    row = {"density": name, "mass": found.mass}
+    if found.truth is not None:
+        row["total_variation"] = found.total_variation
+        print(f"total variation to the truth: {found.total_variation:.5f}")
+    if found.counts is not None:
+        row["train_choose"] = found.counts
+        print(f"{found.counts[0]} samples trained, {found.counts[1]} chose the weights")
+    title = f"Density of {Path(cmd['p']).name if p is not None else name} from a discriminator"
+    print(f"wrote {plots.draw_density(found, Path(cmd['out']) / f'density-{name}.png', title=title)}")
+    return f"density-{name}", [row]
+
+
+@contextmanager
+def progress(name: str, steps: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error with the time that is left; yields what counts the steps."""
+    from tqdm import tqdm
+
+    terminal = sys.stderr.isatty()
+    with tqdm(
+        total=steps,
+        desc=name,
+        unit="step",
+        mininterval=0.2 if terminal else 10.0,  # a log file wants few lines
+        dynamic_ncols=terminal,
+        bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, {remaining} left, {rate_fmt}",
+    ) as bar:
+        yield bar.update

@@ -1,0 +1,179 @@
+"""An unknown density from a discriminator against a standard normal: f1(x) = f0(x) D(x) / (1 - D(x)).
+
+Sugiyama, Suzuki & Kanamori 2012, "Density Ratio Estimation in Machine Learning", chapter 4.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from kgen import rng
+from kgen.divergence.critics import Critics
+from kgen.divergence.samples import MAX_CHOICE, check_samples, draw_rows, split_samples
+from kgen.divergence.toy import DENSITIES
+from kgen.divergence.training import loss_of, make_optimizer, train
+from kgen.errors import UserError
+
+DENSITY_STEPS = 2000
+DENSITY_BATCH_SIZE = 4096
+HIDDEN = (32, 32)
+ACTIVATION = "tanh"  # smooth: so is the density
+LEARNING_RATE = 1e-2
+POINTS = 2001
+
+
+def log_density_ratio(logits: np.ndarray, num_numerator: int = 1, num_denominator: int = 1) -> np.ndarray:
+    """log f1 / f0 from the logits of a discriminator that was shown so many points of f1 and of f0.
+
+    Args:
+        logits: log D / (1 - D), any shape.
+        num_numerator: n1, points of f1.
+        num_denominator: n0, points of f0; log(n0 / n1) is added.
+    """
+    return np.asarray(logits, np.float64) + np.log(num_denominator / num_numerator)
+
+
+def total_variation(x: np.ndarray, f: np.ndarray, g: np.ndarray) -> float:
+    """1/2 integral |f - g| by the trapezoidal rule on the grid x: 0 equal, 1 disjoint."""
+    return float(0.5 * np.trapezoid(np.abs(np.asarray(f) - np.asarray(g)), x))
+
+
+@dataclass(frozen=True)
+class DensityEstimate:
+    """Attributes:
+    x: [K] float64, where everything is given.
+    discriminator: [K], D(x) in (0, 1) for equal counts.
+    base: [K], f0(x).
+    estimate: [K], f1(x); not normalized.
+    truth: [K], or None for samples.
+    counts: of samples, that trained and that chose the weights; None where every step draws new points.
+    """
+
+    x: np.ndarray
+    discriminator: np.ndarray
+    base: np.ndarray
+    estimate: np.ndarray
+    truth: np.ndarray | None = None
+    counts: tuple[int, int] | None = None
+
+    @property
+    def mass(self) -> float:
+        """Integral of the estimate; 1 if it were perfect."""
+        return float(np.trapezoid(self.estimate, self.x))
+
+    @property
+    def total_variation(self) -> float | None:
+        """Distance to the truth, if that is known."""
+        return None if self.truth is None else total_variation(self.x, self.estimate, self.truth)
+
+
+def estimate_density(
+    name: str,
+    *,
+    steps: int = DENSITY_STEPS,
+    batch_size: int = DENSITY_BATCH_SIZE,
+    base_batch_size: int = DENSITY_BATCH_SIZE,
+    seed: int = 0,
+    on_steps: Callable[[int], None] | None = None,
+) -> DensityEstimate:
+    """Estimates one of DENSITIES ("tanh", "bimodal") from its samples alone; every step draws new ones.
+
+    Args:
+        name: of the density.
+        steps: of Adam.
+        batch_size: points of f1 a step.
+        base_batch_size: points of the standard normal f0 a step.
+        seed: the same seed gives the same estimate.
+        on_steps: called with the number of steps done since the last call.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    target = DENSITIES[name]
+
+    def draw(key):
+        return target.draw(batch_size, key)[None, :, None], rng.stateless_normal([1, base_batch_size, 1], key + 2)
+
+    critics = fit(draw, steps, seed, None, on_steps)
+    x = np.linspace(*target.bounds, POINTS)
+    return at(critics, x, batch_size, base_batch_size, truth=target.density(x))
+
+
+def check_column(samples: np.ndarray) -> np.ndarray:
+    """The samples as [N, 1] float64.
+
+    Raises:
+        UserError: as `check_samples`; more than one number a row; all samples equal.
+    """
+    samples = check_samples(samples, "p")
+    if samples.shape[1] > 1:
+        raise UserError(
+            f"a density is estimated of samples with one number a row. Received: {samples.shape[1]} numbers a row in p"
+        )
+    if np.ptp(samples) == 0.0:
+        raise UserError(f"a density needs samples that differ. Received: {samples[0, 0]:g} in every row of p")
+    return samples
+
+
+def estimate_density_of_samples(
+    samples: np.ndarray,
+    *,
+    steps: int = DENSITY_STEPS,
+    seed: int = 0,
+    on_steps: Callable[[int], None] | None = None,
+) -> DensityEstimate:
+    """Estimates the density that one's own samples come from; f0 is the normal of their mean and standard deviation.
+
+    60 % of the samples train, the others choose the weights.
+
+    Args:
+        samples: [N] or [N, 1].
+
+    Raises:
+        UserError: see `check_column`.
+    """
+    samples = check_column(samples)
+    center, scale = float(samples.mean()), float(samples.std())
+    scaled = ((samples - center) / scale).astype(np.float32)
+    training, choosing, others = split_samples(scaled, seed, "p")
+    choosing = np.concatenate([choosing, others])
+    points, chosen = tf.constant(training), tf.constant(choosing[None, :MAX_CHOICE])
+    base = rng.stateless_normal(chosen.shape, rng.replica_seed(seed, 0, "base"))
+
+    def draw(key):
+        rows = draw_rows(points, DENSITY_BATCH_SIZE, key)
+        return rows, rng.stateless_normal(rows.shape, key + 2)
+
+    critics = fit(draw, steps, seed, (chosen, base), on_steps)
+    margin = 0.1 * np.ptp(samples)
+    x = np.linspace(samples.min() - margin, samples.max() + margin, POINTS)
+    return at(critics, x, center=center, scale=scale, counts=(len(training), len(choosing)))
+
+
+def fit(draw: Callable, steps: int, seed: int, choose_by, on_steps) -> Critics:
+    """One smooth discriminator; arguments as of `train`."""
+    critics = Critics(1, 1, hidden=HIDDEN, activation=ACTIVATION, seed=seed)
+    optimizer = make_optimizer("adam", LEARNING_RATE, steps)
+    train(critics, loss_of("jsd", 0.0), draw, optimizer, steps, seed=seed, choose_by=choose_by, on_steps=on_steps)
+    return critics
+
+
+def at(
+    critics: Critics,
+    x: np.ndarray,
+    num_numerator: int = 1,
+    num_denominator: int = 1,
+    *,
+    center: float = 0.0,
+    scale: float = 1.0,
+    truth: np.ndarray | None = None,
+    counts: tuple[int, int] | None = None,
+) -> DensityEstimate:
+    """The estimate on the grid x, from a discriminator of (x - center) / scale."""
+    standard = (x - center) / scale
+    logits = critics(tf.constant(standard[None, :, None], tf.float32)).numpy()[0]
+    ratio = log_density_ratio(logits, num_numerator, num_denominator)
+    base = np.exp(-0.5 * standard**2) / (scale * np.sqrt(2.0 * np.pi))
+    return DensityEstimate(x, 1.0 / (1.0 + np.exp(-ratio)), base, base * np.exp(ratio), truth, counts)

@@ -1,0 +1,197 @@
+"""The divergence between two sets of samples of one's own."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from kgen import rng
+from kgen.divergence.critics import Critics
+from kgen.divergence.estimate import BATCH_SIZE, PENALTY, measure
+from kgen.divergence.training import LEARNING_RATES, loss_of, make_optimizer, train
+from kgen.errors import UserError
+
+SAMPLE_STEPS = 1000
+MIN_SAMPLES = 50
+MAX_SIZE = 1e100  # the square of a number is to be finite
+PARTS = (0.6, 0.2, 0.2)  # to train on, to choose the best weights by, held out for the estimate
+MAX_CHOICE = 4096  # samples of each that the best weights are chosen by
+HELD_OUT_BATCH_SIZE = 8192
+DENSITY_POINTS = 400
+
+
+def load_samples(path: str | os.PathLike, name: str) -> np.ndarray:
+    """Samples from a .npy file, [N, D] float64; what has more axes is flattened, one axis is [N, 1].
+
+    Args:
+        path: of the file.
+        name: of the setting, for messages, e.g. "--p".
+
+    Raises:
+        UserError: no such file, not a .npy file, pickled objects, not numbers, or what `check_samples` refuses.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"{name} is to be a .npy file. Received: {path}, which is not a file")
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:
+        raise UserError(
+            f"{name} is to be a .npy file of numbers, from numpy.save. Received: {path} ({error})"
+        ) from error
+    return check_samples(array, name)
+
+
+def check_samples(array: np.ndarray, name: str) -> np.ndarray:
+    """The samples as [N, D] float64.
+
+    Raises:
+        UserError: fewer than MIN_SAMPLES rows, no columns, not real numbers, or NaN, infinity or a huge value.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{name} is to hold real numbers. Received: dtype {array.dtype}")
+    if array.ndim == 0 or len(array) < MIN_SAMPLES or array.size == 0:
+        raise UserError(f"{name} is to hold at least {MIN_SAMPLES} samples, one a row. Received: shape {array.shape}")
+    rows = array.reshape(len(array), -1).astype(np.float64)
+    broken = np.flatnonzero(~(np.abs(rows) < MAX_SIZE).all(axis=1))
+    if len(broken):
+        raise UserError(
+            f"{name} is to hold numbers below {MAX_SIZE:g} in size. Received: larger ones, NaN or infinity in "
+            f"{len(broken)} of {len(rows)} rows, the first is row {broken[0]}; leave such rows out"
+        )
+    return rows
+
+
+def check_pair(p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both sets as [N, D] and [M, D] float64.
+
+    Raises:
+        UserError: as `check_samples`, or rows of different lengths.
+    """
+    p, q = check_samples(p, "p"), check_samples(q, "q")
+    if p.shape[1] != q.shape[1]:
+        raise UserError(
+            f"p and q are to have rows of one length. Received: {p.shape[1]} numbers a row in p, {q.shape[1]} in q"
+        )
+    return p, q
+
+
+@dataclass(frozen=True)
+class SampleEstimate:
+    """An estimate from samples; nats for "jsd", units of the samples for "wasserstein".
+
+    The standard error is that of the mean over the held-out samples, for the critic that was found. It does not cover
+    what a better critic would have found: both estimates are, but for it, lower bounds.
+
+    Attributes:
+        counts: "p" and "q" -> how many samples trained, chose the weights, and were held out for the estimate.
+        logits: for "jsd" of one column: log p(x)/q(x) at `grid`; else None.
+        grid: [K] float64, from the smallest to the largest sample.
+    """
+
+    estimator: str
+    estimate: float
+    stderr: float
+    counts: dict[str, tuple[int, int, int]]
+    grid: np.ndarray | None = None
+    logits: np.ndarray | None = None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, of the sampling error alone."""
+        return self.estimate - 1.96 * self.stderr, self.estimate + 1.96 * self.stderr
+
+
+def split_samples(samples: np.ndarray, seed: int, name: str) -> list[np.ndarray]:
+    """Disjoint parts of PARTS, in an order that the seed and the name decide."""
+    order = rng.generator(seed, "split", name).permutation(len(samples))
+    ends = np.round(np.cumsum(PARTS[:-1]) * len(samples)).astype(int)
+    return [samples[part] for part in np.split(order, ends)]
+
+
+def scale_of(estimator: str, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Center [D] and scale [D] that standardize both sets together.
+
+    The Wasserstein distance scales back exactly only by one scale for all columns: the root mean square of the columns'
+    standard deviations. The Jensen-Shannon divergence stays the same under any: each column has its own.
+    """
+    both = np.concatenate([p, q])
+    center, stddev = both.mean(axis=0), both.std(axis=0)
+    if estimator == "wasserstein":
+        stddev = np.full_like(stddev, np.sqrt(np.mean(stddev**2)))
+    return center, np.where(stddev > 0.0, stddev, 1.0)
+
+
+def draw_rows(samples: tf.Tensor, count: int, seed) -> tf.Tensor:
+    """Rows drawn with replacement, [N, D] -> [1, count, D]."""
+    rows = tf.random.stateless_uniform([count], seed, maxval=samples.shape[0], dtype=tf.int32, alg="philox")
+    return tf.gather(samples, rows)[None]
+
+
+def batches(p: np.ndarray, q: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    """All of p and q in as many batches, at most HELD_OUT_BATCH_SIZE rows each: [1, B, D] of p and [1, C, D] of q."""
+    count = min(-(-max(len(p), len(q)) // HELD_OUT_BATCH_SIZE), len(p), len(q))
+    for some_p, some_q in zip(np.array_split(p, count), np.array_split(q, count), strict=True):
+        yield tf.constant(some_p[None]), tf.constant(some_q[None])
+
+
+def estimate_samples(
+    estimator: str,
+    p: np.ndarray,
+    q: np.ndarray,
+    *,
+    optimizer: str = "adam",
+    steps: int = SAMPLE_STEPS,
+    penalty: float = PENALTY,
+    seed: int = 0,
+    on_steps: Callable[[int], None] | None = None,
+) -> SampleEstimate:
+    """Divergence between two sets of samples, by a critic that is trained on one part of them and measured on another.
+
+    A critic that has learned its own samples by heart sees differences that are not there. So 60 % of each set train,
+    20 % choose the weights, and the estimate is made on the last 20 %.
+
+    Args:
+        estimator: "jsd" or "wasserstein".
+        p: [N, ...] and
+        q: [M, ...], one sample a row, at least MIN_SAMPLES of them; N and M need not be equal.
+        optimizer: "adam" or "sgd".
+        steps: of 512 samples of each.
+        penalty: weight of the gradient penalty; "wasserstein" only.
+        seed: of the split and of the training.
+        on_steps: called with the number of steps done since the last call.
+
+    Raises:
+        UserError: see `check_samples` and `check_pair`.
+    """
+    p, q = check_pair(p, q)
+    center, scale = scale_of(estimator, p, q)
+    parts = {}
+    for name, samples in (("p", p), ("q", q)):
+        scaled = ((samples - center) / scale).astype(np.float32)
+        parts[name] = split_samples(scaled, seed, name)
+    (train_p, choose_p, held_p), (train_q, choose_q, held_q) = parts["p"], parts["q"]
+    train_p, train_q = tf.constant(train_p), tf.constant(train_q)
+    critics = Critics(1, p.shape[1], last_bias=estimator == "jsd", seed=seed)
+    chosen = min(len(choose_p), len(choose_q), MAX_CHOICE)
+    train(
+        critics,
+        loss_of(estimator, penalty),
+        lambda key: (draw_rows(train_p, BATCH_SIZE, key), draw_rows(train_q, BATCH_SIZE, key + 1)),
+        make_optimizer(optimizer, LEARNING_RATES[estimator, optimizer], steps),
+        steps,
+        seed=seed,
+        choose_by=(tf.constant(choose_p[None, :chosen]), tf.constant(choose_q[None, :chosen])),
+        on_steps=on_steps,
+    )
+    value, stderr = measure(estimator, critics, batches(held_p, held_q), seed)
+    unit = float(scale[0]) if estimator == "wasserstein" else 1.0
+    counts = {name: tuple(map(len, three)) for name, three in parts.items()}
+    found = SampleEstimate(estimator, float(value[0]) * unit, float(stderr[0]) * unit, counts)
+    if estimator == "wasserstein" or p.shape[1] > 1:
+        return found
+    grid = np.linspace(min(p.min(), q.min()), max(p.max(), q.max()), DENSITY_POINTS)
+    points = tf.constant(((grid - center) / scale)[None, :, None], tf.float32)
+    return SampleEstimate(estimator, found.estimate, found.stderr, counts, grid, critics(points).numpy()[0])
