@@ -23,7 +23,8 @@ _HOMES = {
     "open_sampler": "kgen.sampling",
     "generate": "kgen.sampling",
 }
-_PACKAGES = ("data", "models", "nn", "losses", "images", "rng", "train", "export")  # the last two can be called
+_PACKAGES = ("data", "models", "nn", "losses", "divergence", "images", "rng", "tfgan", "train", "evaluate", "export")
+"""Of these `train`, `evaluate` and `export` can be called."""
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 

@@ -90,10 +90,16 @@ class TrainConfig:
 
     def __post_init__(self):
         positive = ("epochs", "batch_size", "learning_rate", "steps_per_execution", "samples_every", "eval_every")
-        for name in (*positive, "eval_count"):
+        for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"train.{name} must be greater than 0. Received: {value}")
+        if self.eval_count < 2:
+            raise UserError(f"train.eval_count must be at least 2. Received: {self.eval_count}")
+        if self.eval_every and not self.metrics:
+            raise UserError(
+                "train.metrics names nothing to measure; give e.g. --metrics fid, or leave out --eval_every"
+            )
         if self.best_by != "loss" and self.eval_every is None:
             raise UserError(
                 f"train.best_by={self.best_by!r} needs samples to be measured; add --eval_every 1 (epochs) and name "

@@ -15,8 +15,14 @@ SETTINGS = {
 """Flag -> the setting of RunConfig that it stands for."""
 
 
-def define(cmd: Command, *, dataset: bool = True):
-    """Defines the group "Data"; without `--dataset` where the data set is an argument."""
+def define(cmd: Command, *, dataset: bool = True, choice: bool = True):
+    """Defines the group "Data".
+
+    Args:
+        cmd: gets the flags.
+        dataset: `--dataset` too; not where the data set is an argument.
+        choice: also which images are used for what, `--limit` and `--validation_fraction`.
+    """
     data = DataConfig()
     if dataset:
         cmd.flag("Data", "string", "dataset", data.dataset,
@@ -27,9 +33,10 @@ def define(cmd: Command, *, dataset: bool = True):
     cmd.flag("Data", "boolean", "grayscale", data.grayscale, "One channel.")
     cmd.flag("Data", "enum", "binarize", data.binarize, "Black and white: at 0.5, or drawn anew every time.",
              enum_values=["none", "threshold", "sample"])  # fmt: skip
-    cmd.flag("Data", "integer", "limit", None, "At most so many images of each split.")
-    cmd.flag("Data", "float", "validation_fraction", data.validation_fraction,
-             "Share of the training images set aside when the data bring no validation split.")  # fmt: skip
+    if choice:
+        cmd.flag("Data", "integer", "limit", None, "At most so many images of each split.")
+        cmd.flag("Data", "float", "validation_fraction", data.validation_fraction,
+                 "Share of the training images set aside when the data bring no validation split.")  # fmt: skip
     cmd.flag("Data", "boolean", "strict", data.strict, "Refuse data with an unreadable image; else it is left out.")
     cmd.flag("Data", "enum", "cache", data.cache, "Where decoded images stay.",
              enum_values=["auto", "memory", "disk", "none"])  # fmt: skip

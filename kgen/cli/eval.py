@@ -36,7 +36,7 @@ def command() -> Command:
     cmd.flag("Protocol", "integer", "seed", 0, "The same seed gives the same figures.")
     cmd.flag("Protocol", "boolean", "anyway", False, "Also figures that mislead (FID of fewer images than dimensions).")
     cmd.flag("Data", "string", "dataset", None, "The real images; else those that the run was trained on.")
-    data_flags.define(cmd, dataset=False)
+    data_flags.define(cmd, dataset=False, choice=False)
     cmd.flag("Output", "string", "out", None, "A .jsonl file; else in eval/ of the run or export, or beside you.")
     return cmd
 

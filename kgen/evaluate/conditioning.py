@@ -57,7 +57,9 @@ def wilson_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, floa
     share, extra = hits / count, z**2 / count
     middle = share + extra / 2
     half = z * np.sqrt(share * (1 - share) / count + extra / (4 * count))
-    return max(float((middle - half) / (1 + extra)), 0.0), min(float((middle + half) / (1 + extra)), 1.0)
+    low = float((middle - half) / (1 + extra)) if hits else 0.0
+    high = float((middle + half) / (1 + extra)) if hits < count else 1.0
+    return low, high
 
 
 def label_agreement(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> Agreement:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import kgen
+from kgen import images, rng
 from kgen.config import DataConfig, RunConfig, override
 from kgen.errors import UserError
 from kgen.evaluate import measures
@@ -17,8 +18,9 @@ from kgen.evaluate.extractors import Extractor, open_extractor
 from kgen.evaluate.imageset import ImageSet
 from kgen.evaluate.measures import METRICS, Figure, Sets
 from kgen.evaluate.reference import RealImages, Reference, load_reference
-from kgen.evaluate.rows import merge_rows
+from kgen.evaluate.rows import merge_rows, read_rows
 from kgen.evaluate.subject import Subject, open_subject
+from kgen.run import check_space
 from kgen.sampling import Sampler
 
 ALWAYS = ("fid", "kid", "prdc")
@@ -57,6 +59,8 @@ class EvalConfig:
         for name, least in (("count", 2), ("repeats", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} must be at least {least}. Received: {getattr(self, name)}")
+        if self.seed + self.repeats > rng.SEED_LIMIT:
+            raise UserError(f"--seed, with the --repeats added to it, must lie in [0, 2^31). Received: {self.seed}")
         for name in self.metrics:
             METRICS[name]
 
@@ -81,7 +85,7 @@ def evaluate(
         out: a .jsonl file; None takes eval/ of the run or of the export, or else eval/ in the current folder.
 
     Returns:
-        The rows (see `kgen.evaluate.rows`), and the file that they were written to.
+        The rows (see `kgen.evaluate.rows`), and the file that they were written to; pictures are beside it.
 
     Raises:
         UserError: the path, the data set or a metric will not do.
@@ -94,8 +98,16 @@ def evaluate(
     )  # fmt: skip
     if dataset is None and not data_settings:
         _check_unchanged(subject, reference)
-    rows = Evaluator(reference, config).rows(subject)
-    return rows, merge_rows(out or subject.out, rows)
+    path = Path(out or subject.out)
+    check_space(path, "--out")
+    if path.exists():
+        read_rows(path)  # a file that cannot be added to is better known before the measuring
+    evaluator = Evaluator(reference, config)
+    rows = evaluator.rows(subject)
+    merge_rows(path, rows)
+    for name, picture in evaluator.pictures.items():
+        images.save_png(path.with_name(f"{path.stem}-{name}.png"), picture)
+    return rows, path
 
 
 def _data_config(subject: Subject, dataset: str | None, settings: Mapping[str, Any] | None) -> DataConfig:
@@ -112,12 +124,13 @@ def _data_config(subject: Subject, dataset: str | None, settings: Mapping[str, A
 
 
 def _check_unchanged(subject: Subject, reference: Reference):
-    """Raises UserError when the test images are not those that there were when the run was trained."""
-    was = subject.data_hashes.get("test")
-    if reference.real.split == "test" and was not in (None, reference.real.hash):
+    """Raises UserError when the real images are not those that there were when the run was trained."""
+    split = reference.real.split
+    was = subject.data_hashes.get(split)
+    if split != "train" and was not in (None, reference.real.hash):
         raise UserError(
-            f"the test images of {reference.spec.name!r} have changed since {subject.path} was trained (content hash "
-            f"{was}, now {reference.real.hash}); put them back, or name the data to judge it on with --dataset"
+            f"the {split} images of {reference.spec.name!r} have changed since {subject.path} was trained (content "
+            f"hash {was}, now {reference.real.hash}); put them back, or name the data to judge it on with --dataset"
         )
 
 
@@ -127,12 +140,17 @@ class Evaluator:
     Args:
         reference: the real images.
         config: how.
+        taught_by: whose training images the classifier has learned from; None: those of the reference.
+
+    Attributes:
+        pictures: what the measures of the last generator left to look at, name -> [H, W, C] uint8.
     """
 
-    def __init__(self, reference: Reference, config: EvalConfig):
-        self.reference, self.config = reference, config
+    def __init__(self, reference: Reference, config: EvalConfig, taught_by: Reference | None = None):
+        self.reference, self.config, self.pictures = reference, config, {}
+        self._taught_by = taught_by or reference
         name = config.features or ("classifier" if reference.spec.num_classes > 1 else "random")
-        self.extractor = open_extractor(name, reference, config.inception_weights)
+        self.extractor = open_extractor(name, self._taught_by, config.inception_weights)
         self._classifier: Extractor | None = self.extractor if name == "classifier" else None
         self._sets: dict[tuple, ImageSet] = {}
 
@@ -148,6 +166,7 @@ class Evaluator:
         encodes = subject.sampler is not None and subject.sampler.encodes
         names = self._names(labelled or subject.sampler is None, encodes)
         figures: dict[tuple[str, str], list[Figure]] = {}
+        self.pictures = {}
         with self._bar(subject, repeats, names) as bar:
             for repeat in range(repeats):
                 seed = config.seed + repeat
@@ -158,7 +177,10 @@ class Evaluator:
                 for name in names:
                     bar.set_postfix_str(name)
                     if repeat == 0 or not METRICS.defaults(name).get("once"):
-                        for key, figure in METRICS[name](self._with(fake, seed, subject)).items():
+                        sets = self._with(fake, seed, subject)
+                        found = METRICS[name](sets)
+                        self.pictures = sets.pictures | self.pictures
+                        for key, figure in found.items():
                             figures.setdefault((name, key), []).append(figure)
                     bar.update(config.count)
         floors = {name: self._floor(name, len(fake)) for name in names}
@@ -207,14 +229,14 @@ class Evaluator:
     def _classifier_for(self, names: Sequence[str]) -> Extractor | None:
         """The classifier of the data set, if a metric asks for it: it may have to be trained."""
         needed = {need for name in names for need in METRICS.defaults(name)["needs"]}
-        wanted = bool(needed & {"labels", "classes"}) or ("logits" in needed and not self.extractor.num_classes)
+        wanted = "classifier" in needed or ("logits" in needed and not self.extractor.num_classes)
         if self._classifier is None and wanted and self.reference.spec.num_classes > 1:
-            self._classifier = open_extractor("classifier", self.reference)
+            self._classifier = open_extractor("classifier", self._taught_by)
         return self._classifier
 
     def _real(self, images: RealImages) -> ImageSet:
         """The set of real images, made once."""
-        key = (images.hash, images.split, images.count)
+        key = (images.hash, images.split, images.part)
         if key not in self._sets:
             self._sets[key] = ImageSet.real(images, self.extractor, self._classifier)
         self._sets[key].classifier = self._classifier
@@ -234,24 +256,22 @@ class Evaluator:
 
     def _floor(self, name: str, count: int) -> dict[str, float | None]:
         """The figures of a metric for real images in place of generated ones, kept on disk."""
-        images = {"other": self.reference.floor, "real": self.reference.real, None: None}[
-            METRICS.defaults(name)["floor"]
-        ]
-        if images is None:
+        kind = METRICS.defaults(name)["floor"]
+        if kind is None or (kind == "other" and self.reference.floor is None):
             return {}
-        images = images.some(count)
+        stand_in = (self.reference.floor if kind == "other" else self.reference.real).some(count)
         real, train = self.reference.real, self.reference.train
         key = {
             "floor": FLOOR,
             "metric": name,
             "extractor": [self.extractor.hash, self._classifier.hash if self._classifier else None],
-            "sets": [[s.hash, s.split, s.count] for s in (real, images, train)],
+            "sets": [[s.hash, s.split, s.part] for s in (real, stand_in, train)],
             "seed": self.config.seed,
             "anyway": self.config.anyway,
         }
 
         def make():
-            figures = METRICS[name](self._with(self._real(images), self.config.seed))
+            figures = METRICS[name](self._with(self._real(stand_in), self.config.seed))
             return {key: figure.value for key, figure in figures.items()}
 
         return cached_json("floors", key, make)
@@ -268,7 +288,7 @@ class Evaluator:
             "value": float(np.mean(values)) if known else None,
             "stddev": float(np.std(values, ddof=1)) if known and len(values) > 1 else None,
             "values": values,
-            "interval": _interval(figures) if known else None,
+            "interval": _interval(figures, key in measures.SHARES) if known else None,
             "floor": floor,
             "better": METRICS.defaults(name)["figures"][key],
             "note": first.note,
@@ -280,10 +300,11 @@ class Evaluator:
     def _protocol(self, subject: Subject, name: str, figure: Figure, num_fake: int, repeats: int) -> dict[str, Any]:
         needs, real = METRICS.defaults(name)["needs"], self.reference.real
         extractor: Extractor | None = self.extractor
-        if {"labels", "classes"} & set(needs) or ("logits" in needs and not self.extractor.num_classes):
+        if "classifier" in needs or ("logits" in needs and not self.extractor.num_classes):
             extractor = self._classifier
-        elif "encoder" in needs:
-            extractor, num_fake = None, 0
+        elif "features" not in needs and "logits" not in needs:
+            extractor = None
+            num_fake = 0 if "encoder" in needs else num_fake
         height, width, channels = self.reference.spec.image_shape
         return {
             "features": extractor.name if extractor else "none",
@@ -294,6 +315,7 @@ class Evaluator:
             "data": self.reference.spec.name,
             "data_hash": real.hash,
             "image_shape": [height, width, channels],
+            "fakes_resized_from": subject.about.get("resized_from"),
             "split": real.split,
             "num_real": figure.count or real.count,
             "num_fake": figure.count or num_fake,
@@ -304,7 +326,7 @@ class Evaluator:
         }
 
 
-def _interval(figures: list[Figure]) -> list[float] | None:
+def _interval(figures: list[Figure], share: bool) -> list[float] | None:
     """95 %: Wilson's of a share, Student's over the repeats, or the measure's own when there is one repeat."""
     if all(figure.hits for figure in figures):
         hits, trials = np.sum([figure.hits for figure in figures], axis=0)
@@ -315,4 +337,5 @@ def _interval(figures: list[Figure]) -> list[float] | None:
 
     values = np.array([figure.value for figure in figures])
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return [float(values.mean() - half), float(values.mean() + half)]
+    low, high = float(values.mean() - half), float(values.mean() + half)
+    return [max(low, 0.0), min(high, 1.0)] if share else [low, high]

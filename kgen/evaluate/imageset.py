@@ -37,7 +37,7 @@ class ImageSet:
     @classmethod
     def real(cls, images: RealImages, extractor: Extractor, classifier: Extractor | None = None) -> "ImageSet":
         """A set of real images; what is extracted of them is kept on disk."""
-        key = {"data": images.hash, "split": images.split, "count": images.count}
+        key = {"data": images.hash, "split": images.split, "part": images.part}
         return cls(images.pixels, images.labels, extractor, classifier, key)
 
     def __len__(self) -> int:

@@ -25,6 +25,9 @@ K_PRECISION_RECALL, K_DENSITY_COVERAGE = 3, 5
 INCEPTION_SPLITS, SUBSETS = 10, 100
 FEW = 10_000
 """Below so many images the bias of a Fréchet distance is large, and is said."""
+NEIGHBOURS_SHOWN = 32
+SHARES = ("precision", "recall", "coverage", "gan_train", "authenticity", "copies")
+"""Figures that lie in [0, 1], and so do their intervals."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Sets:
         seed: of random subsets and projections.
         anyway: also what is known to mislead.
         reconstruct: (images in [0, 1], labels) -> images in [0, 1], or None without an encoder.
+        pictures: measures leave here what is worth a look, name -> [H, W, C] uint8.
     """
 
     real: ImageSet
@@ -69,13 +73,14 @@ class Sets:
     seed: int = 0
     anyway: bool = False
     reconstruct: Callable | None = None
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def check(names, *, num_classes: int, labelled_fakes: bool, encodes: bool) -> None:
     """Raises UserError for an unknown metric, or one that the data or the generator cannot give."""
     for name in names:
         needs = METRICS.defaults(name)["needs"]
-        if ("classes" in needs or "labels" in needs) and num_classes < 2:
+        if ("classifier" in needs or "labels" in needs) and num_classes < 2:
             raise UserError(f"metric {name!r} needs a data set with labels; leave it out of --metrics")
         if "labels" in needs and not labelled_fakes:
             raise UserError(
@@ -109,7 +114,7 @@ def fid_inf(sets: Sets) -> dict[str, Figure]:
     except UserError as error:
         return {"fid_infinity": Figure(None, note=str(error))}
     interval = _around(found.value, found.standard_error)
-    return {"fid_infinity": Figure(found.value, interval, settings={"sizes": len(found.sizes)})}
+    return {"fid_infinity": Figure(found.value, interval, note=few, settings={"sizes": len(found.sizes)})}
 
 
 @METRICS.register("kid", needs=("features",), floor="other", figures={"kid": "lower"})
@@ -158,11 +163,15 @@ def inception_score(sets: Sets) -> dict[str, Figure]:
     """The Inception score over the classes of the extractor, or of the data set's classifier (Salimans et al. 2016)."""
     if sets.fake.logits is None:
         return {"inception_score": Figure(None, note="there is no classifier: the data has no labels")}
+    if len(sets.fake) < INCEPTION_SPLITS:
+        return {"inception_score": Figure(None, note=f"needs at least {INCEPTION_SPLITS} images")}
     found = scores.inception_score(sets.fake.logits, splits=INCEPTION_SPLITS, seed=sets.seed)
     return {"inception_score": Figure(found.value, settings={"splits": INCEPTION_SPLITS})}
 
 
-@METRICS.register("label_agreement", needs=("labels",), floor="real", figures={"label_agreement": "higher"})
+@METRICS.register(
+    "label_agreement", needs=("labels", "classifier"), floor="real", figures={"label_agreement": "higher"}
+)
 def label_agreement(sets: Sets) -> dict[str, Figure]:
     """How many images the data set's classifier puts into the class of their label (GAN-test, Shmelkov et al. 2018)."""
     found = conditioning.label_agreement(sets.fake.predicted, sets.fake.labels, sets.num_classes)
@@ -174,7 +183,7 @@ def label_agreement(sets: Sets) -> dict[str, Figure]:
 
 @METRICS.register(
     "coverage",
-    needs=("classes",),
+    needs=("classifier",),
     floor="real",
     figures={"classes_covered": "higher", "smallest_class_share": "higher", "class_kl": "lower"},
 )
@@ -182,8 +191,8 @@ def class_coverage(sets: Sets) -> dict[str, Figure]:
     """Which classes are hit, and how far their histogram is from that of the real labels."""
     found = conditioning.class_coverage(sets.fake.predicted, sets.real.labels, sets.num_classes)
     return {
-        "classes_covered": Figure(float(found.classes_covered), note=f"of {sets.num_classes}"),
-        "smallest_class_share": Figure(found.smallest_share, note="of the rarest class, 1 if all are equal"),
+        "classes_covered": Figure(float(found.classes_covered), settings={"of": sets.num_classes}),
+        "smallest_class_share": Figure(found.smallest_share),
         "class_kl": Figure(found.kl),
     }
 
@@ -196,8 +205,8 @@ def gan_train(sets: Sets) -> dict[str, Figure]:
     )
     trained = classifier.Classifier(arrays, sets.fake.pixels.shape[1:], sets.num_classes)
     right = trained.predict(sets.real.pixels) == sets.real.labels
-    hits = (int(right.sum()), len(right))
-    return {"gan_train": Figure(float(right.mean()), conditioning.wilson_interval(*hits), hits)}
+    interval = conditioning.wilson_interval(int(right.sum()), len(right))
+    return {"gan_train": Figure(float(right.mean()), interval, settings={"recipe": classifier.RECIPE})}
 
 
 @METRICS.register(
@@ -207,13 +216,16 @@ def gan_train(sets: Sets) -> dict[str, Figure]:
     figures={"authenticity": "higher", "nearest_ratio": "", "copies": "lower"},
 )
 def memorisation(sets: Sets) -> dict[str, Figure]:
-    """Nearest training neighbours: whether images are copies of training images."""
+    """Nearest training neighbours: whether images are copies of training images.
+
+    The picture shows the samples that are nearest to a training image, each left of that image, the nearest first.
+    """
     found = nearest.memorisation(sets.fake.features, sets.train.features, sets.real.features)
-    return {
-        "authenticity": Figure(found["authenticity"]),
-        "nearest_ratio": Figure(found["nearest_ratio"], note="1: as far from the training images as unseen ones are"),
-        "copies": Figure(found["copies"], note="share of copies of training images"),
-    }
+    closest = np.argsort(found["distance"], kind="stable")[:NEIGHBOURS_SHOWN]
+    pairs = [image for i in closest for image in (sets.fake.pixels[i], sets.train.pixels[found["index"][i]])]
+    sets.pictures["neighbours"] = kimages.grid(np.stack(pairs), 8)
+    settings = {"train_images": len(sets.train), "train_hash": (sets.train.key or {}).get("data")}
+    return {name: Figure(found[name], settings=settings) for name in ("authenticity", "nearest_ratio", "copies")}
 
 
 @METRICS.register("reconstruction", needs=("encoder",), floor=None, once=True, figures={"reconstruction_mse": "lower"})

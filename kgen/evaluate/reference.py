@@ -22,13 +22,14 @@ class RealImages:
         labels: [N] int32; zeros when unlabelled.
         split: their split.
         hash: content hash of the whole split.
-        count: N; part of what identifies them.
+        part: which images of the split they are; with split and hash it says for ever what they are.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
     split: str
     hash: str
+    part: str = "all"
 
     @property
     def count(self) -> int:
@@ -39,7 +40,8 @@ class RealImages:
         if count >= self.count:
             return self
         rows = np.sort(rng.generator(0, "real", self.split).choice(self.count, count, replace=False))
-        return dataclasses.replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
+        part = f"{count} of {self.count} of {self.part}"
+        return dataclasses.replace(self, pixels=self.pixels[rows], labels=self.labels[rows], part=part)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def load_reference(
             f"{dataset.spec.image_shape}; give the data set that it was trained on with --dataset"
         )
     split = split or ("test" if "test" in dataset.splits else "validation")
+    if split not in dataset.splits:
+        raise UserError(
+            f"data set {dataset.spec.name!r} has no split {split!r} here, only {' and '.join(dataset.splits)}; images "
+            "that a run set aside for validation count as training images where there is a test split"
+        )
     real, train = real_images(dataset, split), real_images(dataset, "train")
     other = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
     floor = None if other is None else train if other == "train" else real_images(dataset, other)

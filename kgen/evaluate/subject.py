@@ -106,6 +106,8 @@ def open_subject(path: str | Path, *, checkpoint: str = "best") -> Subject:
     given, path = str(path), Path(path)
     if (path / "config.json").is_file():
         return _open_run(given, path, checkpoint)
+    if checkpoint != "best":
+        raise UserError(f"--checkpoint {checkpoint} chooses among those of a run, and {path} is no run directory")
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
     if path.suffix == ".tflite" or version:
         return _open_export(given, path if version is None else version)
@@ -157,7 +159,9 @@ def _open_export(given: str, path: Path) -> Subject:
     }
     settings = {f"data.{name}": value for name, value in manifest.get("data", {}).items()}
     config = override(RunConfig(), settings).data if settings else None
-    return Subject(given, kind, sampler, config, manifest.get("seed", 0), folder / "eval" / f"{kind}.jsonl", about)
+    hashes = {} if config is None or config.limit else manifest.get("data_hashes", {})
+    out = folder / "eval" / f"{kind}.jsonl"
+    return Subject(given, kind, sampler, config, manifest.get("seed", 0), out, about, hashes)
 
 
 def _from_folder(subject: Subject, reference: Reference, count: int, seed: int):
@@ -182,5 +186,7 @@ def _from_folder(subject: Subject, reference: Reference, count: int, seed: int):
     if count < len(pixels):
         rows = np.sort(rng.generator(seed, "folder").choice(len(pixels), count, replace=False))
         pixels, labels = pixels[rows], None if labels is None else labels[rows]
+    if found.source.size != (height, width):
+        subject.about["resized_from"] = "x".join(map(str, found.source.size)) if found.source.size else "many sizes"
     subject.about["content_hash"] = digest(np.ascontiguousarray(pixels))
     return pixels, labels

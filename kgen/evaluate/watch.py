@@ -5,9 +5,11 @@ import dataclasses
 from kgen import data
 from kgen.config import RunConfig
 from kgen.errors import UserError
+from kgen.evaluate import measures
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
 from kgen.evaluate.measures import METRICS
 from kgen.evaluate.reference import load_reference, real_images
+from kgen.models import MODELS
 from kgen.registry import nearest
 from kgen.sampling import Sampler
 
@@ -38,12 +40,16 @@ class Watch:
         if train.best_by != "loss" and not self.better.get(train.best_by):
             known = ["loss", *(name for name, better in self.better.items() if better)]
             raise UserError(f"train.best_by: {train.best_by!r} is not measured; {nearest(train.best_by, known)}")
+        model, classes = MODELS[config.model], dataset.spec.num_classes
+        encodes = hasattr(model, "encode")
+        measures.check(train.metrics, num_classes=classes, labelled_fakes=model.conditional, encodes=encodes)
         self.split = "validation" if "validation" in dataset.splits else "train"
-        common = load_reference(config.data, seed=config.seed)  # the classifier is that of kgen-eval
+        common = load_reference(config.data, seed=config.seed)
         real = real_images(dataset, self.split).some(NUM_REAL)
         self._evaluator = Evaluator(
-            dataclasses.replace(common, real=real, floor=None),
+            dataclasses.replace(common, real=real, train=real_images(dataset, "train"), floor=None),
             EvalConfig(train.metrics, features=train.eval_features, count=train.eval_count, repeats=1),
+            taught_by=common,  # the classifier is that of kgen-eval
         )
         self._seed = config.seed
 

@@ -69,6 +69,7 @@ def _manifest(run: Run, model, checkpoint: str, functions, folder: Path) -> dict
         "signatures": {name: _signature(function) for name, function in functions.items()},
         "run": run.name,
         "data": run.config.to_json()["data"],
+        "data_hashes": run.data_hashes,
         "seed": run.config.seed,
         "parameters": model.parameters,
         "weights_hash": model.weights_hash(),

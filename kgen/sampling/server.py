@@ -53,8 +53,14 @@ class ServerSampler:
 
     def _predict(self, z, labels=None):
         inputs = {"z": z.tolist()} if labels is None else {"z": z.tolist(), "label": labels.tolist()}
-        answer = self._ask("POST", ":predict", {"signature_name": "decode", "inputs": inputs})["outputs"]
-        return np.asarray(answer["images"] if isinstance(answer, dict) else answer, np.float32)
+        answer = self._ask("POST", ":predict", {"signature_name": "decode", "inputs": inputs})
+        try:
+            outputs = answer["outputs"]
+            images = outputs["images"] if isinstance(outputs, dict) else outputs
+            return np.asarray(images, np.float32).reshape(len(z), *self.spec.image_shape)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"answers :predict without images of {self.spec.image_shape}"
+            raise UserError(f"{self.url} {what} ({error!r})") from error
 
     def _ask(self, method: str, call: str, body=None):
         import requests
@@ -69,7 +75,8 @@ class ServerSampler:
             what = f"cannot be reached ({type(error).__name__}); start the server"
             raise UserError(f"{self.url} {what}, or {HOW}") from error
         if not answer.ok:
-            raise UserError(f"{self.url} refused {call}: {values.get('error', answer.reason)}")
+            reason = values.get("error") if isinstance(values, dict) else None
+            raise UserError(f"{self.url} refused {call}: {reason or answer.reason}")
         return values
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from kgen.files import write_aside
 
+MOST_COLUMNS = 4
+
 
 def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str) -> Path:
     """One panel a term, one line a split, over the epochs.
@@ -63,9 +65,11 @@ def draw_quality(
 def _panels(count: int, title: str):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2 * count, 3.4), layout="constrained")
+    columns = min(count, MOST_COLUMNS)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
     figure.suptitle(title)
-    panels = [figure.add_subplot(1, count, i + 1) for i in range(count)]
+    panels = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
     for axes in panels:
         axes.grid(alpha=0.3)
     return figure, panels

@@ -1,0 +1,183 @@
+"""Trainings that measure their samples: curves of quality, and the best checkpoint by any figure."""
+
+import numpy as np
+import pytest
+from evaluate.conftest import blobs
+from PIL import Image
+
+import kgen
+from kgen.cli import train as command
+from kgen.config import TrainConfig, override
+from kgen.errors import UserError
+from kgen.evaluate import Watch
+from kgen.train import callbacks
+from kgen.train.curves import draw_quality
+
+EPOCHS = 5
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A function of settings: a small VAE on 100 training and 100 validation images of 64 pixels."""
+    (x, y), (x_test, y_test) = blobs(200, seed=1), blobs(40, seed=2)
+    np.savez(tmp_path / "blobs.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+
+    def make(**train):
+        settings = {
+            "model": "vae", "data.dataset": str(tmp_path / "blobs.npz"), "data.validation_fraction": 0.5,
+            "model_args.hidden": [8], "model_args.latent_dim": 2, "train.epochs": EPOCHS, "train.batch_size": 25,
+            "train.jit_compile": False, "train.learning_rate": 0.01, "train.eval_every": 1,
+            "train.eval_features": "pixels", "train.eval_count": 100,
+        }  # fmt: skip
+        return override(kgen.RunConfig(), settings | {f"train.{key}": value for key, value in train.items()})
+
+    return make
+
+
+class Script:
+    """In place of Watch: gives figures as written, and keeps what the model drew when it was asked."""
+
+    split = "validation"
+
+    def __init__(self, fid=(), precision=()):
+        self.better = {"fid": "lower", "precision": "higher", "other": ""}
+        self.left, self.drawn = {"fid": list(fid), "precision": list(precision)}, []
+
+    def __call__(self, config, dataset):
+        return self
+
+    def figures(self, sampler):
+        self.drawn.append(sampler.decode(np.ones((1, 2), np.float32)))
+        return {name: values.pop(0) for name, values in self.left.items() if values}
+
+
+def kept(run, checkpoint="best"):
+    """What the kept weights draw."""
+    return kgen.open_sampler(run.path, checkpoint=checkpoint).decode(np.ones((1, 2), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("best_by", "values", "best", "save_every"),
+    [
+        ("fid", [5, 3, 4, 3, 6], 2, 5.0),  # the first of the lowest
+        ("fid", [5, 3, 4, 3, 6], 2, 0.0),
+        ("fid", [None, 3, None, 2.5, 6], 4, 0.0),
+        ("fid", [None] * 5, 5, 0.0),  # never told: the last
+        ("precision", [0.1, 0.0, 0.4, 0.3, 0.4], 3, 5.0),
+    ],
+)
+def test_the_best_checkpoint_is_that_of_the_best_figure(
+    config, tmp_path, monkeypatch, best_by, values, best, save_every
+):
+    """Whether it is written at once or at the end."""
+    monkeypatch.setattr(callbacks, "SAVE_EVERY_SECONDS", save_every)
+    watch = Script(**{best_by: values})
+    run = kgen.train(config(best_by=best_by), run_dir=str(tmp_path / "run"), watch=watch)
+    assert [row[f"validation_{best_by}"] for row in run.metrics()] == values
+    state = run.checkpoint_state()
+    assert (state["best"]["epoch"], state["last"]["epoch"]) == (best, EPOCHS)
+    assert state["best"][f"validation_{best_by}"] == values[best - 1]
+    np.testing.assert_allclose(kept(run), watch.drawn[best - 1], atol=1e-6)
+    np.testing.assert_allclose(kept(run, "last"), watch.drawn[-1], atol=1e-6)
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(watch.drawn, watch.drawn[1:], strict=False))
+
+
+def test_every_few_epochs_and_after_the_last(config, tmp_path):
+    watch = Script(fid=[5, 3, 4])
+    run = kgen.train(config(eval_every=2, best_by="fid"), run_dir=str(tmp_path / "run"), watch=watch)
+    assert {row["epoch"]: row.get("validation_fid") for row in run.metrics()} == {1: None, 2: 5, 3: None, 4: 3, 5: 4}
+    assert run.checkpoint_state()["best"]["epoch"] == 4
+
+
+def test_by_the_loss_unless_told_otherwise(config, tmp_path):
+    run = kgen.train(config(), run_dir=str(tmp_path / "run"), watch=Script(fid=[1, 2, 3, 4, 5]))
+    losses = [row["validation_loss"] for row in run.metrics()]
+    assert run.checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(losses)) > 1
+
+
+def test_measuring_does_not_change_the_training(config, tmp_path):
+    measured = kgen.train(config(metrics=["fid", "prdc"]), run_dir=str(tmp_path / "one"), watch=Watch)
+    plain = kgen.train(config(eval_every=None), run_dir=str(tmp_path / "two"))
+    assert [row["validation_loss"] for row in measured.metrics()] == [row["validation_loss"] for row in plain.metrics()]
+    assert not (plain.path / "plots" / "quality.png").exists()
+    assert not [key for row in plain.metrics() for key in row if "fid" in key]
+
+
+def test_figures_curves_and_best_checkpoint(config, tmp_path):
+    """The kept weights give the figure that metrics.jsonl has of their epoch."""
+    settings = config(metrics=["fid", "prdc"], best_by="fid")
+    run = kgen.train(settings, run_dir=str(tmp_path / "run"), watch=Watch)
+    rows = run.metrics()
+    for row in rows:
+        assert {f"validation_{key}" for key in ("fid", "precision", "recall", "density", "coverage")} <= {*row}
+    values = [row["validation_fid"] for row in rows]
+    best = 1 + int(np.argmin(values))
+    assert run.checkpoint_state()["best"]["epoch"] == best and len({*values}) == EPOCHS
+    again = Watch(run.config, kgen.data.load(run.config.data)).figures(kgen.open_sampler(run.path))
+    assert again["fid"] == pytest.approx(values[best - 1], rel=1e-4)
+    assert again["recall"] == pytest.approx(rows[best - 1]["validation_recall"], abs=0.02)
+    width, height = Image.open(run.path / "plots" / "quality.png").size
+    assert 2 * height < width < 3 * height  # five panels of 4.2 x 3.4: a row of four, and one
+    assert run.config.train.metrics == ("fid", "prdc") and kgen.Run.open(run.path).config.train.best_by == "fid"
+
+
+def test_figures_that_cannot_be_told_draw_no_curve(config, tmp_path):
+    """64 dimensions, 60 samples."""
+    run = kgen.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), watch=Watch)
+    assert run.metrics()[0]["validation_fid"] is None
+    assert not (run.path / "plots" / "quality.png").exists() and (run.path / "plots" / "curves.png").exists()
+    assert (run.path / "DONE").exists()
+
+
+def test_without_a_validation_split(config, tmp_path):
+    settings = override(config(best_by="fid"), {"data.validation_fraction": 0.0})
+    rows = kgen.train(settings, run_dir=str(tmp_path / "run"), watch=Watch).metrics()
+    values = [row["train_fid"] for row in rows]
+    assert kgen.Run.open(tmp_path / "run").checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(values))
+
+
+@pytest.mark.parametrize(
+    ("settings", "watch", "message"),
+    [
+        ({}, None, "train.eval_every asks for figures.*watch=kgen.evaluate.Watch"),
+        ({"best_by": "kid"}, Watch, "'kid' is not measured; did you mean 'fid'"),
+        ({"metrics": ["fdi"]}, Watch, "unknown metric 'fdi'"),
+        ({"metrics": ["label_agreement"]}, Watch, "metric 'label_agreement' needs images with labels"),
+    ],
+)
+def test_mistakes_leave_nothing(config, tmp_path, settings, watch, message):
+    with pytest.raises(UserError, match=message):
+        kgen.train(config(**settings), run_dir=str(tmp_path / "run"), watch=watch)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_that_are_none():
+    with pytest.raises(UserError, match=r"train.best_by='fid' needs samples to be measured; add --eval_every"):
+        TrainConfig(best_by="fid")
+    for count in (0, 1):
+        with pytest.raises(UserError, match=f"train.eval_count must be at least 2. Received: {count}"):
+            TrainConfig(eval_count=count)
+    with pytest.raises(UserError, match=r"train.metrics names nothing to measure; give e.g. --metrics fid"):
+        TrainConfig(eval_every=1, metrics=())
+    with pytest.raises(UserError, match=r"train.eval_every must be greater than 0. Received: 0"):
+        TrainConfig(eval_every=0)
+
+
+def test_as_typed(config, tmp_path, capsys):
+    arguments = ["--eval_every", "1", "--metrics", "fid,prdc", "--features", "pixels", "--best_by", "recall"]
+    arguments += ["--eval_count", "80", "--epochs", "2", "--model", "vae", "--nojit_compile", "--batch_size", "25"]
+    code = command.main([*arguments, "--dataset", str(tmp_path / "blobs.npz"), "--run_dir", str(tmp_path / "run")])
+    assert code == 0, capsys.readouterr().err
+    rows = kgen.Run.open(tmp_path / "run").metrics()
+    assert all({"validation_fid", "validation_recall"} <= {*row} for row in rows)
+    assert (tmp_path / "run" / "plots" / "quality.png").exists()
+
+
+def test_a_curve_for_each_figure(tmp_path):
+    rows = [{"epoch": 1, "validation_fid": 3.0}, {"epoch": 2}, {"epoch": 3, "validation_fid": None, "validation_x": 1}]
+    path = tmp_path / "quality.png"
+    assert draw_quality(rows, path, {"fid": "lower", "x": "", "never": "higher"}, "validation", title="t") == path
+    width, height = Image.open(path).size
+    assert 2 * height < width < 3 * height  # two panels of 4.2 x 3.4
+    assert draw_quality(rows, tmp_path / "none.png", {"never": "higher"}, "validation", title="t") is None
+    assert not (tmp_path / "none.png").exists()
