@@ -1,6 +1,7 @@
 """What all commands share: flags in named groups, `--help` that ends with examples, and how errors end.
 
-Exit codes: 0 done; 1 it went wrong (a loss that is not finite, an export that disagrees); 2 the user can put it right.
+Exit codes: 0 done; 1 it went wrong (a loss that is not finite, an export that disagrees); 2 the user can put it right;
+130 interrupted; 141 nobody reads the output any more.
 """
 
 import os
@@ -112,6 +113,9 @@ class Command:
             return 0
         except UserError as error:
             return self._end(error, 2)
+        except BrokenPipeError:  # whoever read the output has enough: `kgen-compare runs/* | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 141
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise

@@ -1,11 +1,29 @@
-"""Evaluation: figures that say how they were measured."""
+"""Evaluation: figures that say how they were measured.
+
+Names load when they are first used: comparing what was evaluated needs no TensorFlow.
+"""
+
+import importlib
 
 from kgen.callable_module import make_callable
-from kgen.evaluate.evaluator import EvalConfig, Evaluator, evaluate
-from kgen.evaluate.measures import METRICS
-from kgen.evaluate.reference import Reference, load_reference
-from kgen.evaluate.watch import Watch
 
-__all__ = ["METRICS", "EvalConfig", "Evaluator", "Reference", "Watch", "evaluate", "load_reference"]
+_HOMES = {
+    "METRICS": "measures",
+    "EvalConfig": "evaluator",
+    "Evaluator": "evaluator",
+    "Reference": "reference",
+    "Watch": "watch",
+    "evaluate": "evaluator",
+    "load_reference": "reference",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kgen.evaluate.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'kgen.evaluate' has no attribute {name!r}")
+
 
 make_callable(__name__, "evaluate")

@@ -184,10 +184,7 @@ class Evaluator:
                             figures.setdefault((name, key), []).append(figure)
                     bar.update(config.count)
         floors = {name: self._floor(name, len(fake)) for name in names}
-        return [
-            self._row(subject, name, key, found, floors[name].get(key), len(fake))
-            for (name, key), found in figures.items()
-        ]
+        return [self._row(subject, name, key, found, floors[name], len(fake)) for (name, key), found in figures.items()]
 
     def figures(self, sampler: Sampler, seed: int) -> dict[str, float | None]:
         """One drawing without floors and protocols: what is followed while a model trains.
@@ -234,11 +231,11 @@ class Evaluator:
             self._classifier = open_extractor("classifier", self._taught_by)
         return self._classifier
 
-    def _real(self, images: RealImages) -> ImageSet:
+    def _real(self, real: RealImages) -> ImageSet:
         """The set of real images, made once."""
-        key = (images.hash, images.split, images.part)
+        key = (real.hash, real.split, real.part)
         if key not in self._sets:
-            self._sets[key] = ImageSet.real(images, self.extractor, self._classifier)
+            self._sets[key] = ImageSet.real(real, self.extractor, self._classifier)
         self._sets[key].classifier = self._classifier
         return self._sets[key]
 
@@ -254,11 +251,11 @@ class Evaluator:
             reconstruct=subject.sampler.reconstruct if encodes else None,
         )
 
-    def _floor(self, name: str, count: int) -> dict[str, float | None]:
-        """The figures of a metric for real images in place of generated ones, kept on disk."""
+    def _floor(self, name: str, count: int) -> tuple[dict[str, float | None], int | None]:
+        """The figures of a metric for at most `count` real images in place of generated ones; how many these are."""
         kind = METRICS.defaults(name)["floor"]
         if kind is None or (kind == "other" and self.reference.floor is None):
-            return {}
+            return {}, None
         stand_in = (self.reference.floor if kind == "other" else self.reference.real).some(count)
         real, train = self.reference.real, self.reference.train
         key = {
@@ -274,7 +271,7 @@ class Evaluator:
             figures = METRICS[name](self._with(self._real(stand_in), self.config.seed))
             return {key: figure.value for key, figure in figures.items()}
 
-        return cached_json("floors", key, make)
+        return cached_json("floors", key, make), stand_in.count
 
     # Rows -----------------------------------------------------------------------------------------------------------
 
@@ -282,6 +279,7 @@ class Evaluator:
         self, subject: Subject, name: str, key: str, figures: list[Figure], floor, num_fake: int
     ) -> dict[str, Any]:
         values, first = [figure.value for figure in figures], figures[0]
+        floors, floor_count = floor
         known = None not in values
         return {
             "measure": key,
@@ -289,7 +287,8 @@ class Evaluator:
             "stddev": float(np.std(values, ddof=1)) if known and len(values) > 1 else None,
             "values": values,
             "interval": _interval(figures, key in measures.SHARES) if known else None,
-            "floor": floor,
+            "floor": floors.get(key),
+            "floor_count": floor_count,
             "better": METRICS.defaults(name)["figures"][key],
             "note": first.note,
             "protocol": self._protocol(subject, name, first, num_fake, len(values)),
