@@ -29,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(*paths: str):
-        from kgen.evaluate.compare import compare, open_subjects
+        from kgen.evaluate.compare import compare
         from kgen.evaluate.compare_page import write
+        from kgen.evaluate.compared import open_subjects
 
         measures = None if cmd["measures"] is None else [word.strip() for word in cmd["measures"].split(",")]
         compared = compare(open_subjects(paths), measures=measures, sort=cmd["sort"], anyway=cmd["anyway"])

@@ -1,19 +1,15 @@
 """One table of many generators: figures in one column only where their protocols compare, the best of each marked."""
 
-import dataclasses
 import math
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kgen.errors import UserError
-from kgen.evaluate.rows import NOT_COMPARED, difference, protocol_key, rows_of
+from kgen.evaluate.compared import Compared, value_of
+from kgen.evaluate.rows import NOT_COMPARED, difference, protocol_key
 from kgen.evaluate.table import figure, interval, number, protocol_lines, told, with_settings
 from kgen.registry import nearest
-from kgen.run import Run
-from kgen.sampling import latest_version
 
 BEST, NEAR = "*", "~"
 """Marks: the best figure of a column; one that cannot be told from the best."""
@@ -27,27 +23,6 @@ FACTS = {
     "seconds_per_1000_samples": "seconds per 1000 samples",
 }
 """What is said of a subject beside its measures: key -> title. Of the numbers, the smallest is the best."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One generator.
-
-    Attributes:
-        name: differs from that of every other subject.
-        path: as messages name it.
-        facts: values of FACTS, "kind", "checkpoint" and "epoch", as far as they are known.
-        rows: its evaluation rows.
-        notes: what a reader of its figures has to know.
-        grid: a picture of its samples, or None.
-    """
-
-    name: str
-    path: Path
-    facts: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
-    notes: Sequence[str] = ()
-    grid: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +53,7 @@ class Column:
 class Comparison:
     """Subjects, and the columns of their measures."""
 
-    subjects: Sequence[Subject]
+    subjects: Sequence[Compared]
     facts: Sequence[Column]
     measures: Sequence[Column]
 
@@ -121,109 +96,11 @@ class Comparison:
         return lines
 
 
-# Subjects -------------------------------------------------------------------------------------------------------------
-
-
-def open_subjects(paths: Iterable[str | Path]) -> list[Subject]:
-    """What the paths hold: runs, exports, folders with an eval/ folder, .jsonl files of evaluation rows.
-
-    A path that is given again is left out. A run or an export without evaluation rows is a subject without figures.
-
-    Raises:
-        UserError: a path is none of these, or an evaluation row is broken.
-    """
-    found = {}
-    for path in map(Path, paths):
-        folder = path if (path / "eval").is_dir() else latest_version(path) or path
-        found.setdefault(folder.resolve(), folder)
-    subjects = [subject for folder in found.values() for subject in _subjects(folder)]
-    return [dataclasses.replace(s, name=name) for s, name in zip(subjects, _names(subjects), strict=True)]
-
-
-def _subjects(path: Path) -> list[Subject]:
-    run = Run.open(path) if (path / "config.json").is_file() else None
-    is_export = (path / "saved_model.pb").is_file()
-    rows = rows_of(path, required=not (run or is_export))
-    groups: dict[tuple, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        about = row.get("subject") or {}
-        told_apart = tuple(about.get(key) for key in ("kind", "checkpoint"))
-        groups.setdefault((*told_apart, about.get("path") if path.is_file() else None), []).append(row)
-    if not groups:
-        groups[None, None, None] = []
-    subjects = []
-    for (kind, checkpoint, own_path), group in groups.items():
-        about: dict[str, Any] = {"kind": "run" if run else "export" if is_export else None}
-        for row in group:  # the newest last
-            about |= {key: value for key, value in (row.get("subject") or {}).items() if value is not None}
-        if run:
-            about |= {"model": run.config.model, "dataset": run.spec.name}
-            about.setdefault("training_seconds", _training_seconds(run))
-        grid = path / "samples" / "final.png"
-        several = [word for word in (kind, checkpoint) if word] if len(groups) > 1 and not own_path else []
-        subjects.append(
-            Subject(
-                name=f" ({', '.join(several)})" if several else "",
-                path=Path(own_path or path),
-                facts=about,
-                rows=group,
-                notes=[*_run_notes(run), *_row_notes(path, group)],
-                grid=grid if run and grid.is_file() else None,
-            )
-        )
-    return subjects
-
-
-def _training_seconds(run: Run) -> float | None:
-    try:
-        rows = run.metrics()
-    except ValueError:  # a line that is still being written
-        return None
-    return rows[-1].get("elapsed_seconds") if rows else None
-
-
-def _run_notes(run: Run | None) -> list[str]:
-    if run is None:
-        return []
-    if (run.path / "FAILED").is_file():
-        return [f"its training failed: {(run.path / 'FAILED').read_text(encoding='utf-8').strip()}"]
-    return [] if (run.path / "DONE").is_file() else ["its training has not ended"]
-
-
-def _row_notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    command = f"kgen-eval {shlex.quote(str(path))}"
-    notes = [] if rows else [f"not evaluated yet: {command}"]
-    if len({row["protocol"].get("weights_hash") for row in rows}) > 1:
-        notes.append(f"its figures are of different weights; evaluate all of them again: {command}")
-    said: dict[str, list[str]] = {}
-    for row in rows:
-        note = row.get("note") or ""
-        if value_of(row) is None:
-            note = f"no figure, {note or 'it is not a number'}"
-        if note:
-            said.setdefault(note, []).append(row["measure"])
-    return notes + [f"{', '.join(dict.fromkeys(measures))}: {note}" for note, measures in said.items()]
-
-
-def _names(subjects: Sequence[Subject]) -> list[str]:
-    """The last parts of every path, as few as tell it from the others; a version of an export keeps its name."""
-    parts = [subject.path.absolute().parts for subject in subjects]
-    depths = [2 if part[-1].isdigit() else 1 for part in parts]
-    while True:
-        names = ["/".join(p[-d:]) + s.name for p, d, s in zip(parts, depths, subjects, strict=True)]
-        longer = [names.count(n) > 1 and d < len(p) for n, p, d in zip(names, parts, depths, strict=True)]
-        if not any(longer):
-            break
-        depths = [depth + more for depth, more in zip(depths, longer, strict=True)]
-    again = [names[:i].count(name) for i, name in enumerate(names)]
-    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, again, strict=True)]
-
-
 # Columns --------------------------------------------------------------------------------------------------------------
 
 
 def compare(
-    subjects: Sequence[Subject],
+    subjects: Sequence[Compared],
     *,
     measures: Sequence[str] | None = None,
     sort: str | None = None,
@@ -255,12 +132,12 @@ def compare(
     return Comparison(subjects, _facts(subjects), columns)
 
 
-def _figures(subject: Subject, measure: str) -> dict[str, Mapping[str, Any]]:
+def _figures(subject: Compared, measure: str) -> dict[str, Mapping[str, Any]]:
     """A subject's figures of a measure by protocol."""
     return {protocol_key(r): r for r in subject.rows if r["measure"] == measure and value_of(r) is not None}
 
 
-def _demand_comparable(subjects: Sequence[Subject], measures: Sequence[str]):
+def _demand_comparable(subjects: Sequence[Compared], measures: Sequence[str]):
     refused = []
     for measure in measures:
         figures = [_figures(subject, measure) for subject in subjects]
@@ -295,25 +172,37 @@ def _told(key: str, value: Any, other: Any) -> str:
     return str(value) if short == told(key, other) else short
 
 
-def _columns(subjects: Sequence[Subject], measure: str) -> list[Column]:
+def _columns(subjects: Sequence[Compared], measure: str) -> list[Column]:
     """A column for every protocol of a measure, in the order in which they come."""
     figures = [_figures(subject, measure) for subject in subjects]
     protocols = {key: row["protocol"] for found in figures for key, row in found.items()}
     first = next(iter(protocols.values()), {})
     differing = list(dict.fromkeys(key for p in protocols.values() for key, *_ in difference(first, p)))
+    titles = _titles(measure, list(protocols.values()), differing)
     columns = []
-    for number_, protocol in protocols.items():
+    for number_, title in zip(protocols, titles, strict=True):
         cells = {i: found[number_] for i, found in enumerate(figures) if number_ in found}
-        apart = {key: value for key, value, _ in difference(protocol, {}) if key in differing}
-        words = ", ".join(f"{key}={told(key, apart[key]) if key in apart else 'missing'}" for key in differing)
         better = next((row["better"] for row in cells.values() if row.get("better")), "")
-        columns.append(
-            Column(measure, f"{measure} ({words})" if words else measure, better, cells, _marks(cells, better))
-        )
+        columns.append(Column(measure, title, better, cells, _marks(cells, better)))
     return columns
 
 
-def _facts(subjects: Sequence[Subject]) -> list[Column]:
+def _titles(measure: str, protocols: Sequence[Mapping[str, Any]], differing: Sequence[str]) -> list[str]:
+    """The measure with the fewest of the differing keys that tell its protocols apart, hashes last."""
+    if not differing:
+        return [measure] * len(protocols)
+    given = [{key: told(key, value) for key, value, _ in difference(protocol, {})} for protocol in protocols]
+    keys = sorted(differing, key=lambda key: key.endswith("_hash"))
+    words: list[list[str]] = [[] for _ in protocols]
+    for key in keys:
+        for some, values in zip(words, given, strict=True):
+            some.append(f"{key}={values.get(key, 'missing')}")
+        if len(set(map(tuple, words))) == len(words):
+            break
+    return [f"{measure} ({', '.join(some)})" for some in words]
+
+
+def _facts(subjects: Sequence[Compared]) -> list[Column]:
     columns = []
     for key, title in FACTS.items():
         cells = {i: {"value": s.facts[key]} for i, s in enumerate(subjects) if s.facts.get(key) is not None}
@@ -347,7 +236,7 @@ def ends_of(row: Mapping[str, Any]) -> tuple[float, float] | None:
     return row["value"] - half, row["value"] + half
 
 
-def _order(subjects: Sequence[Subject], columns: Sequence[Column], sort: str) -> list[int]:
+def _order(subjects: Sequence[Compared], columns: Sequence[Column], sort: str) -> list[int]:
     """Numbers of the subjects, the best first."""
     found = [column for column in columns if column.key == sort]
     if not found:
@@ -363,12 +252,6 @@ def _order(subjects: Sequence[Subject], columns: Sequence[Column], sort: str) ->
 
 
 # Cells ----------------------------------------------------------------------------------------------------------------
-
-
-def value_of(row: Mapping[str, Any]) -> float | None:
-    """A row's value; None and NaN are no figure."""
-    value = row.get("value")
-    return None if value is None or math.isnan(value) else value
 
 
 def _text(row: Mapping[str, Any] | None) -> str:

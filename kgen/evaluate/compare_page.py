@@ -3,12 +3,14 @@
 import base64
 import csv
 import io
+import itertools
 import json
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Comparison, Subject, ends_of
+from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Comparison, ends_of
+from kgen.evaluate.compared import Compared
 from kgen.files import write_text
 
 ABOUT = ("kind", "checkpoint", "epoch", *FACTS)
@@ -91,9 +93,9 @@ def to_html(comparison: Comparison) -> str:
     sections = [
         _table(comparison),
         _paragraphs(comparison.legend()),
+        _grids(comparison),
         _list("Notes", comparison.notes()),
         _list("How it was measured", comparison.protocols()),
-        _grids(comparison),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -132,7 +134,9 @@ def _paragraphs(sentences: list[str]) -> str:
 def _list(title: str, named: list[tuple[str, str]]) -> str:
     if not named:
         return ""
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>\n" for name, words in named)
+    items = ""
+    for name, group in itertools.groupby(named, key=lambda pair: pair[0]):
+        items += f"<dt>{escape(name)}</dt>" + "".join(f"<dd>{escape(words)}</dd>\n" for _, words in group)
     return f"<h2>{escape(title)}</h2>\n<dl>\n{items}</dl>\n"
 
 
@@ -141,7 +145,7 @@ def _grids(comparison: Comparison) -> str:
     return f'<h2>Samples</h2>\n<div class="grids">\n{figures}</div>\n' if figures else ""
 
 
-def _grid(subject: Subject) -> str:
+def _grid(subject: Compared) -> str:
     picture = base64.b64encode(subject.grid.read_bytes()).decode("ascii")
     return (
         f'<figure><img src="data:image/png;base64,{picture}" alt="Samples of {escape(subject.name)}">'

@@ -11,8 +11,9 @@ from evaluate.test_rows import PROTOCOL, a_row
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.evaluate.compare import BEST, NEAR, Subject, compare, ends_of, open_subjects
+from kgen.evaluate.compare import BEST, NEAR, compare, ends_of
 from kgen.evaluate.compare_page import to_csv
+from kgen.evaluate.compared import Compared, open_subjects
 from kgen.evaluate.rows import merge_rows
 from kgen.run import Run
 from kgen.spec import DataSpec
@@ -39,7 +40,7 @@ def column(comparison, title: str):
 
 def marks(*rows) -> dict[int, str]:
     """Of one column of figures, a subject each."""
-    subjects = [Subject(f"run{i}", Path(f"runs/run{i}"), {}, [row]) for i, row in enumerate(rows)]
+    subjects = [Compared(f"run{i}", Path(f"runs/run{i}"), {}, [row]) for i, row in enumerate(rows)]
     return {i: mark for c in compare(subjects).measures for i, mark in c.marks.items()}
 
 
@@ -136,8 +137,25 @@ def test_a_second_protocol_of_one_subject_gets_a_column_and_is_no_reason_to_refu
     one = a_run(tmp_path, a_row("fid", 1.0), a_row("fid", 70.0, protocol=pixels))
     two = a_run(tmp_path, a_row("fid", 2.0))
     first, second = compare(open_subjects([one.path, two.path])).measures
-    assert "features=classifier" in first.title and first.marks == {0: BEST}
-    assert second.title == "fid (features=pixels, extractor_hash=missing)" and second.marks == {}
+    assert first.title == "fid (features=classifier)" and first.marks == {0: BEST}
+    assert second.title == "fid (features=pixels)" and second.marks == {}
+
+
+def test_a_title_says_no_more_than_it_must(tmp_path):
+    """One key that all differ in is enough; a hash stands there only where nothing else tells two protocols apart."""
+    protocols = ({}, {"split": "train", "num_fake": 5000}, {"split": "train", "num_fake": 10}, {"data_hash": "f" * 16})
+    runs = [a_run(tmp_path, a_row("fid", 1.0, protocol=protocol)) for protocol in protocols]
+    comparison = compare(open_subjects([run.path for run in runs]), anyway=True)
+    same = "data_hash=" + a_row("fid", 1.0)["protocol"]["data_hash"][:12]
+    assert [column.title for column in comparison.measures] == [
+        f"fid (split=test, num_fake=10000, {same})",
+        f"fid (split=train, num_fake=5000, {same})",
+        f"fid (split=train, num_fake=10, {same})",
+        "fid (split=test, num_fake=10000, data_hash=ffffffffffff)",
+    ]
+    two = compare(open_subjects([runs[0].path, runs[1].path]), anyway=True)
+    assert [column.title for column in two.measures] == ["fid (split=test)", "fid (split=train)"]
+    assert any("5000 generated images" in words for _, words in two.protocols())
 
 
 def test_figures_that_were_refused_are_notes_and_do_not_hinder(tmp_path):
