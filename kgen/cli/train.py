@@ -71,7 +71,7 @@ def config_of(cmd: Command) -> RunConfig:
     return override(RunConfig(), {**given, **parse_sets(cmd["set"])})
 
 
-def next_commands(run) -> tuple[str, str]:
+def next_commands(run) -> list[str]:
     """What to type after a training, quoted for the shell."""
     from kgen.models import MODELS
 
@@ -80,7 +80,7 @@ def next_commands(run) -> tuple[str, str]:
         label = ["--label", run.spec.class_names[-1] if run.spec.class_names else "0"]
     sample = ["kgen-sample", str(run.path), "--count", "64", *label, "--seed", "1"]
     export = ["kgen-export", str(run.path), "--to", f"exports/{run.config.model}"]
-    return shlex.join(sample), shlex.join(export)
+    return [shlex.join(command) for command in (sample, ["kgen-eval", str(run.path)], export)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +96,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         run = train(config, run_dir=cmd["run_dir"], runs_root=cmd["runs_root"], watch=watch)
         print(f"\npictures: {run.path / 'samples'} (final.png), {run.path / 'plots' / 'curves.png'}")
-        sample, export = next_commands(run)
-        print(f"next:     {sample}\n          {export}")
+        print("next:     " + "\n          ".join(next_commands(run)))
 
     return cmd.run(body, argv)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kgen.cli import eval as evaluate
 from kgen.cli import export, sample, train
 
 TINY = ["--limit", "64", "--epochs", "1", "--nojit_compile", "--set", "model_args.hidden=[8]"]
@@ -68,10 +69,11 @@ def test_the_next_commands_can_be_pasted(tmp_path):
     spec = DataSpec("clothes", (8, 8, 1), 2, ("Bag", "Ankle boot"))
     for model, label in (("cvae", "Ankle boot"), ("vae", None)):
         path = tmp_path / "my runs"
-        for line, main in zip(train.next_commands(Run(path, RunConfig(model), spec)), (sample, export), strict=True):
+        lines = train.next_commands(Run(path, RunConfig(model), spec))
+        for line, main in zip(lines, (sample, evaluate, export), strict=True):
             cmd = main.command()
-            assert cmd.parse(shlex.split(line)[1:]) == [str(path)]
-            assert main is export or cmd["label"] == label
+            assert shlex.split(line)[0] == cmd.name and cmd.parse(shlex.split(line)[1:]) == [str(path)]
+            assert main is not sample or cmd["label"] == label
 
 
 def fails(capsys, main, arguments) -> str:
@@ -184,8 +186,8 @@ def test_export_says_what_it_measured(capsys, default_job, tmp_path):
 
 def test_help_does_not_import_tensorflow_and_the_commands_are_installed():
     code = (
-        "import sys; from kgen.cli import train, sample, export\n"
-        "for m in (train, sample, export): assert m.main(['--help']) == 0\n"
+        "import sys; from kgen.cli import compare, data, divergence, eval, export, sample, train\n"
+        "for m in (compare, data, divergence, eval, export, sample, train): assert m.main(['--help']) == 0\n"
         "assert not {'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
