@@ -122,6 +122,9 @@ def kid(sets: Sets) -> dict[str, Figure]:
     """The kernel distance, unbiased (Binkowski et al. 2018); may be negative."""
     found = kernel_distance(sets.real.features, sets.fake.features, subsets=SUBSETS, seed=sets.seed)
     settings = {"subsets": SUBSETS, "subset_size": found.subset_size}
+    if 2 * found.subset_size > min(len(sets.real), len(sets.fake)):
+        note = "few images: the subsets share most of them, so their scatter says little"
+        return {"kid": Figure(found.value, note=note, settings=settings)}
     return {"kid": Figure(found.value, _around(found.value, found.standard_error), settings=settings)}
 
 

@@ -82,9 +82,20 @@ def test_fid_of_identical_shifted_and_collapsed_sets():
 def test_other_distances_grow_with_the_shift(name):
     same, near, far = (values(name, sets(REAL, REAL + shift))[name] for shift in (0, 10, 100))
     assert abs(same) < near / 2 < far / 4
-    (figure,) = METRICS[name](sets(REAL, REAL + 10)).values()
-    assert figure.interval[0] < figure.value < figure.interval[1]
-    assert figure.settings in ({"subsets": 100, "subset_size": 60}, {"projections": 1_000})
+    many = np.random.default_rng(1).integers(0, 100, (2_000, 4))
+    (figure,) = METRICS[name](sets(many, many + 10)).values()
+    assert figure.interval[0] < figure.value < figure.interval[1] and not figure.note
+    assert figure.settings in ({"subsets": 100, "subset_size": 1_000}, {"projections": 1_000})
+
+
+def test_subsets_that_are_nearly_all_images_give_no_interval():
+    """100 subsets of 60 of 60 images are one subset, and their scatter is none; of 1,999 images they are half."""
+    (figure,) = METRICS["kid"](sets(REAL, REAL + 10)).values()
+    assert figure.interval is None and figure.settings["subset_size"] == 60
+    assert figure.note == "few images: the subsets share most of them, so their scatter says little"
+    many = np.random.default_rng(1).integers(0, 100, (1_999, 4))
+    (figure,) = METRICS["kid"](sets(many, many + 10)).values()
+    assert figure.interval is None and figure.settings["subset_size"] == 1_000
 
 
 def test_too_few_images_for_a_covariance():
