@@ -158,7 +158,8 @@ class Record(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.scalars.close()
         if self.row:
-            if self.lowest == math.inf and not self.best:  # the figure to choose by could never be told
+            never_told = self.lowest == math.inf and not self.best  # the figure to choose by
+            if never_told and int(self.model.failed_step.numpy()) < 0:
                 self.best = (self.row, self.model.get_weights())
             self._write()
             draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name)

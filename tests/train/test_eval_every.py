@@ -8,7 +8,7 @@ from PIL import Image
 import kgen
 from kgen.cli import train as command
 from kgen.config import TrainConfig, override
-from kgen.errors import UserError
+from kgen.errors import TrainingFailed, UserError
 from kgen.evaluate import Watch
 from kgen.train import callbacks
 from kgen.train.curves import draw_quality
@@ -80,6 +80,22 @@ def test_the_best_checkpoint_is_that_of_the_best_figure(
     np.testing.assert_allclose(kept(run), watch.drawn[best - 1], atol=1e-6)
     np.testing.assert_allclose(kept(run, "last"), watch.drawn[-1], atol=1e-6)
     assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(watch.drawn, watch.drawn[1:], strict=False))
+
+
+def test_weights_that_failed_are_never_the_best(config, tmp_path):
+    """No figure to choose by is ever told, and the second epoch's weights break: the last would be the best."""
+
+    class Breaking(Script):
+        def figures(self, sampler):
+            if self.drawn:
+                for weight in sampler._model.decoder.trainable_variables:
+                    weight.assign(np.nan * weight)
+            self.drawn.append(None)
+            return {"fid": None}
+
+    with pytest.raises(TrainingFailed, match="in epoch 3"):
+        kgen.train(config(best_by="fid"), run_dir=str(tmp_path / "run"), watch=Breaking())
+    assert not kgen.Run.open(tmp_path / "run").checkpoint("best").exists()
 
 
 def test_every_few_epochs_and_after_the_last(config, tmp_path):
