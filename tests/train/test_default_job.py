@@ -56,10 +56,11 @@ def test_pictures_at_the_start_during_and_at_the_end(default_job):
 
 def test_the_last_words_say_where_and_what_next(default_job):
     run, out, err = default_job
-    last = out.strip().splitlines()[-3:]
+    last = out.strip().splitlines()[-4:]
     assert str(run.path / "samples") in last[0] and "curves.png" in last[0]
     assert last[1].split()[1:3] == ["kgen-sample", str(run.path)]
-    assert last[2].split()[:2] == ["kgen-export", str(run.path)]
+    assert last[2].split() == ["kgen-eval", str(run.path)]
+    assert last[3].split()[:2] == ["kgen-export", str(run.path)]
     assert "loss=" in err and "rate=" in err and "left" in err
 
 
