@@ -45,19 +45,41 @@ def gaussian_nll(images, mean, log_var):
     return sum_per_example(0.5 * (LOG_2_PI + log_var + tf.square(images - mean) * tf.exp(-log_var)))
 
 
-def standard_normal_kl(mean, log_var):
-    """KL(N(mean, exp(log_var)) || N(0, I)) = 1/2 sum(exp(log_var) + mean^2 - 1 - log_var).
+def standard_normal_kls(mean, log_var):
+    """KL(N(mean, exp(log_var)) || N(0, 1)) = 1/2 (exp(log_var) + mean^2 - 1 - log_var) of every latent dimension.
 
-    Appendix B of Kingma & Welling 2014.
+    Appendix B of Kingma & Welling 2014; their sum is the KL of the whole.
 
     Args:
-        mean, log_var: [B, *latent_shape].
+        mean, log_var: [B, d].
+
+    Returns:
+        [B, d] float32, nats.
+    """
+    mean, log_var = tf.cast(mean, tf.float32), tf.cast(log_var, tf.float32)
+    return 0.5 * (tf.exp(log_var) + tf.square(mean) - 1.0 - log_var)
+
+
+def standard_normal_kl(mean, log_var):
+    """KL(N(mean, exp(log_var)) || N(0, I)): [B] float32, nats an image; mean, log_var: [B, *latent_shape]."""
+    return sum_per_example(standard_normal_kls(mean, log_var))
+
+
+def paid_rate(rates, free_nats: float):
+    """The rate that training pays for: a dimension below `free_nats`, as its mean over the batch, is free.
+
+    sum_j max(free_nats, mean_b KL_bj), Eq. 15 of Kingma et al. 2016 (https://arxiv.org/abs/1606.04934), shared out
+    over the examples: a dimension above the threshold costs each example its own KL, one below a constant.
+
+    Args:
+        rates: [B, d] nats, from `standard_normal_kls`.
+        free_nats: a dimension.
 
     Returns:
         [B] float32, nats an image.
     """
-    mean, log_var = tf.cast(mean, tf.float32), tf.cast(log_var, tf.float32)
-    return sum_per_example(0.5 * (tf.exp(log_var) + tf.square(mean) - 1.0 - log_var))
+    above = tf.reduce_mean(rates, axis=0, keepdims=True) > free_nats
+    return tf.reduce_sum(tf.where(above, rates, free_nats), axis=1)
 
 
 def reparameterize(mean, log_var, noise):

@@ -222,7 +222,7 @@ class GenerativeModel(keras.Model):
         optimizer, weights = self.phase_optimizers[phase.name], phase.weights
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([w.value for w in weights])
-            terms = phase.terms(images, labels, training=True)
+            terms = self._terms(phase, images, labels, training=True)
             # Keras adds the gradients of the replicas up: each gives its share of the mean over the examples of all.
             examples = self._over_replicas(tf.cast(tf.size(terms["loss"]), tf.float32))
             loss = tf.reduce_sum(terms["loss"]) / examples
@@ -242,9 +242,21 @@ class GenerativeModel(keras.Model):
     def test_step(self, data):
         """The terms of every phase on one batch, without training."""
         images, labels = unpack(data)
-        for phase, terms in [(p, p.terms(images, labels, training=False)) for p in self.phases()]:
+        for phase, terms in [(p, self._terms(p, images, labels, training=False)) for p in self.phases()]:
             self._track(phase, terms)
         return self.get_metrics_result()
+
+    def _terms(self, phase: Phase, images, labels, training: bool) -> Mapping[str, Any]:
+        """The phase's terms, also for the empty share that a replica gets of a short batch.
+
+        With oneDNN a convolution of no images has another shape than one of some: it sees one image that does not count.
+        """
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return phase.terms(images, labels, training=training)
+        count = tf.shape(images)[0]
+        one = tf.cast(tf.equal(count, 0), tf.int32)
+        filled = [tf.concat([x, tf.zeros(tf.concat([[one], tf.shape(x)[1:]], 0), x.dtype)], 0) for x in (images, labels)]
+        return {key: term[:count] for key, term in phase.terms(*filled, training=training).items()}
 
     def _track(self, phase: Phase, terms: Mapping[str, Any]):
         for name, key in self._report_keys(phase).items():

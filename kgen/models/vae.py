@@ -4,7 +4,7 @@
     loss = distortion + beta * rate;  distortion = E_q[-log p(x|z)] (one draw);  rate = KL(q(z|x) || p(z))
 
 With beta = 1 the loss is the negative ELBO in nats an image; beta > 1 is Eq. 4 of Higgins et al. 2017 (beta-VAE). The
-first choice for small images: it trains in a minute, encodes as well as it generates, and its loss is a bound on the
+rate that is reported is never clipped; free bits (Kingma et al. 2016) change the loss alone. The first choice for small images: it trains in a minute, encodes as well as it generates, and its loss is a bound on the
 likelihood.
 """
 
@@ -36,6 +36,8 @@ class VAE(GenerativeModel):
         stddev: of the Gaussian likelihoods, in units of [0, 1] pixels.
         beta: weight of the rate.
         kl_warmup_steps: training steps over which the weight of the rate rises linearly from 0 to beta.
+        free_bits: nats of rate a latent dimension (mean over the batch) that training does not pay for: Eq. 15 of
+            Kingma et al. 2016 (https://arxiv.org/abs/1606.04934). The reported rate is whole.
         seed: root of the initial weights and the noise.
     """
 
@@ -53,19 +55,20 @@ class VAE(GenerativeModel):
         stddev: float = 0.1,
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
+        free_bits: float = 0.0,
         seed: int = 0,
         name: str | None = None,
     ):
         super().__init__(spec, seed=seed, name=name)
         check_at_least(1, latent_dim=latent_dim, hidden=min(hidden, default=1), filters=min(filters, default=0))
-        check_at_least(0, beta=beta, kl_warmup_steps=kl_warmup_steps)
+        check_at_least(0, beta=beta, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits)
         self._model_args = {
             "latent_dim": latent_dim, "network": network, "hidden": list(hidden), "filters": list(filters),
             "activation": activation, "batch_norm": batch_norm, "likelihood": likelihood, "stddev": stddev,
-            "beta": beta, "kl_warmup_steps": kl_warmup_steps,
+            "beta": beta, "kl_warmup_steps": kl_warmup_steps, "free_bits": free_bits,
         }  # fmt: skip
-        self.latent_shape = (latent_dim,)
-        self.beta, self.kl_warmup_steps = beta, kl_warmup_steps
+        self.latent_shape, self.code_dim = (latent_dim,), latent_dim
+        self.beta, self.kl_warmup_steps, self.free_bits = beta, kl_warmup_steps, free_bits
         options = NetworkOptions(
             spec, latent_dim, self.conditional, tuple(hidden), tuple(filters), activation, batch_norm, seed
         )
@@ -82,12 +85,21 @@ class VAE(GenerativeModel):
 
     def elbo_terms(self, images, labels, training: bool = False):
         """{"loss", "distortion", "rate"}: each [B] float32, nats an image."""
-        mean, log_var = self.encoder(self.with_labels(images, labels), training=training)
-        z = elbo.reparameterize(mean, log_var, self.noise(tf.shape(mean), "z", training=training))
-        logits = self.decoder(self.with_labels(z, labels), training=training)
-        distortion = self.likelihood.nll(images, logits)
-        rate = elbo.standard_normal_kl(mean, log_var)
-        return {"loss": distortion + self.rate_weight(training) * rate, "distortion": distortion, "rate": rate}
+        mean, log_var = self.posterior(images, labels, training=training)
+        code = elbo.reparameterize(mean, log_var, self.noise(tf.shape(mean), "z", training=training))
+        distortion = self.nll(images, code, labels, training=training)
+        rates = elbo.standard_normal_kls(mean, log_var)
+        rate = tf.reduce_sum(rates, axis=1)
+        paid = elbo.paid_rate(rates, self.free_bits) if training and self.free_bits else rate
+        return {"loss": distortion + self.rate_weight(training) * paid, "distortion": distortion, "rate": rate}
+
+    def posterior(self, images, labels=None, training: bool = False):
+        """mean and log_var of q(code|x), each [B, code_dim] float32; images: [B, H, W, C] in [0, 1]."""
+        return self.encoder(self.with_labels(images, labels), training=training)
+
+    def nll(self, images, code, labels=None, training: bool = False):
+        """-log p(images | code): [B] float32, nats an image; code: [B, code_dim]."""
+        return self.likelihood.nll(images, self.decoder(self.with_labels(code, labels), training=training))
 
     def rate_weight(self, training: bool):
         """beta, or its share so far during the KL warm-up."""
@@ -109,7 +121,7 @@ class VAE(GenerativeModel):
 
     def encode(self, images, labels=None):
         """mean and log_var of q(z|x), each [B, latent_dim] float32; images: [B, H, W, C] in [0, 1]."""
-        return self.encoder(self.with_labels(images, labels), training=False)
+        return self.posterior(images, labels)
 
     def call(self, inputs, training: bool = False):
         """(images, labels) -> the reconstruction from the posterior's mean, [B, H, W, C] in [0, 1]."""

@@ -42,7 +42,7 @@ class Sampler(Protocol):
 
 
 class ModelSampler:
-    """Samples from a GenerativeModel in this process."""
+    """Samples from a GenerativeModel in this process; `model` is it."""
 
     def __init__(self, model):
         import tensorflow as tf
@@ -50,18 +50,18 @@ class ModelSampler:
         self.spec, self.latent_shape = model.spec, tuple(model.latent_shape)
         self.prior, self.conditional = model.prior, model.conditional
         self.encodes = hasattr(model, "encode")
-        self._model = model
+        self.model = model
         self._generate = tf.function(model.generate, reduce_retracing=True)
         if self.encodes:
             self._encode = tf.function(model.encode, reduce_retracing=True)
 
     @property
     def parameters(self) -> int:
-        return self._model.parameters
+        return self.model.parameters
 
     @property
     def weights_hash(self) -> str:
-        return self._model.weights_hash()
+        return self.model.weights_hash()
 
     def decode(self, z, labels=None):
         return in_chunks(self._generate, z, labels)
