@@ -71,9 +71,11 @@ class GenerativeModel(keras.Model):
     def __init__(self, spec: DataSpec, *, seed: int = 0, name: str | None = None):
         super().__init__(name=name)
         if self.conditional and not spec.num_classes:
+            known = {model: name for name, model in MODELS.items() if not model.conditional}
+            unconditional = next((f"--model {known[base]} or " for base in type(self).__mro__ if base in known), "")
             raise UserError(
                 f"model {self.registered_name!r} needs labels, but data set {spec.name!r} has num_classes=0; "
-                f"use --model {self.registered_name.removeprefix('c')} or a labelled data set"
+                f"use {unconditional}a labelled data set"
             )
         self.spec = spec
         self.seed = seed
@@ -98,6 +100,15 @@ class GenerativeModel(keras.Model):
         return next((n for n, model in MODELS.items() if model is type(self)), type(self).__name__)
 
     # What a subclass says -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def default_args(cls, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Defaults that follow from other arguments; for those that nobody gave.
+
+        Args:
+            args: what was given, and the defaults of the signature for the others.
+        """
+        return {}
 
     def phases(self) -> tuple[Phase, ...]:
         """The moves of one training step, in order."""
@@ -249,14 +260,18 @@ class GenerativeModel(keras.Model):
     def _terms(self, phase: Phase, images, labels, training: bool) -> Mapping[str, Any]:
         """The phase's terms, also for the empty share that a replica gets of a short batch.
 
-        With oneDNN a convolution of no images has another shape than one of some: it sees one image that does not count.
+        With oneDNN a convolution of no images has another shape than one of some: it sees an image that does not count.
         """
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return phase.terms(images, labels, training=training)
         count = tf.shape(images)[0]
-        one = tf.cast(tf.equal(count, 0), tf.int32)
-        filled = [tf.concat([x, tf.zeros(tf.concat([[one], tf.shape(x)[1:]], 0), x.dtype)], 0) for x in (images, labels)]
-        return {key: term[:count] for key, term in phase.terms(*filled, training=training).items()}
+        none = tf.cast(tf.equal(count, 0), tf.int32)
+
+        def filled(x):
+            return tf.concat([x, tf.zeros(tf.concat([[none], tf.shape(x)[1:]], axis=0), x.dtype)], axis=0)
+
+        terms = phase.terms(filled(images), filled(labels), training=training)
+        return {key: term[:count] for key, term in terms.items()}
 
     def _track(self, phase: Phase, terms: Mapping[str, Any]):
         for name, key in self._report_keys(phase).items():

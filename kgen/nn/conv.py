@@ -6,7 +6,6 @@ the decoder doubles, and crops the row or column that an odd size had too few.
 
 import keras
 
-from kgen.nn.layers import LabelMaps
 from kgen.nn.networks import NETWORKS, NetworkOptions
 
 SMALLEST_SIDE = 7
@@ -22,54 +21,39 @@ def halvings(height: int, width: int) -> list[tuple[int, int]]:
 
 @NETWORKS.register("conv", jit_compile_on_cpu=False)
 class Conv:
-    """3x3 convolutions of stride 2, then the dense layers of `options.hidden`.
+    """3x3 convolutions of stride 2, then the dense layers of `options.hidden`; at 64x64x3, the colour experiments'.
 
+    One convolution a halving; `options.filters` are theirs, the last is repeated.
     Labels join the encoder as constant maps (one channel a class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod
     def encoder(options: NetworkOptions) -> keras.Model:
         height, width, _ = options.spec.image_shape
-        inputs = [options.image_input()]
-        x = inputs[0]
-        if options.conditional:
-            inputs.append(options.label_input())
-            maps = LabelMaps(options.spec.num_classes, height, width, name="label_maps")(inputs[1])
-            x = keras.layers.Concatenate(name="image_and_label")([x, maps])
+        inputs, x = options.image_and_label()
         for i in range(len(halvings(height, width)) - 1):
-            name = f"encoder_conv_{i}"
-            convolution = keras.layers.Conv2D(
-                _filters(options, i), 3, 2, "same", kernel_initializer=options.initializer(name), name=name
-            )
-            x = options.activated(x, convolution)
+            x = options.activated(x, options.conv(_filters(options, i), f"encoder_conv_{i}", strides=2))
         x = keras.layers.Flatten(name="features")(x)
-        for i, units in enumerate(options.hidden):
-            x = options.activated(x, options.dense(units, f"encoder_dense_{i}"))
+        x = options.hidden_layers(x, "encoder_dense")
         return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:
-        height, width, channels = options.spec.image_shape
+        height, width, channels = options.output_shape
         sizes = halvings(height, width)
         inputs, x = options.latent_and_label()
-        for i, units in enumerate(reversed(options.hidden)):
-            x = options.activated(x, options.dense(units, f"decoder_dense_{i}"))
+        x = options.hidden_layers(x, "decoder_dense", mirrored=True)
         small = (*sizes[-1], _filters(options, max(len(sizes) - 2, 0)))
         x = options.activated(x, options.dense(small[0] * small[1] * small[2], "decoder_features"))
         x = keras.layers.Reshape(small, name="feature_maps")(x)
         for i in reversed(range(len(sizes) - 1)):
-            name = f"decoder_conv_{i}"
-            convolution = keras.layers.Conv2DTranspose(
-                _filters(options, max(i - 1, 0)), 3, 2, "same", kernel_initializer=options.initializer(name), name=name
-            )
-            x = options.activated(x, convolution)
+            filters = _filters(options, max(i - 1, 0))
+            x = options.activated(x, options.conv_transpose(filters, f"decoder_conv_{i}", strides=2))
             extra = tuple((0, 2 * half - whole) for half, whole in zip(sizes[i + 1], sizes[i], strict=True))
             if any(after for _, after in extra):
                 x = keras.layers.Cropping2D(extra, name=f"decoder_crop_{i}")(x)
-        last = keras.layers.Conv2D(
-            channels, 3, 1, "same", kernel_initializer=options.initializer("logits"), dtype="float32", name="logits"
-        )
-        return keras.Model(options.given(inputs), last(x), name="decoder")
+        logits = options.conv(channels, "logits", dtype="float32")(x)
+        return keras.Model(options.given(inputs), logits, name="decoder")
 
 
 def _filters(options: NetworkOptions, halving: int) -> int:

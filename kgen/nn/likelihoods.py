@@ -17,7 +17,12 @@ class Likelihood(keras.layers.Layer):
 
     Args:
         stddev: of the Gaussian, in units of [0, 1] pixels; where it starts when it is learned.
+
+    Attributes:
+        levels: of a pixel, where p is a probability; None where it is a density of pixels in [0, 1].
     """
+
+    levels: int | None = None
 
     def __init__(self, *, stddev: float = 0.1, **kwargs):
         super().__init__(dtype="float32", name="likelihood", **kwargs)
@@ -38,6 +43,8 @@ class Likelihood(keras.layers.Layer):
 @LIKELIHOODS.register("bernoulli")
 class Bernoulli(Likelihood):
     """Independent binary pixels."""
+
+    levels = 2
 
     def nll(self, images, logits):
         return elbo.bernoulli_nll(images, logits)

@@ -1,14 +1,32 @@
 """Fully connected encoder and decoder: 784-400-20 and its mirror is the network of Kingma & Welling 2014."""
 
+import math
+
 import keras
 
 from kgen.nn.layers import OneHot
 from kgen.nn.networks import NETWORKS, NetworkOptions
 
+WIDENING = (2048, 1024, 512, 256, 128)
+"""Widths from the image to the latent of `widening_mlp`; as `hidden` of `mlp_decoder` they make a GAN's generator."""
+
+
+def mlp_decoder(options: NetworkOptions, name: str = "decoder") -> keras.Model:
+    """Dense layers of `options.hidden`, the last first, from z (and the label's one-hot vector) to an image's logits.
+
+    Returns:
+        z [B, latent_dim] (and labels [B] when conditional) -> logits [B, H, W, C] float32.
+    """
+    inputs, x = options.latent_and_label()
+    x = options.hidden_layers(x, "decoder", mirrored=True)
+    x = options.dense(math.prod(options.output_shape), "logits", dtype="float32")(x)
+    logits = keras.layers.Reshape(options.output_shape, name="image", dtype="float32")(x)
+    return keras.Model(options.given(inputs), logits, name=name)
+
 
 @NETWORKS.register("mlp", jit_compile_on_cpu=True)
 class MLP:
-    """Dense layers of `options.hidden`; labels join as one-hot vectors."""
+    """Dense layers of `options.hidden`; labels join as one-hot vectors. One layer of 100 or 400 is `hidden=(100,)`."""
 
     @staticmethod
     def encoder(options: NetworkOptions) -> keras.Model:
@@ -19,15 +37,12 @@ class MLP:
             x = keras.layers.Concatenate(name="pixels_and_label")(
                 [x, OneHot(options.spec.num_classes, name="label_one_hot")(inputs[1])]
             )
-        for i, width in enumerate(options.hidden):
-            x = options.activated(x, options.dense(width, f"encoder_{i}"))
+        x = options.hidden_layers(x, "encoder")
         return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
 
-    @staticmethod
-    def decoder(options: NetworkOptions) -> keras.Model:
-        inputs, x = options.latent_and_label()
-        for i, width in enumerate(reversed(options.hidden)):
-            x = options.activated(x, options.dense(width, f"decoder_{i}"))
-        x = options.dense(options.spec.num_pixels, "logits", dtype="float32")(x)
-        logits = keras.layers.Reshape(options.spec.image_shape, name="image", dtype="float32")(x)
-        return keras.Model(options.given(inputs), logits, name="decoder")
+    decoder = staticmethod(mlp_decoder)
+
+
+@NETWORKS.register("widening_mlp", jit_compile_on_cpu=True, model_args={"hidden": WIDENING})
+class WideningMLP(MLP):
+    """The decoder 128-256-512-1024-2048 that the MLP GAN has as its generator, and its mirror as encoder: an `mlp`."""

@@ -166,6 +166,14 @@ def test_resumes_with_each_optimizer_its_own(tmp_path):
     assert [float(w.numpy()) for w in resumed.weights] == [float(w.numpy()) for w in whole.weights]
 
 
+def test_a_conditional_model_that_has_no_other_form_names_none():
+    class Labelled(Game):
+        conditional = True
+
+    with pytest.raises(UserError, match=r"'Labelled' needs labels, .* num_classes=0; use a labelled data set"):
+        Labelled(DataSpec("plain", (1, 1, 1)))
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -15,6 +15,16 @@ def both(network: str, image_shape, **options):
     return NETWORKS[network].encoder(options), NETWORKS[network].decoder(options)
 
 
+def small(network: str, **options):
+    """Encoder and decoder for 12x10 images, or for the only size that there is."""
+    image_shape, filters = ((28, 28, 1), (4, 5, 6)) if network == "bilinear" else ((12, 10, 1), (4,))
+    return both(network, image_shape, **{"hidden": (8,), "filters": filters, "latent_dim": 2} | options)
+
+
+ALL = sorted(NETWORKS)
+CONVOLUTIONAL = sorted({*ALL} - {"mlp", "widening_mlp"})
+
+
 def test_parameters_of_the_classic_mlp():
     encoder, decoder = both("mlp", (28, 28, 1), latent_dim=20, hidden=(400,))
     # 784 x 400 + 400 to the hidden layer; 400 x 20 + 20 for the mean, and as many for the log-variance.
@@ -43,6 +53,16 @@ def test_conv_gives_back_the_size_of_the_image(side, channels):
     encoder, decoder = both("conv", (height, width, channels), latent_dim=3, hidden=(), filters=(2,))
     assert encoder.output_shape == [(None, 3), (None, 3)]
     assert decoder.output_shape == (None, height, width, channels)
+
+
+@pytest.mark.parametrize(("network", "sizes"), [("conv_mlp", [(9, 17), (8, 8)]), ("pooled", [(8, 8), (24, 16)])])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_other_sizes_than_those_of_the_experiment(network, sizes, channels):
+    for size in sizes:
+        encoder, decoder = both(network, (*size, channels), latent_dim=3, hidden=(), filters=(2, 2, 2))
+        mean, log_var = encoder(np.ones((2, *size, channels), np.float32))
+        assert mean.shape == log_var.shape == (2, 3)
+        assert decoder(mean).shape == (2, *size, channels)
 
 
 def test_conv_computes_at_odd_sizes():
@@ -76,21 +96,39 @@ def test_label_layers_come_back_from_their_configuration(layer):
     np.testing.assert_array_equal(again(labels), layer(labels))
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("network", ALL)
 def test_the_label_reaches_every_output(network):
-    encoder, decoder = both(network, (12, 10, 1), latent_dim=2, conditional=True, hidden=(8,), filters=(4,))
+    encoder, decoder = small(network, conditional=True)
     labels = np.array([0, 1, 2], np.int32)
-    mean, log_var = encoder([np.full((3, 12, 10, 1), 0.5, np.float32), labels])
+    mean, log_var = encoder([np.full((3, *encoder.input_shape[0][1:]), 0.5, np.float32), labels])
     logits = decoder([np.ones((3, 2), np.float32), labels])
     for output in (mean, log_var, logits):
         rows = np.reshape(output, (3, -1))
         assert min(np.abs(rows[i] - rows[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 1e-4
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("network", CONVOLUTIONAL)
+def test_the_first_convolution_sees_the_label_everywhere_alike(network):
+    """A black image: inside, the first convolution says bias + the kernel's sum over the channel of the label."""
+    encoder, decoder = small(network, conditional=True)
+    first = next(layer for layer in encoder.layers if isinstance(layer, keras.layers.Conv2D))
+    assert first.kernel.shape[2] == 1 + 3  # gray, and a map for each of three classes
+    labels = np.array([2, 0, 1], np.int32)
+    black = np.zeros((3, *encoder.input_shape[0][1:]), np.float32)
+    found = keras.Model(encoder.inputs, first.output)([black, labels]).numpy()[:, 1:-1, 1:-1]
+    sums = first.kernel.numpy().sum((0, 1))[1:][labels] + first.bias.numpy()
+    np.testing.assert_allclose(found, np.broadcast_to(sums[:, None, None], found.shape), atol=1e-6)
+    dense = next(layer for layer in decoder.layers if isinstance(layer, keras.layers.Dense))
+    assert dense.kernel.shape[0] == 2 + 3  # z, and one of three
+    plain, back = small(network)
+    assert next(layer for layer in plain.layers if layer.weights).kernel.shape[2] == 1
+    assert next(layer for layer in back.layers if layer.weights).kernel.shape[0] == 2
+
+
+@pytest.mark.parametrize("network", ALL)
 def test_layers_have_weights_of_their_own(network):
     """Two layers of one shape must not start equal; the same seed starts them as before, another otherwise."""
-    networks = [both(network, (12, 10, 1), latent_dim=4, hidden=(8, 8), filters=(4,), seed=seed) for seed in (0, 0, 1)]
+    networks = [small(network, latent_dim=4, hidden=(8, 8), seed=seed) for seed in (0, 0, 1)]
     first, again, other = ([w.numpy() for n in pair for w in n.weights if w.ndim > 1] for pair in networks)
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert not any((a == b).all() for a, b in zip(first, other, strict=True))
@@ -99,8 +137,8 @@ def test_layers_have_weights_of_their_own(network):
 
 
 def test_batch_norm_is_in_every_hidden_layer_and_in_no_output():
-    for network in ("mlp", "conv"):
-        for part in both(network, (12, 10, 1), latent_dim=2, hidden=(8,), filters=(4,), batch_norm=True):
+    for network in ALL:
+        for part in small(network, batch_norm=True):
             names = [layer.name for layer in part.layers]
             hidden = [n for n in names if n.endswith("_relu")]
             assert len(hidden) == len([n for n in names if n.endswith("_norm")]) > 0
