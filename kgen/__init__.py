@@ -23,7 +23,9 @@ _HOMES = {
     "open_sampler": "kgen.sampling",
     "generate": "kgen.sampling",
 }
-_PACKAGES = ("data", "models", "nn", "losses", "divergence", "images", "rng", "tfgan", "train", "evaluate", "export")
+_PACKAGES = (
+    "data", "models", "nn", "losses", "divergence", "images", "rng", "tfgan", "recipes", "train", "evaluate", "export",
+)  # fmt: skip
 """Of these `train`, `evaluate` and `export` can be called."""
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]

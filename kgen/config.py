@@ -13,6 +13,9 @@ from typing import Any, Literal
 from kgen.errors import UserError
 from kgen.registry import nearest
 
+PriorName = Literal["standard_normal", "gaussian_mixture"]
+"""The names in `kgen.sampling.PRIORS`."""
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -64,33 +67,47 @@ class TrainConfig:
         batch_size: images a step, over all replicas; None takes 128, and fewer (at least 16) for small sets, so that
             an epoch has 40 steps.
         learning_rate: of every phase's optimizer (Adam); None takes the model's own.
+        schedule: of the learning rate: "constant", or "cosine": falls to 0 at the end of the training (Loshchilov &
+            Hutter 2017).
+        ema_halflife_images: keeps an exponential moving average of the weights, in which the influence of an image
+            halves after so many more; it is what is evaluated, sampled and kept as a checkpoint. None keeps none.
         steps_per_execution: optimizer steps a Python call; None chooses.
         jit_compile: XLA; None uses it for MLPs on a CPU, where it was measured to help, and for everything on a GPU.
         precision: "float32", "mixed_float16" or "mixed_bfloat16".
+        validate_every: epochs between two evaluations of the loss on validation and test images (and after the last);
+            None evaluates each epoch, in long trainings about 200 times.
         samples_every: epochs between two sample grids; None writes about five.
         eval_every: epochs between two measurements of samples (and after the last); None measures none.
         metrics: what is measured then; names as in kgen-eval.
         eval_features: what samples are compared by; None takes the classifier of labelled data, or else random.
         eval_count: samples a measurement.
         best_by: what the best checkpoint is chosen by: "loss", or a figure such as "fid".
+        prior: what z is drawn from once the model is trained; "gaussian_mixture" is then fitted to its encodings.
+            While it trains, samples are drawn from the standard normal.
     """
 
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    schedule: Literal["constant", "cosine"] = "constant"
+    ema_halflife_images: float | None = None
     steps_per_execution: int | None = None
     jit_compile: bool | None = None
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    validate_every: int | None = None
     samples_every: int | None = None
     eval_every: int | None = None
     metrics: tuple[str, ...] = ("fid",)
     eval_features: Literal["classifier", "random", "pixels", "inception"] | None = None
     eval_count: int = 2_000
     best_by: str = "loss"
+    prior: PriorName = "standard_normal"
 
     def __post_init__(self):
-        positive = ("epochs", "batch_size", "learning_rate", "steps_per_execution", "samples_every", "eval_every")
-        for name in positive:
+        for name in (
+            "epochs", "batch_size", "learning_rate", "ema_halflife_images", "steps_per_execution", "validate_every",
+            "samples_every", "eval_every",
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"train.{name} must be greater than 0. Received: {value}")
@@ -115,6 +132,7 @@ class RunConfig:
         model: a registered model's name.
         model_args: keyword arguments of the model; its `__init__` signature is their schema.
         seed: root of every random stream, in [0, 2^31).
+        recipe: the recipe that the settings started from; see `kgen.recipes`.
     """
 
     model: str = "cvae"
@@ -122,6 +140,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     seed: int = 0
+    recipe: str | None = None
 
     def __post_init__(self):
         if not 0 <= self.seed < 2**31:
@@ -277,9 +296,13 @@ def override(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
 def resolve_model_args(model: Callable, model_args: Mapping[str, Any]) -> dict[str, Any]:
     """All arguments of a model: those given, checked against its `__init__`, and the defaults of the others.
 
+    Defaults are those of the signature, or of the model's `default_args` where it has one (see GenerativeModel).
+
     Raises:
         UserError: an unknown argument (with the nearest names), or a wrong type.
     """
     schema = schema_of(model)
     given = {k: coerce(f"model_args.{k}", v, lookup(schema, f"model_args.{k}", k)) for k, v in model_args.items()}
-    return defaults_of(model) | given
+    args = defaults_of(model) | given
+    following = model.default_args(args) if hasattr(model, "default_args") else {}
+    return args | dict(following) | given

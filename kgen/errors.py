@@ -8,6 +8,10 @@ class UserError(ValueError):
     """
 
 
+class DataMissing(UserError):
+    """A data set that is not here and cannot be fetched."""
+
+
 class TrainingFailed(RuntimeError):
     """Training stopped itself (a loss that is not finite): commands print the message and end with exit code 1."""
 

@@ -216,6 +216,17 @@ def test_an_heir_that_passes_arguments_on_takes_its_base_s_too():
     assert resolve_model_args(Heir, {"rate": 1}) == {"depth": 2, "width": 8, "rate": 1.0}
 
 
+def test_defaults_that_follow_from_other_arguments_yield_to_what_is_given():
+    class Follows(Base):
+        @classmethod
+        def default_args(cls, args):
+            return {"rate": 0.1} if args["width"] > 8 else {}
+
+    assert resolve_model_args(Follows, {}) == {"width": 4, "rate": 0.5}
+    assert resolve_model_args(Follows, {"width": 16}) == {"width": 16, "rate": 0.1}
+    assert resolve_model_args(Follows, {"width": 16, "rate": 0.5}) == {"width": 16, "rate": 0.5}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

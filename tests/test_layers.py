@@ -11,13 +11,14 @@ import kgen
 
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
-    ("registry", "spec", "config", "images", "rng", "errors", "files", "callable_module", "tfgan"),
+    ("registry", "spec", "config", "images", "rng", "errors", "files", "callable_module", "tfgan", "data_folder",
+     "recipes"),
     ("data", "nn", "losses"),
     ("models", "divergence"),
     ("run", "sampling"),
     ("train", "evaluate", "explore", "export", "serve"),
     ("cli",),
-)
+)  # fmt: skip
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 WITHIN = {("nn", "losses"), ("sampling", "run")}  # beside the lowest layer, the only imports inside one
 

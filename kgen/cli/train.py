@@ -1,15 +1,20 @@
 """kgen-train: trains a model and leaves a run directory."""
 
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
+from typing import get_args
 
 from kgen.cli import data_flags
-from kgen.cli.command import Command
-from kgen.config import RunConfig, TrainConfig, override, parse_sets
+from kgen.cli.command import Command, import_tensorflow_quietly
+from kgen.config import DataConfig, PriorName, RunConfig, TrainConfig, override, parse_sets
+from kgen.recipes import configure, load_recipe, stand_in_words
 
 EXAMPLES = (
     ("kgen-train --model cvae", "the embedded digits, every choice made; about a minute"),
     ("kgen-train --model vae --dataset mnist --epochs 20", "a TFDS image set, by its name"),
+    ("kgen-train --recipe mnist-mlp-vae --seed 1", "a named experiment; --list_recipes shows them all"),
     ("kgen-train --model vae --dataset photos/ --image_size 64 --set model_args.network=conv", "a folder of one's own"),
     ("kgen-train --model cvae --eval_every 5 --metrics fid,prdc --best_by fid", "curves of quality; the best by FID"),
     (
@@ -22,18 +27,25 @@ EXAMPLES = (
 SETTINGS = {
     **data_flags.SETTINGS,
     "model": "model", "seed": "seed", "epochs": "train.epochs", "batch_size": "train.batch_size",
-    "learning_rate": "train.learning_rate", "precision": "train.precision", "jit_compile": "train.jit_compile",
+    "learning_rate": "train.learning_rate", "schedule": "train.schedule",
+    "ema_halflife_images": "train.ema_halflife_images", "precision": "train.precision",
+    "jit_compile": "train.jit_compile",
+    "validate_every": "train.validate_every",
     "samples_every": "train.samples_every", "eval_every": "train.eval_every", "metrics": "train.metrics",
     "features": "train.eval_features", "eval_count": "train.eval_count", "best_by": "train.best_by",
+    "prior": "train.prior",
 }  # fmt: skip
 """Flag -> the setting of RunConfig that it stands for."""
 
 
 def command() -> Command:
     """The command line."""
-    cmd = Command("kgen-train", "train an image generator and leave a run directory with all that came out.", EXAMPLES)
+    summary = "train an image generator and leave a run directory with all that came out."
+    cmd = Command("kgen-train", summary, EXAMPLES, tensorflow=False)  # imported in main: the list of recipes needs none
     train = TrainConfig()
     cmd.flag("Model", "string", "model", RunConfig().model, "vae, cvae.")
+    cmd.flag("Model", "string", "recipe", None, "A named experiment; other flags and --set change it.")
+    cmd.flag("Model", "boolean", "list_recipes", False, "Show the recipes: what each reproduces, what it reached.")
     cmd.flag(
         "Model",
         "multi_string",
@@ -45,6 +57,12 @@ def command() -> Command:
     cmd.flag("Training", "integer", "epochs", None, "Passes over the images; else as many as make about 4000 steps.")
     cmd.flag("Training", "integer", "batch_size", None, "Images a step; else 128, and fewer for small sets.")
     cmd.flag("Training", "float", "learning_rate", None, "Of Adam; else the model's own (VAEs: 0.001).")
+    cmd.flag("Training", "enum", "schedule", train.schedule, "Of the learning rate; cosine ends at 0.",
+             enum_values=["constant", "cosine"])  # fmt: skip
+    cmd.flag("Training", "float", "ema_halflife_images", None, "Average the weights: images after which the influence "
+             "of one halves; else no average.")  # fmt: skip
+    cmd.flag("Training", "integer", "validate_every", None, "Epochs between two evaluations of the loss; else each, in "
+             "long trainings about 200.")  # fmt: skip
     cmd.flag("Training", "integer", "seed", RunConfig().seed, "Root of every random stream.")
     cmd.flag("Training", "enum", "precision", train.precision, "Of the arithmetic.",
              enum_values=["float32", "mixed_float16", "mixed_bfloat16"])  # fmt: skip
@@ -58,6 +76,8 @@ def command() -> Command:
     cmd.flag("Quality", "integer", "eval_count", train.eval_count, "Samples a measurement.")
     cmd.flag("Quality", "string", "best_by", train.best_by, "What the best checkpoint is chosen by: loss, or a figure "
              "of --metrics such as fid; on validation images, never on test images.")  # fmt: skip
+    cmd.flag("Sampling", "enum", "prior", train.prior, "What z is drawn from after training; gaussian_mixture is "
+             "fitted to the encodings, where the model has an encoder.", enum_values=get_args(PriorName))  # fmt: skip
     cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root.")
     cmd.flag("Output", "string", "runs_root", "runs", "Where numbered runs live.")
     cmd.flag("Output", "integer", "samples_every", None, "Epochs between two sample grids; else about four of them.")
@@ -65,10 +85,28 @@ def command() -> Command:
 
 
 def config_of(cmd: Command) -> RunConfig:
-    """The configuration that the flags and `--set` ask for; `--set` wins."""
+    """The configuration that the flags and `--set` ask for; `--set` wins over flags, and both over the recipe."""
     own = {flag: setting for flag, setting in SETTINGS.items() if flag not in data_flags.SETTINGS}
     given = data_flags.settings(cmd) | {setting: cmd[flag] for flag, setting in own.items() if cmd.given(flag)}
-    return override(RunConfig(), {**given, **parse_sets(cmd["set"])})
+    given |= parse_sets(cmd["set"])
+    if cmd["recipe"] is not None:
+        return configure(cmd["recipe"], given, open_source=open_source)
+    return override(RunConfig(), given)
+
+
+def open_source(data: DataConfig):
+    """`kgen.data.resolve.open_source`, imported late."""
+    import_tensorflow_quietly()
+    from kgen.data.resolve import open_source
+
+    return open_source(data)
+
+
+def print_recipes():
+    """The table of recipes, as wide as the terminal; not wrapped where it goes to a file or a pipe."""
+    from kgen.recipes.table import render
+
+    print(render(shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
 
 
 def next_commands(run) -> list[str]:
@@ -87,7 +125,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body():
+        if cmd["list_recipes"]:
+            return print_recipes()
         config = config_of(cmd)
+        import_tensorflow_quietly()
         from kgen.train import train
 
         watch = None
@@ -95,6 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from kgen.evaluate import Watch as watch
 
         run = train(config, run_dir=cmd["run_dir"], runs_root=cmd["runs_root"], watch=watch)
+        if config.recipe and (words := stand_in_words(load_recipe(config.recipe), config.data.dataset)):
+            print(f"\nrecipe {config.recipe}: {words}")
         print(f"\npictures: {run.path / 'samples'} (final.png), {run.path / 'plots' / 'curves.png'}")
         print("next:     " + "\n          ".join(next_commands(run)))
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from kgen.data.source import BLOCK, WHITE, Source
-from kgen.errors import UserError
+from kgen.data_folder import data_folder
+from kgen.errors import DataMissing, UserError
 from kgen.registry import nearest
 
 PROBE_SECONDS = 3.0
@@ -136,12 +137,13 @@ def open_tfds(name: str) -> TfdsSource:
     """The TFDS set `name`; one that is not prepared is downloaded into TFDS_DATA_DIR (or ~/tensorflow_datasets).
 
     Raises:
-        UserError: no such set or configuration, no images in it, or it is not prepared and cannot be downloaded.
+        DataMissing: it is not prepared and cannot be downloaded.
+        UserError: no such set or configuration, or no images in it.
     """
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir(), try_gcs=False)
+        builder = tfds.builder(name, data_dir=data_dir(name), try_gcs=False)
     except Exception as error:  # TFDS raises many kinds for a wrong name, configuration or version
         raise UserError(f"TFDS set {name!r} cannot be opened: {_first_line(error)}. {_configs(name)}") from error
     _find_features(name, builder.info.features)
@@ -150,9 +152,21 @@ def open_tfds(name: str) -> TfdsSource:
     return TfdsSource(name, builder)
 
 
-def data_dir() -> str:
-    """Where TFDS keeps prepared sets: $TFDS_DATA_DIR, or its own default."""
-    return os.path.expanduser(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+def data_dir(name: str = "") -> str:
+    """Where TFDS keeps the set `name`: $TFDS_DATA_DIR, or its own default, ~/tensorflow_datasets.
+
+    Where the variable is not set and the set lies prepared in `tfds/` of the data folder alone, it is that.
+    """
+    folders = _data_dirs()
+    return next((folder for folder in folders if name.split(":")[0] in _prepared_in(folder)), folders[0])
+
+
+def _data_dirs() -> list[str]:
+    """The folders that prepared sets are read from; what has to be downloaded goes to the first."""
+    if given := os.environ.get("TFDS_DATA_DIR"):
+        return [os.path.expanduser(given)]
+    folder = data_folder()
+    return [os.path.expanduser("~/tensorflow_datasets"), *([str(folder.resolve() / "tfds")] if folder else [])]
 
 
 def registered_sets() -> list[str]:
@@ -163,12 +177,14 @@ def registered_sets() -> list[str]:
 
 
 def prepared_sets() -> list[str]:
-    """The sets that lie prepared in `data_dir()`: "mnist", "imagenette/160px-v2"."""
-    root = Path(data_dir())
-    found = {info.parent.parent.relative_to(root).as_posix() for info in root.glob("*/*/dataset_info.json")}
-    return sorted(
-        found | {info.parent.parent.relative_to(root).as_posix() for info in root.glob("*/*/*/dataset_info.json")}
-    )
+    """The sets that lie prepared: "mnist", "imagenette/160px-v2"."""
+    return sorted({name for folder in _data_dirs() for name in _prepared_in(folder)})
+
+
+def _prepared_in(folder: str) -> set[str]:
+    root = Path(folder)
+    infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
+    return {info.parent.parent.relative_to(root).as_posix() for info in infos}
 
 
 def _find_features(name: str, features) -> tuple[str, str | None, list[str]]:
@@ -197,7 +213,7 @@ def _prepare(name: str, builder) -> None:
     manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
     folder = Path(data_dir()) / "downloads" / "manual"
     if manual and not (folder.is_dir() and any(folder.iterdir())):
-        raise UserError(
+        raise DataMissing(
             f"{where} and must be downloaded by hand into {folder}: {' '.join(manual.split())}. {_instead()}"
         )
     try:
@@ -206,11 +222,11 @@ def _prepare(name: str, builder) -> None:
         urls = []
     failures = probe(urls or [FALLBACK_URL])
     if failures:
-        raise UserError(f"{where}, and it cannot be downloaded: {'; '.join(failures)}. {_instead()}")
+        raise DataMissing(f"{where}, and it cannot be downloaded: {'; '.join(failures)}. {_instead()}")
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     except Exception as error:  # the network, the disk, a changed checksum: all the user's to put right
-        raise UserError(f"{where}, and preparing it failed: {_first_line(error)}. {_instead()}") from error
+        raise DataMissing(f"{where}, and preparing it failed: {_first_line(error)}. {_instead()}") from error
 
 
 def probe(urls: list[str], seconds: float = PROBE_SECONDS) -> list[str]:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from kgen import images, rng
+from kgen import images
+from kgen.models import averages
 from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.curves import draw_curves, draw_quality
@@ -56,8 +57,27 @@ class StopOnFailure(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class Swap(keras.callbacks.Callback):
+    """Swaps weights and their averages at the end of each epoch: one before the callbacks that look, one after them.
+
+    Args:
+        at_end: whether to swap also when training ends; the first does, so that averages are what is kept.
+    """
+
+    def __init__(self, at_end: bool):
+        super().__init__()
+        self.at_end = at_end
+
+    def on_epoch_end(self, epoch, logs=None):
+        averages.swap(self.model)
+
+    def on_train_end(self, logs=None):
+        if self.at_end:
+            averages.swap(self.model)
+
+
 class Record(keras.callbacks.Callback):
-    """Evaluates at the end of each epoch; writes metrics.jsonl, TensorBoard's scalars, checkpoints and curves.
+    """Writes metrics.jsonl, TensorBoard's scalars, checkpoints and curves; evaluates as `train.validate_every` says.
 
     Checkpoints: "best" has the lowest validation loss, or the best figure that `train.best_by` names (without a
     validation split there is no loss to choose by, and "best" is the last). Both are written every SAVE_EVERY_SECONDS
@@ -96,7 +116,8 @@ class Record(keras.callbacks.Callback):
             "images_per_second": round(self.images_per_epoch / seconds, 1),
             **self._prefixed("train", logs),
         }
-        for split, batches in self.evaluations.items():
+        validated = self._is_turn(epoch + 1, self.run.config.train.validate_every)
+        for split, batches in self.evaluations.items() if validated else ():
             self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
         self.row |= self._watched(epoch + 1)
         self.run.log_metrics(self.row)
@@ -111,10 +132,12 @@ class Record(keras.callbacks.Callback):
         """{"loss": 1.0} -> {"train_loss": 1.0}, in the order of the model's reports."""
         return {f"{split}_{key}": float(logs[key]) for key in self.model.trackers}
 
+    def _is_turn(self, epoch: int, every: int) -> bool:
+        return epoch % every == 0 or epoch == self.params["epochs"]
+
     def _watched(self, epoch: int) -> dict[str, float | None]:
         """The figures of this epoch's samples, if it is their turn: {"validation_fid": 12.3}."""
-        every = self.run.config.train.eval_every
-        if self.watch is None or (epoch % every and epoch != self.params["epochs"]):
+        if self.watch is None or not self._is_turn(epoch, self.run.config.train.eval_every):
             return {}
         started = time.monotonic()
         figures = self.watch.figures(self.sampler)
@@ -125,7 +148,7 @@ class Record(keras.callbacks.Callback):
         """What the best checkpoint has least of; infinite where this epoch has not been measured."""
         by = self.run.config.train.best_by
         if by == "loss":
-            return self.row.get("validation_loss", -math.inf)
+            return self.row.get("validation_loss", math.inf) if "validation" in self.evaluations else -math.inf
         value = self.row.get(f"{self.watch.split}_{by}")
         if value is None:
             return math.inf
@@ -171,7 +194,7 @@ class Record(keras.callbacks.Callback):
 class SampleGrids(keras.callbacks.Callback):
     """The same latent points as a grid, before training and every few epochs: samples/epoch-0000.png and TensorBoard.
 
-    Conditional: a row per class (at most GRID_ROWS of them), and the same latent points in every row.
+    Conditional: a row per class (at most GRID_ROWS of them), and the same noise in every row.
     """
 
     def __init__(self, run: Run, every: int):
@@ -201,7 +224,8 @@ class SampleGrids(keras.callbacks.Callback):
 def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
     """A grid of samples, [height, width, C] uint8: a row per class when conditional, else 8 by 8."""
     if not sampler.conditional:
-        return images.grid(sampler.decode(rng.latents(seed, 64, sampler.latent_shape)), 8)
+        return images.grid(sampler.decode(sampler.density.draw(seed, 64)), 8)
     classes = min(sampler.spec.num_classes, GRID_ROWS)
-    z = np.tile(rng.latents(seed, columns, sampler.latent_shape), (classes,) + (1,) * len(sampler.latent_shape))
-    return images.grid(sampler.decode(z, np.repeat(np.arange(classes, dtype=np.int32), columns)), columns)
+    labels = np.repeat(np.arange(classes, dtype=np.int32), columns).reshape(classes, columns)
+    z = np.concatenate([sampler.density.draw(seed, columns, row) for row in labels])
+    return images.grid(sampler.decode(z, labels.ravel()), columns)

@@ -2,23 +2,25 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
 from kgen import data, images
-from kgen.config import RunConfig, resolve_model_args
+from kgen.config import RunConfig, TrainConfig, resolve_model_args
 from kgen.errors import TrainingFailed, UserError
-from kgen.models import MODELS, GenerativeModel, build_model
+from kgen.models import MODELS, GenerativeModel, averages, build_model
+from kgen.recipes import account
 from kgen.run import Run
-from kgen.sampling import open_sampler
+from kgen.sampling import check_prior, open_run
 from kgen.train import machine
-from kgen.train.callbacks import Progress, Record, SampleGrids, StopOnFailure, sample_sheet
+from kgen.train.callbacks import Progress, Record, SampleGrids, StopOnFailure, Swap, sample_sheet
 
 DEFAULT_STEPS = 4_000
 """About how many steps a training takes when --epochs does not say."""
 MOST_DEFAULT_EPOCHS = 200
 SMALL_EPOCH_STEPS = 40
+MOST_VALIDATIONS = 200
 EVALUATION_BATCH_SIZE = 512
 
 
@@ -42,6 +44,7 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         learning_rate=config.train.learning_rate or max(rates.values()),
         steps_per_execution=machine.steps_per_execution(config, steps_per_epoch),
         jit_compile=machine.use_xla(config),
+        validate_every=config.train.validate_every or -(-epochs // MOST_VALIDATIONS),
         samples_every=config.train.samples_every or max(1, epochs // 4),
     )
     return dataclasses.replace(config, train=train)
@@ -73,6 +76,8 @@ def train(
     """
     started = time.monotonic()
     MODELS[config.model]  # a wrong name is said before any data is read
+    check_prior(config.train.prior, config.model)
+    told = account(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
     config = prepare(config, dataset)
     if config.train.eval_every and watch is None:
@@ -83,7 +88,7 @@ def train(
     hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
     run = Run.create(config, dataset.spec, data_hashes=hashes, run_dir=run_dir, runs_root=runs_root)
     try:
-        _describe(run, dataset, model)
+        _describe(run, dataset, model, told)
         _fit(run, dataset, model, watching)
     except KeyboardInterrupt:
         run.fail("interrupted by the user")
@@ -91,19 +96,21 @@ def train(
     except BaseException as error:
         run.fail(str(error) or repr(error))
         raise
-    sampler = open_sampler(run.path)
+    sampler = open_run(run, dataset=dataset)
     images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, config.seed))
     run.finish()
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
     return run
 
 
-def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel):
+def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Sequence[str]):
     spec, train = run.spec, run.config.train
     splits = ", ".join(f"{count} {split}" for split, count in spec.examples.items())
     height, width, channels = spec.image_shape
     classes = f"{spec.num_classes} classes" if spec.num_classes else "no labels"
     run.log(f"run {run.path}")
+    for line in told:
+        run.log(line)
     run.log(f"data {spec.name}: {splits} images, {height}x{width}x{channels}, {classes}")
     for note in dataset.notes:
         run.log(f"data {spec.name}: {note}")
@@ -114,7 +121,7 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel):
         )
     run.log(
         f"model {run.config.model}: {model.parameters:,} parameters; {train.epochs} epochs, batches of "
-        f"{train.batch_size}, learning rate {train.learning_rate:g}, seed {run.config.seed}, "
+        f"{train.batch_size}, learning rate {train.learning_rate:g} ({train.schedule}), seed {run.config.seed}, "
         f"XLA {'on' if train.jit_compile else 'off'}"
     )
 
@@ -124,12 +131,14 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
     rates = MODELS.defaults(run.config.model)["learning_rates"]
     scale = train.learning_rate / max(rates.values())
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
+    steps = train.epochs * steps_per_epoch
     model.compile(
-        {phase: keras.optimizers.Adam(rate * scale) for phase, rate in rates.items()},
+        {phase: _adam(train, rate * scale, steps) for phase, rate in rates.items()},
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
-        steps_per_graph=machine.steps_per_graph(train.jit_compile, train.epochs * steps_per_epoch),
+        steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
     )
+    averages.start(model)
     batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
     evaluations = {
         split: dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed)
@@ -144,12 +153,24 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
         callbacks=[
             Progress(train.epochs, steps_per_epoch),
             StopOnFailure(),
+            *([Swap(at_end=True)] if train.ema_halflife_images else []),
             Record(run, evaluations, steps_per_epoch * train.batch_size, watching),
             SampleGrids(run, train.samples_every),
+            *([Swap(at_end=False)] if train.ema_halflife_images else []),
         ],
     )
     if (step := int(model.failed_step.numpy())) >= 0:
         raise TrainingFailed(_advice(run, step))
+
+
+def _adam(train: TrainConfig, rate: float, steps: int) -> keras.optimizers.Adam:
+    """The optimizer of one phase, for so many training steps."""
+    if train.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    if not train.ema_halflife_images:
+        return keras.optimizers.Adam(rate)
+    momentum = averages.momentum_of(train.ema_halflife_images, train.batch_size)
+    return keras.optimizers.Adam(rate, use_ema=True, ema_momentum=momentum)
 
 
 def _advice(run: Run, step: int) -> str:

@@ -23,6 +23,7 @@ def small(**settings) -> kgen.RunConfig:
     ("settings", "steps", "xla"),
     [
         ({"model_args.network": "conv", "train.epochs": None}, 1000, False),
+        ({"model": "conv_cvae", "train.epochs": None}, 1000, False),
         ({"model_args.network": "mlp", "train.epochs": None, "train.batch_size": None}, 1000, True),
     ],
 )
