@@ -24,6 +24,11 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(seed_of(seed, *names))
 
 
+def row_stream(seed: int, row: int) -> np.random.Generator:
+    """NumPy's generator of one row of a batch, whatever the other rows: a Philox stream whose key is (seed, row)."""
+    return np.random.Generator(np.random.Philox(key=[seed, row]))
+
+
 def latents(
     seed: int, count: int, latent_shape: Sequence[int], *, temperature: float = 1.0, first: int = 0
 ) -> np.ndarray:
@@ -35,8 +40,7 @@ def latents(
         temperature: standard deviation of the normal; below 1 stays nearer to the mode.
         first: the number of the first row.
     """
-    places = range(first, first + count)
-    rows = [np.random.Generator(np.random.Philox(key=[seed, i])).standard_normal(latent_shape) for i in places]
+    rows = [row_stream(seed, i).standard_normal(latent_shape) for i in range(first, first + count)]
     return (temperature * np.reshape(rows, (count, *latent_shape))).astype(np.float32)
 
 

@@ -4,6 +4,7 @@ config.json       the whole configuration (defaults filled in), the data spec an
 log.txt           what was said, with the time
 metrics.jsonl     a line an epoch
 checkpoints/      last.weights.h5, best.weights.h5, state.json (their epoch, step and loss)
+priors/           NAME-CHECKPOINT.npz: what was fitted to the encodings of a checkpoint, to draw z from
 samples/ plots/   PNG
 eval/             figures of kgen-eval, a line each
 tensorboard/      event files

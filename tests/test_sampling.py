@@ -5,6 +5,7 @@ import pytest
 
 from kgen import generate, open_sampler
 from kgen.errors import UserError
+from kgen.sampling import StandardNormal
 from kgen.spec import DataSpec
 
 
@@ -12,7 +13,7 @@ class Echo:
     """A sampler whose images are its latent points."""
 
     spec = DataSpec("d", (2, 2, 1), 3, ("a", "b", "c"))
-    latent_shape, prior, conditional = (4,), "standard_normal", True
+    latent_shape, density, prior, conditional = (4,), StandardNormal((4,)), StandardNormal.name, True
 
     def decode(self, z, labels):
         self.seen = labels

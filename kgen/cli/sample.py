@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from kgen.cli.command import Command
+from kgen.config import PriorName
 
 EXAMPLES = (
     ("kgen-sample runs/00000-cvae-digits", "a grid of 64, all classes in turn"),
     ("kgen-sample runs/00000-cvae-digits --count 64 --label 7 --seed 1", "64 sevens, the same whenever the seed is 1"),
+    ("kgen-sample runs/00001-vae-digits --prior gaussian_mixture", "from a mixture fitted to the encodings"),
     ("kgen-sample exports/cvae --format npz --out sevens.npz", "images, labels and latent points as arrays"),
     ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file an image"),
 )
@@ -20,7 +23,9 @@ def command() -> Command:
     cmd.flag("Sampling", "integer", "count", 64, "How many images.", lower_bound=1)
     cmd.flag("Sampling", "string", "label", None, "Class name or number; else all classes in turn.")
     cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same pixels.")
-    cmd.flag("Sampling", "float", "temperature", 1.0, "Standard deviation of the latent points; less is more typical.")
+    cmd.flag("Sampling", "float", "temperature", 1.0, "Spread of the latent points; less than 1 is more typical.")
+    cmd.flag("Sampling", "enum", "prior", None, "What z is drawn from; else as the run was trained or exported. "
+             "A run's mixture is fitted when it is first asked for.", enum_values=get_args(PriorName))  # fmt: skip
     cmd.flag("Sampling", "enum", "checkpoint", "best", "Of a run.", enum_values=["best", "last"])
     cmd.flag("Output", "enum", "format", "png", "One PNG grid, a PNG an image, or NumPy arrays.", enum_values=FORMATS)
     cmd.flag("Output", "string", "out", None, "The file (a folder for png-files); else samples-seedN beside you.")
@@ -33,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body(path: str):
         from kgen.sampling import generate, open_sampler
 
-        sampler = open_sampler(path, checkpoint=cmd["checkpoint"])
+        sampler = open_sampler(path, checkpoint=cmd["checkpoint"], prior=cmd["prior"])
         samples = generate(sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"])
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
         print(f"wrote {write(samples, cmd['format'], cmd['out'], columns)}")

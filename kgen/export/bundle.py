@@ -18,25 +18,29 @@ from kgen.export.saved_model import signatures, write_saved_model
 from kgen.export.tflite import write_tflite
 from kgen.files import write_json
 from kgen.run import Run, check_space, versions
+from kgen.sampling.exported import prior_file
 
 
-def export(run: str | Path | Run, to: str | Path, *, checkpoint: str = "best") -> Path:
+def export(run: str | Path | Run, to: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Path:
     """Exports a run as the next version of `to`.
 
     Args:
         run: a run, or its directory.
         to: exports/NAME.
         checkpoint: "best" or "last".
+        prior: what z is drawn from unless a reader of the export says otherwise; None takes what the run was trained
+            with. Every fitted prior that the run has stored for these weights goes along.
 
     Returns:
-        exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite and manifest.json.
+        exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, prior-NAME.npz and manifest.json.
 
     Raises:
-        UserError: no such run, or the place cannot be written.
+        UserError: no such run or prior, or the place cannot be written.
         ExportFailed: an artefact differs from the model by more than `verify` allows; nothing is left.
     """
     run, to = (run if isinstance(run, Run) else Run.open(run)), Path(to)
-    model = run.load_model(checkpoint)
+    sampler = sampling.open_run(run, checkpoint=checkpoint, prior=prior)
+    model = sampler.model
     try:
         check_space(to, "--to")
         to.mkdir(parents=True, exist_ok=True)
@@ -49,22 +53,29 @@ def export(run: str | Path | Run, to: str | Path, *, checkpoint: str = "best") -
         functions = signatures(model)
         write_saved_model(functions, staging)
         write_tflite(model, staging / "model.tflite")
-        manifest = _manifest(run, model, checkpoint, functions, staging)
+        priors = sampling.stored_priors(run, model, checkpoint)
+        for fitted in priors:
+            fitted.save(prior_file(staging, fitted.name))
+        manifest = _manifest(run, sampler, checkpoint, functions, priors, staging)
         write_json(staging / "manifest.json", manifest)
-        manifest["measured"] = _measure(model, staging)
+        manifest["measured"] = _measure(sampler, staging)
         write_json(staging / "manifest.json", manifest)
         return _publish(staging, to)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _manifest(run: Run, model, checkpoint: str, functions, folder: Path) -> dict[str, Any]:
+def _manifest(
+    run: Run, sampler: sampling.ModelSampler, checkpoint: str, functions, priors, folder: Path
+) -> dict[str, Any]:
+    model = sampler.model
     return {
         "model": run.config.model,
         "model_args": dict(run.config.model_args),
         "spec": run.spec.to_json(),
         "latent_shape": list(model.latent_shape),
-        "prior": model.prior,
+        "prior": sampler.prior,
+        "priors": {sampling.StandardNormal.name: None} | {fitted.name: fitted.hash for fitted in priors},
         "conditional": model.conditional,
         "signatures": {name: _signature(function) for name, function in functions.items()},
         "run": run.name,
@@ -94,11 +105,11 @@ def _saved_model_bytes(folder: Path) -> int:
     return sum(part.stat().st_size for part in parts)
 
 
-def _measure(model, folder: Path) -> dict[str, Any]:
+def _measure(sampler: sampling.ModelSampler, folder: Path) -> dict[str, Any]:
     """Runs every artefact on the golden batch; raises ExportFailed when one disagrees."""
     import tensorflow as tf
 
-    golden = verify.golden_batch(sampling.ModelSampler(model))
+    model, golden = sampler.model, verify.golden_batch(sampler)
     saved = sampling.SavedModelSampler(folder)
     agreements = {
         "saved_model decode": verify.compare(golden.images, saved.decode(golden.z, golden.labels)),

@@ -1,24 +1,33 @@
 """Sampler: one interface over a run, a SavedModel, a .tflite file and a server; and `generate`, which draws from any.
 
-The same seed gives the same pixels from all of them: the latent points are drawn here, never in a graph.
+The same seed gives the same pixels from all of them: the latent points are drawn here from a prior, never in a graph.
 """
 
 from kgen.sampling.draw import Samples, generate
 from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
-from kgen.sampling.opening import is_url, latest_version, open_sampler
+from kgen.sampling.opening import is_url, latest_version, open_run, open_sampler
+from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.sampler import ROWS_A_CALL, ModelSampler, Sampler
 from kgen.sampling.server import ServerSampler
+from kgen.sampling.stored import check_prior, stored_priors
 
 __all__ = [
+    "PRIORS",
     "ROWS_A_CALL",
+    "GaussianMixture",
     "ModelSampler",
+    "Prior",
     "Sampler",
     "Samples",
     "SavedModelSampler",
     "ServerSampler",
+    "StandardNormal",
     "TFLiteSampler",
+    "check_prior",
     "generate",
     "is_url",
     "latest_version",
+    "open_run",
     "open_sampler",
+    "stored_priors",
 ]

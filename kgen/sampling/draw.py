@@ -48,7 +48,8 @@ def generate(
         count: how many.
         labels: one class name or number for all, or one an image; None gives a conditional model all classes in turn.
         seed: in [0, 2^31); image i is a function of (seed, i, its label).
-        temperature: standard deviation of the latent points; 1 is the prior.
+        temperature: scales how far latent points lie from the mean of the prior (of a mixture: of their component); 1
+            is the prior itself.
 
     Raises:
         UserError: labels for an unconditional model, an unknown class, or a value out of range.
@@ -60,7 +61,7 @@ def generate(
     if not temperature >= 0:
         raise UserError(f"--temperature must be at least 0. Received: {temperature}")
     numbers = _labels(sampler, count, labels)
-    z = rng.latents(seed, count, sampler.latent_shape, temperature=temperature)
+    z = sampler.density.draw(seed, count, numbers, temperature=temperature)
     return Samples(np.asarray(sampler.decode(z, numbers), np.float32), numbers, z, seed)
 
 

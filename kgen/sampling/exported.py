@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kgen.errors import UserError
+from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.sampler import in_chunks
 from kgen.spec import DataSpec
 
@@ -13,26 +14,51 @@ MANIFEST = "manifest.json"
 
 
 class _ExportSampler:
-    """What samplers over exported files read from the manifest that lies beside them."""
+    """What samplers over exported files read from the manifest that lies beside them.
 
-    def __init__(self, folder: Path):
+    Args:
+        folder: of the version.
+        prior: what z is drawn from; None takes what the export was made with.
+    """
+
+    def __init__(self, folder: Path, prior: str | None):
         manifest = folder / MANIFEST
         if not manifest.is_file():
             raise UserError(f"{manifest} is missing: keep what kgen-export wrote together, or export the run again")
         values = json.loads(manifest.read_text(encoding="utf-8"))
         self.manifest = values
         self.spec, self.latent_shape = DataSpec.from_json(values["spec"]), tuple(values["latent_shape"])
-        self.prior, self.conditional = values["prior"], values["conditional"]
+        self.density = self._density(folder, prior or values["prior"])
+        self.prior, self.conditional = self.density.name, values["conditional"]
         self.parameters, self.weights_hash = values.get("parameters"), values.get("weights_hash")
+
+    def _density(self, folder: Path, name: str) -> Prior:
+        if PRIORS[name] is StandardNormal:
+            return StandardNormal(self.latent_shape)
+        file = prior_file(folder, name)
+        if not file.is_file():
+            raise UserError(
+                f"{folder} holds no prior {name!r} ({file.name} is missing); export {self.manifest['run']} again with: "
+                f"kgen-export RUN --to {folder.parent} --prior {name}"
+            )
+        density = GaussianMixture.load(file)
+        if density.hash != self.manifest.get("priors", {}).get(name):
+            raise UserError(f"{file} is not what {folder} was exported with (its manifest tells another hash)")
+        return density
+
+
+def prior_file(folder: Path, name: str) -> Path:
+    """Where a version of an export keeps a fitted prior."""
+    return folder / f"prior-{name}.npz"
 
 
 class SavedModelSampler(_ExportSampler):
     """Samples from the `decode` signature of an exported SavedModel, and reconstructs with its `encode`."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, prior: str | None = None):
         import tensorflow as tf
 
-        super().__init__(path)
+        super().__init__(path, prior)
         self._loaded = tf.saved_model.load(str(path))
         self.encodes = "encode" in self._loaded.signatures
 
@@ -56,10 +82,10 @@ class TFLiteSampler(_ExportSampler):
 
     encodes = False
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, prior: str | None = None):
         from ai_edge_litert.interpreter import Interpreter
 
-        super().__init__(path.parent)
+        super().__init__(path.parent, prior)
         self._interpreter = Interpreter(model_path=str(path))
         self._decode = self._interpreter.get_signature_runner("decode")
 

@@ -2,37 +2,61 @@
 
 from pathlib import Path
 
+from kgen import data
 from kgen.errors import UserError
 from kgen.run import Run
 from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
+from kgen.sampling.priors import PRIORS, StandardNormal
 from kgen.sampling.sampler import ModelSampler, Sampler
 from kgen.sampling.server import ServerSampler
+from kgen.sampling.stored import prior_of
 
 
-def open_sampler(path: str | Path, *, checkpoint: str = "best") -> Sampler:
+def open_sampler(path: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Sampler:
     """A sampler over whatever a kgen command wrote.
 
     Args:
         path: a run directory, an export (`exports/NAME` takes its latest version, or `exports/NAME/N`), a .tflite file,
             or the address of a server (`http://localhost:8501/v1/models/cvae`).
         checkpoint: of a run: "best" or "last".
+        prior: what z is drawn from, a name of PRIORS; None takes what the run or the export was made with. A run's
+            Gaussian mixture is fitted when it is first asked for.
 
     Raises:
-        UserError: it is none of these.
+        UserError: it is none of these, or does not have the prior.
     """
+    if prior is not None:
+        PRIORS[prior]  # a wrong name is said before anything is opened
     if is_url(path):
+        if prior not in (None, StandardNormal.name):
+            raise UserError(
+                f"--prior {prior}: a server tells no fitted prior; give the run or the export that {path} serves, or "
+                f"--prior {StandardNormal.name}"
+            )
         return ServerSampler(str(path))
     path = Path(path)
     if path.suffix == ".tflite" and path.is_file():
-        return TFLiteSampler(path)
+        return TFLiteSampler(path, prior)
     if (path / "config.json").is_file():
-        return ModelSampler(Run.open(path).load_model(checkpoint))
+        return open_run(Run.open(path), checkpoint=checkpoint, prior=prior)
     if (path / "saved_model.pb").is_file():
-        return SavedModelSampler(path)
+        return SavedModelSampler(path, prior)
     if export := latest_version(path):
-        return SavedModelSampler(export)
+        return SavedModelSampler(export, prior)
     what = "is no run directory, export or .tflite file" if path.exists() else "does not exist"
     raise UserError(f"{path} {what}; give what kgen-train or kgen-export wrote, e.g. runs/00000-cvae-digits")
+
+
+def open_run(
+    run: Run, *, checkpoint: str = "best", prior: str | None = None, dataset: data.Dataset | None = None
+) -> ModelSampler:
+    """A sampler over a run; see `open_sampler`.
+
+    Args:
+        dataset: that the run was trained on, if it is loaded already: a prior may have to be fitted.
+    """
+    model = run.load_model(checkpoint)
+    return ModelSampler(model, prior_of(run, model, checkpoint, prior or run.config.train.prior, dataset))
 
 
 def is_url(path: str | Path) -> bool:

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
+from kgen.sampling.priors import PRIORS, Prior
 from kgen.spec import DataSpec
 
 ROWS_A_CALL = 32
@@ -17,7 +18,8 @@ class Sampler(Protocol):
     Attributes:
         spec: of the data it was trained on.
         latent_shape: of one latent point.
-        prior: "standard_normal".
+        density: what z is drawn from.
+        prior: its name.
         conditional: `decode` needs labels.
         encodes: `reconstruct` works.
         parameters: how many numbers the whole model has; None when it cannot be known.
@@ -26,6 +28,7 @@ class Sampler(Protocol):
 
     spec: DataSpec
     latent_shape: tuple[int, ...]
+    density: Prior
     prior: str
     conditional: bool
     encodes: bool
@@ -42,13 +45,19 @@ class Sampler(Protocol):
 
 
 class ModelSampler:
-    """Samples from a GenerativeModel in this process; `model` is it."""
+    """Samples from a GenerativeModel in this process.
 
-    def __init__(self, model):
+    Args:
+        model: is kept as an attribute.
+        density: what z is drawn from; None takes the prior that the model is trained with.
+    """
+
+    def __init__(self, model, density: Prior | None = None):
         import tensorflow as tf
 
-        self.spec, self.latent_shape = model.spec, tuple(model.latent_shape)
-        self.prior, self.conditional = model.prior, model.conditional
+        self.spec, self.latent_shape, self.conditional = model.spec, tuple(model.latent_shape), model.conditional
+        self.density = density or PRIORS[model.prior](model.latent_shape)
+        self.prior = self.density.name
         self.encodes = hasattr(model, "encode")
         self.model = model
         self._generate = tf.function(model.generate, reduce_retracing=True)

@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from kgen.errors import UserError
+from kgen.sampling.priors import StandardNormal
 from kgen.sampling.sampler import in_chunks
 from kgen.spec import DataSpec
 
@@ -18,7 +19,8 @@ HOW = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
 class ServerSampler:
     """Samples from the `decode` signature of a served model.
 
-    A server does not tell the classes of the data, so `spec.num_classes` is 0: labels are given as numbers.
+    A server does not tell the classes of the data, so `spec.num_classes` is 0: labels are given as numbers. Nor does it
+    tell fitted priors: z is drawn from the standard normal.
 
     Args:
         url: http://HOST:PORT/v1/models/NAME, also with /versions/N.
@@ -27,7 +29,7 @@ class ServerSampler:
         UserError: nobody answers there, or what is served has no `decode` signature of kgen's form.
     """
 
-    parameters, weights_hash, prior, encodes = None, None, "standard_normal", False
+    parameters, weights_hash, prior, encodes = None, None, StandardNormal.name, False
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
@@ -44,6 +46,7 @@ class ServerSampler:
                 f"{url} serves no model of kgen: its metadata name no signature 'decode' from z to images ({error!r}); "
                 "serve what kgen-export wrote"
             ) from error
+        self.density = StandardNormal(self.latent_shape)
         self.conditional = "label" in decode["inputs"]
         self.spec = DataSpec(found[1], image_shape)
         self.version = answer.get("model_spec", {}).get("version")
