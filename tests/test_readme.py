@@ -40,6 +40,6 @@ def test_the_arguments_of_the_models_are_those_of_the_table():
     named = set(
         re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
     )
-    arguments = set(resolve_model_args(MODELS["cvae"], {}))
+    arguments = {name for model in MODELS for name in resolve_model_args(MODELS[model], {})}
     assert named <= arguments
     assert arguments - named == {"filters", "stddev"}  # named beside `hidden` and `likelihood`

@@ -43,7 +43,7 @@ def command() -> Command:
     summary = "train an image generator and leave a run directory with all that came out."
     cmd = Command("kgen-train", summary, EXAMPLES, tensorflow=False)  # imported in main: the list of recipes needs none
     train = TrainConfig()
-    cmd.flag("Model", "string", "model", RunConfig().model, "vae, cvae.")
+    cmd.flag("Model", "string", "model", RunConfig().model, "vae, conv_vae, cvae, conv_cvae, pixel_vae, pixel_cvae.")
     cmd.flag("Model", "string", "recipe", None, "A named experiment; other flags and --set change it.")
     cmd.flag("Model", "boolean", "list_recipes", False, "Show the recipes: what each reproduces, what it reached.")
     cmd.flag(

@@ -13,7 +13,7 @@ from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Comparison, ends_of
 from kgen.evaluate.compared import Compared
 from kgen.files import write_text
 
-ABOUT = ("kind", "checkpoint", "epoch", *FACTS)
+ABOUT = ("kind", "checkpoint", "epoch", "prior", *FACTS)
 PARTS = ("", " stddev", " low", " high", " floor", " mark", " protocol")
 """Columns of the spreadsheet: about a subject, and after a measure's title."""
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgen.evaluate.rows import rows_of
+from kgen.evaluate.rows import generator_of, rows_of
 from kgen.run import Run
-from kgen.sampling import latest_version
+from kgen.sampling import StandardNormal, latest_version
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,12 @@ def _subjects(path: Path) -> list[Compared]:
     rows = rows_of(path, required=not (run or is_export))
     groups: dict[tuple, list[Mapping[str, Any]]] = {}
     for row in rows:
-        about = row.get("subject") or {}
-        told_apart = tuple(about.get(key) for key in ("kind", "checkpoint"))
-        groups.setdefault((*told_apart, about.get("path") if path.is_file() else None), []).append(row)
+        own_path = (row.get("subject") or {}).get("path") if path.is_file() else None
+        groups.setdefault((*generator_of(row), own_path), []).append(row)
     if not groups:
-        groups[None, None, None] = []
+        groups[None, None, None, None] = []
     subjects = []
-    for (kind, checkpoint, own_path), group in groups.items():
+    for (kind, checkpoint, prior, own_path), group in groups.items():
         about: dict[str, Any] = {"kind": "run" if run else "export" if is_export else None}
         for row in group:  # the newest last
             about |= {key: value for key, value in (row.get("subject") or {}).items() if value is not None}
@@ -70,15 +69,16 @@ def _subjects(path: Path) -> list[Compared]:
             about |= {"model": run.config.model, "dataset": run.spec.name}
             about.setdefault("training_seconds", _training_seconds(run))
         grid = path / "samples" / "final.png"
-        several = [word for word in (kind, checkpoint) if word] if len(groups) > 1 and not own_path else []
+        words = (kind, checkpoint, None if prior == StandardNormal.name else prior)
+        several = [word for word in words if word] if len(groups) > 1 and not own_path else []
         subjects.append(
             Compared(
                 name=f" ({', '.join(several)})" if several else "",
                 path=Path(own_path or path),
                 facts=about,
                 rows=group,
-                notes=[*_run_notes(run), *_row_notes(path, group)],
-                grid=grid if run and grid.is_file() else None,
+                notes=[*_run_notes(run), *_prior_notes(about), *_row_notes(path, group)],
+                grid=grid if run and prior in (None, run.config.train.prior) and grid.is_file() else None,
             )
         )
     return subjects
@@ -100,11 +100,19 @@ def _run_notes(run: Run | None) -> list[str]:
     return [] if (run.path / "DONE").is_file() else ["its training has not ended"]
 
 
+def _prior_notes(about: Mapping[str, Any]) -> list[str]:
+    if not about.get("prior_hash"):
+        return []
+    return [f"its samples are drawn from the prior {about['prior']} ({about['prior_hash']}), fitted to its encodings"]
+
+
 def _row_notes(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     command = f"kgen-eval {shlex.quote(str(path))}"
     notes = [] if rows else [f"not evaluated yet: {command}"]
     if len({row["protocol"].get("weights_hash") for row in rows}) > 1:
         notes.append(f"its figures are of different weights; evaluate all of them again: {command}")
+    elif len({(row.get("subject") or {}).get("prior_hash") for row in rows}) > 1:
+        notes.append(f"its figures are of different fits of the prior; evaluate all of them again: {command}")
     said: dict[str, list[str]] = {}
     for row in rows:
         note = row.get("note") or ""

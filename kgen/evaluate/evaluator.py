@@ -11,14 +11,15 @@ import kgen
 from kgen import images, rng
 from kgen.config import DataConfig, RunConfig, override
 from kgen.errors import UserError
-from kgen.evaluate import measures
 from kgen.evaluate.cache import cached_json
 from kgen.evaluate.conditioning import wilson_interval
 from kgen.evaluate.extractors import Extractor, open_extractor
 from kgen.evaluate.imageset import ImageSet
-from kgen.evaluate.measures import METRICS, Figure, Sets
+from kgen.evaluate.likelihood_measures import is_likelihood
+from kgen.evaluate.measures import METRICS, SHARES
 from kgen.evaluate.reference import RealImages, Reference, load_reference
 from kgen.evaluate.rows import merge_rows, read_rows
+from kgen.evaluate.sets import Figure, Modelled, Sets, check, has_likelihood, of_samples
 from kgen.evaluate.subject import Subject, open_subject
 from kgen.run import check_space
 from kgen.sampling import Sampler
@@ -39,10 +40,13 @@ class EvalConfig:
         inception_weights: a file or folder of weights for `features="inception"`.
         count: generated images a repeat.
         num_real: at most so many reference images.
+        nll_samples: draws an image of the metric "nll", K; it takes exactly as many.
+        nll_images: at most so many reference images for it: a fixed random choice.
         repeats: how often images are drawn anew, with seeds seed, seed + 1, ...
         seed: of the latent points and of random subsets.
         split: the real images; None takes "test", or "validation" where there is no test split.
-        anyway: also figures that are known to mislead (a Fréchet distance of fewer images than dimensions).
+        anyway: also figures that are known to mislead (a Fréchet distance of fewer images than dimensions, a
+            cross-entropy of grey pixels).
     """
 
     metrics: tuple[str, ...] = ()
@@ -50,13 +54,15 @@ class EvalConfig:
     inception_weights: str | None = None
     count: int = 10_000
     num_real: int = 10_000
+    nll_samples: int = 5_000
+    nll_images: int = 1_000
     repeats: int = 3
     seed: int = 0
     split: str | None = None
     anyway: bool = False
 
     def __post_init__(self):
-        for name, least in (("count", 2), ("repeats", 1), ("seed", 0)):
+        for name, least in (("count", 2), ("nll_samples", 1), ("nll_images", 2), ("repeats", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} must be at least {least}. Received: {getattr(self, name)}")
         if self.seed + self.repeats > rng.SEED_LIMIT:
@@ -72,6 +78,7 @@ def evaluate(
     dataset: str | None = None,
     data_settings: Mapping[str, Any] | None = None,
     checkpoint: str = "best",
+    prior: str | None = None,
     out: str | Path | None = None,
 ) -> tuple[list[dict[str, Any]], Path]:
     """Measures a generator and writes its figures.
@@ -82,6 +89,7 @@ def evaluate(
         dataset: the real images; None takes the data that the run was trained on.
         data_settings: how they are read, e.g. {"data.image_size": [64, 64]}; see DataConfig.
         checkpoint: of a run: "best" or "last".
+        prior: what z is drawn from; None takes what the run or export was made with.
         out: a .jsonl file; None takes eval/ of the run or of the export, or else eval/ in the current folder.
 
     Returns:
@@ -91,7 +99,7 @@ def evaluate(
         UserError: the path, the data set or a metric will not do.
     """
     config = config or EvalConfig()
-    subject = open_subject(path, checkpoint=checkpoint)
+    subject = open_subject(path, checkpoint=checkpoint, prior=prior)
     reference = load_reference(
         _data_config(subject, dataset, data_settings), split=config.split, num_real=config.num_real, seed=subject.seed,
         spec=subject.spec,
@@ -149,9 +157,12 @@ class Evaluator:
     def __init__(self, reference: Reference, config: EvalConfig, taught_by: Reference | None = None):
         self.reference, self.config, self.pictures = reference, config, {}
         self._taught_by = taught_by or reference
-        name = config.features or ("classifier" if reference.spec.num_classes > 1 else "random")
-        self.extractor = open_extractor(name, self._taught_by, config.inception_weights)
-        self._classifier: Extractor | None = self.extractor if name == "classifier" else None
+        self.extractor: Extractor | None = None
+        self._classifier: Extractor | None = None
+        if not config.metrics or of_samples(config.metrics):
+            name = config.features or ("classifier" if reference.spec.num_classes > 1 else "random")
+            self.extractor = open_extractor(name, self._taught_by, config.inception_weights)
+            self._classifier = self.extractor if name == "classifier" else None
         self._sets: dict[tuple, ImageSet] = {}
 
     def rows(self, subject: Subject) -> list[dict[str, Any]]:
@@ -160,31 +171,33 @@ class Evaluator:
         Raises:
             UserError: a metric that the subject cannot give.
         """
-        config = self.config
-        repeats = config.repeats if subject.repeatable else 1
-        labelled = subject.sampler is not None and subject.sampler.conditional
-        encodes = subject.sampler is not None and subject.sampler.encodes
-        names = self._names(labelled or subject.sampler is None, encodes)
+        config, sampler = self.config, subject.sampler
+        subject.check_classes(self.reference)
+        names = self._names(sampler, labelled=sampler is None or sampler.conditional)
+        drawn, modelled, fake = of_samples(names), self._modelled(sampler), None
+        repeats = config.repeats if drawn and subject.repeatable else 1
         figures: dict[tuple[str, str], list[Figure]] = {}
         self.pictures = {}
         with self._bar(subject, repeats, names) as bar:
             for repeat in range(repeats):
                 seed = config.seed + repeat
-                pixels, labels = subject.draw(self.reference, config.count, seed, bar.update)
-                if subject.sampler is None:
-                    names = self._names(labels is not None, encodes)
-                fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
+                if drawn:
+                    pixels, labels = subject.draw(self.reference, config.count, seed, bar.update)
+                    if sampler is None:
+                        names = self._names(None, labelled=labels is not None)
+                    fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
                 for name in names:
                     bar.set_postfix_str(name)
                     if repeat == 0 or not METRICS.defaults(name).get("once"):
-                        sets = self._with(fake, seed, subject)
+                        sets = self._with(fake, seed, sampler, modelled)
                         found = METRICS[name](sets)
                         self.pictures = sets.pictures | self.pictures
                         for key, figure in found.items():
                             figures.setdefault((name, key), []).append(figure)
                     bar.update(config.count)
-        floors = {name: self._floor(name, len(fake)) for name in names}
-        return [self._row(subject, name, key, found, floors[name], len(fake)) for (name, key), found in figures.items()]
+        count = len(fake) if drawn else 0
+        floors = {name: self._floor(name, count) for name in names}
+        return [self._row(subject, name, key, found, floors[name], count) for (name, key), found in figures.items()]
 
     def figures(self, sampler: Sampler, seed: int) -> dict[str, float | None]:
         """One drawing without floors and protocols: what is followed while a model trains.
@@ -193,30 +206,34 @@ class Evaluator:
             name of a figure -> value; None where it cannot be told.
         """
         subject = Subject("", "run", sampler, None, 0, Path())
-        names = self._names(sampler.conditional, sampler.encodes)
-        pixels, labels = subject.draw(self.reference, self.config.count, seed)
-        fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
-        sets = self._with(fake, seed, subject)
+        names, fake = self._names(sampler, labelled=sampler.conditional), None
+        if of_samples(names):
+            pixels, labels = subject.draw(self.reference, self.config.count, seed)
+            fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
+        sets = self._with(fake, seed, sampler, self._modelled(sampler))
         return {key: figure.value for name in names for key, figure in METRICS[name](sets).items()}
 
-    def _names(self, labelled: bool, encodes: bool) -> list[str]:
+    def _names(self, sampler: Sampler | None, *, labelled: bool) -> list[str]:
         """The metrics to take; those asked for are checked."""
+        encodes, modelled = sampler is not None and sampler.encodes, self._modelled(sampler)
+        num_classes = self.reference.spec.num_classes
         if self.config.metrics:
-            self._check(self.config.metrics, labelled, encodes)
+            check(
+                self.config.metrics, num_classes=num_classes, labelled_fakes=labelled, encodes=encodes,
+                likelihood=modelled is not None,
+            )  # fmt: skip
             return list(dict.fromkeys(self.config.metrics))
         names = list(ALWAYS)
-        if self.reference.spec.num_classes > 1:
+        if num_classes > 1:
             names += ["is", *(["label_agreement"] if labelled else []), "coverage"]
-        return names + (["reconstruction"] if encodes else [])
-
-    def _check(self, names: Sequence[str], labelled: bool, encodes: bool):
-        num_classes = self.reference.spec.num_classes
-        measures.check(names, num_classes=num_classes, labelled_fakes=labelled, encodes=encodes)
+        names += ["reconstruction"] if encodes else []
+        names += ["elbo"] if modelled and is_likelihood(modelled) else []
+        return names + (["active_units"] if modelled else [])
 
     def _bar(self, subject: Subject, repeats: int, names: Sequence[str]):
         from tqdm import tqdm
 
-        total = repeats * self.config.count * (len(names) + 1)
+        total = repeats * self.config.count * (len(names) + of_samples(names))
         form = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, {remaining} left {postfix}"
         name = f"evaluating {subject.about['name']}"
         return tqdm(total=total, desc=name, delay=1, leave=False, disable=None, bar_format=form)
@@ -239,8 +256,19 @@ class Evaluator:
         self._sets[key].classifier = self._classifier
         return self._sets[key]
 
-    def _with(self, fake: ImageSet, seed: int, subject: Subject | None = None) -> Sets:
-        encodes = subject is not None and subject.sampler is not None and subject.sampler.encodes
+    def _modelled(self, sampler: Sampler | None) -> Modelled | None:
+        """The model whose likelihood can be measured, if the sampler has one in this process."""
+        model = getattr(sampler, "model", None)
+        if not has_likelihood(model):
+            return None
+        reference, config = self.reference, self.config
+        return Modelled(
+            model, sampler.density, reference.real, reference.binarization, config.nll_samples, config.nll_images
+        )
+
+    def _with(
+        self, fake: ImageSet | None, seed: int, sampler: Sampler | None = None, modelled: Modelled | None = None
+    ) -> Sets:
         return Sets(
             real=self._real(self.reference.real),
             fake=fake,
@@ -248,7 +276,8 @@ class Evaluator:
             num_classes=self.reference.spec.num_classes,
             seed=seed,
             anyway=self.config.anyway,
-            reconstruct=subject.sampler.reconstruct if encodes else None,
+            reconstruct=sampler.reconstruct if sampler is not None and sampler.encodes else None,
+            modelled=modelled,
         )
 
     def _floor(self, name: str, count: int) -> tuple[dict[str, float | None], int | None]:
@@ -286,7 +315,7 @@ class Evaluator:
             "value": float(np.mean(values)) if known else None,
             "stddev": float(np.std(values, ddof=1)) if known and len(values) > 1 else None,
             "values": values,
-            "interval": _interval(figures, key in measures.SHARES) if known else None,
+            "interval": _interval(figures, key in SHARES) if known else None,
             "floor": floors.get(key),
             "floor_count": floor_count,
             "better": METRICS.defaults(name)["figures"][key],
@@ -303,7 +332,6 @@ class Evaluator:
             extractor = self._classifier
         elif "features" not in needs and "logits" not in needs:
             extractor = None
-            num_fake = 0 if "encoder" in needs else num_fake
         height, width, channels = self.reference.spec.image_shape
         return {
             "features": extractor.name if extractor else "none",
@@ -317,8 +345,9 @@ class Evaluator:
             "fakes_resized_from": subject.about.get("resized_from"),
             "split": real.split,
             "num_real": figure.count or real.count,
-            "num_fake": figure.count or num_fake,
+            "num_fake": (figure.count or num_fake) if of_samples([name]) else 0,
             "settings": figure.settings,
+            "prior": subject.sampler.prior if "likelihood" in needs else None,
             "seed": self.config.seed,
             "repeats": repeats,
             "weights_hash": subject.sampler.weights_hash if subject.sampler else subject.about.get("content_hash"),

@@ -1,25 +1,19 @@
-"""The measures: from sets of images to figures. The arithmetic of each stands in a module of its own.
+"""The measures of images: from sets of them to figures. The arithmetic of each stands in a module of its own.
 
-A measure is a function (Sets) -> {name of a figure: Figure}, registered under the name that `--metrics` takes.
+Importing this module registers every measure, those of `likelihood_measures` too.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+import kgen.evaluate.likelihood_measures  # noqa: F401
 from kgen import images as kimages
 from kgen import rng
 from kgen.errors import UserError
 from kgen.evaluate import classifier, conditioning, nearest, scores, sliced
 from kgen.evaluate.frechet import fid_infinity, frechet_distance
-from kgen.evaluate.imageset import ImageSet
 from kgen.evaluate.kernel import kernel_distance
 from kgen.evaluate.prdc import prdc
-from kgen.registry import Registry
-
-METRICS = Registry("metric")
+from kgen.evaluate.sets import METRICS, Figure, Sets, around
 
 K_PRECISION_RECALL, K_DENSITY_COVERAGE = 3, 5
 INCEPTION_SPLITS, SUBSETS = 10, 100
@@ -28,70 +22,6 @@ FEW = 10_000
 NEIGHBOURS_SHOWN = 32
 SHARES = ("precision", "recall", "coverage", "gan_train", "authenticity", "copies")
 """Figures that lie in [0, 1], and so do their intervals."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of one repeat.
-
-    Attributes:
-        value: None when it cannot be told; the note says why.
-        interval: 95 %, where the measure itself gives one.
-        hits: (hits, trials) of a share: those of several repeats are put together.
-        note: a remark.
-        settings: what it depends on besides the images and their features.
-        count: images of each set, where the measure takes fewer than there are.
-    """
-
-    value: float | None
-    interval: tuple[float, float] | None = None
-    hits: tuple[int, int] | None = None
-    note: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    count: int | None = None
-
-
-@dataclass(frozen=True)
-class Sets:
-    """What a measure is computed from.
-
-    Attributes:
-        real: the reference split.
-        fake: what is judged.
-        train: all training images.
-        num_classes: of the data; 0 when unlabelled.
-        seed: of random subsets and projections.
-        anyway: also what is known to mislead.
-        reconstruct: (images in [0, 1], labels) -> images in [0, 1], or None without an encoder.
-        pictures: measures leave here what is worth a look, name -> [H, W, C] uint8.
-    """
-
-    real: ImageSet
-    fake: ImageSet
-    train: ImageSet
-    num_classes: int = 0
-    seed: int = 0
-    anyway: bool = False
-    reconstruct: Callable | None = None
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-def check(names, *, num_classes: int, labelled_fakes: bool, encodes: bool) -> None:
-    """Raises UserError for an unknown metric, or one that the data or the generator cannot give."""
-    for name in names:
-        needs = METRICS.defaults(name)["needs"]
-        if ("classifier" in needs or "labels" in needs) and num_classes < 2:
-            raise UserError(f"metric {name!r} needs a data set with labels; leave it out of --metrics")
-        if "labels" in needs and not labelled_fakes:
-            raise UserError(
-                f"metric {name!r} needs images with labels: a conditional model, or a folder with a sub-folder per "
-                "class; leave it out of --metrics"
-            )
-        if "encoder" in needs and not encodes:
-            raise UserError(
-                f"metric {name!r} needs an encoder, which a .tflite file, a server, a folder and models without one "
-                "lack; leave it out of --metrics"
-            )
 
 
 @METRICS.register("fid", needs=("features",), floor="other", figures={"fid": "lower"})
@@ -113,7 +43,7 @@ def fid_inf(sets: Sets) -> dict[str, Figure]:
         found = fid_infinity(sets.fake.features, sets.real.moments, seed=sets.seed)
     except UserError as error:
         return {"fid_infinity": Figure(None, note=str(error))}
-    interval = _around(found.value, found.standard_error)
+    interval = around(found.value, found.standard_error)
     return {"fid_infinity": Figure(found.value, interval, note=few, settings={"sizes": len(found.sizes)})}
 
 
@@ -125,7 +55,7 @@ def kid(sets: Sets) -> dict[str, Figure]:
     if 2 * found.subset_size > min(len(sets.real), len(sets.fake)):
         note = "few images: the subsets share most of them, so their scatter says little"
         return {"kid": Figure(found.value, note=note, settings=settings)}
-    return {"kid": Figure(found.value, _around(found.value, found.standard_error), settings=settings)}
+    return {"kid": Figure(found.value, around(found.value, found.standard_error), settings=settings)}
 
 
 @METRICS.register(
@@ -157,7 +87,7 @@ def precision_recall(sets: Sets) -> dict[str, Figure]:
 def sliced_wasserstein(sets: Sets) -> dict[str, Figure]:
     """The sliced Wasserstein distance of the features."""
     found = sliced.sliced_wasserstein(sets.real.features, sets.fake.features, seed=sets.seed)
-    interval = _around(found.value, found.standard_error)
+    interval = around(found.value, found.standard_error)
     return {"swd": Figure(found.value, interval, settings={"projections": found.projections})}
 
 
@@ -242,11 +172,7 @@ def reconstruction(sets: Sets) -> dict[str, Figure]:
         errors.append(np.square(made - images).mean(axis=(1, 2, 3)))
     errors = np.concatenate(errors)
     mean = float(errors.mean())
-    return {"reconstruction_mse": Figure(mean, _around(mean, errors.std(ddof=1) / np.sqrt(len(errors))))}
-
-
-def _around(value: float, standard_error: float) -> tuple[float, float]:
-    return float(value - 1.96 * standard_error), float(value + 1.96 * standard_error)
+    return {"reconstruction_mse": Figure(mean, around(mean, errors.std(ddof=1) / np.sqrt(len(errors))))}
 
 
 def _too_few(sets: Sets) -> str:

@@ -11,6 +11,8 @@ from kgen.errors import UserError
 from kgen.spec import DataSpec
 
 BATCH = 512
+BINARIZATIONS = {"sample": "dynamic", "threshold": "threshold"}
+FIXED, GREY = "fixed", "none: grey"
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,15 @@ class Reference:
         real: the images of the split that figures are reported on.
         train: all images that a model may have been trained on (those set aside for validation included).
         floor: real images of another split than `real`, which the floor of a measure is computed from.
+        binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (drawn anew
+            in training, one fixed draw here), or "none: grey".
     """
 
     spec: DataSpec
     real: RealImages
     train: RealImages
     floor: RealImages | None
+    binarization: str = GREY
 
     @property
     def labelled(self) -> bool:
@@ -103,7 +108,13 @@ def load_reference(
     real, train = real_images(dataset, split), real_images(dataset, "train")
     other = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
     floor = None if other is None else train if other == "train" else real_images(dataset, other)
-    return Reference(dataset.spec, real.some(num_real), train, floor)
+    return Reference(dataset.spec, real.some(num_real), train, floor, _binarization(dataset, real))
+
+
+def _binarization(dataset: data.Dataset, real: RealImages) -> str:
+    if dataset.binarize != "none":
+        return BINARIZATIONS[dataset.binarize]
+    return FIXED if dataset.binary and np.isin(real.pixels, (0, data.source.WHITE)).all() else GREY
 
 
 def real_images(dataset: data.Dataset, split: str) -> RealImages:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kgen.errors import UserError
 from kgen.files import write_text
-from kgen.sampling import latest_version
+from kgen.sampling import StandardNormal, latest_version
 
 COMPARED = (
     "features",
@@ -28,8 +28,8 @@ COMPARED = (
 )
 """Keys of a protocol in the order in which they are told. Any further key must agree as well, except NOT_COMPARED."""
 
-NOT_COMPARED = ("seed", "repeats", "weights_hash")
-"""Keys of a protocol that may differ between two figures that compare."""
+NOT_COMPARED = ("seed", "repeats", "weights_hash", "prior")
+"""Keys of a protocol that may differ between two figures that compare: a prior is part of what is measured."""
 
 
 def read_rows(path: str | Path) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def rows_of(path: str | Path, *, required: bool = True) -> list[dict[str, Any]]:
     """What was measured of a run, an export, a folder with an eval/ folder in it, or what a .jsonl file holds.
 
     Where a figure was measured again with a protocol that compares, the newest file and its last line win. Figures of
-    another checkpoint of the run, or of another artefact of the export, are other figures.
+    another checkpoint or prior of the run, or of another artefact of the export, are other figures.
 
     Args:
         path: a run, exports/NAME (its latest version) or exports/NAME/N, another such folder, or a .jsonl file.
@@ -133,8 +133,14 @@ def _files(folder: Path) -> list[Path]:
 
 def _subject_key(row: Mapping[str, Any], *, with_path: bool) -> tuple:
     """Tells subjects apart; without the path where they all lie in one folder, which may have been renamed."""
+    path = (row.get("subject") or {}).get("path")
+    return (*generator_of(row), *([path] if with_path else []))
+
+
+def generator_of(row: Mapping[str, Any]) -> tuple[str | None, str | None, str]:
+    """(kind, checkpoint, prior) of a row's subject: what tells apart the generators of one run or export."""
     subject = row.get("subject") or {}
-    return tuple(subject.get(key) for key in (("kind", "checkpoint") + (("path",) if with_path else ())))
+    return subject.get("kind"), subject.get("checkpoint"), subject.get("prior") or StandardNormal.name
 
 
 def _flat(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

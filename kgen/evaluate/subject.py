@@ -15,7 +15,7 @@ from kgen.errors import UserError
 from kgen.evaluate.cache import digest
 from kgen.evaluate.reference import Reference
 from kgen.run import Run
-from kgen.sampling import Sampler, is_url, latest_version, open_sampler
+from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
 from kgen.sampling.exported import MANIFEST
 from kgen.spec import DataSpec
 
@@ -57,6 +57,16 @@ class Subject:
         """Whether another seed gives other images."""
         return self.sampler is not None
 
+    def check_classes(self, reference: Reference):
+        """Raises UserError for a conditional model of other classes than the reference's."""
+        sampler, classes = self.sampler, reference.spec.num_classes
+        if sampler is None or not sampler.conditional or classes == (sampler.spec.num_classes or classes) > 0:
+            return
+        raise UserError(
+            f"{self.path} knows {sampler.spec.num_classes} classes, data set {reference.spec.name!r} has "
+            f"{classes}; give the data set that it was trained on with --dataset"
+        )
+
     def draw(
         self, reference: Reference, count: int, seed: int, progress: Callable[[int], None] = lambda images: None
     ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -73,44 +83,53 @@ class Subject:
         """
         if self.sampler is None:
             return _from_folder(self, reference, count, seed)
+        self.check_classes(reference)
         sampler, classes = self.sampler, reference.spec.num_classes
-        if sampler.conditional and not classes == (sampler.spec.num_classes or classes) > 0:
-            raise UserError(
-                f"{self.path} knows {sampler.spec.num_classes} classes, data set {reference.spec.name!r} has "
-                f"{classes}; give the data set that it was trained on with --dataset"
-            )
         labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
         pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
-        sampler.decode(rng.latents(seed, 1, sampler.latent_shape), None if labels is None else labels[:1])  # traced
+        one = None if labels is None else labels[:1]
+        sampler.decode(sampler.density.draw(seed, 1, one), one)  # traced
         started = time.monotonic()
         for start in range(0, count, BLOCK):
             rows = slice(start, min(start + BLOCK, count))
-            z = rng.latents(seed, rows.stop - start, sampler.latent_shape, first=start)
-            pixels[rows] = images.to_uint8(sampler.decode(z, None if labels is None else labels[rows]))
+            some = None if labels is None else labels[rows]
+            z = sampler.density.draw(seed, rows.stop - start, some, first=start)
+            pixels[rows] = images.to_uint8(sampler.decode(z, some))
             progress(len(z))
         self.about["seconds_per_1000_samples"] = round((time.monotonic() - started) * 1000 / count, 4)
         return pixels, labels
 
 
-def open_subject(path: str | Path, *, checkpoint: str = "best") -> Subject:
+def open_subject(path: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Subject:
     """Opens whatever can be judged.
+
+    A generator whose z is drawn from another prior is another generator, measured by the same protocol: the prior is
+    part of what is judged, its figures go into a file of their own, and `kgen-compare` sets it beside the others.
+
+    Args:
+        path: what is judged.
+        checkpoint: of a run: "best" or "last".
+        prior: what z is drawn from; see `open_sampler`.
 
     Raises:
         UserError: there is nothing of the kind.
     """
     if is_url(path):
-        sampler = open_sampler(path)
+        sampler = open_sampler(path, prior=prior)
         about = {"name": sampler.spec.name, "path": str(path), "kind": "server", "version": sampler.version}
+        about |= _prior(sampler)
         out = Path("eval") / f"{data.source.slug(str(path))}.jsonl"
         return Subject(str(path), "server", sampler, None, 0, out, about)
     given, path = str(path), Path(path)
     if (path / "config.json").is_file():
-        return _open_run(given, path, checkpoint)
+        return _open_run(given, path, checkpoint, prior)
     if checkpoint != "best":
         raise UserError(f"--checkpoint {checkpoint} chooses among those of a run, and {path} is no run directory")
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
     if path.suffix == ".tflite" or version:
-        return _open_export(given, path if version is None else version)
+        return _open_export(given, path if version is None else version, prior)
+    if prior is not None and path.exists():
+        raise UserError(f"--prior {prior} chooses what a generator draws from, and {path} is none")
     if path.is_dir() or (path.suffix.lower() in PICTURE_FILES and path.is_file()):
         about = {"name": path.resolve().name, "path": given, "kind": "folder"}
         return Subject(given, "folder", None, None, 0, Path("eval") / f"{data.source.slug(path.stem)}.jsonl", about)
@@ -120,9 +139,9 @@ def open_subject(path: str | Path, *, checkpoint: str = "best") -> Subject:
     )
 
 
-def _open_run(given: str, path: Path, checkpoint: str) -> Subject:
+def _open_run(given: str, path: Path, checkpoint: str, prior: str | None) -> Subject:
     run = Run.open(path)
-    sampler = open_sampler(path, checkpoint=checkpoint)
+    sampler = open_run(run, checkpoint=checkpoint, prior=prior)
     rows, state = run.metrics(), run.checkpoint_state().get(checkpoint, {})
     about = {
         "name": run.name,
@@ -135,14 +154,15 @@ def _open_run(given: str, path: Path, checkpoint: str) -> Subject:
         "bytes": run.checkpoint(checkpoint).stat().st_size,
         "training_seconds": rows[-1]["elapsed_seconds"] if rows else None,
         "dataset": run.spec.name,
+        **_prior(sampler),
     }
     hashes = {} if run.config.data.limit else run.data_hashes
-    out = path / "eval" / f"{checkpoint}.jsonl"
+    out = path / "eval" / f"{checkpoint}{_suffix(sampler)}.jsonl"
     return Subject(given, "run", sampler, run.config.data, run.config.seed, out, about, hashes)
 
 
-def _open_export(given: str, path: Path) -> Subject:
-    sampler = open_sampler(path)
+def _open_export(given: str, path: Path, prior: str | None) -> Subject:
+    sampler = open_sampler(path, prior=prior)
     kind = "tflite" if path.suffix == ".tflite" else "saved_model"
     folder = path.parent if kind == "tflite" else path
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -156,12 +176,22 @@ def _open_export(given: str, path: Path) -> Subject:
         "parameters": sampler.parameters,
         "bytes": manifest["bytes"].get("model.tflite" if kind == "tflite" else kind),
         "dataset": sampler.spec.name,
+        **_prior(sampler),
     }
     settings = {f"data.{name}": value for name, value in manifest.get("data", {}).items()}
     config = override(RunConfig(), settings).data if settings else None
     hashes = {} if config is None or config.limit else manifest.get("data_hashes", {})
-    out = folder / "eval" / f"{kind}.jsonl"
+    out = folder / "eval" / f"{kind}{_suffix(sampler)}.jsonl"
     return Subject(given, kind, sampler, config, manifest.get("seed", 0), out, about, hashes)
+
+
+def _prior(sampler: Sampler) -> dict[str, Any]:
+    return {"prior": sampler.prior, "prior_hash": sampler.density.hash}
+
+
+def _suffix(sampler: Sampler) -> str:
+    """Of a file of figures: those of a fitted prior have one of their own."""
+    return "" if sampler.prior == StandardNormal.name else f"-{sampler.prior}"
 
 
 def _from_folder(subject: Subject, reference: Reference, count: int, seed: int):

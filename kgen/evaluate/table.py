@@ -133,7 +133,7 @@ def _numeric(cell: Any) -> bool:
 
 
 def eval_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The figures of one subject, and below them their protocol.
+    """The figures of one subject, and below them their protocol, and the prior if it was fitted.
 
     Args:
         rows: evaluation rows of one subject, at least one.
@@ -154,9 +154,12 @@ def eval_table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     named = [(row["measure"], row["protocol"]) for row in rows]
     told_apart = protocol_lines(named, leave_out=("num_real", "num_fake", "settings"))
+    subject = rows[0].get("subject") or {}
+    prior = f"Prior: {subject['prior']} {subject['prior_hash']}\n" if subject.get("prior_hash") else ""
     if len(told_apart) == 1:
-        return f"{render(headers, cells)}\nProtocol: {told_apart[0][1]}\n"
-    return render(headers, cells) + "\n" + "".join(f"Protocol of {names}: {words}\n" for names, words in told_apart)
+        return f"{render(headers, cells)}\nProtocol: {told_apart[0][1]}\n{prior}"
+    words = "".join(f"Protocol of {names}: {words}\n" for names, words in told_apart)
+    return f"{render(headers, cells)}\n{words}{prior}"
 
 
 def with_settings(measure: str, protocol: Mapping[str, Any]) -> str:

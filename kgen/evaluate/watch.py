@@ -5,10 +5,10 @@ import dataclasses
 from kgen import data
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.evaluate import measures
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
 from kgen.evaluate.measures import METRICS
 from kgen.evaluate.reference import load_reference, real_images
+from kgen.evaluate.sets import check, has_likelihood
 from kgen.models import MODELS
 from kgen.registry import nearest
 from kgen.sampling import Sampler
@@ -42,7 +42,10 @@ class Watch:
             raise UserError(f"train.best_by: {train.best_by!r} is not measured; {nearest(train.best_by, known)}")
         model, classes = MODELS[config.model], dataset.spec.num_classes
         encodes = hasattr(model, "encode")
-        measures.check(train.metrics, num_classes=classes, labelled_fakes=model.conditional, encodes=encodes)
+        check(
+            train.metrics, num_classes=classes, labelled_fakes=model.conditional, encodes=encodes,
+            likelihood=has_likelihood(model),
+        )  # fmt: skip
         self.split = "validation" if "validation" in dataset.splits else "train"
         common = load_reference(config.data, seed=config.seed)
         real = real_images(dataset, self.split).some(NUM_REAL)

@@ -137,29 +137,34 @@ class Gated(CausalLayer):
 
 
 class Head(CausalLayer):
-    """Horizontal stack and the earlier channels of the same pixel -> logits, channel after channel, in float32."""
+    """Horizontal stack, condition and earlier channels of the pixel -> logits, channel after channel, in float32."""
 
-    def __init__(self, options: NetworkOptions, width: int, outputs: int):
+    def __init__(self, options: NetworkOptions, width: int, condition: int, outputs: int):
         super().__init__(options, "head", dtype="float32")
         channels = options.spec.image_shape[2]
-        self.hidden = [self.weight(f"hidden_{c}", (width + c, width)) for c in range(channels)]
+        self.hidden = [self.weight(f"hidden_{c}", (width + condition + c, width)) for c in range(channels)]
         self.hidden_bias = [self.weight(f"hidden_bias_{c}", (width,), zeros=True) for c in range(channels)]
         self.logits = [self.weight(f"logits_{c}", (width, outputs)) for c in range(channels)]
         self.logits_bias = [self.weight(f"logits_bias_{c}", (outputs,), zeros=True) for c in range(channels)]
         self.built = True
 
-    def channel(self, c: int, h, earlier):
-        """h [..., p] and the pixel's channels before c, [..., c] -> logits [..., outputs]."""
-        x = tf.nn.relu(tf.cast(h, tf.float32))  # below: tensordot, for oneDNN's matmul of 4 dimensions may abort
+    def channel(self, c: int, x, earlier):
+        """What `merge` gave, [..., .], and the pixel's channels before c, [..., c] -> logits [..., outputs]."""
         if c:
             x = tf.concat([x, tf.cast(earlier, tf.float32)], axis=-1)
+        # tensordot, for oneDNN's matmul of 4 dimensions may abort
         x = tf.nn.relu(tf.tensordot(x, self.hidden[c], 1) + self.hidden_bias[c])
         return tf.tensordot(x, self.logits[c], 1) + self.logits_bias[c]
 
-    def call(self, h, pixels):
-        """h [B, H, W, p], pixels [B, H, W, C] -> [B, H, W, C, outputs]."""
-        channels = range(len(self.hidden))
-        return tf.stack([self.channel(c, h, pixels[..., :c]) for c in channels], axis=-2)
+    @staticmethod
+    def merge(h, condition):
+        """Horizontal stack [..., p] and condition [..., .], which so reaches the logits also on a short way."""
+        return tf.concat([tf.nn.relu(tf.cast(h, tf.float32)), tf.cast(condition, tf.float32)], axis=-1)
+
+    def call(self, h, condition, pixels):
+        """h [B, H, W, p], condition [B, H, W, .], pixels [B, H, W, C] -> [B, H, W, C, outputs]."""
+        x = self.merge(h, condition)
+        return tf.stack([self.channel(c, x, pixels[..., :c]) for c in range(len(self.hidden))], axis=-2)
 
 
 class PixelCNN(keras.layers.Layer):
@@ -181,7 +186,7 @@ class PixelCNN(keras.layers.Layer):
         self.width, self.free = width, layers - conditioned
         self.first = First(options, width)
         self.gated = [Gated(options, width, condition if i >= self.free else 0, f"gated_{i}") for i in range(layers)]
-        self.head = Head(options, width, outputs)
+        self.head = Head(options, width, condition, outputs)
         self.built = True
 
     def call(self, pixels, condition):
@@ -204,4 +209,4 @@ class PixelCNN(keras.layers.Layer):
         h = seen.horizontal
         for layer, said in zip(self.gated[self.free :], seen.vertical, strict=True):
             h = layer.horizontal(h, said + layer.told(condition))
-        return self.head(h, pixels)
+        return self.head(h, condition, pixels)

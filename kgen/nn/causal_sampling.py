@@ -29,7 +29,7 @@ def sample(network: PixelCNN, condition, noise, levels: int):
 
     def row(i, drawn, above, kept):
         said, kept = _vertical(network, above, kept)
-        line = _row(network, said + told[:, i], noise[:, i], levels)
+        line = _row(network, said + told[:, i], condition[:, i], noise[:, i], levels)
         drawn += tf.reshape(tf.one_hot(i, height), (1, height, 1, 1)) * line[:, None]
         return i + 1, drawn, tf.concat([above[:, 1:], pixels.signed(line, levels)[:, None]], axis=1), kept
 
@@ -63,11 +63,12 @@ def _vertical(network: PixelCNN, above, kept):
     return tf.stack([said[:, 0] for said in told], axis=2), tf.concat(seen, axis=1)
 
 
-def _row(network: PixelCNN, said, noise, levels: int):
+def _row(network: PixelCNN, said, condition, noise, levels: int):
     """The pixels of one row, from the left: [B, W, C] levels.
 
     Args:
         said: [B, W, layers, 2 p], what the horizontal stacks are told.
+        condition: [B, W, .].
         noise: [B, W, C] uniform.
     """
     batch, (width, channels) = tf.shape(noise)[0], noise.shape[1:]
@@ -77,9 +78,9 @@ def _row(network: PixelCNN, said, noise, levels: int):
         for i, layer in enumerate(network.gated):
             seen.append(h)
             h = layer.pixel(kept[:, i], h, said[:, j, i])
-        drawn = tf.zeros((batch, 0))
+        x, drawn = network.head.merge(h, condition[:, j]), tf.zeros((batch, 0))
         for c in range(channels):
-            logits = network.head.channel(c, h, pixels.signed(drawn, levels))
+            logits = network.head.channel(c, x, pixels.signed(drawn, levels))
             drawn = tf.concat([drawn, pixels.draw(logits, noise[:, j, c])[:, None]], axis=1)
         line += tf.reshape(tf.one_hot(j, width), (1, width, 1)) * drawn[:, None]
         before = tf.concat([before[:, channels:], pixels.signed(drawn, levels)], axis=1)

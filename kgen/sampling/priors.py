@@ -70,8 +70,8 @@ class StandardNormal:
         return rng.latents(seed, count, self.latent_shape, temperature=temperature, first=first)
 
     def log_density(self, code, labels=None):
-        code = np.asarray(code, np.float64)
-        return -0.5 * (code.shape[1] * math.log(2 * math.pi) + np.square(code).sum(axis=1))
+        squares = np.einsum("nd,nd->n", code, code, dtype=np.float64)
+        return -0.5 * (code.shape[1] * math.log(2 * math.pi) + squares)
 
 
 @PRIORS.register("gaussian_mixture")

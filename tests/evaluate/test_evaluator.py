@@ -25,7 +25,7 @@ DEFAULTS = {
 }  # fmt: skip
 PROTOCOL = {
     "features", "extractor_hash", "dimension", "resizer", "value_range", "data", "data_hash", "image_shape", "split",
-    "num_real", "num_fake", "settings", "seed", "repeats", "weights_hash", "fakes_resized_from",
+    "num_real", "num_fake", "settings", "seed", "repeats", "weights_hash", "fakes_resized_from", "prior",
 }  # fmt: skip
 
 
@@ -50,7 +50,8 @@ def of_run(default_job, digits_classifier, out):
 
 
 def test_all_that_applies_is_measured(of_run):
-    assert {*by_name(of_run)} == DEFAULTS | {"label_agreement", "reconstruction_mse"}
+    """Grey pixels have no Bernoulli likelihood: the bound is left out."""
+    assert {*by_name(of_run)} == DEFAULTS | {"label_agreement", "reconstruction_mse", "active_units"}
 
 
 def test_again_without_what_was_kept_is_equal_to_the_last_digit(of_run, default_job, tmp_path, out, monkeypatch):
@@ -79,7 +80,8 @@ def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_
     saved = by_name(evaluate(default_export, QUICK, out=out / "saved.jsonl")[0])
     lite = by_name(evaluate(default_export / "model.tflite", QUICK, out=out / "lite.jsonl")[0])
     expected = by_name(of_run)
-    assert {*saved} == {*expected} and {*lite} == {*expected} - {"reconstruction_mse"}
+    of_model = {"active_units"}  # exports tell no posterior
+    assert {*saved} == {*expected} - of_model and {*lite} == {*saved} - {"reconstruction_mse"}
     for found, tolerance in ((saved, 1e-6), (lite, 1e-4)):
         for name, row in found.items():
             assert row["values"] == pytest.approx(expected[name]["values"], rel=tolerance, abs=tolerance), name
@@ -99,7 +101,7 @@ def test_every_figure_bears_its_protocol(of_run, digits, digits_classifier, defa
         assert row["subject"]["name"] == "00000-cvae-digits" and row["subject"]["parameters"] == model.parameters
         assert row["subject"]["seconds_per_1000_samples"] > 0
         assert row["kgen"] == kgen.__version__
-        once = name == "reconstruction_mse"
+        once = name in ("reconstruction_mse", "active_units")
         assert protocol["repeats"] == len(row["values"]) == (1 if once else 2)
         extractor = (
             ("none", None, None) if once else ("classifier", digits_classifier.hash, digits_classifier.dimension)
@@ -109,7 +111,7 @@ def test_every_figure_bears_its_protocol(of_run, digits, digits_classifier, defa
     counts = {name: (row["protocol"]["num_real"], row["protocol"]["num_fake"]) for name, row in by_name(of_run).items()}
     assert counts["fid"] == counts["label_agreement"] == (360, 400)
     assert counts["precision"] == counts["coverage"] == (360, 360)  # of equal numbers
-    assert counts["reconstruction_mse"] == (360, 0)
+    assert counts["reconstruction_mse"] == counts["active_units"] == (360, 0)
     assert by_name(of_run)["precision"]["protocol"]["settings"] == {"k": 3}
 
 
@@ -211,7 +213,7 @@ def test_one_image_again_and_again_is_a_collapse(digits, digits_classifier, tmp_
 def test_an_unconditional_model(trained_vae, digits_classifier, out):
     config = EvalConfig(count=100, repeats=1)
     found = by_name(evaluate(trained_vae.path, config, out=out / "vae.jsonl")[0])
-    assert {*found} == DEFAULTS | {"reconstruction_mse"}
+    assert {*found} == DEFAULTS | {"reconstruction_mse", "active_units"}
     for name in ("label_agreement", "gan_train"):
         with pytest.raises(UserError, match=f"metric '{name}' needs images with labels: a conditional model"):
             evaluate(trained_vae.path, dataclasses.replace(config, metrics=("fid", name)), out=out / "vae.jsonl")
@@ -352,6 +354,8 @@ def test_classes_that_are_not_those_of_the_model(default_job, tmp_path, out):
     ("options", "message"),
     [
         ({"count": 1}, "--count must be at least 2. Received: 1"),
+        ({"nll_samples": 0}, "--nll_samples must be at least 1. Received: 0"),
+        ({"nll_images": 1}, "--nll_images must be at least 2. Received: 1"),
         ({"repeats": 0}, "--repeats must be at least 1. Received: 0"),
         ({"seed": -1}, "--seed must be at least 0. Received: -1"),
         ({"metrics": ("fid", "prcd")}, "unknown metric 'prcd': did you mean 'prdc'"),

@@ -12,7 +12,10 @@ from kgen.evaluate import load_reference
 from kgen.evaluate.conditioning import wilson_interval
 from kgen.evaluate.extractors import Extractor, open_extractor
 from kgen.evaluate.imageset import ImageSet
-from kgen.evaluate.measures import METRICS, Sets, check
+from kgen.evaluate.measures import METRICS
+from kgen.evaluate.sets import Modelled, Sets, check, of_samples
+from kgen.models import build_model
+from kgen.sampling import StandardNormal
 
 
 class Levels(Extractor):
@@ -48,7 +51,8 @@ REAL = np.random.default_rng(0).integers(0, 100, (60, 4))
 def test_every_metric_says_what_it_needs_and_gives():
     for name in METRICS:
         about = METRICS.defaults(name)
-        assert about["needs"] and {*about["needs"]} <= {"features", "logits", "labels", "classifier", "encoder"}
+        known = {"features", "logits", "labels", "classifier", "encoder", "likelihood"}
+        assert about["needs"] and {*about["needs"]} <= known
         assert about["floor"] in ("other", "real", None)
         assert about["figures"] and {*about["figures"].values()} <= {"lower", "higher", ""}
 
@@ -60,9 +64,17 @@ def test_figures_are_those_that_were_announced(save_set, quick_classifier):
     real, train = (ImageSet.real(part, extractor, extractor) for part in (reference.real, reference.train))
     pixels, labels = blobs(60, seed=9)
     fake = ImageSet(pixels, labels, extractor, extractor)
-    given = Sets(real, fake, train, 2, anyway=True, reconstruct=lambda images, labels: images)
+    model = build_model("vae", reference.spec, hidden=[4], latent_dim=2)
+    modelled = Modelled(model, StandardNormal((2,)), reference.real, "none: grey", samples=3)
+    given = Sets(real, fake, train, 2, anyway=True, reconstruct=lambda images, labels: images, modelled=modelled)
     for name in METRICS:
         assert {*METRICS[name](given)} == {*METRICS.defaults(name)["figures"]}, name
+
+
+def test_what_looks_at_generated_images():
+    assert not of_samples(["elbo", "nll", "active_units", "reconstruction"]) and not of_samples([])
+    for name in {*METRICS} - {"elbo", "nll", "active_units", "reconstruction"}:
+        assert of_samples(["elbo", name]), name
 
 
 def test_fid_of_identical_shifted_and_collapsed_sets():
@@ -198,12 +210,15 @@ def test_gan_train_needs_samples_that_teach(save_set, quick_classifier):
         (["label_agreement"], {"labelled_fakes": False}, "metric 'label_agreement' needs images with labels: a condit"),
         (["gan_train"], {"labelled_fakes": False}, "metric 'gan_train' needs images with labels"),
         (["reconstruction"], {"encodes": False}, "metric 'reconstruction' needs an encoder"),
+        (["elbo"], {"likelihood": False}, "metric 'elbo' needs a model with a likelihood, which exports, .*GANs lack"),
+        (["nll"], {"likelihood": False}, "give the run directory of a VAE, or leave it out of --metrics"),
+        (["elbo", "nll", "active_units"], {"num_classes": 0, "labelled_fakes": False, "encodes": False}, None),
         (["is"], {"num_classes": 0}, None),
         (["fid", "kid", "prdc", "swd", "memorisation"], {"num_classes": 0, "labelled_fakes": False}, None),
     ],
 )
 def test_what_cannot_be_measured_is_said(names, options, message):
-    options = {"num_classes": 2, "labelled_fakes": True, "encodes": True} | options
+    options = {"num_classes": 2, "labelled_fakes": True, "encodes": True, "likelihood": True} | options
     if message is None:
         assert check(names, **options) is None
     else:

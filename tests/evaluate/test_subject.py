@@ -9,13 +9,15 @@ from test_server_sampler import decode_signature, metadata, serving
 import kgen
 from kgen.errors import UserError
 from kgen.evaluate.subject import BLOCK, open_subject
+from kgen.sampling import StandardNormal
 
 
 class Levels:
     """A conditional sampler of three classes: the image's level is its label's tenth, or its latent's."""
 
     spec = kgen.DataSpec("made", (2, 2, 1), 3, ("a", "b", "c"))
-    latent_shape, prior, conditional, encodes, parameters, weights_hash = (1,), "standard_normal", True, False, 3, "w"
+    latent_shape, conditional, encodes, parameters, weights_hash = (1,), True, False, 3, "w"
+    density, prior = StandardNormal((1,)), StandardNormal.name
 
     def decode(self, z, labels=None):
         levels = np.full(len(z), 0.5, np.float32) if labels is None else labels / 10
@@ -39,6 +41,7 @@ def test_a_run(default_job):
         "epoch": best["epoch"], "parameters": sum(w.size for w in network_weights(run)),
         "bytes": run.checkpoint("best").stat().st_size,
         "training_seconds": run.metrics()[-1]["elapsed_seconds"], "dataset": "digits",
+        "prior": "standard_normal", "prior_hash": None,
     }  # fmt: skip
     last = open_subject(run.path, checkpoint="last")
     assert last.out == run.path / "eval" / "last.jsonl" and last.about["epoch"] == run.metrics()[-1]["epoch"]

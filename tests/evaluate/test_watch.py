@@ -9,12 +9,14 @@ from kgen.config import DataConfig, RunConfig, TrainConfig
 from kgen.errors import UserError
 from kgen.evaluate import EvalConfig, Evaluator, Watch, load_reference
 from kgen.evaluate.reference import real_images
+from kgen.sampling import StandardNormal
 
 
 class Blobs:
     """A sampler that recites: image i is one of 50 fixed ones, by the size of its latent point."""
 
-    latent_shape, prior, conditional, encodes, parameters, weights_hash = (3,), "standard_normal", False, False, 0, "w"
+    latent_shape, conditional, encodes, parameters, weights_hash = (3,), False, False, 0, "w"
+    density, prior = StandardNormal((3,)), StandardNormal.name
     spec = kgen.DataSpec("blobs", (8, 8, 1))
 
     def decode(self, z, labels=None):

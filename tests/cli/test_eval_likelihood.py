@@ -1,0 +1,85 @@
+"""kgen-eval --metrics elbo,nll,active_units as typed."""
+
+import numpy as np
+import pytest
+
+import kgen
+from kgen.cli import eval as command
+from kgen.cli import train
+from kgen.evaluate import rows
+
+METRICS = ["--metrics", "elbo,nll,active_units"]
+
+
+@pytest.fixture(scope="module")
+def binarized(tmp_path_factory):
+    """What `kgen-train --binarize sample` leaves, after one epoch."""
+    root = tmp_path_factory.mktemp("binarized") / "runs"
+    arguments = ["--model", "vae", "--binarize", "sample", "--epochs", "1", "--runs_root", str(root)]
+    settings = ("model_args.hidden=[16]", "model_args.latent_dim=3", "train.jit_compile=false")
+    assert train.main([*arguments, *(word for one in settings for word in ("--set", one))]) == 0
+    return next(root.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def shown(text: str) -> dict[str, list[str]]:
+    """Name of a figure -> the cells of its line."""
+    lines = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if "|" in line]
+    return {cells[0].split(" ")[0]: cells for cells in lines}
+
+
+def fails(capsys, *arguments) -> str:
+    assert command.main([str(a) for a in arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said and said.startswith("kgen-eval: ") and "\n" not in said, said
+    return said
+
+
+def test_likelihoods_of_a_binarized_run(binarized, capsys):
+    capsys.readouterr()
+    assert command.main([str(binarized), *METRICS, "--nll_samples", "50", "--nll_images", "20"]) == 0
+    said = capsys.readouterr().out
+    found = {row["measure"]: row for row in rows.read_rows(binarized / "eval" / "best.jsonl")}
+    table = shown(said)
+    assert {*found} == {
+        "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim", "effective_samples",
+        "active_units",
+    }  # fmt: skip
+    assert table["neg_elbo"][0] == "neg_elbo (binarization=dynamic, base_measure=counting)"
+    assert table["nll"][0] == "nll (binarization=dynamic, base_measure=counting, samples=50)"
+    assert (table["neg_elbo"][5], table["nll"][5]) == ("360 / 0", "20 / 0")
+    assert table["neg_elbo"][1] == f"{found['neg_elbo']['value']:#.4g}" and " to " in table["neg_elbo"][2]
+    assert found["nll"]["value"] < found["neg_elbo"]["interval"][1]
+    assert table["active_units"][7] == "of 3"
+    assert "prior standard_normal" in said and (binarized / "eval" / "best-rates.png").is_file()
+
+
+def test_grey_pixels_are_refused_with_what_to_do(default_job, capsys, tmp_path):
+    out = ["--out", str(tmp_path / "rows.jsonl")]
+    run = str(default_job[0].path)
+    assert command.main([run, "--metrics", "elbo,nll", *out, "--nll_samples", "5", "--nll_images", "5"]) == 0
+    table = shown(capsys.readouterr().out)
+    for name in ("neg_elbo", "distortion", "rate", "nll", "effective_samples"):
+        assert table[name][1] == "-" and "--binarize sample" in table[name][7], name
+    assert command.main([run, "--metrics", "elbo", "--anyway", *out]) == 0
+    table = shown(capsys.readouterr().out)
+    assert "base_measure=none: cross-entropy" in table["neg_elbo"][0] and table["neg_elbo"][1] != "-"
+    assert table["neg_elbo"][7].startswith("no likelihood")
+    assert command.main([run, "--metrics", "elbo", "--binarize", "sample", *out]) == 0
+    table = shown(capsys.readouterr().out)
+    assert "binarization=dynamic, base_measure=counting, given=label" in table["neg_elbo"][0]
+    assert float(table["neg_elbo"][1]) > 0 and not table["neg_elbo"][7]
+
+
+def test_what_has_no_likelihood(default_export, binarized, capsys, tmp_path):
+    (tmp_path / "photos").mkdir()
+    kgen.images.save_png(tmp_path / "photos" / "one.png", np.zeros((28, 28, 1)))
+    for path in (default_export, default_export / "model.tflite", "photos"):
+        said = fails(capsys, path, "--metrics", "nll", "--dataset", "digits")
+        assert "metric 'nll' needs a model with a likelihood" in said and "run directory of a VAE" in said
+    assert "--nll_samples must be at least 1. Received: 0" in fails(capsys, binarized, *METRICS, "--nll_samples", "0")
+    assert "--nll_images must be at least 2. Received: 1" in fails(capsys, binarized, *METRICS, "--nll_images", "1")

@@ -1,0 +1,190 @@
+"""ELBO, NLL and active units as measures: what they say of themselves, and what is no likelihood."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kgen.evaluate import likelihood_measures
+from kgen.evaluate.likelihood import Estimate, elbo, log_likelihood
+from kgen.evaluate.measures import METRICS
+from kgen.evaluate.reference import RealImages
+from kgen.evaluate.sets import Modelled, Sets
+from kgen.models import build_model
+from kgen.sampling import StandardNormal
+from kgen.spec import DataSpec
+
+SPEC = DataSpec("toy", (4, 5, 1), num_classes=3)
+PIXEL_CNN = {"network": "mlp", "hidden": [4], "width": 4, "layers": 2, "conditioned_layers": 1, "condition": 2}
+COUNT = 40
+
+
+def modelled(name: str = "vae", binarization: str = "fixed", **options) -> Modelled:
+    """A model with random weights, and images that are black and white unless they are grey."""
+    arguments = {"latent_dim": 2} | (PIXEL_CNN if name == "pixel_vae" else {"hidden": [8]})
+    model = build_model(name, SPEC, **(arguments | options.pop("model_args", {})))
+    draw = np.random.default_rng(0)
+    grey = binarization == "none: grey"
+    pixels = draw.integers(0, 256, (COUNT, 4, 5, 1)) if grey else 255 * draw.integers(0, 2, (COUNT, 4, 5, 1))
+    real = RealImages(pixels.astype(np.uint8), (np.arange(COUNT) % 3).astype(np.int32), "test", "h")
+    return Modelled(model, StandardNormal((2,)), real, binarization, **({"samples": 20, "images": 15} | options))
+
+
+def measure(name: str, given: Modelled, **options):
+    sets = Sets(None, None, None, modelled=given, **options)
+    return METRICS[name](sets), sets
+
+
+def test_the_bound_is_the_sum_of_its_terms():
+    given = modelled()
+    figures, _ = measure("elbo", given, seed=5)
+    found = elbo(given.model, given.prior, given.real.pixels, None, seed=5)
+    for name, terms in (
+        ("neg_elbo", found.distortion + found.rate), ("distortion", found.distortion), ("rate", found.rate),
+    ):  # fmt: skip
+        assert figures[name].value == pytest.approx(terms.mean(), rel=1e-12)
+        half = 1.96 * terms.std(ddof=1) / math.sqrt(COUNT)
+        low, high = figures[name].interval
+        assert (low, high) == pytest.approx((terms.mean() - half, terms.mean() + half), rel=1e-9)
+        assert figures[name].count is None and not figures[name].note
+    bits, nats = figures["elbo_bits_per_dim"], figures["neg_elbo"]
+    assert bits.value == pytest.approx(nats.value / 20 / math.log(2), rel=1e-12)  # 4 x 5 pixels
+    assert bits.interval == pytest.approx([end / 20 / math.log(2) for end in nats.interval], rel=1e-12)
+
+
+def test_nll_is_of_some_images_and_says_of_how_many_samples():
+    given = modelled()
+    figures, _ = measure("nll", given, seed=2)
+    some = given.real.some(15)
+    found = log_likelihood(given.model, given.prior, some.pixels, None, samples=20, seed=2)
+    assert figures["nll"].value == pytest.approx(-found.log_likelihood.mean(), rel=1e-12)
+    half = 1.96 * found.log_likelihood.std(ddof=1) / math.sqrt(15)
+    assert figures["nll"].interval == pytest.approx((figures["nll"].value - half, figures["nll"].value + half))
+    assert figures["nll_bits_per_dim"].value == pytest.approx(figures["nll"].value / 20 / math.log(2))
+    assert figures["effective_samples"].value == np.median(found.effective_samples) <= 20
+    settings = {"binarization": "fixed", "base_measure": "counting", "samples": 20}
+    assert all(figure.count == 15 and figure.settings == settings for figure in figures.values())
+    assert figures["nll"].value < measure("elbo", given)[0]["neg_elbo"].interval[1]
+
+
+@pytest.mark.parametrize(
+    ("effective", "note"), [(4.94, "loose: median effective sample size 4.9 is below 5"), (5.0, "")]
+)
+def test_an_estimate_of_few_effective_samples_is_called_loose(effective, note, monkeypatch):
+    estimate = Estimate(np.arange(-15.0, 0.0), np.arange(-16.0, -1.0), np.full(15, effective))
+    monkeypatch.setattr(likelihood_measures, "log_likelihood", lambda *given, **options: estimate)
+    figures, _ = measure("nll", modelled())
+    assert (figures["nll"].value, figures["nll"].note) == (8.0, note)
+    assert figures["effective_samples"].value == effective
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "binarization", "expected"),
+    [
+        ("vae", {}, "fixed", {"base_measure": "counting"}),
+        ("vae", {}, "dynamic", {"base_measure": "counting"}),
+        ("cvae", {}, "threshold", {"base_measure": "counting", "given": "label"}),
+        ("vae", {"likelihood": "gaussian"}, "none: grey", {"base_measure": "Lebesgue on [0,1]^D"}),
+        ("vae", {"likelihood": "gaussian_learned"}, "none: grey", {"base_measure": "Lebesgue on [0,1]^D"}),
+        ("pixel_vae", {}, "fixed", {"base_measure": "counting"}),
+        ("pixel_vae", {"levels": 4}, "none: grey", {"base_measure": "counting of 4 levels"}),
+        # It rounds grey pixels to black and white, which is a threshold at 0.5.
+        ("pixel_vae", {}, "none: grey", {"base_measure": "counting", "binarization": "threshold"}),
+    ],
+)
+def test_a_likelihood_says_of_what_it_is(name, arguments, binarization, expected):
+    given = modelled(name, binarization, model_args=arguments)
+    figures, _ = measure("elbo", given)
+    expected = {"binarization": binarization} | expected
+    assert all(figure.settings == expected and figure.value is not None for figure in figures.values())
+    assert (likelihood_measures.is_likelihood(given), figures["neg_elbo"].note) == (True, "")
+
+
+def test_bits_of_a_density_are_of_256_grey_levels():
+    given = modelled(binarization="none: grey", model_args={"likelihood": "gaussian", "stddev": 0.3})
+    figures, _ = measure("elbo", given)
+    nats, bits = figures["neg_elbo"].value, figures["elbo_bits_per_dim"]
+    assert bits.value == pytest.approx(nats / 20 / math.log(2) + 8) and "not dequantized" in bits.note
+
+
+def test_a_density_of_black_and_white_pixels_is_told_with_a_warning():
+    given = modelled(model_args={"likelihood": "gaussian"})
+    figures, _ = measure("elbo", given)
+    assert figures["neg_elbo"].value is not None and "no upper bound" in figures["neg_elbo"].note
+    assert figures["elbo_bits_per_dim"].value is None
+
+
+@pytest.mark.parametrize("name", ["elbo", "nll"])
+def test_grey_pixels_have_no_bernoulli_likelihood(name):
+    given = modelled(binarization="none: grey")
+    assert not likelihood_measures.is_likelihood(given)
+    figures, _ = measure(name, given)
+    assert {*figures} == {*METRICS.defaults(name)["figures"]}
+    for figure in figures.values():
+        assert figure.value is None and figure.interval is None
+        assert "--binarize sample" in figure.note and "likelihood=gaussian_learned" in figure.note
+    anyway, _ = measure(name, given, anyway=True)
+    first = next(iter(anyway.values()))
+    assert first.value > 0 and first.note.startswith("no likelihood: grey pixels")
+    assert first.settings["base_measure"] == "none: cross-entropy" and first.settings["binarization"] == "none: grey"
+    assert anyway[f"{name}_bits_per_dim"].value is None
+
+
+def test_weights_that_are_not_finite_give_no_figure():
+    given = modelled()
+    given.model.decoder.trainable_variables[-1].assign(np.full(20, np.nan, np.float32))
+    for name in ("elbo", "nll"):
+        figures, _ = measure(name, given)
+        first = next(iter(figures.values()))
+        assert (first.value, first.interval, first.note) == (None, None, "the model's likelihood is not finite")
+
+
+class Known:
+    """Of a posterior with known means: one dimension varies by more than 0.1 (variance 0.01), one by less, one not."""
+
+    conditional, code_dim = False, 3
+
+    def posterior(self, images, labels=None):
+        import tensorflow as tf
+
+        step = tf.reshape(images, (-1, 20))[:, :1] * 2 - 1  # -1 or 1: its variance is 1 (40 / 39 of 40)
+        mean = step * [[0.11, 0.09, 0.0]] + [[0.0, 0.0, 7.0]]
+        return mean, tf.zeros_like(mean)
+
+
+def test_active_units_are_those_whose_mean_varies():
+    pixels = np.zeros((COUNT, 4, 5, 1), np.uint8)
+    pixels[::2] = 255
+    real = RealImages(pixels, np.zeros(COUNT, np.int32), "test", "h")
+    figures, sets = measure("active_units", Modelled(Known(), StandardNormal((3,)), real, "none: grey"))
+    figure = figures["active_units"]
+    assert (figure.value, figure.note, figure.settings) == (1.0, "of 3", {"variance_above": 0.01})
+    assert sets.pictures["rates"].dtype == np.uint8 and sets.pictures["rates"].shape[2] == 3
+
+
+def test_the_picture_shows_the_rates_in_order(monkeypatch):
+    import matplotlib.axes
+
+    bars = []
+    monkeypatch.setattr(
+        matplotlib.axes.Axes, "bar", lambda axes, x, height, **options: bars.append((x, height, options["label"]))
+    )
+    monkeypatch.setattr(matplotlib.axes.Axes, "legend", lambda axes: None)
+    picture = likelihood_measures.rates_picture(np.array([0.1, 2.0, 0.0, 3.0]), np.array([0, 1, 0, 1], bool))
+    (places, heights, label), (dead_places, dead_heights, dead_label) = bars
+    assert places.tolist() == [0, 1] and heights.tolist() == [3.0, 2.0] and label == "2 active"
+    assert dead_places.tolist() == [2, 3] and dead_heights.tolist() == [0.1, 0.0] and dead_label == "2 not active"
+    assert picture.ndim == 3 and len(np.unique(picture)) > 2
+
+
+def test_the_posterior_is_computed_once():
+    calls = []
+    known = Known()
+    model = SimpleNamespace(conditional=False, posterior=lambda *given: calls.append(given) or known.posterior(*given))
+    real = RealImages(np.zeros((3, 4, 5, 1), np.uint8), np.zeros(3, np.int32), "test", "h")
+    given = Modelled(model, StandardNormal((3,)), real, "fixed")
+    assert given.posterior is given.posterior and given.labels is None
+    traced = len(calls)
+    measure("active_units", given)
+    assert len(calls) == traced

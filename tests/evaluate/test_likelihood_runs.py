@@ -1,0 +1,144 @@
+"""Likelihoods of runs: nothing is done that they do not need, and figures of two binarizations never share a column."""
+
+import numpy as np
+import pytest
+from evaluate.conftest import blobs
+
+import kgen
+from kgen.config import override
+from kgen.errors import UserError
+from kgen.evaluate import EvalConfig, Evaluator, evaluate, load_reference, rows
+from kgen.evaluate.compare import compare
+from kgen.evaluate.compared import open_subjects
+from kgen.evaluate.subject import Subject, open_subject
+
+QUICK = EvalConfig(("elbo", "nll", "active_units"), nll_samples=20, nll_images=10)
+FIGURES = [
+    "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim", "effective_samples",
+    "active_units",
+]  # fmt: skip
+
+
+def a_run(folder, **settings) -> kgen.run.Run:
+    """A VAE of one epoch on noisy blobs, 8 x 8, binarized as `settings` say."""
+    path = folder / "blobs.npz"
+    if not path.exists():
+        (x, y), (x_test, y_test) = blobs(80, seed=1), blobs(40, seed=2)
+        np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+    chosen = {
+        "model": "vae", "train.epochs": 1, "train.jit_compile": False, "model_args.hidden": [8],
+        "model_args.latent_dim": 2, "data.dataset": str(path),
+    }  # fmt: skip
+    return kgen.train(override(kgen.RunConfig(), chosen | settings), run_dir=str(folder / "run"))
+
+
+@pytest.fixture(scope="module")
+def dynamic(tmp_path_factory):
+    return a_run(tmp_path_factory.mktemp("dynamic"), **{"data.binarize": "sample"})
+
+
+@pytest.fixture(scope="module")
+def fixed(tmp_path_factory):
+    """Data that are black and white themselves, and have no labels."""
+    folder = tmp_path_factory.mktemp("fixed")
+    black_white = {
+        f"x_{split}": 255 * (blobs(n, seed=s)[0] > 99) for split, n, s in (("train", 80, 1), ("test", 40, 2))
+    }
+    np.savez(folder / "blobs.npz", **{name: x.astype(np.uint8) for name, x in black_white.items()})
+    return a_run(folder)
+
+
+def by_name(found) -> dict[str, dict]:
+    return {row["measure"]: row for row in found}
+
+
+def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("not needed")
+
+    monkeypatch.setattr(Subject, "draw", fail)
+    monkeypatch.setattr("kgen.evaluate.evaluator.open_extractor", fail)
+    found, path = evaluate(dynamic.path, QUICK, out=tmp_path / "rows.jsonl")
+    assert [row["measure"] for row in found] == FIGURES and rows.read_rows(path) == found
+    model = dynamic.load_model()
+    for name, row in by_name(found).items():
+        protocol = row["protocol"]
+        count = 10 if name in ("nll", "nll_bits_per_dim", "effective_samples") else 40
+        assert (protocol["num_real"], protocol["num_fake"], protocol["repeats"]) == (count, 0, 1)
+        assert (protocol["features"], protocol["extractor_hash"], protocol["split"]) == ("none", None, "test")
+        assert (protocol["prior"], protocol["weights_hash"]) == ("standard_normal", model.weights_hash())
+        assert protocol["data_hash"] == load_reference(dynamic.config.data).real.hash
+        assert row["floor"] is None and row["value"] is not None
+        if name != "active_units":
+            assert protocol["settings"]["binarization"] == "dynamic"
+    nll = by_name(found)["nll"]
+    assert nll["protocol"]["settings"] == {"binarization": "dynamic", "base_measure": "counting", "samples": 20}
+    assert nll["interval"][0] < nll["value"] < nll["interval"][1] and nll["better"] == "lower"
+    assert (tmp_path / "rows-rates.png").is_file()
+    assert evaluate(dynamic.path, QUICK, out=tmp_path / "again.jsonl")[0] == found
+
+
+def test_the_bound_belongs_to_what_is_measured_by_default(fixed, tmp_path):
+    config = EvalConfig(features="pixels", count=20, repeats=2)
+    found = by_name(evaluate(fixed.path, config, out=tmp_path / "rows.jsonl")[0])
+    assert {"neg_elbo", "active_units", "fid", "reconstruction_mse"} <= {*found} and "nll" not in found
+    assert found["neg_elbo"]["protocol"]["settings"]["binarization"] == "fixed"
+    assert len(found["neg_elbo"]["values"]) == 1 and len(found["kid"]["values"]) == 2
+    assert found["kid"]["protocol"]["prior"] is None
+
+
+def test_grey_data_have_no_bound_by_default(trained_vae):
+    """Digits: grey. They are measured when they are made black and white."""
+    sampler = open_subject(trained_vae.path).sampler
+    for binarize, expected in (("none", False), ("sample", True), ("threshold", True)):
+        reference = load_reference(kgen.DataConfig(binarize=binarize))
+        assert reference.binarization == {"none": "none: grey", "sample": "dynamic"}.get(binarize, binarize)
+        evaluator = Evaluator(reference, EvalConfig(features="pixels"))
+        names = evaluator._names(sampler, labelled=False)
+        assert ("elbo" in names, "active_units" in names, "nll" in names) == (expected, True, False)
+
+
+def test_fixed_and_dynamic_binarization_are_kept_apart(fixed, dynamic, tmp_path):
+    for run, name in ((fixed, "fixed"), (dynamic, "dynamic")):
+        evaluate(run.path, QUICK, out=tmp_path / f"{name}.jsonl")
+    evaluate(dynamic.path, QUICK, data_settings={"data.binarize": "threshold"}, out=tmp_path / "threshold.jsonl")
+    for one, other in (("fixed", "dynamic"), ("dynamic", "threshold"), ("fixed", "threshold")):
+        subjects = open_subjects([tmp_path / f"{one}.jsonl", tmp_path / f"{other}.jsonl"])
+        with pytest.raises(UserError, match="was not measured in the same way") as error:
+            compare(subjects, measures=["neg_elbo", "nll"])
+        assert f"settings.binarization is {one} against {other}" in str(error.value)
+        columns = compare(subjects, measures=["neg_elbo", "nll"], anyway=True).measures
+        assert [column.key for column in columns] == ["neg_elbo", "neg_elbo", "nll", "nll"]
+        assert all(len(column.cells) == 1 and not column.marks for column in columns)
+
+
+def test_likelihoods_by_two_priors_compare(dynamic, tmp_path):
+    """A prior is part of the generative model, as the decoder is: its likelihood is of the same images."""
+    normal, mixture = (
+        evaluate(dynamic.path, QUICK, prior=prior, out=tmp_path / f"{prior}.jsonl")[0]
+        for prior in ("standard_normal", "gaussian_mixture")
+    )
+    a, b = by_name(normal), by_name(mixture)
+    assert (a["nll"]["protocol"]["prior"], b["nll"]["protocol"]["prior"]) == ("standard_normal", "gaussian_mixture")
+    assert a["neg_elbo"]["value"] != b["neg_elbo"]["value"] and a["distortion"]["value"] == b["distortion"]["value"]
+    subjects = open_subjects([tmp_path / "standard_normal.jsonl", tmp_path / "gaussian_mixture.jsonl"])
+    (column,) = compare(subjects, measures=["nll"]).measures
+    assert len(column.cells) == 2
+
+
+def test_the_bound_can_be_followed_while_a_model_trains(dynamic):
+    reference = load_reference(dynamic.config.data)
+    evaluator = Evaluator(reference, EvalConfig(("elbo",)))
+    found = evaluator.figures(kgen.open_sampler(dynamic.path), seed=0)
+    assert {*found} == {"neg_elbo", "distortion", "rate", "elbo_bits_per_dim"}
+    assert found["neg_elbo"] == pytest.approx(found["distortion"] + found["rate"])
+
+
+def test_more_samples_are_closer_to_the_likelihood(dynamic, tmp_path):
+    """The same images: L_1 is the bound, L_200 lies above it."""
+    values = []
+    for samples in (1, 200):
+        config = EvalConfig(("nll",), nll_samples=samples, nll_images=40)
+        (first, *_) = evaluate(dynamic.path, config, out=tmp_path / "rows.jsonl")[0]
+        values.append(first["value"])
+    assert values[1] < values[0] and len(rows.read_rows(tmp_path / "rows.jsonl")) == 6  # other K, other figures
