@@ -180,7 +180,7 @@ def check_mixed_precision_trains(case: Case):
         assert all(np.isfinite(v).all() for v in values(model.weights)), "a weight is not finite"
         still = [w.path for w, old in zip(model.trainable_variables, before, strict=True) if (w.numpy() == old).all()]
         assert not still, f"8 steps of mixed_float16 leave {still} where they were"
-        outputs = [model.generate(*case.latents(model, 3))]
+        outputs = [model.generate(*case.latents(model, 3)), model(case.examples(3))]
         if hasattr(model, "encode"):
             outputs += model.encode(*case.examples(3))
         assert {o.dtype.name for o in outputs} == {"float32"}, "the model's outputs are not float32"

@@ -212,7 +212,7 @@ def test_imagenette_offline_is_trained_on_its_stand_in_and_says_so(folder):
     config = configure("imagenette-conv-vae", open_source=offline)
     assert config.data.dataset == str(folder / "cifar10_jpeg.zip") and config.data.image_size == (64, 64)
     said = (
-        "recipe imagenette-conv-vae: imagenette/160px-v2 is not here; training on the stand-in cifar10_jpeg.zip: its "
+        "recipe imagenette-conv-vae: training on the stand-in cifar10_jpeg.zip instead of imagenette/160px-v2: its "
         "figures do not compare with the original's"
     )
     assert account(config)[-1] == said
@@ -232,7 +232,7 @@ def test_a_folder_of_one_s_own_has_a_stand_in_or_must_be_named(folder):
     (folder / "twemoji72.zip").touch()
     config = configure("images-conv-vae")
     assert config.data.dataset == str(folder / "twemoji72.zip")
-    assert "no --dataset is given; training on the stand-in twemoji72.zip" in account(config)[-1]
+    assert "training on the stand-in twemoji72.zip" in account(config)[-1]
 
 
 def test_a_data_file_is_found_and_is_no_change(folder):

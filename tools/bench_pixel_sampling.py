@@ -2,7 +2,7 @@
 
     python tools/bench_pixel_sampling.py [--batch 32] [--width 32] [--layers 8]
 
-Beside the sampler stands the naive loop: a pass over the whole image for every pixel, as one graph, of which one column
+Beside the sampler stands the naive loop: a pass over the whole image for every pixel, as one graph, of which one pixel
 is used. Both draw the same 28x28 images from the same noise; the ratio of their wall times is what counts.
 """
 

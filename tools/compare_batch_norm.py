@@ -33,7 +33,8 @@ def main():
     for epoch, (one, other) in enumerate(zip(plain, normalized, strict=True), start=1):
         print(f"{epoch:5d} {one:7.2f} {other:7.2f}")
     reached = next((epoch for epoch, loss in enumerate(normalized, start=1) if loss <= plain[-1]), None)
-    print(f"the plain network's loss of epoch {len(plain)}, {plain[-1]:.2f}, is reached in epoch {reached}")
+    when = f"reached in epoch {reached}" if reached else "not reached"
+    print(f"the plain network's loss of epoch {len(plain)}, {plain[-1]:.2f}, is {when}")
 
 
 if __name__ == "__main__":

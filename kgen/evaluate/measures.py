@@ -103,15 +103,31 @@ def inception_score(sets: Sets) -> dict[str, Figure]:
 
 
 @METRICS.register(
-    "label_agreement", needs=("labels", "classifier"), floor="real", figures={"label_agreement": "higher"}
+    "label_agreement",
+    needs=("labels", "classifier"),
+    floor="real",
+    figures={"label_agreement": "higher", "label_agreement_drawn": "higher"},
 )
 def label_agreement(sets: Sets) -> dict[str, Figure]:
-    """How many images the data set's classifier puts into the class of their label (GAN-test, Shmelkov et al. 2018)."""
-    found = conditioning.label_agreement(sets.fake.predicted, sets.fake.labels, sets.num_classes)
+    """How many images the data set's classifier puts into the class of their label (GAN-test, Shmelkov et al. 2018).
+
+    What a model with a Bernoulli likelihood makes is the mean of its pixels; `label_agreement_drawn` is of draws.
+    """
+    figures = {"label_agreement": _agreement(sets, sets.fake.predicted)}
+    model = sets.modelled.model if sets.modelled else None
+    if model is not None and model.levels == 2 and not model.rounds:
+        uniform = rng.generator(sets.seed, "drawn pixels").random(sets.fake.pixels.shape, np.float32)
+        pixels = kimages.to_uint8((uniform < kimages.to_unit(sets.fake.pixels)).astype(np.float32))
+        figures["label_agreement_drawn"] = _agreement(sets, sets.fake.classifier(pixels)[1].argmax(axis=1))
+    return figures
+
+
+def _agreement(sets: Sets, predicted: np.ndarray) -> Figure:
+    found = conditioning.label_agreement(predicted, sets.fake.labels, sets.num_classes)
     worst = int(np.nanargmin([np.nan if share is None else share for share in found.by_class]))
     note = f"lowest: class {worst}, {found.by_class[worst]:.1%}"
     hits = (round(found.share * found.count), found.count)
-    return {"label_agreement": Figure(found.share, found.interval, hits, note)}
+    return Figure(found.share, found.interval, hits, note)
 
 
 @METRICS.register(

@@ -7,7 +7,7 @@ pixels that none is clear, differences at a border are counted apart.
 
 A pixel that is drawn (PixelVAE) hangs on whether noise is below a probability: where the two are that near, another
 rounding draws another pixel, and all that follow differ. So the golden batch holds no image that a change of z in its
-sixth digit turns into another.
+sixth digit turns into another, as far as there are others.
 """
 
 from dataclasses import asdict, dataclass

@@ -60,13 +60,10 @@ def standard_normal_kls(mean, log_var):
     return 0.5 * (tf.exp(log_var) + tf.square(mean) - 1.0 - log_var)
 
 
-def standard_normal_kl(mean, log_var):
-    """KL(N(mean, exp(log_var)) || N(0, I)): [B] float32, nats an image; mean, log_var: [B, *latent_shape]."""
-    return sum_per_example(standard_normal_kls(mean, log_var))
-
-
 def paid_rate(rates, free_nats: float):
     """The rate that training pays for: a dimension below `free_nats`, as its mean over the batch, is free.
+
+    Under a distribution strategy the batch is that of a replica.
 
     sum_j max(free_nats, mean_b KL_bj), Eq. 15 of Kingma et al. 2016 (https://arxiv.org/abs/1606.04934), shared out
     over the examples: a dimension above the threshold costs each example its own KL, one below a constant.

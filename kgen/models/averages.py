@@ -3,10 +3,8 @@
 Keras' optimizers keep an exponential moving average of the weights in slots of their own (`use_ema=True`) and leave it
 to the training loop to use it. Here weights and averages change places: while they are swapped the model *is* the
 average, and a checkpoint written then holds the average as its weights, for everyone who only wants to sample, and the
-weights that training goes on with in the optimizer's slots, for who resumes: load, compile, `swap`.
+weights that training goes on with in the optimizer's slots, for who resumes from "last": load, compile, `swap`.
 """
-
-import contextlib
 
 
 def momentum_of(halflife_images: float, batch_size: int) -> float:
@@ -37,13 +35,3 @@ def swap(model) -> None:
         value = weight.numpy()
         weight.assign(average)
         average.assign(value)
-
-
-@contextlib.contextmanager
-def swapped(model):
-    """Within it the model has its averaged weights."""
-    swap(model)
-    try:
-        yield
-    finally:
-        swap(model)

@@ -26,9 +26,11 @@ from kgen.nn.causal_sampling import sample
 from kgen.spec import DataSpec
 
 MOST_LEVELS = 256
+EXPENSIVE = {"jit_compile_on_cpu": False, "evaluation_batch_size": 64}
+"""Convolutions whatever the network, and a logit a level of every pixel."""
 
 
-@MODELS.register("pixel_vae", learning_rates={"elbo": 1e-3})
+@MODELS.register("pixel_vae", learning_rates={"elbo": 1e-3}, **EXPENSIVE)
 @keras.saving.register_keras_serializable("kgen")
 class PixelVAE(Autoencoder):
     """A variational autoencoder with an autoregressive decoder. Pixels are rounded to `levels` levels.
@@ -154,7 +156,7 @@ class PixelVAE(Autoencoder):
         return sample(self.pixel_cnn, condition, noise, self.levels) / (self.levels - 1)
 
 
-@MODELS.register("pixel_cvae", learning_rates={"elbo": 1e-3})
+@MODELS.register("pixel_cvae", learning_rates={"elbo": 1e-3}, **EXPENSIVE)
 @keras.saving.register_keras_serializable("kgen")
 class PixelCVAE(PixelVAE):
     """A PixelVAE whose encoder and decoder are given the label. Arguments are those of PixelVAE."""

@@ -38,7 +38,7 @@ class CausalLayer(keras.layers.Layer):
 
     def weight(self, name: str, shape, zeros: bool = False):
         initial = "zeros" if zeros else self.options.initializer(f"{self.name}_{name}")
-        return self.add_weight(shape=shape, initializer=initial, name=name)
+        return self.add_weight(shape=shape, initializer=initial, name=name, autocast=False)  # `cast` does it
 
     def cast(self, *tensors):
         return [tf.cast(tensor, self.compute_dtype) for tensor in tensors]

@@ -45,4 +45,4 @@ class MLP:
 
 @NETWORKS.register("widening_mlp", jit_compile_on_cpu=True, model_args={"hidden": WIDENING})
 class WideningMLP(MLP):
-    """The decoder 128-256-512-1024-2048 that the MLP GAN has as its generator, and its mirror as encoder: an `mlp`."""
+    """The decoder 128-256-512-1024-2048, as generators of dense GANs have it, and its mirror as encoder: an `mlp`."""

@@ -35,7 +35,8 @@ def nll(pixels, logits):
 
 
 def draw(logits, uniform):
-    """The level that uniform noise picks by the inverse distribution function, [...] float32.
+    """The level that uniform noise picks, [...] float32: by the inverse distribution function, which of two levels
+    gives the upper one to low noise, of more to high noise.
 
     Args:
         logits: [..., 1], or [..., levels].

@@ -56,10 +56,13 @@ def account(config: RunConfig) -> list[str]:
 
 
 def changes(recipe: Recipe, config: RunConfig) -> dict[str, Any]:
-    """The dotted settings of `config` that are not the recipe's; a stand-in, or the place of a file, is none."""
+    """The dotted settings of `config` that are not the recipe's; a stand-in, the place of a file, or what the
+    user has to bring, is none.
+    """
     own, asked = (_dotted(c.to_json()) for c in (override(RunConfig(), recipe.settings), config))
     same_data = {recipe.dataset, *recipe.stand_ins}
-    ignored = {"recipe"} | ({"data.dataset"} if Path(config.data.dataset).name in same_data else set())
+    asked_for = recipe.dataset is None or Path(config.data.dataset).name in same_data
+    ignored = {"recipe", "data.dataset"} if asked_for else {"recipe"}
     return {name: value for name, value in asked.items() if name not in ignored and value != own.get(name)}
 
 

@@ -58,5 +58,5 @@ def stand_in_words(recipe: Recipe, dataset: str) -> str:
     """That `dataset` is not the recipe's own data but a stand-in for them; empty where it is none."""
     if Path(dataset).name not in recipe.stand_ins:
         return ""
-    missing = f"{recipe.dataset} is not here" if recipe.dataset else "no --dataset is given"
-    return f"{missing}; training on the stand-in {Path(dataset).name}: its figures do not compare with the original's"
+    instead = f" instead of {recipe.dataset}" if recipe.dataset else ""
+    return f"training on the stand-in {Path(dataset).name}{instead}: its figures do not compare with the original's"

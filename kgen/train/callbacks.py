@@ -81,7 +81,8 @@ class Record(keras.callbacks.Callback):
 
     Checkpoints: "best" has the lowest validation loss, or the best figure that `train.best_by` names (without a
     validation split there is no loss to choose by, and "best" is the last). Both are written every SAVE_EVERY_SECONDS
-    and at the end, and never with weights that failed.
+    and at the end, and never with weights that failed. With "best" lies the state that the optimizers had when it was
+    written: to go on training, take "last".
 
     Args:
         run: written to.

@@ -22,6 +22,7 @@ MOST_DEFAULT_EPOCHS = 200
 SMALL_EPOCH_STEPS = 40
 MOST_VALIDATIONS = 200
 EVALUATION_BATCH_SIZE = 512
+"""Of models that are not registered with an `evaluation_batch_size` of their own."""
 
 
 def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
@@ -85,22 +86,34 @@ def train(
     watching = watch(config, dataset) if config.train.eval_every else None
     machine.set_precision(config)
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+    _check_averages(config, model)
     hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
     run = Run.create(config, dataset.spec, data_hashes=hashes, run_dir=run_dir, runs_root=runs_root)
     try:
         _describe(run, dataset, model, told)
         _fit(run, dataset, model, watching)
+        sampler = open_run(run, dataset=dataset)
+        images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, config.seed))
     except KeyboardInterrupt:
         run.fail("interrupted by the user")
         raise
     except BaseException as error:
         run.fail(str(error) or repr(error))
         raise
-    sampler = open_run(run, dataset=dataset)
-    images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, config.seed))
     run.finish()
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
     return run
+
+
+def _check_averages(config: RunConfig, model: GenerativeModel):
+    """Raises UserError for averaged weights beside statistics that are of those that train."""
+    if not config.train.ema_halflife_images:
+        return
+    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
+        raise UserError(
+            "train.ema_halflife_images averages weights, and the statistics of batch normalization would be those of "
+            "other weights; leave it out, or give --set model_args.batch_norm=false"
+        )
 
 
 def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Sequence[str]):
@@ -118,6 +131,11 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Seq
         run.log(
             f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli distortion is a cross-entropy and its "
             "nats are no likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
+        )
+    if getattr(model, "rounds", False) and model.levels == 2 and not dataset.binary:
+        run.log(
+            f"note: pixels of {spec.name} are rounded to black and white; --binarize sample draws them, and "
+            "--set model_args.levels=256 keeps every grey level"
         )
     run.log(
         f"model {run.config.model}: {model.parameters:,} parameters; {train.epochs} epochs, batches of "
@@ -140,8 +158,9 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
     )
     averages.start(model)
     batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
+    size = MODELS.defaults(run.config.model).get("evaluation_batch_size", EVALUATION_BATCH_SIZE)
     evaluations = {
-        split: dataset.batches(split, batch_size=EVALUATION_BATCH_SIZE, seed=seed)
+        split: dataset.batches(split, batch_size=size, seed=seed)
         for split in ("validation", "test")
         if split in run.spec.examples
     }

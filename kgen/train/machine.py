@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from kgen.config import RunConfig
+from kgen.models import MODELS
 from kgen.nn import NETWORKS
 
 STEPS_A_CALL = 64
@@ -26,6 +27,8 @@ def use_xla(config: RunConfig) -> bool:
         return config.train.jit_compile
     if tf.config.list_physical_devices("GPU"):
         return True
+    if "jit_compile_on_cpu" in (own := MODELS.defaults(config.model)):
+        return own["jit_compile_on_cpu"]
     network = config.model_args.get("network")
     return bool(network) and NETWORKS.defaults(network)["jit_compile_on_cpu"]
 

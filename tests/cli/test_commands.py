@@ -94,7 +94,7 @@ def fails(capsys, main, arguments) -> str:
         (["--set", "model_args.latent=3"], ["model_args.latent", "latent_dim"]),
         (["--set", "model_args.latent_dim=two"], ["model_args.latent_dim", "int", "'two'"]),
         (["--set", "model_args.latent_dim=0"], ["model_args.latent_dim", "at least 1", "0"]),
-        (["--set", "model_args.network=cnn"], ["unknown network 'cnn'", "conv, mlp"]),
+        (["--set", "model_args.network=cnn"], ["unknown network 'cnn'", "did you mean 'conv'"]),
         (["--set", "model_args.likelihood=bernouli"], ["'bernoulli'"]),
         (["--set", "model_args.activation=rleu"], ["model_args.activation", "rleu"]),
         (["--set", "train.epoch=3"], ["train.epoch", "epochs"]),

@@ -46,8 +46,8 @@ def test_likelihoods_of_a_binarized_run(binarized, capsys):
     found = {row["measure"]: row for row in rows.read_rows(binarized / "eval" / "best.jsonl")}
     table = shown(said)
     assert {*found} == {
-        "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim", "effective_samples",
-        "active_units",
+        "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim",
+        "neg_elbo_same_images", "effective_samples", "active_units",
     }  # fmt: skip
     assert table["neg_elbo"][0] == "neg_elbo (binarization=dynamic, base_measure=counting)"
     assert table["nll"][0] == "nll (binarization=dynamic, base_measure=counting, samples=50)"

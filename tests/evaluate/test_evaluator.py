@@ -51,7 +51,9 @@ def of_run(default_job, digits_classifier, out):
 
 def test_all_that_applies_is_measured(of_run):
     """Grey pixels have no Bernoulli likelihood: the bound is left out."""
-    assert {*by_name(of_run)} == DEFAULTS | {"label_agreement", "reconstruction_mse", "active_units"}
+    assert {*by_name(of_run)} == DEFAULTS | {
+        "label_agreement", "label_agreement_drawn", "reconstruction_mse", "active_units",
+    }  # fmt: skip
 
 
 def test_again_without_what_was_kept_is_equal_to_the_last_digit(of_run, default_job, tmp_path, out, monkeypatch):
@@ -80,7 +82,7 @@ def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_
     saved = by_name(evaluate(default_export, QUICK, out=out / "saved.jsonl")[0])
     lite = by_name(evaluate(default_export / "model.tflite", QUICK, out=out / "lite.jsonl")[0])
     expected = by_name(of_run)
-    of_model = {"active_units"}  # exports tell no posterior
+    of_model = {"active_units", "label_agreement_drawn"}  # exports tell no likelihood
     assert {*saved} == {*expected} - of_model and {*lite} == {*saved} - {"reconstruction_mse"}
     for found, tolerance in ((saved, 1e-6), (lite, 1e-4)):
         for name, row in found.items():
@@ -151,6 +153,18 @@ def test_floors_are_the_figures_of_real_images(of_run, digits, digits_classifier
     assert {row["better"] for row in of_run} == {"lower", "higher"}
 
 
+def test_agreement_of_drawn_pixels_is_told_beside_that_of_means(of_run, default_job, digits_classifier):
+    """Draws with the probability of each pixel, here with another stream of numbers: shares alike, not equal."""
+    sampler = kgen.open_sampler(default_job[0].path)
+    labels = np.arange(400) % 10
+    means = sampler.decode(sampler.density.draw(0, 400), labels.astype(np.int32))
+    drawn = (np.random.default_rng(5).random(means.shape) < means).astype(np.uint8) * 255
+    expected = (digits_classifier(drawn)[1].argmax(axis=1) == labels).mean()
+    found = by_name(of_run)["label_agreement_drawn"]
+    assert found["value"] == pytest.approx(expected, abs=0.08)  # 400 of some 80 %: 2 % is a standard error
+    assert found["value"] < by_name(of_run)["label_agreement"]["value"]
+
+
 def test_a_trained_model_is_far_better_than_noise(of_run, tmp_path, out):
     np.savez(tmp_path / "noise.npz", images=np.random.default_rng(0).integers(0, 256, (400, 28, 28, 1), np.uint8))
     config = EvalConfig(metrics=("fid", "kid", "prdc"), count=400)
@@ -169,7 +183,7 @@ def test_a_folder_of_the_runs_samples_has_its_figures(default_job, tmp_path, out
     config = EvalConfig(metrics=("fid", "kid", "prdc", "label_agreement", "coverage"), count=360, repeats=1)
     expected = by_name(evaluate(default_job[0].path, config, out=out / "360.jsonl")[0])
     found = by_name(evaluate(tmp_path / "fakes", config, dataset="digits", out=out / "fakes.jsonl")[0])
-    assert {*found} == {*expected}
+    assert {*found} == {*expected} - {"label_agreement_drawn"}
     for name, row in found.items():
         assert row["value"] == pytest.approx(expected[name]["value"], rel=1e-9, abs=1e-9), name
         assert rows.difference(row["protocol"], expected[name]["protocol"]) == []
@@ -258,7 +272,8 @@ def test_figures_by_other_features(default_job, digits, out):
     found = by_name(evaluate(default_job[0].path, config, out=out / "pixels.jsonl")[0])
     assert found["fid"]["value"] is None and found["swd"]["value"] > found["swd"]["floor"] > 0
     features = {name: row["protocol"]["features"] for name, row in found.items()}
-    assert features == {"fid": "pixels", "swd": "pixels", "label_agreement": "classifier"}
+    agreement = dict.fromkeys(("label_agreement", "label_agreement_drawn"), "classifier")
+    assert features == {"fid": "pixels", "swd": "pixels", **agreement}
     assert found["swd"]["protocol"]["extractor_hash"] != found["label_agreement"]["protocol"]["extractor_hash"]
 
 
@@ -370,7 +385,8 @@ def test_figures_while_training_are_those_of_an_evaluation(of_run, default_job, 
     """The same images, features and numbers, without floors and protocols."""
     evaluator = Evaluator(digits, dataclasses.replace(QUICK, metrics=("fid", "prdc", "label_agreement")))
     found = evaluator.figures(kgen.open_sampler(default_job[0].path), seed=0)
-    assert {*found} == {"fid", "precision", "recall", "density", "coverage", "label_agreement"}
+    agreement = {"label_agreement", "label_agreement_drawn"}
+    assert {*found} == {"fid", "precision", "recall", "density", "coverage"} | agreement
     for name, value in found.items():
         assert value == pytest.approx(by_name(of_run)[name]["values"][0], rel=1e-12), name
 

@@ -14,8 +14,8 @@ from kgen.evaluate.subject import Subject, open_subject
 
 QUICK = EvalConfig(("elbo", "nll", "active_units"), nll_samples=20, nll_images=10)
 FIGURES = [
-    "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim", "effective_samples",
-    "active_units",
+    "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim", "neg_elbo_same_images",
+    "effective_samples", "active_units",
 ]  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkey
     model = dynamic.load_model()
     for name, row in by_name(found).items():
         protocol = row["protocol"]
-        count = 10 if name in ("nll", "nll_bits_per_dim", "effective_samples") else 40
+        count = 10 if name in FIGURES[4:-1] else 40
         assert (protocol["num_real"], protocol["num_fake"], protocol["repeats"]) == (count, 0, 1)
         assert (protocol["features"], protocol["extractor_hash"], protocol["split"]) == ("none", None, "test")
         assert (protocol["prior"], protocol["weights_hash"]) == ("standard_normal", model.weights_hash())
@@ -73,6 +73,7 @@ def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkey
             assert protocol["settings"]["binarization"] == "dynamic"
     nll = by_name(found)["nll"]
     assert nll["protocol"]["settings"] == {"binarization": "dynamic", "base_measure": "counting", "samples": 20}
+    assert nll["value"] < by_name(found)["neg_elbo_same_images"]["value"]
     assert nll["interval"][0] < nll["value"] < nll["interval"][1] and nll["better"] == "lower"
     assert (tmp_path / "rows-rates.png").is_file()
     assert evaluate(dynamic.path, QUICK, out=tmp_path / "again.jsonl")[0] == found
@@ -141,4 +142,4 @@ def test_more_samples_are_closer_to_the_likelihood(dynamic, tmp_path):
         config = EvalConfig(("nll",), nll_samples=samples, nll_images=40)
         (first, *_) = evaluate(dynamic.path, config, out=tmp_path / "rows.jsonl")[0]
         values.append(first["value"])
-    assert values[1] < values[0] and len(rows.read_rows(tmp_path / "rows.jsonl")) == 6  # other K, other figures
+    assert values[1] < values[0] and len(rows.read_rows(tmp_path / "rows.jsonl")) == 8  # other K, other figures

@@ -12,10 +12,10 @@ from kgen.losses import elbo
 
 def test_kl_of_shifted_and_scaled_normals():
     ones = np.ones((2, 10), np.float32)
-    # 1/2 (s^2 + m^2 - 1 - ln s^2) a dimension. N(1, 1): 1/2, so 5 in ten dimensions; N(0, e): (e - 2) / 2; N(0, 1): 0.
-    np.testing.assert_allclose(elbo.standard_normal_kl(ones, 0 * ones), [5.0, 5.0], rtol=1e-6)
-    np.testing.assert_allclose(elbo.standard_normal_kl(0 * ones, ones), [5 * (math.e - 2)] * 2, rtol=1e-6)
-    np.testing.assert_array_equal(elbo.standard_normal_kl(0 * ones, 0 * ones), [0.0, 0.0])
+    # 1/2 (s^2 + m^2 - 1 - ln s^2) a dimension. N(1, 1): 1/2; N(0, e): (e - 2) / 2; N(0, 1): 0.
+    for mean, log_var, nats in ((1, 0, 0.5), (0, 1, (math.e - 2) / 2), (0, 0, 0.0)):
+        found = elbo.standard_normal_kls(mean * ones, log_var * ones)
+        np.testing.assert_allclose(found, np.full((2, 10), nats), rtol=1e-6)
 
 
 def test_kl_is_what_sampling_finds():
@@ -26,13 +26,18 @@ def test_kl_is_what_sampling_finds():
     ratio = (norm(mean, stddev).logpdf(z) - norm(0, 1).logpdf(z)).sum(1)
     standard_error = ratio.std() / math.sqrt(len(ratio))
     assert standard_error < 0.01
-    assert float(elbo.standard_normal_kl(mean[None], log_var[None])[0]) == pytest.approx(
-        ratio.mean(), abs=4 * standard_error
-    )
+    found = float(tf.reduce_sum(elbo.standard_normal_kls(mean[None], log_var[None])))
+    assert found == pytest.approx(ratio.mean(), abs=4 * standard_error)
 
 
-def test_kl_sums_over_every_axis_but_the_batch():
-    assert elbo.standard_normal_kl(np.ones((3, 2, 2, 5)), np.zeros((3, 2, 2, 5))).numpy().tolist() == [10.0] * 3
+def test_free_nats_are_of_a_dimension_and_of_the_batch():
+    """Means over the batch 0.2 and 4: the first is free, and costs 0.5 whatever it is; the second its own nats."""
+    rates = tf.Variable([[0.1, 3.0], [0.3, 5.0]])
+    with tf.GradientTape() as tape:
+        paid = elbo.paid_rate(rates, 0.5)
+        total = tf.reduce_sum(paid)
+    np.testing.assert_allclose(paid, [3.5, 5.5], rtol=1e-6)
+    np.testing.assert_array_equal(tape.gradient(total, rates), [[0.0, 1.0], [0.0, 1.0]])
 
 
 def test_bernoulli_at_logits_of_zero_is_ln_2_a_pixel():

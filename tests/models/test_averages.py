@@ -39,18 +39,19 @@ def test_average_is_the_recursion_by_hand():
 def test_averages_start_at_the_weights():
     model = compiled()
     before = weights(model)
-    with averages.swapped(model):
-        for found, weight in zip(weights(model), before, strict=True):
-            np.testing.assert_array_equal(found, weight)
+    averages.swap(model)
+    for found, weight in zip(weights(model), before, strict=True):
+        np.testing.assert_array_equal(found, weight)
 
 
 def test_a_checkpoint_written_while_swapped_samples_from_the_average_and_resumes(tmp_path):
     model = compiled()
     for _ in range(2):
         train(model, *CASE.examples(4))
-    with averages.swapped(model):
-        average = weights(model)
-        model.save_weights(tmp_path / "w.weights.h5")
+    averages.swap(model)
+    average = weights(model)
+    model.save_weights(tmp_path / "w.weights.h5")
+    averages.swap(model)
     only_sampled, resumed = CASE.build(seed=9), compiled()
     only_sampled.load_weights(tmp_path / "w.weights.h5")
     for found, expected in zip(weights(only_sampled), average, strict=True):
@@ -66,9 +67,9 @@ def test_a_checkpoint_written_while_swapped_samples_from_the_average_and_resumes
 def test_without_averages_nothing_changes_places():
     model = CASE.compiled()
     before = weights(model)
-    with averages.swapped(model):
-        for found, weight in zip(weights(model), before, strict=True):
-            np.testing.assert_array_equal(found, weight)
+    averages.swap(model)
+    for found, weight in zip(weights(model), before, strict=True):
+        np.testing.assert_array_equal(found, weight)
 
 
 def test_influence_halves_after_the_halflife():

@@ -68,7 +68,7 @@ def test_nll_of_many_codes_is_that_of_each():
 
 
 def test_free_bits_leave_a_rate_that_costs_nothing():
-    """A dimension below the free nats has no gradient, one above has all of it."""
+    """Two dimensions far below 1000 free nats each cost 2000 in training; an evaluation knows no free nats."""
     model = build_model("pixel_vae", GRAY, **SMALL, free_bits=1e3)
     images, labels = (tf.constant(part) for part in PLAIN.examples(4))
     terms = model.elbo_terms(images, labels, training=True)

@@ -88,7 +88,7 @@ def test_weights_that_failed_are_never_the_best(config, tmp_path):
     class Breaking(Script):
         def figures(self, sampler):
             if self.drawn:
-                for weight in sampler._model.decoder.trainable_variables:
+                for weight in sampler.model.decoder.trainable_variables:
                     weight.assign(np.nan * weight)
             self.drawn.append(None)
             return {"fid": None}

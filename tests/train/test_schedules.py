@@ -5,6 +5,7 @@ import pytest
 
 import kgen
 from kgen.config import override
+from kgen.errors import UserError
 from kgen.train import train
 
 SMALL = {
@@ -25,17 +26,25 @@ def test_losses_are_evaluated_when_asked_and_at_the_end(tmp_path):
     assert run.checkpoint_state()["best"]["epoch"] == best["epoch"]
 
 
-def test_a_cosine_ends_at_a_learning_rate_of_zero(tmp_path):
-    """Of 5 epochs the last moves the loss least; with SGD-like steps of Adam all move it alike at a constant rate."""
-    import h5py
+def test_a_cosine_falls_from_the_learning_rate_to_zero(tmp_path, monkeypatch):
+    """rate (1 + cos(pi step / steps)) / 2; of 20 steps half is left at step 10."""
+    seen = []
+    compiled = kgen.models.GenerativeModel.compile
 
-    run = trained(tmp_path / "run", **{"train.schedule": "cosine", "train.learning_rate": 0.01})
-    rows = [row["train_loss"] for row in run.metrics()]
-    assert abs(rows[-1] - rows[-2]) < 0.5 * abs(rows[1] - rows[0])
-    with h5py.File(run.checkpoint("last")) as file:
-        names = []
-        file.visit(names.append)
-    assert not [name for name in names if "moving_average" in name]  # none was asked for
+    def spy(model, optimizer, **arguments):
+        seen.append(optimizer["elbo"])
+        return compiled(model, optimizer, **arguments)
+
+    monkeypatch.setattr(kgen.models.GenerativeModel, "compile", spy)
+    for schedule, expected in (("cosine", [0.01, 0.005, 0.0]), ("constant", [0.01, 0.01, 0.01])):
+        trained(tmp_path / schedule, **{"train.schedule": schedule, "train.learning_rate": 0.01})
+        optimizer, rates = seen.pop(), []
+        assert int(optimizer.iterations) == 20  # 5 epochs of 4 steps
+        for step in (0, 10, 20):
+            optimizer.iterations.assign(step)
+            rates.append(float(optimizer.learning_rate))
+        np.testing.assert_allclose(rates, expected, atol=1e-8)
+        assert not optimizer.use_ema
 
 
 def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
@@ -49,3 +58,32 @@ def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
     fresh = kgen.build_model("vae", held.spec, seed=held.config.seed, **held.config.model_args).generate(z)
     farthest = [np.abs(run.load_model("last").generate(z) - fresh).max() for run in (held, moving)]
     assert farthest[0] < 0.3 * farthest[1]
+
+
+def test_averages_and_batch_normalization_are_refused_together(tmp_path):
+    with pytest.raises(UserError, match=r"train.ema_halflife_images .* batch normalization"):
+        trained(tmp_path / "run", **{"train.ema_halflife_images": 1e4, "model_args.batch_norm": True})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_best_checkpoint_holds_averages_too(tmp_path):
+    run = trained(tmp_path / "run", **{"train.ema_halflife_images": 200})
+    rows = run.metrics()
+    best = min(rows, key=lambda row: row["validation_loss"])
+    model = run.load_model("best")
+    model.compile()
+    dataset = kgen.data.load(run.config.data, seed=run.config.seed)
+    batches = dataset.batches("validation", batch_size=512, seed=run.config.seed)
+    found = model.evaluate(batches, verbose=0, return_dict=True)["loss"]
+    assert found == pytest.approx(best["validation_loss"], rel=1e-5)
+
+
+def test_grey_pixels_that_a_pixel_vae_rounds_are_remarked_on(tmp_path):
+    arguments = {"latent_dim": 2, "network": "mlp", "width": 4, "layers": 1, "conditioned_layers": 1, "condition": 2}
+    settings = {"model": "pixel_vae", "train.epochs": 1, "data.limit": 32, "data.image_size": [8, 8]}
+    settings |= {f"model_args.{name}": value for name, value in arguments.items()}
+    grey = trained(tmp_path / "grey", **{**settings, "data.binarize": "none"})
+    black = trained(tmp_path / "black", **settings)
+    assert "rounded to black and white" in (grey.path / "log.txt").read_text()
+    assert "rounded to black and white" not in (black.path / "log.txt").read_text()
+    assert not grey.config.train.jit_compile
