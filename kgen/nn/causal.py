@@ -44,15 +44,20 @@ class CausalLayer(keras.layers.Layer):
         return [tf.cast(tensor, self.compute_dtype) for tensor in tensors]
 
 
+def convolve(x, kernel, padding):
+    """A convolution with zeros around: padded first, for the gradients of conv2d's own padding take twice the time."""
+    return tf.nn.conv2d(tf.pad(x, padding), kernel, 1, "VALID")
+
+
 def rows_above(x, kernel, top: int):
     """A convolution down to the pixel's own row, with so many rows of zeros above; sides are filled up."""
     side = kernel.shape[1] // 2
-    return tf.nn.conv2d(x, kernel, 1, [[0, 0], [top, 0], [side, side], [0, 0]])
+    return convolve(x, kernel, [[0, 0], [top, 0], [side, side], [0, 0]])
 
 
 def columns_left(x, kernel):
     """A convolution up to the pixel's own column, filled up at the left."""
-    return tf.nn.conv2d(x, kernel, 1, [[0, 0], [0, 0], [kernel.shape[1] - 1, 0], [0, 0]])
+    return convolve(x, kernel, [[0, 0], [0, 0], [kernel.shape[1] - 1, 0], [0, 0]])
 
 
 def gate(x):
