@@ -66,10 +66,10 @@ def replica_seed(seed: int, step, *names: str | int):
     return base + tf.stack([tf.cast(step, tf.int32), tf.cast(replica, tf.int32) * 7_919])
 
 
-def stateless_normal(shape, seed):
-    """Standard normal noise, the same with and without XLA (TensorFlow's own is not: the two draw different numbers).
+def stateless_uniform(shape, seed):
+    """Noise from U(0, 1), the same with and without XLA (TensorFlow's own is not: the two draw different numbers).
 
-    Box & Muller's sqrt(-2 ln u) cos(2 pi v), of u and v from 23 of the 32 bits that Philox gives in both worlds.
+    The middles of 2^23 equal parts, by 23 of the 32 bits that Philox gives in both worlds: never 0, never 1.
 
     Args:
         shape: of the result; a tensor or a tuple.
@@ -80,7 +80,21 @@ def stateless_normal(shape, seed):
     """
     import tensorflow as tf
 
-    pair = tf.concat([[2], tf.cast(shape, tf.int32)], axis=0)
-    bits = tf.random.stateless_uniform(pair, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
-    u, v = tf.unstack((tf.cast(tf.cast(tf.bitwise.right_shift(bits, 9), tf.int32), tf.float32) + 0.5) * 2.0**-23)
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    return (tf.cast(tf.cast(tf.bitwise.right_shift(bits, 9), tf.int32), tf.float32) + 0.5) * 2.0**-23
+
+
+def stateless_normal(shape, seed):
+    """Standard normal noise, the same with and without XLA: Box & Muller's sqrt(-2 ln u) cos(2 pi v).
+
+    Args:
+        shape: of the result; a tensor or a tuple.
+        seed: [2] int32, e.g. from `replica_seed`.
+
+    Returns:
+        float32 tensor.
+    """
+    import tensorflow as tf
+
+    u, v = tf.unstack(stateless_uniform(tf.concat([[2], tf.cast(shape, tf.int32)], axis=0), seed))
     return tf.sqrt(-2.0 * tf.math.log(u)) * tf.cos(2.0 * math.pi * v)
