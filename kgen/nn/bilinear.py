@@ -39,7 +39,7 @@ class Bilinear:
         x = keras.layers.Flatten(name="features")(x)
         x = options.activated(x, options.dense(third, "encoder_conv_2"))
         x = options.hidden_layers(x, "encoder_dense")
-        return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
+        return options.encoder_of(inputs, x)
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:

@@ -35,7 +35,7 @@ class Conv:
             x = options.activated(x, options.conv(_filters(options, i), f"encoder_conv_{i}", strides=2))
         x = keras.layers.Flatten(name="features")(x)
         x = options.hidden_layers(x, "encoder_dense")
-        return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
+        return options.encoder_of(inputs, x)
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:
@@ -49,11 +49,15 @@ class Conv:
         for i in reversed(range(len(sizes) - 1)):
             filters = _filters(options, max(i - 1, 0))
             x = options.activated(x, options.conv_transpose(filters, f"decoder_conv_{i}", strides=2))
-            extra = tuple((0, 2 * half - whole) for half, whole in zip(sizes[i + 1], sizes[i], strict=True))
-            if any(after for _, after in extra):
-                x = keras.layers.Cropping2D(extra, name=f"decoder_crop_{i}")(x)
+            x = crop(x, sizes[i], f"decoder_crop_{i}")
         logits = options.conv(channels, "logits", dtype="float32")(x)
         return keras.Model(options.given(inputs), logits, name="decoder")
+
+
+def crop(x, size: tuple[int, int], name: str, **kwargs):
+    """x without the last rows and columns that are more than `size`."""
+    extra = tuple((0, has - wanted) for has, wanted in zip(x.shape[1:3], size, strict=True))
+    return keras.layers.Cropping2D(extra, name=name, **kwargs)(x) if any(after for _, after in extra) else x
 
 
 def _filters(options: NetworkOptions, halving: int) -> int:

@@ -21,6 +21,6 @@ class ConvMLP:
         for i, filters in enumerate(options.filters):
             x = options.activated(x, options.conv(filters, f"encoder_conv_{i}"))
         x = options.hidden_layers(keras.layers.Flatten(name="features")(x), "encoder_dense")
-        return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
+        return options.encoder_of(inputs, x)
 
     decoder = staticmethod(mlp_decoder)

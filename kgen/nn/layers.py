@@ -1,7 +1,10 @@
-"""Layers that bring labels into a network."""
+"""Small layers and constraints: what brings labels into a network, dropout that can be repeated, clipped weights."""
 
 import keras
+import tensorflow as tf
 from keras import ops
+
+from kgen import rng
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -32,3 +35,79 @@ class LabelMaps(OneHot):
 
     def get_config(self):
         return super().get_config() | {"height": self.height, "width": self.width}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class LabelProduct(OneHot):
+    """(features [B, d], labels [B] int) -> <embedding of the label, features>, [B]."""
+
+    def __init__(self, num_classes: int, *, initializer="glorot_uniform", constraint=None, **kwargs):
+        super().__init__(num_classes, **kwargs)
+        self.initializer = keras.initializers.get(initializer)
+        self.constraint = keras.constraints.get(constraint)
+
+    def build(self, input_shape):
+        shape = (self.num_classes, input_shape[0][-1])
+        self.embeddings = self.add_weight(
+            shape=shape, initializer=self.initializer, constraint=self.constraint, name="embeddings"
+        )
+
+    def call(self, inputs):
+        features, labels = inputs
+        embedded = ops.matmul(super().call(labels), self.embeddings)
+        return ops.sum(embedded * ops.cast(features, self.compute_dtype), axis=-1)
+
+    def get_config(self):
+        return super().get_config() | {
+            "initializer": keras.initializers.serialize(self.initializer),
+            "constraint": keras.constraints.serialize(self.constraint),
+        }
+
+
+@keras.saving.register_keras_serializable("kgen")
+class Dropout(keras.layers.Layer):
+    """Srivastava et al. 2014, with masks that depend on the seed, the replica, and how often the layer was called.
+
+    Keras' own draws the same mask on every replica, and does not save where it stands.
+
+    Args:
+        rate: share of the units that training sets to 0; the others are divided by 1 - rate.
+        seed: of the masks.
+    """
+
+    def __init__(self, rate: float, *, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.seed = rate, seed
+
+    def build(self, input_shape):
+        self.calls = self.add_weight(
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="calls", autocast=False,
+            aggregation="only_first_replica",
+        )  # fmt: skip
+
+    def call(self, x, training: bool = False):
+        if not training:
+            return x
+        kept = rng.stateless_uniform(tf.shape(x), rng.replica_seed(self.seed, self.calls.value)) >= self.rate
+        self.calls.assign_add(1)
+        return tf.where(kept, x / (1.0 - self.rate), tf.zeros_like(x))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class Clip(keras.constraints.Constraint):
+    """Weights stay in [-limit, limit]."""
+
+    def __init__(self, limit: float):
+        self.limit = limit
+
+    def __call__(self, w):
+        return ops.clip(w, -self.limit, self.limit)
+
+    def get_config(self):
+        return {"limit": self.limit}

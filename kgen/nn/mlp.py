@@ -4,7 +4,6 @@ import math
 
 import keras
 
-from kgen.nn.layers import OneHot
 from kgen.nn.networks import NETWORKS, NetworkOptions
 
 WIDENING = (2048, 1024, 512, 256, 128)
@@ -30,15 +29,9 @@ class MLP:
 
     @staticmethod
     def encoder(options: NetworkOptions) -> keras.Model:
-        inputs = [options.image_input()]
-        x = keras.layers.Flatten(name="pixels")(inputs[0])
-        if options.conditional:
-            inputs.append(options.label_input())
-            x = keras.layers.Concatenate(name="pixels_and_label")(
-                [x, OneHot(options.spec.num_classes, name="label_one_hot")(inputs[1])]
-            )
+        inputs, x = options.image_and_label(flat=True)
         x = options.hidden_layers(x, "encoder")
-        return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
+        return options.encoder_of(inputs, x)
 
     decoder = staticmethod(mlp_decoder)
 

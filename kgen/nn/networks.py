@@ -13,7 +13,8 @@ from kgen.spec import DataSpec
 NETWORKS = Registry("network")
 """Name -> a class with `encoder(options)` and `decoder(options)`, both of them returning a `keras.Model`:
 
-encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var, each [B, latent_dim] float32.
+encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var, each [B, latent_dim] float32; with
+    `options.head`, a discriminator: what its head makes of the same layers.
 decoder: z [B, latent_dim] (and labels [B] when conditional) -> logits [B, H, W, C] float32.
 
 Registered with `jit_compile_on_cpu` (whether XLA was measured to help there) and, where the network is that of one
@@ -35,6 +36,7 @@ class NetworkOptions:
         batch_norm: batch normalization before each activation.
         seed: of the initial weights.
         outputs: channels of what the decoder gives; None: those of the image.
+        initial_stddev: of the normal that kernels are drawn from; None: Glorot's uniform distribution.
     """
 
     spec: DataSpec
@@ -46,6 +48,7 @@ class NetworkOptions:
     batch_norm: bool = False
     seed: int = 0
     outputs: int | None = None
+    initial_stddev: float | None = None
 
     def __post_init__(self):
         try:
@@ -61,9 +64,17 @@ class NetworkOptions:
         """Of what the decoder gives: (height, width, channels)."""
         return (*self.spec.image_shape[:2], self.outputs or self.spec.image_shape[2])
 
+    @property
+    def label_beside_image(self) -> bool:
+        """Whether an encoder's first layer sees the label."""
+        return self.conditional
+
     def initializer(self, layer_name: str) -> keras.initializers.Initializer:
-        """Glorot's uniform initializer with a seed of the layer's own."""
-        return keras.initializers.GlorotUniform(seed=seed_of(self.seed, "init", layer_name))
+        """Of a layer's kernel, with a seed of the layer's own."""
+        seed = seed_of(self.seed, "init", layer_name)
+        if self.initial_stddev is None:
+            return keras.initializers.GlorotUniform(seed=seed)
+        return keras.initializers.RandomNormal(stddev=self.initial_stddev, seed=seed)
 
     def dense(self, width: int, name: str, **kwargs) -> keras.layers.Layer:
         return keras.layers.Dense(width, kernel_initializer=self.initializer(name), name=name, **kwargs)
@@ -78,16 +89,25 @@ class NetworkOptions:
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **kwargs
         )
 
-    def activated(self, x, linear: keras.layers.Layer, *, maps: tuple[int, int, int] | None = None):
+    def activated(
+        self,
+        x,
+        linear: keras.layers.Layer,
+        *,
+        maps: tuple[int, int, int] | None = None,
+        normalized: bool = True,
+    ):
         """linear -> (batch normalization) -> activation; the layers' names derive from the linear layer's.
 
         A dense layer gives feature `maps` when their (height, width, channels) is told: normalization is by channel.
+        Not `normalized`: without batch normalization, whatever the others have.
         """
-        linear.use_bias = not self.batch_norm  # normalization would take any bias away again
+        normalized = normalized and self.batch_norm
+        linear.use_bias = not normalized  # normalization would take any bias away again
         x = linear(x)
         if maps:
             x = keras.layers.Reshape(maps, name=f"{linear.name}_maps")(x)
-        if self.batch_norm:
+        if normalized:
             x = keras.layers.BatchNormalization(name=f"{linear.name}_norm")(x)
         return keras.layers.Activation(self.activation, name=f"{linear.name}_{self.activation}")(x)
 
@@ -103,18 +123,26 @@ class NetworkOptions:
     def label_input(self):
         return keras.Input((), dtype="int32", name="labels")
 
-    def image_and_label(self):
-        """A convolutional encoder's inputs, and its first tensor: the image, when conditional with the label's maps.
+    def image_and_label(self, *, flat: bool = False):
+        """An encoder's inputs, and its first tensor: the image, and beside it the label where it is seen there.
 
-        There is one map a class, constant over the image: the first convolution sees `num_classes` more channels.
+        Args:
+            flat: the pixels as a vector, for dense layers: the label joins as a one-hot vector. Otherwise it joins as
+                one map a class, constant over the image: a convolution sees `num_classes` more channels.
         """
         images = self.image_input()
+        x = keras.layers.Flatten(name="pixels")(images) if flat else images
         if not self.conditional:
-            return [images], images
-        height, width, _ = self.spec.image_shape
+            return [images], x
         labels = self.label_input()
-        maps = LabelMaps(self.spec.num_classes, height, width, name="label_maps")(labels)
-        return [images, labels], keras.layers.Concatenate(name="image_and_label")([images, maps])
+        if not self.label_beside_image:
+            return [images, labels], x
+        height, width, _ = self.spec.image_shape
+        if flat:
+            label, name = OneHot(self.spec.num_classes, name="label_one_hot"), "pixels_and_label"
+        else:
+            label, name = LabelMaps(self.spec.num_classes, height, width, name="label_maps"), "image_and_label"
+        return [images, labels], keras.layers.Concatenate(name=name)([x, label(labels)])
 
     def latent_and_label(self):
         """A decoder's inputs, and its first tensor: z, with the label's one-hot vector beside it when conditional."""
@@ -129,6 +157,7 @@ class NetworkOptions:
         """How a network is called: with [x, labels] when conditional, else with x."""
         return inputs if self.conditional else inputs[0]
 
-    def posterior(self, x) -> list:
-        """The encoder's last layers: mean and log-variance, in float32 whatever the precision policy."""
-        return [self.dense(self.latent_dim, name, dtype="float32")(x) for name in ("mean", "log_var")]
+    def encoder_of(self, inputs: list, x) -> keras.Model:
+        """The encoder of these inputs and last features: mean and log-variance, in float32 whatever the precision."""
+        posterior = [self.dense(self.latent_dim, name, dtype="float32")(x) for name in ("mean", "log_var")]
+        return keras.Model(self.given(inputs), posterior, name="encoder")

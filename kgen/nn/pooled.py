@@ -29,7 +29,7 @@ class Pooled:
             x = options.activated(x, options.conv(filters, f"encoder_conv_{i}"))
             x = keras.layers.AveragePooling2D(2, name=f"encoder_pool_{i}")(x)
         x = options.hidden_layers(keras.layers.Flatten(name="features")(x), "encoder_dense")
-        return keras.Model(options.given(inputs), options.posterior(x), name="encoder")
+        return options.encoder_of(inputs, x)
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:

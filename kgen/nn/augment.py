@@ -1,0 +1,75 @@
+"""Differentiable augmentation: Zhao et al. 2020 (https://arxiv.org/abs/2006.10738).
+
+Real and generated images pass through the same kinds of random change before the discriminator sees them, and the
+gradient passes through to the generator: with a few hundred images the discriminator can no longer know them by heart.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from kgen.registry import Registry
+
+AUGMENTATIONS = Registry("augmentation")
+
+LARGEST_SHIFT = 1 / 8
+"""Of a translation, as a share of the side."""
+CUTOUT = 1 / 2
+"""Side of the square that is cut out, as a share of the image's."""
+
+
+def augment(images, kinds: tuple[str, ...], uniform: Callable):
+    """Images changed at random, each in its own way.
+
+    Args:
+        images: [B, H, W, C] in [-1, 1].
+        kinds: of AUGMENTATIONS, in this order.
+        uniform: (shape, name) -> noise from U(0, 1).
+
+    Returns:
+        [B, H, W, C]; what lies outside of an image is 0, a middle grey.
+    """
+    for kind in kinds:
+        images = AUGMENTATIONS[kind](images, uniform)
+    return images
+
+
+@AUGMENTATIONS.register("color")
+def color(images, uniform):
+    """Brightness by up to 0.5, saturation by a factor of up to 2, contrast by a factor of 0.5 to 1.5."""
+    brightness, saturation, contrast = (
+        uniform(tf.stack([tf.shape(images)[0], 1, 1, 1]), name) for name in ("brightness", "saturation", "contrast")
+    )
+    images = images + brightness - 0.5
+    gray = tf.reduce_mean(images, axis=3, keepdims=True)
+    images = gray + 2.0 * saturation * (images - gray)
+    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    return mean + (contrast + 0.5) * (images - mean)
+
+
+@AUGMENTATIONS.register("translation")
+def translation(images, uniform):
+    """By a whole number of pixels, at most an eighth of the side."""
+    for axis in (1, 2):
+        side = images.shape[axis]
+        most = round(side * LARGEST_SHIFT)
+        shift = tf.floor(uniform(tf.shape(images)[:1], f"shift {axis}") * (2 * most + 1)) - most
+        sources = tf.range(side)[None] - tf.cast(shift, tf.int32)[:, None]
+        moved = tf.one_hot(sources, side, dtype=images.dtype)  # [B, to, from]; from outside: 0
+        equation = "bts,bswc->btwc" if axis == 1 else "bts,bhsc->bhtc"
+        images = tf.einsum(equation, moved, images)
+    return images
+
+
+@AUGMENTATIONS.register("cutout")
+def cutout(images, uniform):
+    """A square of half the side becomes 0; its centre is anywhere in the image."""
+    inside = []
+    for axis in (1, 2):
+        side = images.shape[axis]
+        half = round(side * CUTOUT) / 2
+        centre = tf.floor(uniform(tf.shape(images)[:1], f"centre {axis}") * (side + 1))
+        places = tf.range(side, dtype=tf.float32)[None] + 0.5
+        inside.append(tf.abs(places - centre[:, None]) < half)
+    square = tf.logical_and(inside[0][:, :, None], inside[1][:, None, :])[..., None]
+    return tf.where(square, tf.zeros_like(images), images)

@@ -1,0 +1,53 @@
+"""The networks of DCGAN: Radford et al. 2016 (https://arxiv.org/abs/1511.06434), for images of any size."""
+
+import math
+
+import keras
+
+from kgen.nn.conv import crop, halvings
+from kgen.nn.networks import NETWORKS, NetworkOptions
+
+KERNEL = 4
+
+
+@NETWORKS.register("dcgan", jit_compile_on_cpu=False)
+class DCGAN:
+    """4x4 convolutions of stride 2 and no other layers: what resizes also learns.
+
+    Decoder: z to maps of 4 to 7 pixels a side (at 64x64: 4x4, at 28x28: 7x7), then one transposed convolution a
+    doubling; the last gives the image. Encoder: the mirror. `options.filters` are those of the maps, from the image
+    side: (64, 128, 256, 512) at 64x64; where there are fewer halvings the first of them, where more the last again.
+    A transposed convolution gets no bias where normalization follows. Labels join the encoder as constant maps (one
+    channel a class) and the decoder as a one-hot vector beside z.
+    """
+
+    @staticmethod
+    def encoder(options: NetworkOptions) -> keras.Model:
+        inputs, x = options.image_and_label()
+        for i, filters in enumerate(_filters(options)):
+            layer = options.conv(filters, f"encoder_conv_{i}", size=KERNEL, strides=2)
+            # The first sees pixels, whose statistics say something (Radford et al. leave it without normalization)
+            x = options.activated(x, layer, normalized=i > 0)
+        x = options.hidden_layers(keras.layers.Flatten(name="features")(x), "encoder_dense")
+        return options.encoder_of(inputs, x)
+
+    @staticmethod
+    def decoder(options: NetworkOptions) -> keras.Model:
+        height, width, channels = options.output_shape
+        sizes, filters = halvings(height, width), _filters(options)
+        inputs, x = options.latent_and_label()
+        x = options.hidden_layers(x, "decoder_dense", mirrored=True)
+        small = (*sizes[-1], filters[-1])
+        x = options.activated(x, options.dense(math.prod(small), "decoder_features"), maps=small)
+        for i in reversed(range(1, len(filters))):
+            layer = options.conv_transpose(filters[i - 1], f"decoder_conv_{i}", size=KERNEL, strides=2)
+            x = crop(options.activated(x, layer), sizes[i], f"decoder_crop_{i}")
+        logits = options.conv_transpose(channels, "logits", size=KERNEL, strides=2, dtype="float32")(x)
+        logits = crop(logits, sizes[0], "decoder_crop_0", dtype="float32")
+        return keras.Model(options.given(inputs), logits, name="decoder")
+
+
+def _filters(options: NetworkOptions) -> list[int]:
+    """Of the maps after each halving of the image."""
+    count = max(len(halvings(*options.spec.image_shape[:2])) - 1, 1)
+    return [options.filters[min(i, len(options.filters) - 1)] for i in range(count)]

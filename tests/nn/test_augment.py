@@ -1,0 +1,52 @@
+"""Differentiable augmentation: what stays, what moves, and that gradients pass."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kgen import rng
+from kgen.nn.augment import AUGMENTATIONS, augment
+
+IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(6, 16, 12, 3)).astype(np.float32)
+
+
+def uniform(shape, name):
+    return rng.stateless_uniform(shape, tf.constant([rng.seed_of(0, name), 0], tf.int32))
+
+
+def always(value: float):
+    return lambda shape, name: tf.fill(shape, value)
+
+
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
+def test_images_change_each_in_its_own_way_and_gradients_pass(kind):
+    same = tf.constant(np.repeat(IMAGES[:1], 6, axis=0))
+    with tf.GradientTape() as tape:
+        tape.watch(same)
+        changed = augment(same, (kind,), uniform)
+    assert changed.shape == same.shape
+    assert np.abs(changed - same).max() > 0.01
+    assert len({image.tobytes() for image in changed.numpy()}) > 1
+    gradient = tape.gradient(changed, same)
+    assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
+
+
+def test_the_middle_of_every_draw_changes_little():
+    """Brightness 0.5 - 0.5, saturation 2 * 0.5, contrast 0.5 + 0.5, a shift in the middle: nothing at all."""
+    np.testing.assert_allclose(augment(IMAGES, ("color", "translation"), always(0.5)), IMAGES, atol=1e-6)
+
+
+def test_translation_by_hand():
+    """The largest draw shifts by an eighth of each side, 2 rows down and 2 (of 12: 1.5, rounded) columns right."""
+    moved = augment(IMAGES, ("translation",), always(0.999)).numpy()
+    np.testing.assert_array_equal(moved[:, 2:, 2:], IMAGES[:, :-2, :-2])
+    assert not moved[:, :2].any() and not moved[:, :, :2].any()
+
+
+def test_cutout_by_hand():
+    """A centre in the middle: rows 4 to 11 and columns 3 to 8 are grey, the rest stays."""
+    cut = augment(IMAGES, ("cutout",), always(0.5)).numpy()
+    assert not cut[:, 4:12, 3:9].any()
+    kept = np.ones((16, 12), bool)
+    kept[4:12, 3:9] = False
+    np.testing.assert_array_equal(cut[:, kept], IMAGES[:, kept])
