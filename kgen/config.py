@@ -66,7 +66,10 @@ class TrainConfig:
         epochs: passes over the training images; None trains for about 4000 steps.
         batch_size: images a step, over all replicas; None takes 128, and fewer (at least 16) for small sets, so that
             an epoch has 40 steps.
-        learning_rate: of every phase's optimizer (Adam); None takes the model's own.
+        learning_rate: of the optimizer; None takes the model's own. Of an adversarial model the generator's.
+        discriminator_learning_rate: None keeps its ratio to the generator's, which the model knows.
+        optimizer: "adam", "rmsprop" or "sgd" of every phase; None takes the model's own.
+        beta_1, beta_2: of Adam; None takes the model's own.
         schedule: of the learning rate: "constant", or "cosine": falls to 0 at the end of the training (Loshchilov &
             Hutter 2017).
         ema_halflife_images: keeps an exponential moving average of the weights, in which the influence of an image
@@ -82,6 +85,9 @@ class TrainConfig:
         eval_features: what samples are compared by; None takes the classifier of labelled data, or else random.
         eval_count: samples a measurement.
         best_by: what the best checkpoint is chosen by: "loss", or a figure such as "fid".
+        init_from: of a model that can start from a trained one, the run that it starts from: its architecture and
+            weights.
+        init_discriminator: start the discriminator too, from that run's encoder.
         prior: what z is drawn from once the model is trained; "gaussian_mixture" is then fitted to its encodings.
             While it trains, samples are drawn from the standard normal.
     """
@@ -89,6 +95,10 @@ class TrainConfig:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    discriminator_learning_rate: float | None = None
+    optimizer: Literal["adam", "rmsprop", "sgd"] | None = None
+    beta_1: float | None = None
+    beta_2: float | None = None
     schedule: Literal["constant", "cosine"] = "constant"
     ema_halflife_images: float | None = None
     steps_per_execution: int | None = None
@@ -101,16 +111,22 @@ class TrainConfig:
     eval_features: Literal["classifier", "random", "pixels", "inception"] | None = None
     eval_count: int = 2_000
     best_by: str = "loss"
+    init_from: str | None = None
+    init_discriminator: bool = False
     prior: PriorName = "standard_normal"
 
     def __post_init__(self):
         for name in (
-            "epochs", "batch_size", "learning_rate", "ema_halflife_images", "steps_per_execution", "validate_every",
-            "samples_every", "eval_every",
+            "epochs", "batch_size", "learning_rate", "discriminator_learning_rate", "ema_halflife_images",
+            "steps_per_execution", "validate_every", "samples_every", "eval_every",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UserError(f"train.{name} must be greater than 0. Received: {value}")
+        for name in ("beta_1", "beta_2"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UserError(f"train.{name} must lie in [0, 1). Received: {value}")
         if self.eval_count < 2:
             raise UserError(f"train.eval_count must be at least 2. Received: {self.eval_count}")
         if self.eval_every and not self.metrics:

@@ -28,12 +28,14 @@ SETTINGS = {
     **data_flags.SETTINGS,
     "model": "model", "seed": "seed", "epochs": "train.epochs", "batch_size": "train.batch_size",
     "learning_rate": "train.learning_rate", "schedule": "train.schedule",
+    "discriminator_learning_rate": "train.discriminator_learning_rate", "optimizer": "train.optimizer",
+    "beta_1": "train.beta_1", "beta_2": "train.beta_2",
     "ema_halflife_images": "train.ema_halflife_images", "precision": "train.precision",
     "jit_compile": "train.jit_compile",
     "validate_every": "train.validate_every",
     "samples_every": "train.samples_every", "eval_every": "train.eval_every", "metrics": "train.metrics",
     "features": "train.eval_features", "eval_count": "train.eval_count", "best_by": "train.best_by",
-    "prior": "train.prior",
+    "init_from": "train.init_from", "init_discriminator": "train.init_discriminator", "prior": "train.prior",
 }  # fmt: skip
 """Flag -> the setting of RunConfig that it stands for."""
 
@@ -43,7 +45,14 @@ def command() -> Command:
     summary = "train an image generator and leave a run directory with all that came out."
     cmd = Command("kgen-train", summary, EXAMPLES, tensorflow=False)  # imported in main: the list of recipes needs none
     train = TrainConfig()
-    cmd.flag("Model", "string", "model", RunConfig().model, "vae, conv_vae, cvae, conv_cvae, pixel_vae, pixel_cvae.")
+    cmd.flag(
+        "Model",
+        "string",
+        "model",
+        RunConfig().model,
+        "vae, conv_vae, cvae, conv_cvae, pixel_vae, "
+        "pixel_cvae; gan, cgan, dcgan, cdcgan, wgan, wgan_gp, wcgan_gp, vae_gan.",
+    )
     cmd.flag("Model", "string", "recipe", None, "A named experiment; other flags and --set change it.")
     cmd.flag("Model", "boolean", "list_recipes", False, "Show the recipes: what each reproduces, what it reached.")
     cmd.flag(
@@ -53,10 +62,18 @@ def command() -> Command:
         [],
         "Any setting, e.g. model_args.latent_dim=2; may be repeated; a wrong name lists the right ones.",
     )
+    cmd.flag("Model", "string", "init_from", None, "A run to start from: its architecture and weights (vae_gan).")
+    cmd.flag("Model", "boolean", "init_discriminator", False, "Start the discriminator from that run's encoder, too.")
     data_flags.define(cmd)
     cmd.flag("Training", "integer", "epochs", None, "Passes over the images; else as many as make about 4000 steps.")
     cmd.flag("Training", "integer", "batch_size", None, "Images a step; else 128, and fewer for small sets.")
-    cmd.flag("Training", "float", "learning_rate", None, "Of Adam; else the model's own (VAEs: 0.001).")
+    cmd.flag("Training", "float", "learning_rate", None, "Else the model's own (VAEs: 0.001).")
+    cmd.flag("Training", "float", "discriminator_learning_rate", None, "Of an adversarial model's discriminator; else "
+             "in its own ratio to the generator's.")  # fmt: skip
+    cmd.flag("Training", "enum", "optimizer", None, "Of every network; else the model's own, mostly adam.",
+             enum_values=["adam", "rmsprop", "sgd"])  # fmt: skip
+    cmd.flag("Training", "float", "beta_1", None, "Of Adam: decay of the mean gradient; else the model's own.")
+    cmd.flag("Training", "float", "beta_2", None, "Of Adam: decay of the mean square; else the model's own.")
     cmd.flag("Training", "enum", "schedule", train.schedule, "Of the learning rate; cosine ends at 0.",
              enum_values=["constant", "cosine"])  # fmt: skip
     cmd.flag("Training", "float", "ema_halflife_images", None, "Average the weights: images after which the influence "
@@ -129,10 +146,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             return print_recipes()
         config = config_of(cmd)
         import_tensorflow_quietly()
+        from kgen.models import MODELS
         from kgen.train import train
 
         watch = None
-        if config.train.eval_every:
+        if config.train.eval_every or "discriminator" in MODELS.defaults(config.model)["learning_rates"]:
             from kgen.evaluate import Watch as watch
 
         run = train(config, run_dir=cmd["run_dir"], runs_root=cmd["runs_root"], watch=watch)

@@ -9,9 +9,8 @@ is made, and what p(x|z) is (`nll`).
 import keras
 import tensorflow as tf
 
-from kgen.errors import UserError
 from kgen.losses import elbo
-from kgen.models.base import GenerativeModel, Phase
+from kgen.models.base import GenerativeModel, Phase, check_at_least
 from kgen.nn import NETWORKS
 from kgen.spec import DataSpec
 
@@ -90,14 +89,6 @@ class Autoencoder(GenerativeModel):
             return self.beta
         return self.beta * tf.minimum(1.0, tf.cast(self.step, tf.float32) / self.kl_warmup_steps)
 
-    def with_labels(self, x, labels):
-        """What a network takes: x, or [x, labels] in a conditional model."""
-        if not self.conditional:
-            return x
-        if labels is None:
-            raise UserError(f"model {self.registered_name!r} is conditional: give labels, one an image")
-        return [tf.convert_to_tensor(x), tf.convert_to_tensor(labels)]
-
     def posterior(self, images, labels=None, training: bool = False):
         """mean and log_var of q(code|x), each [B, code_dim] float32; images: [B, H, W, C] in [0, 1]."""
         return self.encoder(self.with_labels(images, labels), training=training)
@@ -114,10 +105,3 @@ class Autoencoder(GenerativeModel):
         """(images, labels) -> the reconstruction from the posterior's mean, [B, H, W, C] in [0, 1]."""
         images, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         return self.generate(self.encode(images, labels)[0], labels)
-
-
-def check_at_least(least: float, **values: float):
-    """Raises UserError for the first value under `least`."""
-    for name, value in values.items():
-        if not value >= least:
-            raise UserError(f"model_args.{name} must be at least {least}. Received: {value}")

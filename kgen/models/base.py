@@ -15,11 +15,14 @@ import tensorflow as tf
 
 from kgen.errors import UserError
 from kgen.models import fused_steps
+from kgen.models.averages import Averages
 from kgen.registry import Registry, nearest
-from kgen.rng import replica_seed, stateless_normal
+from kgen.rng import replica_seed, stateless_normal, stateless_uniform
 from kgen.spec import DataSpec
 
 MODELS = Registry("model")
+GRADIENT = "_gradient"
+"""Ends the name of a metric that is the norm of a phase's gradient."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,12 @@ class GenerativeModel(keras.Model):
         conditional: `generate` and `encode` need labels.
         step: training steps taken; a weight, so that noise and schedules resume where they stopped.
         failed_step: the first step whose loss was not finite, or -1.
+        tracks_gradients: reports the norm of each phase's gradient in training.
+        averages: of weights, if it was compiled to keep any.
     """
 
     conditional = False
+    tracks_gradients = False
     prior = "standard_normal"
     latent_shape: tuple[int, ...] = ()
 
@@ -84,7 +90,9 @@ class GenerativeModel(keras.Model):
         self.failed_step = self._counter("failed_step", -1)
         self.phase_optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.trackers: dict[str, keras.metrics.Mean] = {}
+        self.averages: Averages | None = None
         self.steps_per_graph = 1
+        self._repeat, self._evaluates = 0, False
         self._jit_steps = False
         self._epoch_steps, self._epoch_taken = None, 0
 
@@ -134,6 +142,11 @@ class GenerativeModel(keras.Model):
         return list(dict.fromkeys(network for phase in self.phases() for network in phase.networks))
 
     @property
+    def averaged_networks(self) -> list[keras.layers.Layer]:
+        """Those whose averaged weights are worth to be kept: what is sampled from, or evaluated."""
+        return self.networks
+
+    @property
     def parameters(self) -> int:
         """How many numbers its networks have."""
         return sum(network.count_params() for network in self.networks)
@@ -146,18 +159,34 @@ class GenerativeModel(keras.Model):
             digest.update(f"{values.dtype} {values.shape};".encode() + values.tobytes())
         return digest.hexdigest()
 
+    def with_labels(self, x, labels):
+        """What a network takes: x, or [x, labels] in a conditional model."""
+        if not self.conditional:
+            return x
+        if labels is None:
+            raise UserError(f"model {self.registered_name!r} is conditional: give labels, one an image")
+        return [tf.convert_to_tensor(x), tf.convert_to_tensor(labels)]
+
     # Randomness -----------------------------------------------------------------------------------------------------
 
     def noise(self, shape, *names: str, training: bool = True):
-        """Standard normal noise that differs for every step, name and replica.
+        """Standard normal noise that differs for every step, move of a phase, name and replica.
 
         Drawn anew in every training step; in an evaluation it depends on the place of the batch alone, so that two
         evaluations of the same weights agree exactly.
         """
+        return stateless_normal(shape, self._stream(names, training))
+
+    def uniform(self, shape, *names: str, training: bool = True):
+        """Noise from U(0, 1), likewise."""
+        return stateless_uniform(shape, self._stream(names, training))
+
+    def _stream(self, names: tuple[str, ...], training: bool):
+        """The seed of one draw."""
         place = self.step if training else next((t.count for t in self.trackers.values()), 0)
         stream = "noise" if training else "evaluation noise"
-        seed = replica_seed(self.seed, tf.convert_to_tensor(place), stream, *names)
-        return stateless_normal(shape, seed)
+        repeat = (self._repeat,) if self._repeat else ()
+        return replica_seed(self.seed, tf.convert_to_tensor(place), stream, *names, *repeat)
 
     # Compiling ------------------------------------------------------------------------------------------------------
 
@@ -168,6 +197,7 @@ class GenerativeModel(keras.Model):
         steps_per_execution: int = 1,
         jit_compile: bool = False,
         steps_per_graph: int | None = None,
+        ema_momentum: float | None = None,
         **kwargs,
     ):
         """Gives each phase its optimizer.
@@ -178,6 +208,7 @@ class GenerativeModel(keras.Model):
             steps_per_execution: training steps a Python call.
             jit_compile: compile the step with XLA.
             steps_per_graph: steps unrolled into one graph; worth it where a step is so short that its launch counts.
+            ema_momentum: keeps averages of the weights of `averaged_networks` with this momentum; None keeps none.
 
         Raises:
             UserError: a phase without an optimizer, or an optimizer without a phase.
@@ -194,9 +225,11 @@ class GenerativeModel(keras.Model):
         super().compile(optimizer=None, steps_per_execution=steps_per_execution, jit_compile=False, **kwargs)
         with self.distribute_strategy.scope():
             self.phase_optimizers = {name: self._prepared(optimizer[name], phase) for name, phase in phases.items()}
-            self.trackers = {
-                key: keras.metrics.Mean(name=key) for phase in phases.values() for key in self._report_keys(phase)
-            }
+            keys = [key for phase in phases.values() for key in self._report_keys(phase)]
+            keys += [f"{name}{GRADIENT}" for name in phases if self.tracks_gradients]
+            self.trackers = {key: keras.metrics.Mean(name=key) for key in keys}
+            averaged = [w for network in self.averaged_networks for w in network.weights]
+            self.averages = Averages(averaged, ema_momentum) if ema_momentum is not None else None
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
         self.steps_per_graph = steps_per_graph or 1
 
@@ -214,7 +247,8 @@ class GenerativeModel(keras.Model):
 
     @property
     def metrics(self) -> list:
-        return list(self.trackers.values())
+        """Of an evaluation those alone that it takes: an evaluation has no gradients."""
+        return [tracker for key, tracker in self.trackers.items() if not (self._evaluates and key.endswith(GRADIENT))]
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
@@ -225,7 +259,11 @@ class GenerativeModel(keras.Model):
         rounds = max(phase.repeats for phase in phases)
         for phase in phases:
             for repeat in range(phase.repeats):
+                self._repeat = repeat
                 self._move(phase, *(share(x, repeat, rounds) for x in (images, labels)))
+            self._repeat = 0
+        if self.averages is not None:
+            self.averages.update()
         self.step.assign_add(1)
         return self.get_metrics_result()
 
@@ -241,6 +279,10 @@ class GenerativeModel(keras.Model):
         gradients = tape.gradient(scaled, [w.value for w in weights])
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self._track(phase, terms)
+        if self.tracks_gradients:
+            norm = tf.linalg.global_norm(gradients) / getattr(optimizer, "dynamic_scale", 1.0)
+            told = tf.math.is_finite(norm)  # a step that overflows float16 is not taken
+            self.trackers[f"{phase.name}{GRADIENT}"].update_state(tf.where(told, norm, 0.0), tf.cast(told, norm.dtype))
         failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(self._over_replicas(loss))))
         self.failed_step.assign(tf.where(failed, self.step.value, self.failed_step.value))
 
@@ -256,6 +298,14 @@ class GenerativeModel(keras.Model):
         for phase, terms in [(p, self._terms(p, images, labels, training=False)) for p in self.phases()]:
             self._track(phase, terms)
         return self.get_metrics_result()
+
+    def evaluate(self, *args, **kwargs):
+        """Keras' `evaluate`."""
+        self._evaluates = True
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluates = False
 
     def _terms(self, phase: Phase, images, labels, training: bool) -> Mapping[str, Any]:
         """The phase's terms, also for the empty share that a replica gets of a short batch.
@@ -323,3 +373,10 @@ def share(batch, index: int, shares: int):
     size = tf.maximum(examples // shares, 1)
     start = index * size % tf.maximum(examples, 1)
     return batch[start : start + size]
+
+
+def check_at_least(least: float, **values: float):
+    """Raises UserError for the first value under `least`."""
+    for name, value in values.items():
+        if not value >= least:
+            raise UserError(f"model_args.{name} must be at least {least}. Received: {value}")

@@ -18,8 +18,8 @@ import keras
 import tensorflow as tf
 
 from kgen.errors import UserError
-from kgen.models.autoencoder import Autoencoder, check_at_least
-from kgen.models.base import MODELS
+from kgen.models.autoencoder import Autoencoder
+from kgen.models.base import MODELS, check_at_least
 from kgen.nn import NETWORKS, NetworkOptions, pixels
 from kgen.nn.causal import PixelCNN
 from kgen.nn.causal_sampling import sample

@@ -10,8 +10,8 @@ small images: it trains in a minute, encodes as well as it generates, and its lo
 
 import keras
 
-from kgen.models.autoencoder import Autoencoder, check_at_least
-from kgen.models.base import MODELS
+from kgen.models.autoencoder import Autoencoder
+from kgen.models.base import MODELS, check_at_least
 from kgen.nn import NETWORKS, NetworkOptions
 from kgen.nn.likelihoods import LIKELIHOODS
 from kgen.spec import DataSpec

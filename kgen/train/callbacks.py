@@ -11,10 +11,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from kgen import images
-from kgen.models import averages
 from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.curves import draw_curves, draw_quality
+from kgen.train.doctor import diagnose
+from kgen.train.vitals import Vitals
 
 SAVE_EVERY_SECONDS = 5.0
 GRID_ROWS = 20
@@ -69,11 +70,11 @@ class Swap(keras.callbacks.Callback):
         self.at_end = at_end
 
     def on_epoch_end(self, epoch, logs=None):
-        averages.swap(self.model)
+        self.model.averages.swap()
 
     def on_train_end(self, logs=None):
         if self.at_end:
-            averages.swap(self.model)
+            self.model.averages.swap()
 
 
 class Record(keras.callbacks.Callback):
@@ -89,10 +90,19 @@ class Record(keras.callbacks.Callback):
         evaluations: split -> its batches.
         images_per_epoch: to say how fast it went.
         watch: gives figures of samples every `train.eval_every` epochs and after the last; see `kgen.evaluate.Watch`.
+        vitals: of an adversarial model; measured each epoch.
     """
 
-    def __init__(self, run: Run, evaluations: dict[str, tf.data.Dataset], images_per_epoch: int, watch=None):
+    def __init__(
+        self,
+        run: Run,
+        evaluations: dict[str, tf.data.Dataset],
+        images_per_epoch: int,
+        watch=None,
+        vitals: Vitals | None = None,
+    ):
         super().__init__()
+        self.vitals = vitals
         self.run, self.evaluations, self.images_per_epoch, self.watch = run, evaluations, images_per_epoch, watch
         self.lowest, self.best, self.saved, self.row = math.inf, None, 0.0, {}
         self.watching = 0.0
@@ -121,17 +131,19 @@ class Record(keras.callbacks.Callback):
         for split, batches in self.evaluations.items() if validated else ():
             self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
         self.row |= self._watched(epoch + 1)
+        if self.vitals:
+            self.row |= {f"vitals_{name}": value for name, value in self.vitals.measure().items()}
         self.run.log_metrics(self.row)
         with self.scalars.as_default(step=self.row["epoch"]):
             for key, value in self.row.items():
                 split, _, term = key.partition("_")
-                if split in ("train", *self.evaluations) and value is not None:
+                if split in ("train", "vitals", *self.evaluations) and value is not None:
                     tf.summary.scalar(f"{term}/{split}", value)
         self._checkpoint()
 
     def _prefixed(self, split: str, logs: dict[str, float]) -> dict[str, float]:
         """{"loss": 1.0} -> {"train_loss": 1.0}, in the order of the model's reports."""
-        return {f"{split}_{key}": float(logs[key]) for key in self.model.trackers}
+        return {f"{split}_{key}": float(logs[key]) for key in self.model.trackers if key in logs}
 
     def _is_turn(self, epoch: int, every: int) -> bool:
         return epoch % every == 0 or epoch == self.params["epochs"]
@@ -186,10 +198,37 @@ class Record(keras.callbacks.Callback):
             if never_told and int(self.model.failed_step.numpy()) < 0:
                 self.best = (self.row, self.model.get_weights())
             self._write()
-            draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name)
+            unit = "" if self.vitals else "nats an image"
+            draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name, unit=unit)
             if self.watch is not None:
                 path = self.run.path / "plots" / "quality.png"
                 draw_quality(self.run.metrics(), path, self.watch.better, self.watch.split, title=self.run.name)
+
+
+class Checkup(keras.callbacks.Callback):
+    """Asks the doctor after each epoch, and logs each diagnosis once; see `kgen.train.doctor`.
+
+    Args:
+        run: its metrics are read, its log is written.
+        vitals: of the model.
+    """
+
+    def __init__(self, run: Run, vitals: Vitals):
+        super().__init__()
+        self.run, self.vitals, self.told, self.found = run, vitals, set(), []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found = diagnose(self.run.metrics(), self.run.spec.num_classes, self.vitals.weakest)
+        for diagnosis in self.found:
+            if diagnosis.name not in self.told:
+                self.run.log(f"doctor, epoch {epoch + 1}: {diagnosis}")
+        self.told |= {diagnosis.name for diagnosis in self.found}
+
+    def on_train_end(self, logs=None):
+        if self.found:
+            self.run.log(f"doctor, at the end: {'; '.join(d.name for d in self.found)}")
+        elif self.run.metrics():
+            self.run.log("doctor: at the end nothing was found wrong")
 
 
 class SampleGrids(keras.callbacks.Callback):

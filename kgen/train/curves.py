@@ -9,23 +9,24 @@ from kgen.files import write_aside
 MOST_COLUMNS = 4
 
 
-def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str) -> Path:
+def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, unit: str = "") -> Path:
     """One panel a term, one line a split, over the epochs.
 
     Args:
-        rows: of metrics.jsonl; keys are "SPLIT_TERM".
+        rows: of metrics.jsonl; keys are "SPLIT_TERM", or "vitals_NAME".
         path: of the PNG.
         title: above the panels.
+        unit: of the terms.
     """
-    splits = ("train", "validation", "test")
-    terms = [key.removeprefix("train_") for key in rows[-1] if key.startswith("train_")]
+    splits = ("train", "validation", "test", "vitals")
+    terms = [key.partition("_")[2] for key in rows[-1] if key.startswith(("train_", "vitals_"))]
     figure, panels = _panels(len(terms), title)
     for axes, term in zip(panels, terms, strict=True):
         for split in splits:
             points = [(row["epoch"], row[f"{split}_{term}"]) for row in rows if f"{split}_{term}" in row]
             if points:
                 axes.plot(*zip(*points, strict=True), label=split, marker="." if len(points) < 20 else None)
-        axes.set(xlabel="epoch", ylabel="nats an image", title=term)
+        axes.set(xlabel="epoch", ylabel=unit, title=term)
         axes.legend()
     return _write(figure, path)
 

@@ -4,23 +4,25 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
-import keras
-
 from kgen import data, images
-from kgen.config import RunConfig, TrainConfig, resolve_model_args
+from kgen.config import RunConfig, resolve_model_args
 from kgen.errors import TrainingFailed, UserError
 from kgen.models import MODELS, GenerativeModel, averages, build_model
+from kgen.models.adversarial import Adversarial
 from kgen.recipes import account
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
-from kgen.train import machine
-from kgen.train.callbacks import Progress, Record, SampleGrids, StopOnFailure, Swap, sample_sheet
+from kgen.train import machine, optimizers, warm_start
+from kgen.train.callbacks import Checkup, Progress, Record, SampleGrids, StopOnFailure, Swap, sample_sheet
+from kgen.train.histograms import Histograms
+from kgen.train.vitals import Vitals
 
 DEFAULT_STEPS = 4_000
 """About how many steps a training takes when --epochs does not say."""
 MOST_DEFAULT_EPOCHS = 200
 SMALL_EPOCH_STEPS = 40
 MOST_VALIDATIONS = 200
+WATCHES = 20
 EVALUATION_BATCH_SIZE = 512
 """Of models that are not registered with an `evaluation_batch_size` of their own."""
 
@@ -32,9 +34,9 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         UserError: an unknown model or model argument.
     """
     model_args = resolve_model_args(MODELS[config.model], config.model_args)
-    rates = MODELS.defaults(config.model)["learning_rates"]
     count = dataset.spec.examples["train"]
-    batch_size = min(config.train.batch_size or max(16, min(128, count // SMALL_EPOCH_STEPS)), count)
+    moves = model_args.get("critic_steps", 1)  # each on images of its own
+    batch_size = min(config.train.batch_size or moves * max(16, min(128, count // moves // SMALL_EPOCH_STEPS)), count)
     steps_per_epoch = count // batch_size
     epochs = config.train.epochs or max(1, min(MOST_DEFAULT_EPOCHS, round(DEFAULT_STEPS / steps_per_epoch)))
     config = dataclasses.replace(config, model_args=model_args)
@@ -42,13 +44,26 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         config.train,
         epochs=epochs,
         batch_size=batch_size,
-        learning_rate=config.train.learning_rate or max(rates.values()),
+        **optimizers.choices(config),
         steps_per_execution=machine.steps_per_execution(config, steps_per_epoch),
         jit_compile=machine.use_xla(config),
         validate_every=config.train.validate_every or -(-epochs // MOST_VALIDATIONS),
         samples_every=config.train.samples_every or max(1, epochs // 4),
     )
     return dataclasses.replace(config, train=train)
+
+
+def watch_classes(config: RunConfig, dataset: data.Dataset) -> RunConfig:
+    """Has an adversarial training on labelled data measure about WATCHES times which classes its samples fall into.
+
+    Its losses do not tell a collapse. Nothing changes where `train.eval_every` says what is measured.
+    """
+    model, train = MODELS[config.model], config.train
+    if train.eval_every or dataset.spec.num_classes < 2 or not issubclass(model, Adversarial):
+        return config
+    metrics = ("coverage", "label_agreement") if model.conditional else ("coverage",)
+    every = -(-train.epochs // WATCHES)
+    return dataclasses.replace(config, train=dataclasses.replace(train, eval_every=every, metrics=metrics))
 
 
 def train(
@@ -79,14 +94,17 @@ def train(
     MODELS[config.model]  # a wrong name is said before any data is read
     check_prior(config.train.prior, config.model)
     told = account(config)
+    config = warm_start.with_architecture(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
     config = prepare(config, dataset)
+    if watch is not None:
+        config = watch_classes(config, dataset)
     if config.train.eval_every and watch is None:
         raise UserError("train.eval_every asks for figures of samples; give kgen.train(..., watch=kgen.evaluate.Watch)")
     watching = watch(config, dataset) if config.train.eval_every else None
     machine.set_precision(config)
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
-    _check_averages(config, model)
+    told = [*told, *warm_start.start(model, config)]
     hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
     run = Run.create(config, dataset.spec, data_hashes=hashes, run_dir=run_dir, runs_root=runs_root)
     try:
@@ -103,17 +121,6 @@ def train(
     run.finish()
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
     return run
-
-
-def _check_averages(config: RunConfig, model: GenerativeModel):
-    """Raises UserError for averaged weights beside statistics that are of those that train."""
-    if not config.train.ema_halflife_images:
-        return
-    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()):
-        raise UserError(
-            "train.ema_halflife_images averages weights, and the statistics of batch normalization would be those of "
-            "other weights; leave it out, or give --set model_args.batch_norm=false"
-        )
 
 
 def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Sequence[str]):
@@ -146,17 +153,15 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Seq
 
 def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
     train, seed = run.config.train, run.config.seed
-    rates = MODELS.defaults(run.config.model)["learning_rates"]
-    scale = train.learning_rate / max(rates.values())
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
     steps = train.epochs * steps_per_epoch
     model.compile(
-        {phase: _adam(train, rate * scale, steps) for phase, rate in rates.items()},
+        optimizers.of_phases(run.config, steps),
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
         steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
+        ema_momentum=train.ema_halflife_images and averages.momentum_of(train.ema_halflife_images, train.batch_size),
     )
-    averages.start(model)
     batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
     size = MODELS.defaults(run.config.model).get("evaluation_batch_size", EVALUATION_BATCH_SIZE)
     evaluations = {
@@ -164,6 +169,7 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
         for split in ("validation", "test")
         if split in run.spec.examples
     }
+    vitals = Vitals(model, dataset, seed) if isinstance(model, Adversarial) else None
     model.fit(
         batches,
         epochs=train.epochs,
@@ -173,23 +179,14 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
             Progress(train.epochs, steps_per_epoch),
             StopOnFailure(),
             *([Swap(at_end=True)] if train.ema_halflife_images else []),
-            Record(run, evaluations, steps_per_epoch * train.batch_size, watching),
+            Record(run, evaluations, steps_per_epoch * train.batch_size, watching, vitals),
+            *([Checkup(run, vitals), Histograms(run, next(iter(batches)))] if vitals else []),
             SampleGrids(run, train.samples_every),
             *([Swap(at_end=False)] if train.ema_halflife_images else []),
         ],
     )
     if (step := int(model.failed_step.numpy())) >= 0:
         raise TrainingFailed(_advice(run, step))
-
-
-def _adam(train: TrainConfig, rate: float, steps: int) -> keras.optimizers.Adam:
-    """The optimizer of one phase, for so many training steps."""
-    if train.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    if not train.ema_halflife_images:
-        return keras.optimizers.Adam(rate)
-    momentum = averages.momentum_of(train.ema_halflife_images, train.batch_size)
-    return keras.optimizers.Adam(rate, use_ema=True, ema_momentum=momentum)
 
 
 def _advice(run: Run, step: int) -> str:

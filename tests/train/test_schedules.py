@@ -5,7 +5,6 @@ import pytest
 
 import kgen
 from kgen.config import override
-from kgen.errors import UserError
 from kgen.train import train
 
 SMALL = {
@@ -60,10 +59,12 @@ def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
     assert farthest[0] < 0.3 * farthest[1]
 
 
-def test_averages_and_batch_normalization_are_refused_together(tmp_path):
-    with pytest.raises(UserError, match=r"train.ema_halflife_images .* batch normalization"):
-        trained(tmp_path / "run", **{"train.ema_halflife_images": 1e4, "model_args.batch_norm": True})
-    assert not (tmp_path / "run").exists()
+def test_averages_go_with_batch_normalization(tmp_path):
+    """The statistics are averaged with the weights: the loss of the kept weights is that of a trained model."""
+    settings = {"train.learning_rate": 0.01, "model_args.batch_norm": True}
+    moving = trained(tmp_path / "moving", **settings).metrics()
+    averaged = trained(tmp_path / "averaged", **settings | {"train.ema_halflife_images": 200}).metrics()
+    assert averaged[-1]["validation_loss"] < moving[0]["validation_loss"]
 
 
 def test_the_best_checkpoint_holds_averages_too(tmp_path):

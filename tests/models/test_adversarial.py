@@ -1,0 +1,144 @@
+"""Adversarial: what all of the family do alike, beside the promises of every model."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_case import BATCH, Case, train
+
+from kgen.errors import UserError
+from kgen.models import build_model
+from kgen.nn.layers import Clip
+from kgen.spec import DataSpec
+
+MLP = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
+CONV = {"filters": [4, 5], "latent_dim": 3}
+
+
+def layers_of(network, kind):
+    return [layer for layer in network._flatten_layers() if isinstance(layer, kind)]
+
+
+def one_pass(network, *inputs) -> list[np.ndarray]:
+    """The moving statistics of batch normalization after one pass in training mode."""
+    network(*inputs, training=True)
+    return [w.numpy() for layer in layers_of(network, keras.layers.BatchNormalization)
+            for w in layer.non_trainable_weights]  # fmt: skip
+
+
+def test_statistics_of_batch_normalization_are_updated_once_a_step():
+    """By the generator's own phase, and by real images: the two other passes through each network leave them alone."""
+    spec = DataSpec("toy", (24, 20, 1), num_classes=3)  # the first of two convolutions is not normalized
+    case = Case("dcgan", spec, CONV | {"discriminator_batch_norm": True, "r1": 0.0, "critic_steps": 2})
+    images, labels = case.examples(2)
+    model, other = (case.compiled(0.0, optimizer=keras.optimizers.SGD) for _ in range(2))
+    fixed = tf.random.stateless_normal((2, 3), [1, 2])
+    model.noise = lambda shape, *names, training=True: fixed[: shape[0]]
+    train(model, np.concatenate([images[:1]] * 4), np.concatenate([labels[:1]] * 4))  # two moves on two equal images
+    generator = one_pass(other.generator, fixed)
+    two_equal = np.concatenate([images[:1]] * 2)
+    one_pass(other.discriminator, other.shown(two_equal))
+    discriminator = one_pass(other.discriminator, other.shown(two_equal))  # once a move, and there were two
+    for network, expected in ((model.generator, generator), (model.discriminator, discriminator)):
+        found = [w.numpy() for layer in layers_of(network, keras.layers.BatchNormalization)
+                 for w in layer.non_trainable_weights]  # fmt: skip
+        assert len(found) == len(expected) > 0
+        for one, other_one in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other_one, rtol=1e-5, atol=1e-7)
+
+
+def test_every_critic_step_sees_images_and_noise_of_its_own():
+    case = Case("gan", model_args=MLP | {"critic_steps": 5})
+    model = case.compiled()
+    images, _ = case.examples(5 * BATCH)
+    seen, drawn = [], []
+    terms, noise = model.discriminator_terms, model.noise
+
+    def seeing(images, labels, training=False):
+        seen.append(np.asarray(images))
+        return terms(images, labels, training=training)
+
+    def drawing(*args, **kwargs):
+        drawn.append(np.asarray(noise(*args, **kwargs)))
+        return tf.constant(drawn[-1])
+
+    model.discriminator_terms, model.noise = seeing, drawing
+    train(model, images, np.zeros(len(images), np.int32), size=len(images))
+    np.testing.assert_array_equal(np.concatenate(seen), images)
+    assert len({z.tobytes() for z in drawn}) == len(drawn) == 6
+
+
+def test_a_clipped_critic_is_as_steep_as_its_weights_allow():
+    """|D(x) - D(y)| <= prod of sqrt(inputs * outputs) * clip over its layers, times ||x - y||: LeakyReLU shrinks."""
+    clip = 0.1
+    case = Case("wgan", model_args={"network": "mlp", "hidden": [8, 6], "filters": [1], "latent_dim": 3, "clip": clip})
+    model = case.compiled(0.1, optimizer=keras.optimizers.RMSprop)
+    train(model, *case.examples(20 * BATCH))
+    kernels = [w.numpy() for w in model.discriminator.trainable_weights if w.ndim == 2]
+    assert max(np.abs(w.numpy()).max() for w in model.discriminator.trainable_weights) == np.float32(clip)
+    bound = np.prod([clip * np.sqrt(kernel.size) for kernel in kernels])
+    x, y = (
+        np.random.default_rng(i).uniform(-1, 1, size=(200, *case.spec.image_shape)).astype(np.float32) for i in (0, 1)
+    )
+    change = np.abs(model.discriminator(x) - model.discriminator(y))
+    apart = np.sqrt(np.square(x - y).sum(axis=(1, 2, 3)))
+    assert 0 < (change / apart).max() <= bound
+
+
+def test_the_gradient_norm_is_reported_for_training_alone():
+    case = Case("gan", model_args=MLP)
+    model = case.compiled(0.0, optimizer=keras.optimizers.SGD)
+    images, labels = case.examples(BATCH)
+    train(model, images, labels)
+    found = model.get_metrics_result()
+    model = case.compiled(1.0, optimizer=keras.optimizers.SGD)
+    before = [w.numpy() for w in model.discriminator.trainable_weights]
+    train(model, images, labels)  # a step of SGD at rate 1 is the gradient
+    after = [w.numpy() for w in model.discriminator.trainable_weights]
+    norm = np.sqrt(sum(np.square(b - a).sum() for a, b in zip(after, before, strict=True)))
+    assert float(found["discriminator_gradient"]) == pytest.approx(norm, rel=1e-4)
+    assert {*model.evaluate(case.batches(1), verbose=0, return_dict=True)} == {
+        "discriminator_loss", "discriminator_real", "discriminator_fake", "generator_loss"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("extra, keys", [
+    ({"loss": "wasserstein"}, {"distance"}), ({"r1": 1.0}, {"penalty"}),
+    ({"loss": "wasserstein", "gradient_penalty": 10.0}, {"distance", "penalty"}),
+    ({"loss": "relativistic"}, set()), ({"loss": "hinge", "spectral_norm": True}, set()),
+    ({"augment": ["color", "translation", "cutout"]}, set()),
+])  # fmt: skip
+def test_every_choice_trains_and_reports(extra, keys):
+    case = Case("gan", model_args=MLP | extra)
+    model = case.compiled()
+    train(model, *case.examples(3 * BATCH))
+    found = {key: float(value) for key, value in model.get_metrics_result().items()}
+    assert np.isfinite(list(found.values())).all()
+    own = {key.removeprefix("discriminator_") for key in found if key.startswith("discriminator_")}
+    assert own == {"loss", "real", "fake", "gradient"} | keys
+
+
+def test_networks_take_what_was_asked_for():
+    case = Case("cdcgan", model_args=CONV | {"discriminator_filters": [3], "clip": 0.2, "projection": True,
+                                             "dropout": 0.5})  # fmt: skip
+    model = case.build()
+    assert model.discriminator.get_layer("encoder_conv_0").kernel.shape == (4, 4, 1, 3)
+    constraints = {type(w.constraint) for w in model.discriminator.trainable_weights}
+    assert constraints == {Clip}
+
+
+@pytest.mark.parametrize("args, message", [
+    ({"loss": "hing"}, "unknown loss 'hing': did you mean 'hinge'"),
+    ({"label_smoothing": 0.1, "loss": "hinge"}, "model_args.label_smoothing belongs to the losses non_saturating and"),
+    ({"dropout": 1.0}, "model_args.dropout must be less than 1. Received: 1.0"),
+    ({"clip": 0.0}, "model_args.clip must be greater than 0, or null. Received: 0.0"),
+    ({"r1": -1.0}, "model_args.r1 must be at least 0. Received: -1.0"),
+    ({"critic_steps": 0}, "model_args.critic_steps must be at least 1. Received: 0"),
+    ({"discriminator_batch_norm": True, "r1": 1.0}, "the slope at one image depend on the others"),
+    ({"discriminator_batch_norm": True, "loss": "wasserstein"}, "does not go with model_args.loss=wasserstein"),
+    ({"projection": True}, "model_args.projection is for conditional models"),
+    ({"augment": ["colour"]}, "unknown model_args.augment 'colour': did you mean 'color'"),
+])  # fmt: skip
+def test_wrong_arguments_are_explained(args, message):
+    with pytest.raises(UserError, match=message):
+        build_model("gan", Case("gan").spec, **args)
