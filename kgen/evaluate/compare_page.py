@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Comparison, ends_of
+from kgen.evaluate.compare_curves import pictures
 from kgen.evaluate.compared import Compared
 from kgen.files import write_text
 
@@ -93,6 +94,7 @@ def to_html(comparison: Comparison) -> str:
     sections = [
         _table(comparison),
         _paragraphs(comparison.legend()),
+        _curves(comparison),
         _grids(comparison),
         _list("Notes", comparison.notes()),
         _list("How it was measured", comparison.protocols()),
@@ -140,14 +142,26 @@ def _list(title: str, named: list[tuple[str, str]]) -> str:
     return f"<h2>{escape(title)}</h2>\n<dl>\n{items}</dl>\n"
 
 
+def _curves(comparison: Comparison) -> str:
+    figures = "".join(
+        f'<figure><img src="{_inline(png)}" alt="{escape(words)}" style="image-rendering: auto; background: #fff">'
+        "</figure>\n"
+        for words, png in pictures(comparison.subjects)
+    )
+    return f"<h2>Quality of samples while training</h2>\n{figures}" if figures else ""
+
+
+def _inline(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
 def _grids(comparison: Comparison) -> str:
     figures = "".join(_grid(subject) for subject in comparison.subjects if subject.grid)
     return f'<h2>Samples</h2>\n<div class="grids">\n{figures}</div>\n' if figures else ""
 
 
 def _grid(subject: Compared) -> str:
-    picture = base64.b64encode(subject.grid.read_bytes()).decode("ascii")
     return (
-        f'<figure><img src="data:image/png;base64,{picture}" alt="Samples of {escape(subject.name)}">'
+        f'<figure><img src="{_inline(subject.grid.read_bytes())}" alt="Samples of {escape(subject.name)}">'
         f"<figcaption>{escape(subject.name)}</figcaption></figure>\n"
     )

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from evaluate.test_rows import PROTOCOL, a_row
 
-from kgen.config import RunConfig
+from kgen.config import RunConfig, TrainConfig
 from kgen.errors import UserError
 from kgen.evaluate.compare import BEST, NEAR, compare, ends_of
-from kgen.evaluate.compare_page import to_csv
+from kgen.evaluate.compare_curves import qualities
+from kgen.evaluate.compare_page import to_csv, to_html
 from kgen.evaluate.compared import Compared, open_subjects
 from kgen.evaluate.rows import merge_rows
 from kgen.run import Run
@@ -278,3 +279,24 @@ def test_the_spreadsheet_holds_every_figure_to_the_last_digit(tmp_path):
         assert json.loads(line["fid protocol"]) == PROTOCOL
     assert notes[0] in table[0]["note"] and "kid: no figure" in table[1]["note"]
     assert table[2]["fid"] == table[2]["fid protocol"] == table[2]["parameters"] == ""
+
+
+# Curves of quality ----------------------------------------------------------------------------------------------------
+
+
+def test_figures_of_samples_that_two_runs_measured_alike_become_curves(tmp_path):
+    """The terms of the loss stay out, and so does a run that measured other features."""
+    runs = [Run.create(RunConfig("vae"), MNIST, runs_root=str(tmp_path)) for _ in range(2)]
+    other = RunConfig("vae", train=TrainConfig(eval_features="pixels"))
+    runs.append(Run.create(other, MNIST, runs_root=str(tmp_path)))
+    for i, run in enumerate(runs):
+        for epoch, value in ((1, 9.0 - i), (2, None), (3, 5.0 - i)):
+            run.log_metrics({"epoch": epoch, "elapsed_seconds": 10.0 * epoch, "train_loss": 1.0,
+                             "validation_loss": 1.0, "validation_fid": value})  # fmt: skip
+    subjects = open_subjects([run.path for run in runs])
+    assert qualities(subjects) == [
+        {"fid": {subjects[0].name: [(10.0, 9.0), (30.0, 5.0)], subjects[1].name: [(10.0, 8.0), (30.0, 4.0)]}}
+    ]
+    page = to_html(compare(subjects))
+    assert "Quality of samples while training" in page and "fid of 00000-vae-mnist, 00001-vae-mnist over" in page
+    assert "Quality of samples" not in to_html(compare(subjects[1:]))
