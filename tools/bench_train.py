@@ -1,13 +1,15 @@
-"""Training speed, side by side: kgen's `fit` and a bare PyTorch eager loop on the same VAE 784-400-20, batch 128, Adam.
+"""Training speed, side by side: kgen's `fit` and a bare PyTorch eager loop of the same networks.
 
     pip install torch==2.13.0
-    python tools/bench_train.py [--rounds 5] [--torch_python PYTHON]
+    python tools/bench_train.py [--job vae|wgan_gp|dcgan] [--rounds 5] [--torch_python PYTHON]
 
-Each contestant is a process of its own; they take turns, an epoch of 60,000 images each. Run it on a quiet machine:
-PyTorch's threads wait in a loop, and lose far more than kgen's when something else wants the cores. The images are
-MNIST-shaped: the embedded digits, three times as large, at random places of 28x28 (the posterior would collapse on
-noise). Printed: images a second of wall time and of CPU time, medians, and their ratio to PyTorch. `--torch_python` is
-an interpreter that has PyTorch and NumPy, if this one has not; without any, kgen's variants are compared alone.
+vae: 784-400-20, batch 128, Adam, an epoch of 60,000 images a turn. wgan_gp: 28x28, networks of 64 and 128 filters, five
+critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 filters, batch 64.
+Each contestant is a process of its own; they take turns. Run it on a quiet machine: PyTorch's threads wait in a loop,
+and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
+times as large, at random places (the posterior would collapse on noise). Printed: images a second of wall time and of
+CPU time, medians, and their ratio to PyTorch. `--torch_python` is an interpreter that has PyTorch and NumPy, if this
+one has not; without any, kgen's variants are compared alone.
 """
 
 import argparse
@@ -17,96 +19,106 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 
 import numpy as np
 
-IMAGES, BATCH, HIDDEN, LATENT = 60_000, 128, 400, 20
-STEPS = IMAGES // BATCH
-CONTESTANTS = {
-    "torch": {},
-    "kgen": {"jit_compile": True},
-    "kgen, four steps unrolled": {"jit_compile": True, "steps_per_graph": 4},
-    "kgen, no XLA": {"jit_compile": False},
-}
+
+@dataclass(frozen=True)
+class Job:
+    """A training.
+
+    Attributes:
+        model: registered, with `model_args`.
+        batch: images a step.
+        steps: a turn.
+        shape: of the images.
+        images: how many there are.
+        variants: contestant -> options of kgen's `compile`.
+    """
+
+    model: str
+    model_args: dict
+    batch: int
+    steps: int
+    shape: tuple[int, int, int]
+    images: int
+    variants: dict = field(default_factory=dict)
+
+    @property
+    def filters(self):
+        return self.model_args["filters"]
 
 
-def mnist_shaped():
-    """[60,000, 28, 28] uint8: the embedded digits, enlarged and shifted."""
+PLAIN_OR_XLA = {"kgen": {"jit_compile": False}, "kgen, XLA": {"jit_compile": True}}
+JOBS = {
+    "vae": Job(
+        "vae", {"latent_dim": 20, "hidden": (400,)}, 128, 60_000 // 128, (28, 28, 1), 60_000,
+        {
+            "kgen": {"jit_compile": True},
+            "kgen, four steps unrolled": {"jit_compile": True, "steps_per_graph": 4},
+            "kgen, no XLA": {"jit_compile": False},
+        },
+    ),
+    "wgan_gp": Job("wgan_gp", {"filters": (64, 128)}, 320, 10, (28, 28, 1), 10_000, PLAIN_OR_XLA),
+    "dcgan": Job(
+        "dcgan", {"filters": (64, 128, 256, 512), "r1": 0.0}, 64, 5, (64, 64, 3), 1_000,
+        {"kgen": {"jit_compile": False}},
+    ),
+}  # fmt: skip
+
+
+def pictures(job: Job):
+    """[N, H, W, C] uint8: the embedded digits, enlarged and shifted."""
     from sklearn.datasets import load_digits
 
     rng, digits = np.random.default_rng(0), load_digits().images / 16
-    pixels = np.zeros((IMAGES, 28, 28), np.uint8)
+    side, larger = job.shape[0], 3 if job.shape[0] < 64 else 7
+    pixels = np.zeros((job.images, *job.shape), np.uint8)
     for image in pixels:
-        top, left = rng.integers(0, 5, 2)
-        image[top : top + 24, left : left + 24] = 255 * np.kron(digits[rng.integers(len(digits))], np.ones((3, 3)))
+        top, left = rng.integers(0, side - 8 * larger + 1, 2)
+        digit = np.kron(digits[rng.integers(len(digits))], np.ones((larger, larger)))
+        image[top : top + 8 * larger, left : left + 8 * larger] = 255 * digit[..., None]
     return pixels
 
 
-def torch_epochs(path: str):
-    """A generator of epochs of the bare loop."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    class VAE(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.hidden, self.back = nn.Linear(784, HIDDEN), nn.Linear(LATENT, HIDDEN)
-            self.mean, self.log_var = nn.Linear(HIDDEN, LATENT), nn.Linear(HIDDEN, LATENT)
-            self.logits = nn.Linear(HIDDEN, 784)
-
-        def forward(self, x):
-            h = functional.relu(self.hidden(x))
-            mean, log_var = self.mean(h), self.log_var(h)
-            z = mean + torch.exp(0.5 * log_var) * torch.randn_like(log_var)
-            return self.logits(functional.relu(self.back(z))), mean, log_var
-
-    images, model = torch.from_numpy(np.load(path)["images"].reshape(IMAGES, 784).astype(np.float32) / 255), VAE()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    while True:
-        order = torch.randperm(IMAGES)
-        for i in range(STEPS):
-            batch = images[order[i * BATCH : (i + 1) * BATCH]]
-            logits, mean, log_var = model(batch)
-            distortion = functional.binary_cross_entropy_with_logits(logits, batch, reduction="sum")
-            rate = -0.5 * torch.sum(1 + log_var - mean**2 - log_var.exp())
-            loss = (distortion + rate) / BATCH
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        yield float(loss)
-
-
-def kgen_epochs(path: str, network: str, **options):
-    """A generator of epochs of kgen's `fit`, data pipeline included."""
+def kgen_turns(path: str, job: Job, **options):
+    """A generator of turns of kgen's `fit`, data pipeline included."""
     import kgen
 
     dataset = kgen.data.load(kgen.DataConfig(dataset=path, validation_fraction=0.0))
-    model = kgen.build_model("vae", dataset.spec, latent_dim=LATENT, hidden=(HIDDEN,), network=network)
-    model.compile(steps_per_execution=64, **options)
-    batches = dataset.batches("train", batch_size=BATCH, repeat=True)
+    model = kgen.build_model(job.model, dataset.spec, **job.model_args)
+    model.compile(steps_per_execution=min(64, job.steps), **options)
+    batches = dataset.batches("train", batch_size=job.batch, repeat=True)
     while True:
-        yield model.fit(batches, steps_per_epoch=STEPS, verbose=0).history["loss"][0]
+        history = model.fit(batches, steps_per_epoch=job.steps, verbose=0).history
+        yield next(iter(history.values()))[0]
 
 
-def work(name: str, path: str, network: str):
-    """A contestant: an epoch for every line on standard input; the first warms up."""
-    epochs = torch_epochs(path) if name == "torch" else kgen_epochs(path, network, **CONTESTANTS[name])
+def work(name: str, path: str, job_name: str):
+    """A contestant: a turn for every line on standard input; the first warms up."""
+    job = JOBS[job_name]
+    if name == "torch":
+        from torch_loops import LOOPS
+
+        turns = LOOPS[job_name](path, job)
+    else:
+        turns = kgen_turns(path, job, **job.variants[name])
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
-        loss = next(epochs)
+        loss = next(turns)
         print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, loss]), flush=True)
 
 
-def start(python: str, name: str, path: str, network: str) -> subprocess.Popen:
-    command = [python, __file__, "--work", name, "--data", path, "--network", network]
+def start(python: str, name: str, path: str, job: str) -> subprocess.Popen:
+    command = [python, __file__, "--work", name, "--data", path, "--job", job]
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
     )
 
 
 def turn(worker: subprocess.Popen) -> list[float] | None:
-    """One epoch: [wall seconds, CPU seconds, loss], or None when the process has ended."""
+    """One turn: [wall seconds, CPU seconds, loss], or None when the process has ended."""
     try:
         worker.stdin.write("go\n")
         worker.stdin.flush()
@@ -117,25 +129,26 @@ def turn(worker: subprocess.Popen) -> list[float] | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--job", default="vae", choices=tuple(JOBS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch_python", default=sys.executable)
-    parser.add_argument("--network", default="mlp", choices=("mlp", "conv"))
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        work(given.work, given.data, given.network)
+        work(given.work, given.data, given.job)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(f"{folder}/digits.npz", images=mnist_shaped())
-        compare(f"{folder}/digits.npz", given.network, given.rounds, given.torch_python)
+        np.savez(f"{folder}/digits.npz", images=pictures(JOBS[given.job]))
+        compare(f"{folder}/digits.npz", given.job, given.rounds, given.torch_python)
     return 0
 
 
-def compare(path: str, network: str, rounds: int, torch_python: str):
+def compare(path: str, job_name: str, rounds: int, torch_python: str):
     """Lets the contestants take turns and prints the medians."""
-    names = [name for name in CONTESTANTS if name != "torch" or network == "mlp"]
-    workers = {n: start(torch_python if n == "torch" else sys.executable, n, path, network) for n in names}
+    job = JOBS[job_name]
+    names = ("torch", *job.variants)
+    workers = {n: start(torch_python if n == "torch" else sys.executable, n, path, job_name) for n in names}
     warm = {name: turn(worker) for name, worker in workers.items()}
     for name in [name for name, first in warm.items() if first is None]:
         print(f"{name}: could not run; left out", file=sys.stderr)
@@ -144,14 +157,13 @@ def compare(path: str, network: str, rounds: int, torch_python: str):
     for _ in range(rounds):
         for name, worker in workers.items():
             results[name].append(turn(worker))
-    base = results.get("torch") or results["kgen"]
+    base, seen = results.get("torch") or results["kgen"], job.steps * job.batch
     for name, rows in results.items():
         wall, cpu = (statistics.median(row[i] for row in rows) for i in (0, 1))
         faster = [statistics.median(b[i] / r[i] for b, r in zip(base, rows, strict=True)) for i in (0, 1)]
         print(
-            f"{name:30} {STEPS * BATCH / wall:7,.0f} images/s ({faster[0]:.2f}x)   "
-            f"{STEPS * BATCH / cpu:7,.0f} images/CPU-s ({faster[1]:.2f}x)   first epoch {warm[name][0]:.1f} s   "
-            f"loss {rows[-1][2]:.1f}"
+            f"{name:30} {seen / wall:7,.0f} images/s ({faster[0]:.2f}x)   {seen / cpu:7,.0f} images/CPU-s "
+            f"({faster[1]:.2f}x)   first turn {warm[name][0]:.1f} s   loss {rows[-1][2]:.1f}"
         )
     for worker in workers.values():
         worker.stdin.close()
