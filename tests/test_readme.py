@@ -42,4 +42,4 @@ def test_the_arguments_of_the_models_are_those_of_the_table():
     )
     arguments = {name for model in MODELS for name in resolve_model_args(MODELS[model], {})}
     assert named <= arguments
-    assert arguments - named == {"filters", "stddev"}  # named beside `hidden` and `likelihood`
+    assert arguments - named == {"stddev"}  # named beside `likelihood`
