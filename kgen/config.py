@@ -84,7 +84,8 @@ class TrainConfig:
         metrics: what is measured then; names as in kgen-eval.
         eval_features: what samples are compared by; None takes the classifier of labelled data, or else random.
         eval_count: samples a measurement.
-        best_by: what the best checkpoint is chosen by: "loss", or a figure such as "fid".
+        best_by: what the best checkpoint is chosen by: "loss", or a figure such as "fid". The losses of an adversarial
+            model choose none: with "loss" its best is the last.
         init_from: of a model that can start from a trained one, the run that it starts from: its architecture and
             weights.
         init_discriminator: start the discriminator too, from that run's encoder.

@@ -40,9 +40,7 @@ def wgan_gp(path: str, job):
     """Five critic steps with gradient penalty, each on images of its own, then one of the generator."""
     images = pictures(path) * 2 - 1
     generator, critic = dcgan_generator(28, 1, job.filters), dcgan_discriminator(28, 1, job.filters)
-    adam = {"lr": 1e-4, "betas": (0.0, 0.9)}
-    of_generator = torch.optim.Adam(generator.parameters(), **adam)
-    of_critic = torch.optim.Adam(critic.parameters(), **adam)
+    of_generator, of_critic = (torch.optim.Adam(n.parameters(), 1e-4, (0.0, 0.9)) for n in (generator, critic))
     size = job.batch // 5
     while True:
         for batch in batches(images, job.batch, job.steps):
@@ -68,9 +66,7 @@ def dcgan(path: str, job):
     """The non-saturating game on 64x64 colour."""
     images = pictures(path) * 2 - 1
     generator, critic = dcgan_generator(64, 3, job.filters), dcgan_discriminator(64, 3, job.filters)
-    adam = {"lr": 2e-4, "betas": (0.5, 0.999)}
-    of_generator = torch.optim.Adam(generator.parameters(), **adam)
-    of_critic = torch.optim.Adam(critic.parameters(), **adam)
+    of_generator, of_critic = (torch.optim.Adam(n.parameters(), 2e-4, (0.5, 0.999)) for n in (generator, critic))
     while True:
         for real in batches(images, job.batch, job.steps):
             fake = generator(torch.randn(job.batch, 100))

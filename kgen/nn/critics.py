@@ -36,6 +36,11 @@ class CriticOptions(NetworkOptions):
     def label_beside_image(self) -> bool:
         return self.conditional and not self.projection
 
+    @property
+    def normalizes_pixels(self) -> bool:
+        """No: the first layer sees what the statistics of a batch would take away (Radford et al. 2016)."""
+        return False
+
     def initializer(self, layer_name: str) -> keras.initializers.Initializer:
         if self.clip is None:
             return super().initializer(layer_name)

@@ -26,8 +26,7 @@ class DCGAN:
         inputs, x = options.image_and_label()
         for i, filters in enumerate(_filters(options)):
             layer = options.conv(filters, f"encoder_conv_{i}", size=KERNEL, strides=2)
-            # The first sees pixels, whose statistics say something (Radford et al. leave it without normalization)
-            x = options.activated(x, layer, normalized=i > 0)
+            x = options.activated(x, layer, normalized=i > 0 or options.normalizes_pixels)
         x = options.hidden_layers(keras.layers.Flatten(name="features")(x), "encoder_dense")
         return options.encoder_of(inputs, x)
 

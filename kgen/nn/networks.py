@@ -69,6 +69,11 @@ class NetworkOptions:
         """Whether an encoder's first layer sees the label."""
         return self.conditional
 
+    @property
+    def normalizes_pixels(self) -> bool:
+        """Whether batch normalization may follow the first layer, too."""
+        return True
+
     def initializer(self, layer_name: str) -> keras.initializers.Initializer:
         """Of a layer's kernel, with a seed of the layer's own."""
         seed = seed_of(self.seed, "init", layer_name)

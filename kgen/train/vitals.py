@@ -80,13 +80,15 @@ class Vitals:
 
     def _flat(self, logits: np.ndarray) -> float:
         """The share of the pixels where the generator's last function is flat."""
-        x = tf.constant(logits)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            painted = self.model.painted(x)
-        slope = tape.gradient(painted, x).numpy()
-        steepest = 1.0 if float(tf.reduce_min(self.model.painted(tf.constant([-20.0])))) < -0.5 else 0.25
-        return float(np.mean(np.abs(slope) < FLAT_SLOPE * steepest))
+
+        def slope(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                painted = self.model.painted(x)
+            return tape.gradient(painted, x).numpy()
+
+        steepest = slope(tf.zeros(1))
+        return float(np.mean(slope(tf.constant(logits)) < FLAT_SLOPE * steepest))
 
 
 def mean_distance(x: np.ndarray) -> float:

@@ -71,3 +71,9 @@ def test_gan_is_the_dense_network_of_the_experiments():
     assert kernels == [(100, 256), (256, 512), (512, 1024), (1024, 784)]
     kernels = [tuple(w.shape) for w in model.discriminator.trainable_weights if "kernel" in w.path]
     assert kernels == [(784, 1024), (1024, 512), (512, 256), (256, 1)]
+
+
+def test_normalization_in_a_discriminator_begins_after_the_layer_that_sees_pixels():
+    model = build_model("dcgan", DataSpec("gray", (32, 32, 1)), filters=[2], r1=0.0, discriminator_batch_norm=True)
+    names = [layer.name for layer in model.discriminator.layers if layer.name.endswith("_norm")]
+    assert names == ["encoder_conv_1_norm", "encoder_conv_2_norm"]

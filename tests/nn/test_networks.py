@@ -141,7 +141,5 @@ def test_batch_norm_is_in_every_hidden_layer_and_in_no_output():
         for part in small(network, batch_norm=True):
             names = [layer.name for layer in part.layers]
             hidden = [n for n in names if n.endswith("_relu")]
-            if network == "dcgan" and "encoder_conv_0_relu" in hidden:  # sees pixels; Radford et al. leave it as it is
-                hidden.remove("encoder_conv_0_relu")
             assert len(hidden) == len([n for n in names if n.endswith("_norm")]) > 0
             assert not {"mean_norm", "log_var_norm", "logits_norm"} & {*names}
