@@ -16,6 +16,7 @@ import tensorflow as tf
 from kgen.errors import UserError
 from kgen.models import fused_steps
 from kgen.models.averages import Averages
+from kgen.models.optimizers import registered_optimizers
 from kgen.registry import Registry, nearest
 from kgen.rng import replica_seed, stateless_normal, stateless_uniform
 from kgen.spec import DataSpec
@@ -203,8 +204,8 @@ class GenerativeModel(keras.Model):
         """Gives each phase its optimizer.
 
         Args:
-            optimizer: a dict from phase to optimizer; one optimizer for a model of one phase; None takes Adam with the
-                learning rates that the model was registered with.
+            optimizer: a dict from phase to optimizer; one optimizer for a model of one phase; None takes those that the
+                model was registered with.
             steps_per_execution: training steps a Python call.
             jit_compile: compile the step with XLA.
             steps_per_graph: steps unrolled into one graph; worth it where a step is so short that its launch counts.
@@ -215,8 +216,7 @@ class GenerativeModel(keras.Model):
         """
         phases = {phase.name: phase for phase in self.phases()}
         if optimizer is None:
-            rates = MODELS.defaults(self.registered_name)["learning_rates"]
-            optimizer = {name: keras.optimizers.Adam(rate) for name, rate in rates.items()}
+            optimizer = registered_optimizers(MODELS, self.registered_name)
         if not isinstance(optimizer, Mapping):
             optimizer = dict.fromkeys(list(phases)[:1], optimizer)
         for name in {*phases} ^ {*optimizer}:
@@ -277,12 +277,13 @@ class GenerativeModel(keras.Model):
             loss = tf.reduce_sum(terms["loss"]) / examples
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [w.value for w in weights])
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        self._track(phase, terms)
-        if self.tracks_gradients:
-            norm = tf.linalg.global_norm(gradients) / getattr(optimizer, "dynamic_scale", 1.0)
+        if self.tracks_gradients:  # of the replica's own share, before the gradients of all are added up
+            scale = getattr(optimizer, "dynamic_scale", 1.0) / self.distribute_strategy.num_replicas_in_sync
+            norm = tf.linalg.global_norm(gradients) / scale
             told = tf.math.is_finite(norm)  # a step that overflows float16 is not taken
             self.trackers[f"{phase.name}{GRADIENT}"].update_state(tf.where(told, norm, 0.0), tf.cast(told, norm.dtype))
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        self._track(phase, terms)
         failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(self._over_replicas(loss))))
         self.failed_step.assign(tf.where(failed, self.step.value, self.failed_step.value))
 

@@ -56,14 +56,16 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
 def watch_classes(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     """Has an adversarial training on labelled data measure about WATCHES times which classes its samples fall into.
 
-    Its losses do not tell a collapse. Nothing changes where `train.eval_every` says what is measured.
+    Its losses do not tell a collapse. What `train.eval_every` and `train.metrics` ask for is measured beside.
     """
     model, train = MODELS[config.model], config.train
-    if train.eval_every or dataset.spec.num_classes < 2 or not issubclass(model, Adversarial):
+    if dataset.spec.num_classes < 2 or not issubclass(model, Adversarial):
         return config
-    metrics = ("coverage", "label_agreement") if model.conditional else ("coverage",)
-    every = -(-train.epochs // WATCHES)
-    return dataclasses.replace(config, train=dataclasses.replace(train, eval_every=every, metrics=metrics))
+    wanted = train.metrics if train.eval_every else ()
+    wanted += ("coverage", "label_agreement") if model.conditional else ("coverage",)
+    every = train.eval_every or -(-train.epochs // WATCHES)
+    train = dataclasses.replace(train, eval_every=every, metrics=tuple(dict.fromkeys(wanted)))
+    return dataclasses.replace(config, train=train)
 
 
 def train(
@@ -156,7 +158,7 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
     steps = train.epochs * steps_per_epoch
     model.compile(
-        optimizers.of_phases(run.config, steps),
+        optimizers.of_phases(run.config, {phase.name: steps * phase.repeats for phase in model.phases()}),
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
         steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),

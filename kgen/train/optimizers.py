@@ -1,5 +1,6 @@
 """The optimizer of each phase: what the configuration asks for, and what the model was registered with."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -7,11 +8,7 @@ import keras
 from kgen.config import RunConfig
 from kgen.errors import UserError
 from kgen.models import MODELS
-
-DEFAULTS = {"optimizer": "adam", "beta_1": 0.9, "beta_2": 0.999}
-"""Of models that are registered without an `optimizer` of their own."""
-RMSPROP_DECAY = 0.99
-"""As in Arjovsky et al. 2017, whose PyTorch has it by default."""
+from kgen.models.optimizers import DEFAULTS, build_optimizer
 
 
 def choices(config: RunConfig) -> dict[str, Any]:
@@ -37,26 +34,20 @@ def choices(config: RunConfig) -> dict[str, Any]:
     return chosen
 
 
-def of_phases(config: RunConfig, steps: int) -> dict[str, keras.optimizers.Optimizer]:
-    """An optimizer a phase, for so many training steps.
+def of_phases(config: RunConfig, moves: Mapping[str, int]) -> dict[str, keras.optimizers.Optimizer]:
+    """An optimizer a phase.
 
     Args:
         config: with every choice made; see `choices`.
-        steps: over which the learning rate follows its schedule.
+        moves: of each phase in the whole training, over which the learning rate follows its schedule. A critic that
+            moves five times a step counts five times as many as its generator.
     """
     train, rates = config.train, MODELS.defaults(config.model)["learning_rates"]
     found = {}
     for phase, rate in rates.items():
         rate *= train.learning_rate / max(rates.values())
-        found[phase] = _optimizer(train, train.discriminator_learning_rate if phase == "discriminator" else rate, steps)
+        rate = train.discriminator_learning_rate if phase == "discriminator" else rate
+        if train.schedule == "cosine":
+            rate = keras.optimizers.schedules.CosineDecay(rate, moves[phase])
+        found[phase] = build_optimizer(train.optimizer, rate, beta_1=train.beta_1, beta_2=train.beta_2)
     return found
-
-
-def _optimizer(train, rate: float, steps: int) -> keras.optimizers.Optimizer:
-    if train.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    if train.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(rate, rho=RMSPROP_DECAY)
-    if train.optimizer == "sgd":
-        return keras.optimizers.SGD(rate)
-    return keras.optimizers.Adam(rate, beta_1=train.beta_1, beta_2=train.beta_2)
