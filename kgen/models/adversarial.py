@@ -9,9 +9,6 @@ In the discriminator's phase the generator draws with the statistics of its batc
 discriminator judges so; the moving statistics of batch normalization follow the phase whose network it is, once a step.
 """
 
-import contextlib
-
-import keras
 import tensorflow as tf
 
 from kgen import images as pixels
@@ -21,6 +18,7 @@ from kgen.losses.adversarial import LOSSES
 from kgen.models.base import GenerativeModel, Phase, check_at_least
 from kgen.nn import NETWORKS, CriticOptions, NetworkOptions
 from kgen.nn.augment import AUGMENTATIONS, augment
+from kgen.nn.layers import BatchNormalization
 from kgen.registry import nearest
 from kgen.spec import DataSpec
 
@@ -188,7 +186,7 @@ class Adversarial(GenerativeModel):
         Wasserstein critic the difference is its estimate of the distance, up to its largest slope.
         """
         real = self._augmented(self.shown(images), "real", training)
-        with statistics_kept(self.generator):
+        with BatchNormalization.statistics_kept(self.generator):
             fake = self._augmented(self._drawn(labels, "discriminator", training), "fake", training)
         fake = tf.stop_gradient(fake)
 
@@ -202,7 +200,7 @@ class Adversarial(GenerativeModel):
         elif self._batch_dependent:
             judged_real = judge(real)
         if self.r1 or self._batch_dependent:
-            with statistics_kept(self.discriminator):
+            with BatchNormalization.statistics_kept(self.discriminator):
                 judged_fake = judge(fake)
         else:  # one pass over both
             both = self.with_labels(tf.concat([real, fake], axis=0), tf.concat([labels, labels], axis=0))
@@ -222,7 +220,7 @@ class Adversarial(GenerativeModel):
     def generator_terms(self, images, labels, training: bool = False):
         """{"loss"}: [B] float32."""
         fake = self._augmented(self._drawn(labels, "generator", training), "generated", training)
-        with statistics_kept(self.discriminator):
+        with BatchNormalization.statistics_kept(self.discriminator):
             judged_fake = self.discriminator(self.with_labels(fake, labels), training=training)
             judged_real = None
             if self.adversarial_loss.relativistic:
@@ -252,7 +250,9 @@ class Adversarial(GenerativeModel):
     def _augmented(self, x, stream: str, training: bool):
         if not (training and self.augmentations):
             return x
-        return augment(x, self.augmentations, lambda shape, name: self.uniform(shape, "augment", stream, name))
+        x = pixels.to_tanh(self.unit(x))  # where 0 is a middle grey
+        x = augment(x, self.augmentations, lambda shape, name: self.uniform(shape, "augment", stream, name))
+        return self.shown(pixels.from_tanh(x))
 
     def generate(self, z, labels=None):
         """Images: [B, H, W, C] float32 in [0, 1]."""
@@ -262,17 +262,3 @@ class Adversarial(GenerativeModel):
         """(images, labels) -> what the discriminator says of them, [B] float32; images in [0, 1]."""
         images, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         return self.discriminator(self.with_labels(self.shown(images), labels), training=training)
-
-
-@contextlib.contextmanager
-def statistics_kept(network: keras.Model):
-    """While a step is traced: batch normalization in `network` goes by the batch, and its moving statistics stay."""
-    layers = [layer for layer in network._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 1.0
-    try:
-        yield
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum

@@ -42,7 +42,7 @@ class CriticOptions(NetworkOptions):
         return False
 
     def initializer(self, layer_name: str) -> keras.initializers.Initializer:
-        if self.clip is None:
+        if self.clip is None or self.initial_stddev is not None:
             return super().initializer(layer_name)
         seed = seed_of(self.seed, "init", layer_name)  # Glorot's range is often wider than the clip
         return keras.initializers.RandomUniform(-self.clip, self.clip, seed=seed)

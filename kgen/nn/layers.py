@@ -1,4 +1,9 @@
-"""Small layers and constraints: what brings labels into a network, dropout that can be repeated, clipped weights."""
+"""Small layers and constraints: labels as input, dropout that can be repeated, batch normalization whose statistics can
+stay, clipped weights.
+"""
+
+import contextlib
+import threading
 
 import keras
 import tensorflow as tf
@@ -97,6 +102,36 @@ class Dropout(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("kgen")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' own, whose moving statistics can be left alone while it goes by those of the batch.
+
+    In an adversarial training every network also takes part in the phase of the other. The choice is one of the thread:
+    each replica is traced by its own, and they take turns.
+    """
+
+    _thread = threading.local()
+
+    @classmethod
+    @contextlib.contextmanager
+    def statistics_kept(cls, network: keras.Model):
+        """While a call of `network` is traced: its moving statistics stay."""
+        before = getattr(cls._thread, "kept", frozenset())
+        cls._thread.kept = before | {id(layer) for layer in network._flatten_layers() if isinstance(layer, cls)}
+        try:
+            yield
+        finally:
+            cls._thread.kept = before
+
+    @property
+    def momentum(self) -> float:
+        return 1.0 if id(self) in getattr(self._thread, "kept", ()) else self._momentum
+
+    @momentum.setter
+    def momentum(self, value: float):
+        self._momentum = value
 
 
 @keras.saving.register_keras_serializable("kgen")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import keras
 
 from kgen.errors import UserError
-from kgen.nn.layers import LabelMaps, OneHot
+from kgen.nn.layers import BatchNormalization, LabelMaps, OneHot
 from kgen.registry import Registry
 from kgen.rng import seed_of
 from kgen.spec import DataSpec
@@ -13,8 +13,8 @@ from kgen.spec import DataSpec
 NETWORKS = Registry("network")
 """Name -> a class with `encoder(options)` and `decoder(options)`, both of them returning a `keras.Model`:
 
-encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var, each [B, latent_dim] float32; with
-    `options.head`, a discriminator: what its head makes of the same layers.
+encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var, each [B, latent_dim] float32; from
+    `CriticOptions` a discriminator: one number an image, from the same layers.
 decoder: z [B, latent_dim] (and labels [B] when conditional) -> logits [B, H, W, C] float32.
 
 Registered with `jit_compile_on_cpu` (whether XLA was measured to help there) and, where the network is that of one
@@ -113,7 +113,7 @@ class NetworkOptions:
         if maps:
             x = keras.layers.Reshape(maps, name=f"{linear.name}_maps")(x)
         if normalized:
-            x = keras.layers.BatchNormalization(name=f"{linear.name}_norm")(x)
+            x = BatchNormalization(name=f"{linear.name}_norm")(x)
         return keras.layers.Activation(self.activation, name=f"{linear.name}_{self.activation}")(x)
 
     def hidden_layers(self, x, names: str, *, mirrored: bool = False):

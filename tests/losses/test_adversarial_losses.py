@@ -70,6 +70,16 @@ def test_means_are_those_of_tensorflow_gan(name):
     np.testing.assert_allclose(np.mean(loss.generator(real, fake)), theirs[1](*judged), rtol=1e-5)
 
 
+def test_relativistic_players_want_the_opposite():
+    """Means are 1 and 0: real - 0 = (3, 0, 0), fake - 1 = (-2, -1, 0)."""
+    real, fake = np.array([3, 0, 0], np.float32), np.array([-1, 0, 1], np.float32)
+    loss, apart = LOSSES["relativistic"], (3, 0, 0, 2, 1, 0)
+    assert float(np.mean(loss.discriminator(real, fake, 0.0))) == pytest.approx(
+        sum(softplus(-x) for x in apart) / 3, rel=1e-5
+    )
+    assert float(np.mean(loss.generator(real, fake))) == pytest.approx(sum(softplus(x) for x in apart) / 3, rel=1e-5)
+
+
 def test_label_smoothing_by_hand():
     """The target of real images falls to 1 - 0.2 / 2: 0.9 softplus(-2) + 0.1 softplus(2)."""
     found = LOSSES["non_saturating"].discriminator(REAL, FAKE, 0.2)

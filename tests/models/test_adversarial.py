@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_case import BATCH, Case, train
+from model_case import BATCH, Case, fit, train, two_replicas
 
 from kgen.errors import UserError
+from kgen.losses import penalties
 from kgen.models import build_model
 from kgen.nn.layers import Clip
 from kgen.spec import DataSpec
@@ -45,6 +46,39 @@ def test_statistics_of_batch_normalization_are_updated_once_a_step():
         assert len(found) == len(expected) > 0
         for one, other_one in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other_one, rtol=1e-5, atol=1e-7)
+
+
+def test_statistics_of_normalization_with_dropout_move_on_every_replica():
+    """Dropout makes the replicas wait for each other in the middle of a pass."""
+    args = MLP | {"hidden": [8, 8], "dropout": 0.5, "discriminator_batch_norm": True}
+    case, strategy = Case("gan", model_args=args), two_replicas()
+    with strategy.scope():
+        model = case.compiled()
+    layer = next(layer for layer in layers_of(model.discriminator, keras.layers.BatchNormalization))
+    before = np.array(layer.moving_mean)
+    fit(model, case.batches(3, 2 * BATCH))
+    found = [local.numpy() for local in strategy.experimental_local_results(layer.moving_mean.value)]
+    assert all(np.abs(statistics - before).min() > 0 for statistics in found)
+    assert layer.momentum == 0.99
+
+
+def test_augmentation_sees_the_same_range_whatever_the_models():
+    """A translation fills with a middle grey, which a generator that ends in a sigmoid says with 0.5."""
+    for name, grey in (("gan", 0.0), ("vae_gan", 0.5)):
+        model = Case(name, model_args=MLP | {"augment": ["cutout"]}).build()
+        white = model.shown(np.ones((20, *model.spec.image_shape), np.float32))
+        assert {*np.unique(model._augmented(white, "real", True))} == {np.float32(grey), np.float32(1.0)}
+
+
+def test_the_penalty_is_taken_anywhere_between_real_and_generated_images(monkeypatch):
+    """One weight an image from U(0, 1): of 4,000 a tenth of the interval has 400, give or take four times 19."""
+    seen, case = [], Case("wgan_gp", model_args=MLP | {"network": "mlp"})
+    monkeypatch.setattr(penalties, "gradient_penalty", lambda judge, real, fake, weights: seen.append(weights) or 0.0)
+    case.build().discriminator_terms(*case.examples(4_000), training=True)
+    (weights,) = seen
+    assert weights.shape == (4_000,)
+    counts, _ = np.histogram(weights, bins=10, range=(0, 1))
+    assert counts.sum() == 4_000 and np.abs(counts - 400).max() < 76
 
 
 def test_every_critic_step_sees_images_and_noise_of_its_own():
