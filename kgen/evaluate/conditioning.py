@@ -34,11 +34,13 @@ class ClassCoverage:
             one is missing.
         kl: KL(samples || real) of the two class histograms, nats. Below 0.01 is good, above 0.1 partial, above 1 a
             collapse.
+        entropy: of the samples' histogram, nats: log K when all classes are equally frequent, 0 when there is one.
     """
 
     classes_covered: int
     smallest_share: float
     kl: float
+    entropy: float
 
 
 def wilson_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
@@ -108,6 +110,7 @@ def class_coverage(predicted: np.ndarray, real_labels: np.ndarray, num_classes: 
         classes_covered=int(there.sum()),
         smallest_share=float(share.min() * num_classes),
         kl=float(np.sum(share[there] * np.log(share[there] / expected[there]))),
+        entropy=float(np.sum(share[there] * np.log(1 / share[there]))),
     )
 
 

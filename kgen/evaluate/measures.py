@@ -134,7 +134,7 @@ def _agreement(sets: Sets, predicted: np.ndarray) -> Figure:
     "coverage",
     needs=("classifier",),
     floor="real",
-    figures={"classes_covered": "higher", "smallest_class_share": "higher", "class_kl": "lower"},
+    figures={"classes_covered": "higher", "smallest_class_share": "higher", "class_kl": "lower", "class_entropy": ""},
 )
 def class_coverage(sets: Sets) -> dict[str, Figure]:
     """Which classes are hit, and how far their histogram is from that of the real labels."""
@@ -143,6 +143,7 @@ def class_coverage(sets: Sets) -> dict[str, Figure]:
         "classes_covered": Figure(float(found.classes_covered), settings={"of": sets.num_classes}),
         "smallest_class_share": Figure(found.smallest_share),
         "class_kl": Figure(found.kl),
+        "class_entropy": Figure(found.entropy, settings={"unit": "nats"}),
     }
 
 

@@ -21,7 +21,7 @@ from kgen.evaluate.subject import Subject
 QUICK = EvalConfig(count=400, repeats=2)
 DEFAULTS = {
     "fid", "kid", "precision", "recall", "density", "coverage", "inception_score", "classes_covered",
-    "smallest_class_share", "class_kl",
+    "smallest_class_share", "class_kl", "class_entropy",
 }  # fmt: skip
 PROTOCOL = {
     "features", "extractor_hash", "dimension", "resizer", "value_range", "data", "data_hash", "image_shape", "split",

@@ -168,7 +168,15 @@ def test_class_coverage_of_a_collapse():
     real_labels, one = [0, 1] * 30, [[200, 0, 0, 0]] * 10
     found = values("coverage", sets(REAL, one, real_labels=real_labels))
     # KL of (1, 0) from (1/2, 1/2) is log 2.
-    assert found == {"classes_covered": 1, "smallest_class_share": 0, "class_kl": pytest.approx(np.log(2))}
+    assert found == {
+        "classes_covered": 1, "smallest_class_share": 0, "class_kl": pytest.approx(np.log(2)), "class_entropy": 0
+    }  # fmt: skip
+
+
+def test_the_entropy_of_the_classes_of_samples():
+    """Shares of 3/4 and 1/4: 3/4 log 4/3 + 1/4 log 4."""
+    found = values("coverage", sets(REAL, [[200, 0, 0, 0]] * 30 + [[0, 200, 0, 0]] * 10, real_labels=[0, 1] * 30))
+    assert found["class_entropy"] == pytest.approx(0.75 * np.log(4 / 3) + 0.25 * np.log(4))
 
 
 def test_memorised_images_are_told():
