@@ -14,7 +14,7 @@ from kgen import images
 from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.curves import draw_curves, draw_quality
-from kgen.train.doctor import diagnose
+from kgen.train.doctor import PATIENCE, Diagnosis, diagnose, not_finite, settled_after
 from kgen.train.vitals import Vitals
 
 SAVE_EVERY_SECONDS = 5.0
@@ -81,9 +81,9 @@ class Record(keras.callbacks.Callback):
     """Writes metrics.jsonl, TensorBoard's scalars, checkpoints and curves; evaluates as `train.validate_every` says.
 
     Checkpoints: "best" has the lowest validation loss, or the best figure that `train.best_by` names (without a
-    validation split there is no loss to choose by, and "best" is the last). Both are written every SAVE_EVERY_SECONDS
-    and at the end, and never with weights that failed. With "best" lies the state that the optimizers had when it was
-    written: to go on training, take "last".
+    validation split, and for an adversarial model, there is no loss to choose by, and "best" is the last). Both are
+    written every SAVE_EVERY_SECONDS and at the end, and never with weights that failed. With "best" lies the state that
+    the optimizers had when it was written: to go on training, take "last".
 
     Args:
         run: written to.
@@ -160,6 +160,8 @@ class Record(keras.callbacks.Callback):
     def _score(self) -> float:
         """What the best checkpoint has least of; infinite where this epoch has not been measured."""
         by = self.run.config.train.best_by
+        if by == "loss" and "loss" not in self.model.trackers:
+            return -math.inf  # a game has no loss to choose by
         if by == "loss":
             return self.row.get("validation_loss", math.inf) if "validation" in self.evaluations else -math.inf
         value = self.row.get(f"{self.watch.split}_{by}")
@@ -216,19 +218,35 @@ class Checkup(keras.callbacks.Callback):
     def __init__(self, run: Run, vitals: Vitals):
         super().__init__()
         self.run, self.vitals, self.told, self.found = run, vitals, set(), []
+        train = run.config.train
+        self.settled = settled_after(train.ema_halflife_images, train.batch_size)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.found = diagnose(self.run.metrics(), self.run.spec.num_classes, self.vitals.weakest)
+        self.found = self._diagnoses()
         for diagnosis in self.found:
             if diagnosis.name not in self.told:
                 self.run.log(f"doctor, epoch {epoch + 1}: {diagnosis}")
         self.told |= {diagnosis.name for diagnosis in self.found}
 
+    def _diagnoses(self) -> list[Diagnosis]:
+        if (failed := int(self.model.failed_step.numpy())) >= 0:
+            return [not_finite(failed, self.run.metrics())]
+        return diagnose(
+            self.run.metrics(), self.run.spec.num_classes, self.vitals.weakest, settled=self.settled,
+            label_smoothing=self.run.config.model_args["label_smoothing"],
+        )  # fmt: skip
+
     def on_train_end(self, logs=None):
+        rows = self.run.metrics()
         if self.found:
             self.run.log(f"doctor, at the end: {'; '.join(d.name for d in self.found)}")
-        elif self.run.metrics():
+        elif sum(row["step"] > self.settled for row in rows) >= PATIENCE:
             self.run.log("doctor: at the end nothing was found wrong")
+        elif rows:
+            self.run.log(
+                f"doctor: at the end nothing was found wrong, but {rows[-1]['step']} steps in {len(rows)} epochs are "
+                f"too few to judge samples by ({PATIENCE} epochs after {self.settled:.0f} steps)"
+            )
 
 
 class SampleGrids(keras.callbacks.Callback):

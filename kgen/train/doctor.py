@@ -1,6 +1,8 @@
-"""The doctor of adversarial trainings: reads the numbers of the last epochs, and says in words what is wrong and why.
+"""The doctor of adversarial trainings: reads the numbers of the epochs, and says in words what is wrong and why.
 
-Each rule looks at the last PATIENCE epochs: one bad epoch is none. It names its evidence, and the setting to change.
+Each rule looks at the last PATIENCE values of its numbers: one bad epoch is none. It names its evidence, and the
+setting to change. What samples show counts from the step on at which they say something of the training: see
+`settled_after`.
 """
 
 import math
@@ -8,15 +10,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 PATIENCE = 3
-"""Epochs that must agree."""
+"""Values that must agree."""
 COLLAPSED, FEW_CLASSES = 0.35, 0.5
-SURE = 0.97
-IGNORED_EFFECT, IGNORED_AGREEMENT = 0.1, 2.0
+SURE_LOSS = 0.06
+"""That of a discriminator that gives 0.97 to every real image and 0.03 to every generated one."""
+IGNORED_EFFECT, IGNORED_AGREEMENT = 0.1, 0.1
+"""Of the label: how far it moves an image; how much oftener than by chance it is found in one."""
 DEAD, SATURATED = 0.1, 0.3
 EXPLODED, HUGE, VANISHED = 1e3, 1e4, 1e-7
 """Norms of a gradient: times the usual one, and as they are."""
 SPLITS = ("", "validation_", "train_")
 """Before the names of figures of samples, in the order in which they are looked for."""
+YOUNG_STEPS, HALFLIVES = 500, 3
+
+
+def settled_after(ema_halflife_images: float | None, batch_size: int) -> float:
+    """The step after which samples are judged: the generator has learned for a while, and of the average that samples
+    come from no more than an eighth is the weights it began with.
+    """
+    return max(YOUNG_STEPS, HALFLIVES * (ema_halflife_images or 0) / batch_size)
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,12 @@ RULES: list[Callable[..., Diagnosis | None]] = []
 
 
 def diagnose(
-    rows: Sequence[Mapping], num_classes: int = 0, weakest: Mapping[str, str] | None = None
+    rows: Sequence[Mapping],
+    num_classes: int = 0,
+    weakest: Mapping[str, str] | None = None,
+    *,
+    settled: float = 0,
+    label_smoothing: float = 0.0,
 ) -> list[Diagnosis]:
     """What is wrong with a training; nothing where it is well, or too young to tell.
 
@@ -49,39 +66,53 @@ def diagnose(
         rows: of metrics.jsonl, an epoch each.
         num_classes: of the data.
         weakest: network -> the name of its weakest layer; see `Vitals`.
+        settled: the step after which samples are judged; see `settled_after`.
+        label_smoothing: of the discriminator's loss.
     """
-    last = rows[-PATIENCE:]
-    if len(last) < PATIENCE:
-        return []
-    found = (rule(last, rows, num_classes=num_classes, weakest=weakest or {}) for rule in RULES)
+    grown = [row for row in rows if row.get("step", math.inf) > settled]
+    given = {"num_classes": num_classes, "weakest": weakest or {}, "smoothing": label_smoothing}
+    found = (rule(rows, grown, **given) for rule in RULES)
     return [diagnosis for diagnosis in found if diagnosis]
 
 
+def not_finite(step: int, rows: Sequence[Mapping]) -> Diagnosis:
+    """A training that a loss has ended."""
+    keys = [f"train_{network}_gradient" for network in ("discriminator", "generator")]
+    last = [f"{_lately(rows, key)[-1]:.3g}" for key in keys if _lately(rows, key)]
+    before = f"; in the last whole epoch the gradients had norms of {' and '.join(last)}" if last else ""
+    return Diagnosis(
+        "divergence",
+        f"the loss was not finite at step {step}{before}",
+        "Try a smaller --learning_rate or --discriminator_learning_rate",
+    )
+
+
+def _lately(rows: Sequence[Mapping], key: str) -> list[float]:
+    """The last PATIENCE values of a number, of whatever split the samples were compared with; an epoch may lack it."""
+    named = [f"{split}{key}" for split in SPLITS]
+    values = (next((row[name] for name in named if row.get(name) is not None), None) for row in rows)
+    return [value for value in values if value is not None][-PATIENCE:]
+
+
 def _all(rows: Sequence[Mapping], key: str, holds: Callable[[float], bool]) -> bool:
-    """Whether every row has the number, and it holds of each."""
-    values = [_figure(row, key) for row in rows]
-    return all(value is not None and holds(value) for value in values)
-
-
-def _figure(row: Mapping, key: str) -> float | None:
-    """The figure of this name, of whatever split the samples were compared with."""
-    return next((row[f"{split}{key}"] for split in SPLITS if row.get(f"{split}{key}") is not None), None)
+    """Whether the number has PATIENCE values, and it holds of the last of them."""
+    values = _lately(rows, key)
+    return len(values) == PATIENCE and all(holds(value) for value in values)
 
 
 @RULES.append
-def divergence(last, rows, **_):
-    """A loss or a gradient beyond all that the training had when it was well."""
+def divergence(rows, grown, **_):
+    """A gradient beyond all that the training had when it was well. (A loss that is not finite ends the training.)"""
     for network in ("discriminator", "generator"):
-        key, now = f"train_{network}_gradient", last[-1].get(f"train_{network}_gradient")
-        if now is None:
-            continue
+        key = f"train_{network}_gradient"
         before = sorted(row[key] for row in rows[: max(1, len(rows) // 2)] if math.isfinite(row.get(key, math.inf)))
         usual = before[len(before) // 2] if before else math.inf
-        grown = _all(last, key, lambda x, usual=usual: x > EXPLODED * usual)
-        if grown or _all(last, key, lambda x: x > HUGE):
+        limit = min(HUGE, EXPLODED * usual)
+        if _all(rows, key, lambda x, limit=limit: not x <= limit):
             return Diagnosis(
                 "divergence",
-                f"the {network}'s gradient has a norm of {now:.3g} (in the first half of the training: {usual:.3g})",
+                f"the {network}'s gradient has a norm of {_lately(rows, key)[-1]:.3g} (in the first half of the "
+                f"training: {usual:.3g})",
                 "Try a smaller --learning_rate or --discriminator_learning_rate, or a penalty on the discriminator: "
                 "--set model_args.r1=1",
             )
@@ -89,28 +120,30 @@ def divergence(last, rows, **_):
 
 
 @RULES.append
-def vanished(last, rows, **_):
+def vanished(rows, grown, **_):
     """The discriminator tells the generator nothing."""
     key = "train_generator_gradient"
-    if not _all(last, key, lambda x: x < VANISHED):
+    if not _all(rows, key, lambda x: x < VANISHED):
         return None
     return Diagnosis(
         "vanishing gradient",
-        f"the generator's gradient has a norm of {last[-1][key]:.2g}",
+        f"the generator's gradient has a norm of {_lately(rows, key)[-1]:.2g}",
         "Try a larger model_args.clip in a wgan, or --model wgan_gp; else a smaller --discriminator_learning_rate",
     )
 
 
 @RULES.append
-def collapse(last, rows, num_classes, **_):
+def collapse(rows, grown, num_classes, **_):
     """Samples that are all alike."""
-    few = num_classes > 1 and _all(last, "classes_covered", lambda x: x <= FEW_CLASSES * num_classes)
-    alike = _all(last, "vitals_diversity", lambda x: x < COLLAPSED)
+    few = num_classes > 1 and _all(grown, "classes_covered", lambda x: x <= FEW_CLASSES * num_classes)
+    alike = _all(grown, "vitals_diversity", lambda x: x < COLLAPSED)
     if not (few or alike):
         return None
-    evidence = [f"two samples are {last[-1]['vitals_diversity']:.2f} times as far apart as two real images"]
-    if (covered := _figure(last[-1], "classes_covered")) is not None:
-        evidence.append(f"the samples fall into {covered:.0f} of {num_classes} classes")
+    evidence = []
+    if diversity := _lately(grown, "vitals_diversity"):
+        evidence.append(f"two samples are {diversity[-1]:.2f} times as far apart as two real images")
+    if covered := _lately(grown, "classes_covered"):
+        evidence.append(f"the samples fall into {covered[-1]:.0f} of {num_classes} classes")
     return Diagnosis(
         "collapse",
         " and ".join(evidence),
@@ -120,32 +153,37 @@ def collapse(last, rows, num_classes, **_):
 
 
 @RULES.append
-def discriminator_too_strong(last, rows, **_):
-    """It is sure of every image, so its slope says nothing to the generator."""
-    real, fake = "train_discriminator_real", "train_discriminator_fake"
-    if any("train_discriminator_distance" in row for row in last):
-        return None  # a critic's numbers are no probabilities
-    if _all(last, real, lambda x: SURE < x <= 1) and _all(last, fake, lambda x: 0 <= x < 1 - SURE):
-        return Diagnosis(
-            "discriminator too strong",
-            f"it says {last[-1][real]:.3f} of real images and {last[-1][fake]:.3f} of generated ones",
-            "Try a smaller --discriminator_learning_rate, --set model_args.r1=1, "
-            '--set model_args.label_smoothing=0.2, or for few images --set \'model_args.augment=["color", '
-            '"translation", "cutout"]\'',
-        )
-    return None
+def discriminator_too_strong(rows, grown, smoothing, **_):
+    """It is right about every image, so its slope says nothing to the generator. A critic's loss has no such end."""
+    loss, target = "train_discriminator_loss", 1 - smoothing / 2
+    least = -sum(p * math.log(p) for p in (target, 1 - target) if p)
+    if any("train_discriminator_distance" in row for row in rows) or not _all(
+        rows, loss, lambda x: x - least < SURE_LOSS
+    ):
+        return None
+    says = [_lately(rows, f"train_discriminator_{kind}") for kind in ("real", "fake")]
+    verdict = f"; it says {says[0][-1]:.3f} of real images and {says[1][-1]:.3f} of generated ones" if all(says) else ""
+    return Diagnosis(
+        "discriminator too strong",
+        f"its loss is {_lately(rows, loss)[-1]:.3f}, and {least:.3f} were perfect{verdict}",
+        "Try a smaller --discriminator_learning_rate, --set model_args.r1=1, "
+        '--set model_args.label_smoothing=0.2, or for few images --set \'model_args.augment=["color", '
+        '"translation", "cutout"]\'',
+    )
 
 
 @RULES.append
-def condition_ignored(last, rows, num_classes, **_):
+def condition_ignored(rows, grown, num_classes, **_):
     """The label does not say what is drawn."""
-    effect = _all(last, "vitals_label_effect", lambda x: x < IGNORED_EFFECT)
-    agreement = _all(last, "label_agreement", lambda x: x < IGNORED_AGREEMENT / max(num_classes, 1))
-    if not (effect or (agreement and num_classes > 2)):
+    effect = _all(grown, "vitals_label_effect", lambda x: x < IGNORED_EFFECT)
+    agreement = _all(grown, "label_agreement", lambda x: x < 1 / max(num_classes, 1) + IGNORED_AGREEMENT)
+    if not (effect or agreement):
         return None
-    evidence = [f"another label moves an image {last[-1]['vitals_label_effect']:.2f} times as far as another z does"]
-    if (found := _figure(last[-1], "label_agreement")) is not None:
-        evidence.append(f"the classifier finds the label in {found:.1%} of the samples")
+    evidence = []
+    if moved := _lately(grown, "vitals_label_effect"):
+        evidence.append(f"another label moves an image {moved[-1]:.2f} times as far as another z does")
+    if found := _lately(grown, "label_agreement"):
+        evidence.append(f"the classifier finds the label in {found[-1]:.1%} of the samples")
     return Diagnosis(
         "condition ignored",
         " and ".join(evidence),
@@ -155,15 +193,15 @@ def condition_ignored(last, rows, num_classes, **_):
 
 
 @RULES.append
-def dead_layers(last, rows, weakest, **_):
+def dead_layers(rows, grown, weakest, **_):
     """A hidden layer that gives the same for every image."""
     for network in ("generator", "discriminator"):
         key = f"vitals_{network}_alive"
-        if _all(last, key, lambda x: x < DEAD):
+        if _all(rows, key, lambda x: x < DEAD):
             return Diagnosis(
                 "dead layers",
-                f"in layer {weakest.get(network, '?')!r} of the {network} {last[-1][key]:.0%} of the units differ "
-                "between images",
+                f"in layer {weakest.get(network, '?')!r} of the {network} {_lately(rows, key)[-1]:.0%} of the units "
+                "differ between images",
                 "Try a smaller learning rate, --set model_args.activation=leaky_relu, or --set "
                 "model_args.batch_norm=true",
             )
@@ -171,13 +209,14 @@ def dead_layers(last, rows, weakest, **_):
 
 
 @RULES.append
-def saturated(last, rows, **_):
+def saturated(rows, grown, **_):
     """The generator's last function is flat, so it cannot be moved any more."""
-    if _all(last, "vitals_saturated", lambda x: x > SATURATED):
+    key = "vitals_saturated"
+    if _all(rows, key, lambda x: x > SATURATED):
         return Diagnosis(
             "saturated output",
-            f"{last[-1]['vitals_saturated']:.0%} of the pixels more than in real images are black or white to the end "
-            "of the generator's range",
+            f"{_lately(rows, key)[-1]:.0%} of the pixels more than in real images are black or white to the end of the "
+            "generator's range",
             "Try a smaller --learning_rate, or --set model_args.batch_norm=true",
         )
     return None

@@ -12,6 +12,8 @@ from kgen.run import Run
 
 MOST_TURNS = 50
 """A training writes its histograms about so often."""
+MOST_VALUES = 100_000
+"""Of a histogram: TensorBoard's needs a quarter of a kilobyte for each."""
 
 
 class Histograms(keras.callbacks.Callback):
@@ -38,15 +40,21 @@ class Histograms(keras.callbacks.Callback):
             for phase in self.model.phases():
                 for weight, gradient in zip(phase.weights, gradients_of(self.model, phase, self.batch), strict=True):
                     name = f"{phase.name}/{weight.path}"
-                    tf.summary.histogram(f"weights/{name}", weight.value)
+                    tf.summary.histogram(f"weights/{name}", some(np.asarray(weight)))
                     if np.isfinite(gradient).all():
-                        tf.summary.histogram(f"gradients/{name}", gradient)
+                        tf.summary.histogram(f"gradients/{name}", some(gradient))
                     self.norms.setdefault(name, []).append(float(np.linalg.norm(gradient)))
 
     def on_train_end(self, logs=None):
         self.writer.close()
         if self.epochs:
             draw_norms(self.norms, self.epochs, self.run.path / "plots" / "layers.png", title=self.run.name)
+
+
+def some(values: np.ndarray) -> np.ndarray:
+    """At most MOST_VALUES of them, evenly spread."""
+    flat = values.ravel()
+    return flat[:: math.ceil(flat.size / MOST_VALUES)]
 
 
 def gradients_of(model, phase, batch) -> list[np.ndarray]:

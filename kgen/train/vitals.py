@@ -17,8 +17,8 @@ import tensorflow as tf
 from kgen import data, images, rng
 
 SAMPLES = 256
-LABELS = 10
-"""At most so many labels are tried on one z."""
+ENOUGH = 64
+"""With fewer validation images the real ones are taken from training."""
 FLAT_SLOPE = 1e-3
 
 
@@ -35,19 +35,18 @@ class Vitals:
     """
 
     def __init__(self, model, dataset: data.Dataset, seed: int):
-        split = "validation" if "validation" in dataset.splits else "train"
+        many = model.spec.examples.get("validation", 0) >= ENOUGH
+        split = "validation" if many else "train"
         stored, _ = next(iter(dataset.batches(split, batch_size=SAMPLES, seed=seed, training=False)))
         real = np.asarray(stored, np.float32)
         self.model, self.weakest = model, {}
-        self._real, count = real, len(real)
         self._real_distance = mean_distance(real)
         self._real_extreme = float(np.mean((images.to_uint8(real) % 255) == 0))
-        self._z = rng.latents(rng.seed_of(seed, "vitals"), count, model.latent_shape)
+        self._z = rng.latents(rng.seed_of(seed, "vitals"), SAMPLES, model.latent_shape)
         classes = max(model.spec.num_classes, 1)
-        self._labels = (np.arange(count) % classes).astype(np.int32)
-        self._other = ((self._labels + 1 + np.arange(count) // classes % max(classes - 1, 1)) % classes).astype(
-            np.int32
-        )
+        numbers = np.arange(SAMPLES, dtype=np.int32)
+        self._labels = numbers % classes
+        self._other = (self._labels + 1 + numbers // classes % max(classes - 1, 1)) % classes
         self._watched = {
             "generator": _watched(model.generator),
             "discriminator": _watched(model.discriminator),
@@ -61,10 +60,9 @@ class Vitals:
         shown = model.painted(tf.constant(logits))
         fake = np.asarray(model.unit(shown))
         apart = mean_distance(fake)
-        found = {
-            "diversity": apart / self._real_distance if self._real_distance else np.nan,
-            "saturated": max(0.0, self._flat(logits) - self._real_extreme),
-        }
+        found = {"saturated": max(0.0, self._flat(logits) - self._real_extreme)}
+        if self._real_distance:  # of a single image there is none
+            found["diversity"] = apart / self._real_distance
         if model.conditional:
             relabelled = np.asarray(model.unit(model.painted(self._logits(self._z, self._other))))
             moved = np.sqrt(np.square(relabelled - fake).sum(axis=(1, 2, 3))).mean()

@@ -105,6 +105,22 @@ def test_an_interruption_is_recorded(tmp_path, monkeypatch):
     assert "interrupted" in (tmp_path / "run" / "FAILED").read_text()
 
 
+def test_an_interrupted_gan_can_be_sampled_from(tmp_path, monkeypatch):
+    """It has no validation loss to choose a best checkpoint by: that is the last whole epoch's."""
+    from kgen.train import callbacks
+
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.SampleGrids, "on_epoch_end", interrupt)
+    settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "model_args.hidden": [8]}
+    with pytest.raises(KeyboardInterrupt):
+        train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    run = kgen.Run.open(tmp_path / "run")
+    assert run.checkpoint_state()["best"]["epoch"] == 1
+    assert kgen.generate(kgen.open_sampler(run.path), 2, seed=0).images.shape == (2, 28, 28, 1)
+
+
 def test_a_conditional_model_needs_labels_and_leaves_nothing(tmp_path):
     np.savez(tmp_path / "plain.npz", images=np.zeros((20, 8, 8), np.uint8))
     with pytest.raises(UserError, match=r"model 'cvae' needs labels.*num_classes=0.*--model vae"):

@@ -6,9 +6,10 @@ from evaluate.conftest import blobs
 
 import kgen
 from kgen.config import override
+from kgen.errors import TrainingFailed
 from kgen.evaluate import Watch
 from kgen.train import train
-from kgen.train.doctor import PATIENCE, RULES, diagnose
+from kgen.train.doctor import PATIENCE, RULES, diagnose, settled_after
 from kgen.train.vitals import Vitals, mean_distance
 
 HEALTHY = {
@@ -21,7 +22,11 @@ SICK = {
     "divergence": {"train_discriminator_gradient": 2e4},
     "vanishing gradient": {"train_generator_gradient": 1e-9},
     "collapse": {"vitals_diversity": 0.1, "validation_classes_covered": 1.0},
-    "discriminator too strong": {"train_discriminator_real": 0.999, "train_discriminator_fake": 0.001},
+    "discriminator too strong": {
+        "train_discriminator_loss": 0.002,
+        "train_discriminator_real": 0.999,
+        "train_discriminator_fake": 0.001,
+    },
     "condition ignored": {"vitals_label_effect": 0.02, "validation_label_agreement": 0.1},
     "dead layers": {"vitals_generator_alive": 0.0},
     "saturated output": {"vitals_saturated": 0.9},
@@ -60,6 +65,33 @@ def test_a_gradient_that_grew_a_thousandfold_is_a_divergence():
 def test_a_critic_may_be_sure():
     critic = HEALTHY | SICK["discriminator too strong"] | {"train_discriminator_distance": 5.0}
     assert names([critic] * PATIENCE) == []
+
+
+def test_a_discriminator_with_smoothed_labels_may_be_too_strong():
+    """At best it says 0.9 of real images: a loss of -0.9 log 0.9 - 0.1 log 0.1 = 0.325."""
+    sure = HEALTHY | {"train_discriminator_loss": 0.33, "train_discriminator_real": 0.9}
+    assert names([sure] * PATIENCE) == []
+    assert names([sure] * PATIENCE, label_smoothing=0.2) == ["discriminator too strong"]
+
+
+@pytest.mark.parametrize("name", ["collapse", "condition ignored"])
+def test_figures_that_not_every_epoch_has(name):
+    """As a long training measures them: in every fifth epoch."""
+    figures = [key for key in HEALTHY if key.startswith("validation_")]
+    others = HEALTHY | {key: SICK[name][key] for key in SICK[name] if key in figures}
+    rows = [{k: v for k, v in others.items() if epoch % 5 == 0 or k not in figures} for epoch in range(1, 5 * PATIENCE)]
+    assert names(rows) == []
+    assert names([*rows, others]) == [name]
+    assert names([*rows, others, rows[0], rows[1]]) == [name]
+
+
+def test_samples_are_judged_when_the_average_they_come_from_has_left_its_beginning():
+    assert settled_after(None, 64) == settled_after(1_000, 64) == 500
+    assert settled_after(64_000, 64) == 3_000
+    sick = [HEALTHY | SICK["collapse"] | {"step": 100 * epoch} for epoch in range(1, 11)]
+    assert names(sick, settled=700) == ["collapse"] and names(sick, settled=800) == []
+    exploding = [HEALTHY | SICK["divergence"] | {"step": 100 * epoch} for epoch in range(1, 11)]
+    assert names(exploding, settled=10_000) == ["divergence"]
 
 
 def test_the_weakest_layer_is_named():
@@ -118,10 +150,47 @@ def log_of(dataset, folder, watch=None, **settings) -> str:
     return (run.path / "log.txt").read_text()
 
 
-def test_a_healthy_run_is_silent(dataset, tmp_path):
-    told = log_of(dataset, tmp_path / "run", model="cgan", **{"train.learning_rate": 1e-3, "model_args.dropout": 0.0})
-    assert "doctor: at the end nothing was found wrong" in told
-    assert "doctor, epoch" not in told
+LONG = {"train.epochs": 60, "train.learning_rate": 1e-3}  # 720 steps
+LABELLED = LONG | {
+    "model": "cdcgan", "model_args.filters": [8, 16], "model_args.hidden": [], "model_args.projection": True
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{}, {"train.ema_halflife_images": 2_000}])
+def test_a_healthy_run_is_silent(settings, dataset, tmp_path):
+    """With its classes and labels looked at, too; the control of the shuffled labels below."""
+    told = log_of(dataset, tmp_path / "run", Watch, **LABELLED, **settings)
+    assert told.count("doctor") == 1 and "doctor: at the end nothing was found wrong\n" in told
+
+
+def test_a_run_that_is_too_short_to_be_judged_says_so(dataset, tmp_path):
+    told = log_of(dataset, tmp_path / "run", model="cgan", **{"train.ema_halflife_images": 100_000})
+    assert "nothing was found wrong, but 144 steps in 12 epochs are too few to judge samples by (3 epochs after" in told
+
+
+def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
+    with pytest.raises(TrainingFailed):
+        log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1e30})
+    told = (tmp_path / "run" / "log.txt").read_text()
+    assert "divergence: the loss was not finite at step" in told and "nothing was found wrong" not in told
+    assert "--learning_rate" in told
+
+
+def test_a_discriminator_that_runs_away_is_told(dataset, tmp_path):
+    """The generator stands still."""
+    rates = {"train.learning_rate": 1e-9, "train.discriminator_learning_rate": 1e-3}
+    told = log_of(dataset, tmp_path / "run", model="gan", **LONG | rates)
+    assert "discriminator too strong: its loss is 0.0" in told and "--discriminator_learning_rate" in told
+
+
+def test_a_network_whose_units_have_died_is_told(dataset, tmp_path):
+    """ReLU units that a step of a far too large rate has pushed below 0 for every input."""
+    settings = {
+        "train.learning_rate": 1e-9, "train.discriminator_learning_rate": 30.0, "train.optimizer": "sgd",
+        "train.epochs": 6, "model_args.discriminator_activation": "relu",
+    }  # fmt: skip
+    told = log_of(dataset, tmp_path / "run", model="gan", **settings)
+    assert "dead layers: in layer 'encoder_0_relu' of the discriminator" in told
 
 
 def test_a_clip_that_is_too_small_leaves_no_gradient(dataset, tmp_path):
@@ -143,5 +212,5 @@ def test_shuffled_labels_are_a_condition_that_is_ignored(dataset, tmp_path):
         arrays = dict(stored)
     arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
     np.savez(tmp_path / "shuffled.npz", **arrays)
-    told = log_of(tmp_path / "shuffled.npz", tmp_path / "run", Watch, model="cgan", **{"train.learning_rate": 1e-3})
+    told = log_of(tmp_path / "shuffled.npz", tmp_path / "run", Watch, **LABELLED)
     assert "condition ignored:" in told and "the classifier finds the label in" in told
