@@ -38,7 +38,7 @@ def with_architecture(config: RunConfig) -> RunConfig:
         )
     wanted = {name: source.model_args[name] for name in SHARED}
     if train.init_discriminator:
-        wanted |= {f"discriminator_{name}": source.model_args[name] for name in ("activation", "batch_norm")}
+        wanted["discriminator_activation"] = source.model_args["activation"]
     for name, value in wanted.items():
         given = config.model_args.get(name, value)
         if (list(given) if isinstance(given, (list, tuple)) else given) != value:
@@ -68,7 +68,11 @@ def start(model: GenerativeModel, config: RunConfig) -> list[str]:
 
 
 def _copy(source: keras.Model, target: keras.Model, where: str, new: tuple[str, ...] = ()) -> str:
-    """Copies every layer's weights by the layer's name; layers named in `new` keep their own."""
+    """Copies every layer's weights by the layer's name; layers named in `new` keep their own.
+
+    A layer whose batch normalization the target lacks (an R1 penalty forbids it) takes that on: with the kernel and
+    bias that it then gets, it does what both do together in an evaluation.
+    """
     given = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
         if layer.name in new or not layer.weights:
@@ -77,11 +81,23 @@ def _copy(source: keras.Model, target: keras.Model, where: str, new: tuple[str, 
             raise UserError(
                 f"train.init_from={where}: its {source.name} has no layer {layer.name!r}; it has {', '.join(given)}"
             )
-        shapes = [[tuple(w.shape) for w in of.weights] for of in (given[layer.name], layer)]
+        norm = f"{layer.name}_norm"
+        if norm in given and norm not in {other.name for other in target.layers}:
+            weights = _folded(given[layer.name], given[norm])
+        else:
+            weights = [np.asarray(w) for w in given[layer.name].weights]
+        shapes = [[w.shape for w in weights], [tuple(w.shape) for w in layer.weights]]
         if shapes[0] != shapes[1]:
             raise UserError(
                 f"train.init_from={where}: layer {layer.name!r} of its {source.name} has weights of {shapes[0]}, here "
                 f"they are {shapes[1]}; train on images of the size and channels of the run's"
             )
-        layer.set_weights([np.asarray(w) for w in given[layer.name].weights])
+        layer.set_weights(weights)
     return f"the {target.name if target.name == 'discriminator' else 'generator'}"
+
+
+def _folded(linear: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:
+    """[kernel, bias] of one layer that does what a linear one without a bias and its batch normalization do."""
+    kernel, gamma, beta = (np.asarray(w) for w in (linear.kernel, norm.gamma, norm.beta))
+    scale = gamma / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    return [kernel * scale, beta - np.asarray(norm.moving_mean) * scale]

@@ -1,5 +1,6 @@
 """A GAN that starts from a trained VAE: the same images at first, and a clear no where it cannot."""
 
+import keras
 import numpy as np
 import pytest
 from evaluate.conftest import blobs
@@ -7,6 +8,7 @@ from evaluate.conftest import blobs
 import kgen
 from kgen.config import override
 from kgen.errors import UserError
+from kgen.spec import DataSpec
 from kgen.train import train, warm_start
 from kgen.train.vitals import Vitals
 
@@ -48,6 +50,25 @@ def test_generator_and_discriminator_start_as_decoder_and_encoder(vae):
             model.discriminator.get_layer(ours).weights, source.encoder.get_layer(theirs).weights, strict=True
         ):
             np.testing.assert_array_equal(a, b)
+
+
+def test_a_discriminator_without_the_encoders_batch_normalization_does_the_same(tmp_path):
+    """R1 forbids batch normalization: each layer takes it on, with the statistics that an evaluation goes by."""
+    spec = DataSpec("toy", (20, 16, 1))
+    given = {"network": "dcgan", "filters": [3, 4], "latent_dim": 2, "hidden": [5], "batch_norm": True}
+    vae = kgen.build_model("conv_vae", spec, **given)
+    generator = np.random.default_rng(0)
+    for weight in vae.encoder.weights:
+        weight.assign(generator.uniform(0.2, 1.5, size=weight.shape))
+    gan = kgen.build_model("vae_gan", spec, discriminator_activation="relu", **given)
+    warm_start._copy(vae.encoder, gan.discriminator, "runs/vae", new=("logit",))
+    x = generator.uniform(size=(6, 20, 16, 1)).astype(np.float32)
+    features = [
+        keras.Model(network.input, network.get_layer("encoder_dense_0_relu").output)(x)
+        for network in (vae.encoder, gan.discriminator)
+    ]
+    np.testing.assert_allclose(features[0], features[1], rtol=1e-4)
+    assert np.ptp(features[0], axis=0).min() > 0
 
 
 def test_a_run_starts_from_the_vae_and_goes_on(vae, tmp_path):
