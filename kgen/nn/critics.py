@@ -1,9 +1,11 @@
 """What a discriminator is built from: any network's encoder, with one number as its output."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 
+from kgen.nn.kinked import KINKED
 from kgen.nn.layers import Clip, Dropout, LabelProduct
 from kgen.nn.networks import NetworkOptions
 from kgen.nn.spectral import SpectralConv2D, SpectralDense
@@ -35,6 +37,10 @@ class CriticOptions(NetworkOptions):
     @property
     def label_beside_image(self) -> bool:
         return self.conditional and not self.projection
+
+    @property
+    def activation_function(self) -> str | Callable:
+        return KINKED.get(self.activation, self.activation)
 
     @property
     def normalizes_pixels(self) -> bool:

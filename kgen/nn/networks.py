@@ -1,5 +1,6 @@
 """The registry of networks, and what all of them are built from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -70,6 +71,11 @@ class NetworkOptions:
         return self.conditional
 
     @property
+    def activation_function(self) -> str | Callable:
+        """Of the hidden layers, as a Keras layer takes it."""
+        return self.activation
+
+    @property
     def normalizes_pixels(self) -> bool:
         """Whether batch normalization may follow the first layer, too."""
         return True
@@ -114,7 +120,7 @@ class NetworkOptions:
             x = keras.layers.Reshape(maps, name=f"{linear.name}_maps")(x)
         if normalized:
             x = BatchNormalization(name=f"{linear.name}_norm")(x)
-        return keras.layers.Activation(self.activation, name=f"{linear.name}_{self.activation}")(x)
+        return keras.layers.Activation(self.activation_function, name=f"{linear.name}_{self.activation}")(x)
 
     def hidden_layers(self, x, names: str, *, mirrored: bool = False):
         """The dense layers of `hidden`, named `names`_0, `names`_1, ...; `mirrored` for a decoder."""
