@@ -80,6 +80,22 @@ def test_every_recipe_is_complete_and_fits_its_model(name):
     assert config.train.epochs, "a recipe is complete"
 
 
+@pytest.mark.parametrize("gan, vae", [("faces-gan", "faces-conv-vae"), ("images-vae-gan", "images-conv-vae")])
+def test_a_recipe_that_can_start_from_another_has_its_architecture(gan, vae):
+    from kgen.train.warm_start import SHARED
+
+    assert f"--init_from RUN of {vae} starts it from there" in load_recipe(gan).note
+    args = []
+    for name in (gan, vae):
+        config = configure(name, {"data.dataset": "not looked at"})
+        args.append(resolve_model_args(kgen.MODELS[config.model], config.model_args))
+    ours, theirs = ({name: found[name] for name in SHARED} for found in args)
+    assert ours == theirs
+    same_images = [configure(name, {"data.dataset": "x"}).data for name in (gan, vae)]
+    for setting in ("image_size", "fit", "grayscale"):
+        assert getattr(same_images[0], setting) == getattr(same_images[1], setting)
+
+
 def test_an_unknown_recipe_names_the_nearest():
     with pytest.raises(UserError, match=r"unknown recipe 'mnist-mpl-vae': did you mean 'mnist-mlp-vae'"):
         load_recipe("mnist-mpl-vae")
