@@ -77,7 +77,8 @@ def command() -> Command:
     cmd.flag("Training", "enum", "schedule", train.schedule, "Of the learning rate; cosine ends at 0.",
              enum_values=["constant", "cosine"])  # fmt: skip
     cmd.flag("Training", "float", "ema_halflife_images", None, "Average the weights: images after which the influence "
-             "of one halves; else no average.")  # fmt: skip
+             "of one halves; 0 for no average; else of adversarial models 1/20 of the training, at most "
+             "50000.")  # fmt: skip
     cmd.flag("Training", "integer", "validate_every", None, "Epochs between two evaluations of the loss; else each, in "
              "long trainings about 200.")  # fmt: skip
     cmd.flag("Training", "integer", "seed", RunConfig().seed, "Root of every random stream.")

@@ -22,6 +22,8 @@ DEFAULT_STEPS = 4_000
 MOST_DEFAULT_EPOCHS = 200
 SMALL_EPOCH_STEPS = 40
 MOST_VALIDATIONS = 200
+HALFLIVES, LONGEST_HALFLIFE = 20, 50_000
+"""Of the average of an adversarial model's weights: how many a training has, and images."""
 WATCHES = 20
 EVALUATION_BATCH_SIZE = 512
 """Of models that are not registered with an `evaluation_batch_size` of their own."""
@@ -40,9 +42,14 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     steps_per_epoch = count // batch_size
     epochs = config.train.epochs or max(1, min(MOST_DEFAULT_EPOCHS, round(DEFAULT_STEPS / steps_per_epoch)))
     config = dataclasses.replace(config, model_args=model_args)
+    halflife = config.train.ema_halflife_images
+    if halflife is None:
+        averaged = issubclass(MODELS[config.model], Adversarial)
+        halflife = min(LONGEST_HALFLIFE, epochs * steps_per_epoch * batch_size / HALFLIVES) if averaged else 0.0
     train = dataclasses.replace(
         config.train,
         epochs=epochs,
+        ema_halflife_images=halflife,
         batch_size=batch_size,
         **optimizers.choices(config),
         steps_per_execution=machine.steps_per_execution(config, steps_per_epoch),
@@ -162,7 +169,9 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
         steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
-        ema_momentum=train.ema_halflife_images and averages.momentum_of(train.ema_halflife_images, train.batch_size),
+        ema_momentum=averages.momentum_of(train.ema_halflife_images, train.batch_size)
+        if train.ema_halflife_images
+        else None,
     )
     batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
     size = MODELS.defaults(run.config.model).get("evaluation_batch_size", EVALUATION_BATCH_SIZE)

@@ -59,6 +59,15 @@ def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
     assert farthest[0] < 0.3 * farthest[1]
 
 
+@pytest.mark.parametrize("model, given, halflife", [
+    ("vae", None, 0), ("vae", 100.0, 100), ("gan", None, 5 * 64 / 20), ("gan", 0.0, 0), ("gan", 7.0, 7),
+])  # fmt: skip
+def test_adversarial_models_are_averaged_unless_told_otherwise(model, given, halflife, tmp_path):
+    settings = {"model": model, "data.binarize": "none", "train.ema_halflife_images": given}
+    run = trained(tmp_path / "run", **settings)
+    assert run.config.train.ema_halflife_images == halflife
+
+
 def test_averages_go_with_batch_normalization(tmp_path):
     """The statistics are averaged with the weights: the loss of the kept weights is that of a trained model."""
     settings = {"train.learning_rate": 0.01, "model_args.batch_norm": True}
