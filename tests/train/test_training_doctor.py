@@ -156,7 +156,7 @@ LABELLED = LONG | {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("settings", [{}, {"train.ema_halflife_images": 2_000}])
+@pytest.mark.parametrize("settings", [{}, {"train.ema_halflife_images": 0}])
 def test_a_healthy_run_is_silent(settings, dataset, tmp_path):
     """With its classes and labels looked at, too; the control of the shuffled labels below."""
     told = log_of(dataset, tmp_path / "run", Watch, **LABELLED, **settings)

@@ -1,0 +1,46 @@
+"""Histograms of gradients and weights: what is written, and that the gradients are those of the game."""
+
+import numpy as np
+import tensorflow as tf
+from model_case import Case
+
+import kgen
+from kgen.config import override
+from kgen.train import train
+from kgen.train.histograms import MOST_VALUES, gradients_of, some
+
+ARGS = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
+
+
+def test_the_gradient_by_the_last_bias_is_the_mean_error_of_the_discriminator():
+    """By the bias b of a logit the loss softplus(-D(x)) + softplus(D(G(z))) changes by -(1 - p(x)) + p(G(z))."""
+    case = Case("gan", model_args=ARGS | {"label_smoothing": 0.0})
+    model, (images, labels) = case.compiled(), case.examples(6)
+    phase = model.phases()[0]
+    found = dict(zip([w.path for w in phase.weights], gradients_of(model, phase, (images, labels)), strict=True))
+    terms = phase.terms(images, labels, training=False)
+    expected = np.mean(terms["fake"]) - np.mean(1 - terms["real"])
+    np.testing.assert_allclose(found["logit/bias"], [expected], rtol=1e-5)
+
+
+def test_every_weight_has_its_histograms(tmp_path):
+    settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "train.epochs": 2, "train.jit_compile": False}
+    run = train(
+        override(kgen.RunConfig(), settings | {f"model_args.{k}": v for k, v in ARGS.items()}),
+        run_dir=str(tmp_path / "run"),
+    )
+    (file,) = (run.path / "tensorboard").glob("*.histograms")
+    tags = [(event.step, value.tag) for record in tf.data.TFRecordDataset(str(file))
+            for event in [tf.compat.v1.Event.FromString(record.numpy())] for value in event.summary.value]  # fmt: skip
+    model = run.load_model("last")
+    names = [f"{phase.name}/{weight.path}" for phase in model.phases() for weight in phase.weights]
+    assert sorted(tags) == sorted(
+        (epoch, f"{kind}/{name}") for epoch in (1, 2) for kind in ("weights", "gradients") for name in names
+    )
+
+
+def test_large_weights_are_thinned_out():
+    values = np.arange(3.5 * MOST_VALUES).reshape(10, -1)
+    thin = some(values)
+    assert len(thin) <= MOST_VALUES and thin[0] == 0 and (np.diff(thin) == 4).all() and thin[-1] > values.max() - 4
+    np.testing.assert_array_equal(some(values[:1, :7]), values[0, :7])
