@@ -27,12 +27,16 @@ def test_label_agreement_identical_shifted_collapsed():
 
 
 def test_class_coverage_identical_shifted_collapsed():
-    """Real: ten of each of four classes. Shifted: twenty of each of two: KL = ln 2. Collapsed: KL = ln 4."""
+    """Real: ten of each of four classes. Shifted: twenty of each of two: KL = ln 2. Collapsed: KL = ln 4.
+
+    The entropy is what is left of ln 4.
+    """
+    four, two = math.log(4), math.log(2)
     check_metric(
         lambda predicted, real: asdict(class_coverage(predicted, real, 4)),
-        identical=(LABELS, LABELS, {"classes_covered": 4, "smallest_share": 1.0, "kl": 0.0}),
-        shifted=(LABELS // 2 * 2, LABELS, {"classes_covered": 2, "smallest_share": 0.0, "kl": math.log(2)}),
-        collapsed=(np.full(7, 3), LABELS, {"classes_covered": 1, "smallest_share": 0.0, "kl": math.log(4)}),
+        identical=(LABELS, LABELS, {"classes_covered": 4, "smallest_share": 1.0, "kl": 0.0, "entropy": four}),
+        shifted=(LABELS // 2 * 2, LABELS, {"classes_covered": 2, "smallest_share": 0.0, "kl": two, "entropy": two}),
+        collapsed=(np.full(7, 3), LABELS, {"classes_covered": 1, "smallest_share": 0.0, "kl": four, "entropy": 0.0}),
     )
 
 
