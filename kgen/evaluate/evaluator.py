@@ -290,6 +290,7 @@ class Evaluator:
         key = {
             "floor": FLOOR,
             "metric": name,
+            "figures": sorted(METRICS.defaults(name)["figures"]),
             "extractor": [self.extractor.hash, self._classifier.hash if self._classifier else None],
             "sets": [[s.hash, s.split, s.part] for s in (real, stand_in, train)],
             "seed": self.config.seed,
