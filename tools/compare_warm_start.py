@@ -22,7 +22,10 @@ from kgen.evaluate import EvalConfig, Watch
 
 SAMPLES = 10_000
 DATA = {"data.dataset": "mnist"}
-VAE = {**DATA, "model": "conv_vae", "model_args.network": "conv", "model_args.latent_dim": 20}
+VAE = {
+    **DATA, "model": "conv_vae", "model_args.network": "conv", "model_args.latent_dim": 20,
+    "model_args.filters": [16, 32], "model_args.hidden": [128],
+}  # fmt: skip
 GAN = {
     **DATA, "model": "vae_gan", "train.batch_size": 64, "train.ema_halflife_images": 5_000, "train.eval_every": 1,
     "train.metrics": ["fid"], "train.eval_count": SAMPLES,
