@@ -15,10 +15,10 @@ from kgen.recipes.stand_ins import choose_data
 from kgen.recipes.table import render
 
 NAMES = (
-    "binarized-conv-vae", "binarized-mlp-vae", "faces-conv-vae", "faces-gan", "images-conv-vae", "images-vae-gan",
-    "imagenette-conv-vae", "imagenette-dcgan", "imagenette-mlp-vae", "mnist-bn-gan", "mnist-cdcgan", "mnist-cgan",
-    "mnist-conv-vae", "mnist-cvae", "mnist-dcgan", "mnist-gan", "mnist-mlp-vae", "mnist-pixel-vae", "mnist-vae-bn",
-    "mnist-wgan", "mnist-wgan-gp", "svhn-mlp-wgan-gp",
+    "binarized-conv-vae", "binarized-mlp-vae", "faces-conv-vae", "faces-gan", "images-conv-vae", "images-dcgan",
+    "images-vae-gan", "imagenette-conv-vae", "imagenette-dcgan", "imagenette-mlp-vae", "mnist-bn-gan", "mnist-cdcgan",
+    "mnist-cgan", "mnist-conv-vae", "mnist-cvae", "mnist-dcgan", "mnist-gan", "mnist-mlp-vae", "mnist-pixel-vae",
+    "mnist-vae-bn", "mnist-wgan", "mnist-wgan-gp", "svhn-mlp-wgan-gp",
 )  # fmt: skip
 SHAPES = {"mnist": (28, 28, 1), "binarized_mnist": (28, 28, 1)}
 
