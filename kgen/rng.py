@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SEED_LIMIT = 2**31
+from kgen import portable
+from kgen.portable import SEED_LIMIT
 
 
 def seed_of(seed: int, *names: str | int) -> int:
@@ -34,14 +35,15 @@ def latents(
 ) -> np.ndarray:
     """Latent points from the standard normal prior, [count, *latent_shape] float32.
 
-    Row i is a function of (seed, i) alone: the first 8 of 64 are the 8 that `count=8` gives.
+    Row i is a function of (seed, i) alone: the first 8 of 64 are the 8 that `count=8` gives; and it is row 0 of the
+    seed `portable.row_seeds(seed, count)[i]`, in every runtime.
 
     Args:
         temperature: standard deviation of the normal; below 1 stays nearer to the mode.
         first: the number of the first row.
     """
-    rows = [row_stream(seed, i).standard_normal(latent_shape) for i in range(first, first + count)]
-    return (temperature * np.reshape(rows, (count, *latent_shape))).astype(np.float32)
+    noise = portable.normals(portable.row_seeds(seed, count, first), math.prod(latent_shape))
+    return (np.float32(temperature) * noise).reshape(count, *latent_shape)
 
 
 def replica_seed(seed: int, step, *names: str | int):

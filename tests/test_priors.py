@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kgen import data, rng
+from kgen import data, portable, rng
 from kgen.config import DataConfig, PriorName
 from kgen.errors import UserError
 from kgen.sampling import PRIORS, GaussianMixture, StandardNormal, fitting
@@ -168,6 +168,27 @@ def test_a_component_without_weight_is_never_drawn():
     prior = GaussianMixture([[0.5, 0.5 - 1e-9, 0.0]], np.array([[[0.0], [0.0], [1e6]]]), np.full((1, 3, 1), 1e-3),
                             latent_shape=(1,))  # fmt: skip
     assert np.abs(prior.draw(0, 5000)).max() < 1
+
+
+@pytest.mark.parametrize("factors", [FACTORS, STDDEVS], ids=["full", "diagonal"])
+def test_a_graph_draws_the_same(factors):
+    """Rows with the seeds that the rows of one seed have; what follows the code too."""
+    import tensorflow as tf
+
+    prior, labels = two_classes(factors, latent_shape=(2, 3)), np.arange(200, dtype=np.int32) % 2
+    seeds, temperature = portable.row_seeds(5, 200), np.linspace(0, 2, 200, dtype=np.float32)
+    drawn = tf.function(prior.graph_draw)(tf.constant(seeds), tf.constant(labels)).numpy()
+    np.testing.assert_allclose(drawn, prior.draw(5, 200, labels), atol=2e-5)
+    warm = prior.graph_draw(tf.constant(seeds), tf.constant(labels), tf.constant(temperature)).numpy()
+    expected = [
+        prior.draw(int(s), 1, [y], temperature=t)[0] for s, y, t in zip(seeds, labels, temperature, strict=True)
+    ]
+    np.testing.assert_allclose(warm, expected, atol=2e-5)
+    one, plain = one_mixture(), StandardNormal((2, 3))
+    np.testing.assert_allclose(one.graph_draw(tf.constant(seeds)), one.draw(5, 200), atol=2e-5)
+    np.testing.assert_allclose(plain.graph_draw(tf.constant(seeds)), plain.draw(5, 200), atol=2e-5)
+    half = plain.graph_draw(tf.constant(seeds), None, tf.fill([200], 0.5))
+    np.testing.assert_allclose(half, 0.5 * plain.draw(5, 200), atol=2e-5)
 
 
 def test_labels_that_will_not_do():

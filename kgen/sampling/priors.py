@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from kgen import rng
+from kgen import portable, rng
 from kgen.errors import UserError
 from kgen.files import write_aside
 from kgen.registry import Registry
@@ -48,6 +48,10 @@ class Prior(Protocol):
         """
         ...
 
+    def graph_draw(self, seeds, labels=None, temperature=None):
+        """`draw` with a seed a row, of tensors: seeds [B] int32, labels [B] int32, temperature [B] float32 -> z."""
+        ...
+
     def log_density(self, code: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """log p(code | label) in nats, [N] float64, of the code [N, code_dim]: z without a PixelVAE's pixel noise."""
         ...
@@ -68,6 +72,13 @@ class StandardNormal:
 
     def draw(self, seed, count, labels=None, *, first=0, temperature=1.0):
         return rng.latents(seed, count, self.latent_shape, temperature=temperature, first=first)
+
+    def graph_draw(self, seeds, labels=None, temperature=None):
+        import tensorflow as tf
+
+        z = portable.graph_normals(seeds, math.prod(self.latent_shape))
+        z = z if temperature is None else temperature[:, None] * z
+        return tf.reshape(z, (-1, *self.latent_shape))
 
     def log_density(self, code, labels=None):
         squares = np.einsum("nd,nd->n", code, code, dtype=np.float64)
@@ -100,7 +111,8 @@ class GaussianMixture:
             raise ValueError(
                 f"shapes of weights, means and factors: {self.weights.shape}, {shape}, {self.factors.shape}"
             )
-        self._thresholds = np.cumsum(self.weights, axis=1) / self.weights.sum(axis=1, keepdims=True)
+        shares = np.cumsum(self.weights, axis=1) / self.weights.sum(axis=1, keepdims=True)
+        self._thresholds = np.round(portable.FIELDS[0] * shares).astype(np.int32)
 
     @property
     def hash(self) -> str:
@@ -111,14 +123,32 @@ class GaussianMixture:
 
     def draw(self, seed, count, labels=None, *, first=0, temperature=1.0):
         size, code_dim = math.prod(self.latent_shape), self.means.shape[-1]
-        z = np.empty((count, size))
-        for row, group in enumerate(self._groups(labels, count)):
-            stream = rng.row_stream(seed, first + row)
-            z[row] = temperature * stream.standard_normal(size)  # the noise of the standard normal prior
-            component = np.searchsorted(self._thresholds[group], stream.random(), side="right")
-            deviation = _times(self.factors[group, component], z[row, :code_dim])
-            z[row, :code_dim] = self.means[group, component] + deviation
+        seeds, groups = portable.row_seeds(seed, count, first), self._groups(labels, count)
+        z = temperature * portable.normals(seeds, size).astype(np.float64)  # the noise of the standard normal prior
+        place = portable.elements(seeds, portable.after(size))[0]
+        components = np.sum(place[:, None] >= self._thresholds[groups], axis=1)
+        for row, chosen in enumerate(zip(groups, components, strict=True)):
+            z[row, :code_dim] = self.means[chosen] + _times(self.factors[chosen], z[row, :code_dim])
         return z.reshape(count, *self.latent_shape).astype(np.float32)
+
+    def graph_draw(self, seeds, labels=None, temperature=None):
+        import tensorflow as tf
+
+        size, (classes, most, code_dim) = math.prod(self.latent_shape), self.means.shape
+        z = portable.graph_normals(seeds, size)
+        z = z if temperature is None else temperature[:, None] * z
+        group = tf.zeros_like(seeds) if classes == 1 else labels
+        place = portable.elements(seeds, portable.after(size))[0][:, None]
+        thresholds = tf.gather(tf.constant(self._thresholds, tf.int32), group)
+        component = tf.reduce_sum(tf.cast(place >= thresholds, tf.int32), axis=1)
+        chosen = group * most + component
+        means, factors = (
+            tf.gather(tf.constant(x.reshape(classes * most, *x.shape[2:]), tf.float32), chosen)
+            for x in (self.means, self.factors)
+        )
+        noise = z[:, :code_dim]
+        deviation = factors * noise if factors.shape.rank == 2 else tf.reduce_sum(factors * noise[:, None], axis=2)
+        return tf.reshape(tf.concat([means + deviation, z[:, code_dim:]], axis=1), (-1, *self.latent_shape))
 
     def log_density(self, code, labels=None):
         from scipy.special import logsumexp

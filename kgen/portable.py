@@ -1,0 +1,107 @@
+"""A random generator that gives the same numbers in every runtime: seed -> latent point, by integer arithmetic alone.
+
+NumPy, TensorFlow (also compiled), TensorFlow Lite, ONNX Runtime and a browser each have a random generator of their own
+or none. This one is a function: element k of the noise of a seed. Its integers are never negative and no product
+reaches 2^31, so that multiplication, addition, and the floor's quotient and remainder of int32 suffice, with no bit
+operation; they agree exactly, and what float32 makes of them to 2e-5.
+
+Two prime fields (46337 and 46307, in both of which a cube has one root, so that a round loses nothing) are each run
+through rounds of x -> (x + key)^3, as the block cipher MiMC is (Albrecht et al. 2016, https://eprint.iacr.org/2016/492),
+with keys of k and of the seed's 31 bits. A pair of elements is one of 2,145,727,459 numbers; Box and Muller (1958)
+make two normal numbers of two of those. It is no cipher: these sizes serve statistics and not secrets.
+
+`elements` takes NumPy arrays and TensorFlow tensors alike; `normals` and `graph_normals` are its two users.
+"""
+
+import math
+
+import numpy as np
+
+FIELDS = (46337, 46307)
+PAIRS = FIELDS[0] * FIELDS[1]
+LIMB = 2**15
+ROUNDS = (
+    (7919, 31337, 2357, 17389, 40009, 11743),
+    (23719, 5309, 37021, 12553, 1931, 29611),
+)
+"""Added to the key of every round, a row a field."""
+BIT = 20011
+"""What the highest bit of the seed adds to a key."""
+
+UNIT = np.nextafter(np.float32(1 / PAIRS), np.float32(0))
+"""PAIRS or less times this is at most 1 in float32."""
+ANGLE = np.float32(2 * math.pi / PAIRS)
+NEAR_ONE = np.float32(1 / 64)
+STRIDE = 1_327_217_885
+"""Between the seeds of two neighbouring rows: 2^31 over the golden ratio, made odd."""
+SEED_LIMIT = 2**31
+
+
+def row_seeds(seed: int, count: int, first: int = 0) -> np.ndarray:
+    """The seed of every row of a batch that was asked for with one seed: [count] int32, row 0 has the seed itself.
+
+    (seed + row * STRIDE) mod 2^31: no two rows of a batch share a seed, nor do those of two batches of at most 50,000
+    rows whose seeds are less than 19,000 apart.
+    """
+    return ((seed + np.arange(first, first + count, dtype=np.int64) * STRIDE) % SEED_LIMIT).astype(np.int32)
+
+
+def elements(seed, k):
+    """Element k of a seed in both fields.
+
+    Args:
+        seed: integers in [0, 2^31).
+        k: integers in [0, PAIRS), of a shape that goes with the seeds'.
+
+    Returns:
+        A pair of integers, below FIELDS[0] and FIELDS[1].
+    """
+    low, middle, high = seed % LIMB, seed // LIMB % LIMB, seed // (LIMB * LIMB) * BIT
+    found = []
+    for field, added in zip(FIELDS, ROUNDS, strict=True):
+        x = k % field
+        for key, constant in zip((low, middle, k % field + high, low, middle, k % field), added, strict=True):
+            x = (x + key + constant) % field
+            x = x * x % field * x % field
+        found.append(x)
+    return tuple(found)
+
+
+def normals(seeds: np.ndarray, size: int) -> np.ndarray:
+    """Standard normal noise: seeds [B] int32 -> [B, size] float32; a row is a function of its seed and of `size`."""
+    n, turn = _pairs(seeds, size)
+    u, t, angle = np.float32(n) * UNIT, np.float32(PAIRS - n) * UNIT, np.float32(turn) * ANGLE
+    radius = np.sqrt(np.where(t < NEAR_ONE, _near_one(t), np.float32(-2) * np.log(u)))
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :size]
+
+
+def graph_normals(seeds, size: int):
+    """`normals` of a tensor, in operators that every runtime has: [B, size] float32."""
+    import tensorflow as tf
+
+    n, turn = _pairs(seeds, size)
+    u, t, angle = (tf.cast(x, tf.float32) * scale for x, scale in ((n, UNIT), (PAIRS - n, UNIT), (turn, ANGLE)))
+    radius = tf.sqrt(tf.where(t < NEAR_ONE, _near_one(t), -2.0 * tf.math.log(u)))
+    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)[:, :size]
+
+
+def _near_one(t):
+    """-2 ln(1 - t) of a small t, where the logarithm of 1 - t loses digits (TensorFlow Lite's more than others)."""
+    return t * (np.float32(2) + t * (np.float32(1) + t * (np.float32(2 / 3) + t * np.float32(0.5))))
+
+
+def after(size: int) -> int:
+    """The first k that `normals` of this size leaves to others."""
+    return 2 * _count(size)
+
+
+def _pairs(seeds, size: int):
+    """Two numbers from 1 to PAIRS for every two normals: two of [B, count], int32."""
+    count = _count(size)
+    ks = (np.arange(first, first + count, dtype=np.int32)[None] for first in (0, count))
+    found = (elements(seeds[:, None], k) for k in ks)
+    return tuple(a * FIELDS[1] + b + 1 for a, b in found)
+
+
+def _count(size: int) -> int:
+    return (size + 1) // 2
