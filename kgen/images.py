@@ -20,6 +20,13 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(levels(images)), 0, 255).astype(np.uint8)
 
 
+def to_uint8_tensor(images):
+    """`to_uint8` of a float tensor."""
+    import tensorflow as tf
+
+    return tf.cast(tf.clip_by_value(tf.round(images * 255.0), 0.0, 255.0), tf.uint8)
+
+
 def to_unit(pixels):
     """Pixels of 0 to 255 (a NumPy array or a float tensor) -> [0, 1] in float32."""
     if isinstance(pixels, np.ndarray):

@@ -10,7 +10,8 @@ through rounds of x -> (x + key)^3, as the block cipher MiMC is (Albrecht et al.
 with keys of k and of the seed's 31 bits. A pair of elements is one of 2,145,727,459 numbers; Box and Muller (1958)
 make two normal numbers of two of those. It is no cipher: these sizes serve statistics and not secrets.
 
-`elements` takes NumPy arrays and TensorFlow tensors alike; `normals` and `graph_normals` are its two users.
+`elements` takes NumPy arrays and TensorFlow tensors alike; `normals` and `graph_normals` are its two users. Files that
+keep their constants in float16 compute the same, since every float constant is a float16 as well.
 """
 
 import math
@@ -28,9 +29,9 @@ ROUNDS = (
 BIT = 20011
 """What the highest bit of the seed adds to a key."""
 
-UNIT = np.nextafter(np.float32(1 / PAIRS), np.float32(0))
-"""PAIRS or less times this is at most 1 in float32."""
-ANGLE = np.float32(2 * math.pi / PAIRS)
+TURN = (np.float32(6.28125), np.float32(np.float16(2 * math.pi - 6.28125)))
+"""2 pi in two parts."""
+TWO_THIRDS = np.float32(np.float16(2 / 3))
 NEAR_ONE = np.float32(1 / 64)
 STRIDE = 1_327_217_885
 """Between the seeds of two neighbouring rows: 2^31 over the golden ratio, made odd."""
@@ -70,8 +71,9 @@ def elements(seed, k):
 def normals(seeds: np.ndarray, size: int) -> np.ndarray:
     """Standard normal noise: seeds [B] int32 -> [B, size] float32; a row is a function of its seed and of `size`."""
     n, turn = _pairs(seeds, size)
-    u, t, angle = np.float32(n) * UNIT, np.float32(PAIRS - n) * UNIT, np.float32(turn) * ANGLE
+    u, t, turn = (np.float32(x) / np.float32(PAIRS) for x in (n, PAIRS - n, turn))
     radius = np.sqrt(np.where(t < NEAR_ONE, _near_one(t), np.float32(-2) * np.log(u)))
+    angle = turn * TURN[0] + turn * TURN[1]
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :size]
 
 
@@ -80,14 +82,16 @@ def graph_normals(seeds, size: int):
     import tensorflow as tf
 
     n, turn = _pairs(seeds, size)
-    u, t, angle = (tf.cast(x, tf.float32) * scale for x, scale in ((n, UNIT), (PAIRS - n, UNIT), (turn, ANGLE)))
+    pairs = PAIRS + seeds[:, None] % LIMB // LIMB  # PAIRS and 0: a constant would be infinite in float16
+    u, t, turn = (tf.cast(x, tf.float32) / tf.cast(pairs, tf.float32) for x in (n, PAIRS - n, turn))
     radius = tf.sqrt(tf.where(t < NEAR_ONE, _near_one(t), -2.0 * tf.math.log(u)))
+    angle = turn * TURN[0] + turn * TURN[1]
     return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)[:, :size]
 
 
 def _near_one(t):
     """-2 ln(1 - t) of a small t, where the logarithm of 1 - t loses digits (TensorFlow Lite's more than others)."""
-    return t * (np.float32(2) + t * (np.float32(1) + t * (np.float32(2 / 3) + t * np.float32(0.5))))
+    return t * (np.float32(2) + t * (np.float32(1) + t * (TWO_THIRDS + t * np.float32(0.5))))
 
 
 def after(size: int) -> int:

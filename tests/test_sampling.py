@@ -79,7 +79,7 @@ def test_run_saved_model_and_tflite_give_the_same_pixels(default_job, default_ex
     np.testing.assert_array_equal(saved.images, latest.images)
     assert np.abs(run.images - lite.images).max() <= 1e-6
     # A float32 value within 1e-6 of the border of two grey levels is rounded by chance; every other pixel is equal.
-    from kgen.export.verify import near_border
+    from kgen.export.agreement import near_border
 
     different = run.pixels != lite.pixels
     assert not np.any(different & ~near_border(run.images)) and different.sum() <= 20
@@ -90,6 +90,18 @@ def test_what_cannot_be_sampled_is_said(tmp_path, default_export):
         open_sampler(tmp_path / "nothing")
     with pytest.raises(UserError, match=r"is no run directory, export or \.tflite file"):
         open_sampler(tmp_path)
+    with pytest.raises(
+        UserError, match=r"encoder.tflite decodes no latent points .its signatures: encode.; give model"
+    ):
+        open_sampler(default_export / "encoder.tflite")
+    (tmp_path / "broken.tflite").write_bytes(b"no model")
+    with pytest.raises(UserError, match=r"broken.tflite cannot be read as a .tflite file"):
+        open_sampler(tmp_path / "broken.tflite")
+
+
+def test_a_tflite_file_may_stand_alone(tmp_path, default_export):
     (tmp_path / "alone.tflite").write_bytes((default_export / "model.tflite").read_bytes())
-    with pytest.raises(UserError, match=r"manifest.json is missing"):
-        open_sampler(tmp_path / "alone.tflite")
+    alone, beside = open_sampler(tmp_path / "alone.tflite"), open_sampler(default_export / "model.tflite")
+    assert (alone.spec, alone.weights_hash) == (beside.spec, beside.weights_hash)
+    given = {"labels": "7", "seed": 3}
+    np.testing.assert_array_equal(generate(alone, 5, **given).images, generate(beside, 5, **given).images)

@@ -235,7 +235,7 @@ def test_the_commands_take_the_prior(capsys, run, tmp_path):
         assert capsys.readouterr().out.count("prior gaussian_mixture") == expected
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert export_command.main([str(run.path), "--to", str(tmp_path / "vae")]) == 0
-    assert "manifest.json, prior-gaussian_mixture.npz\n" in capsys.readouterr().out
+    assert "prior-gaussian_mixture.npz" in capsys.readouterr().out.partition("\n")[0]
     metrics = ["--metrics", "swd", "--features", "pixels", "--count", "40", "--repeats", "1"]
     assert evaluate.main([str(run.path), *metrics]) == 0
     said = capsys.readouterr().out

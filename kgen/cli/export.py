@@ -1,8 +1,7 @@
-"""kgen-export: writes a trained model as a SavedModel and a .tflite file, and measures both."""
+"""kgen-export: writes a trained model as a SavedModel and .tflite files, and measures every one."""
 
-import json
-from collections.abc import Sequence
-from typing import get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 from kgen.cli.command import Command
 from kgen.config import PriorName
@@ -11,6 +10,8 @@ from kgen.errors import UserError
 EXAMPLES = (
     ("kgen-export runs/00000-cvae-digits --to exports/cvae", "writes exports/cvae/1, then /2, ..."),
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --checkpoint last", "the last weights, not the best"),
+    ("kgen-export runs/00000-cvae-digits --to exports/cvae --quantize float16,int8", "smaller .tflite files as well"),
+    ("kgen-export --verify exports/cvae", "compares the files with their golden batch again, anywhere"),
 )
 
 
@@ -21,27 +22,47 @@ def command() -> Command:
     cmd.flag("Export", "enum", "prior", None, "What z is drawn from unless a reader says otherwise; else as the run "
              "was trained. Every mixture that the run has stored goes along.",
              enum_values=get_args(PriorName))  # fmt: skip
+    cmd.flag("Export", "list", "quantize", [], "Smaller .tflite files, one a signature: "
+             "float16, dynamic (8-bit weights), int8 (8 bits throughout).")  # fmt: skip
     cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written under it.")
+    cmd.flag(
+        "Output", "boolean", "verify", False, "RUN is an export: compares it with its golden batch, writes nothing."
+    )
     return cmd
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
-    def body(run: str):
+    def body(path: str):
+        if cmd["verify"]:
+            from kgen.export import verify
+
+            folder, measured = verify(path)
+            print(f"{folder} agrees with the model that was trained:")
+            return _show(measured)
         if not cmd["to"]:
             raise UserError("--to is missing: name where to export, e.g. --to exports/cvae")
         from kgen.export import export
+        from kgen.sampling.exported import read_manifest
 
-        path = export(run, cmd["to"], checkpoint=cmd["checkpoint"], prior=cmd["prior"])
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        priors = "".join(f", {file.name}" for file in sorted(path.glob("prior-*.npz")))
-        print(f"wrote {path}: saved_model.pb, model.tflite, manifest.json{priors}")
-        for artefact, agreement in manifest["measured"].items():
-            pixels = agreement["uint8_pixels_different"]
-            told = "" if pixels is None else f", {pixels} of {agreement['values']} uint8 pixels differ"
-            told += " (by one level, rounded at the border of two)" if pixels else ""
-            print(f"  {artefact}: largest difference {agreement['max_abs_difference']:.2g}{told}")
+        options = {name: cmd[name] for name in ("checkpoint", "prior", "quantize")}
+        version = export(path, cmd["to"], **options)
+        manifest = read_manifest(version)
+        print(f"wrote {version}: {', '.join([*manifest['files'], 'manifest.json'])}")
+        _show(manifest["measured"])
         print(f"next:  kgen-sample {cmd['to']} --count 64")
 
     return cmd.run(body, argv)
+
+
+def _show(measured: Mapping[str, Mapping[str, Any]]):
+    """A line an artefact."""
+    width = max(map(len, measured))
+    for artefact, found in measured.items():
+        psnr, pixels = found["psnr_db"], found["uint8_pixels_different"]
+        told = "" if psnr is None else f", PSNR {psnr:5.1f} dB, {pixels} of {found['values']} uint8 pixels differ"
+        if pixels and pixels == found["uint8_pixels_different_at_a_border"]:
+            told += " (by one level, rounded at the border of two)"
+        latency = f", {found['latency_ms']:.2f} ms a row" if "latency_ms" in found else ""
+        print(f"  {artefact:{width}}  largest difference {found['max_abs_difference']:.1e}{told}{latency}")

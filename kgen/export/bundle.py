@@ -1,4 +1,4 @@
-"""The bundle that `kgen-export` writes: exports/NAME/VERSION/ with a SavedModel, a .tflite file and a manifest.
+"""The bundle that `kgen-export` writes: exports/NAME/VERSION/ with a SavedModel, .tflite files and what proves them.
 
 exports/NAME is a model base path as TF Serving polls it, so a version appears whole or not at all.
 """
@@ -6,41 +6,56 @@ exports/NAME is a model base path as TF Serving polls it, so a version appears w
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kgen import sampling
-from kgen.errors import UserError
-from kgen.export import verify
-from kgen.export.saved_model import signatures, write_saved_model
-from kgen.export.tflite import write_tflite
+from kgen.errors import ExportFailed, UserError
+from kgen.export.certify import certify
+from kgen.export.examples import one_by_one, training_rows
+from kgen.export.golden import Golden, golden_batch
+from kgen.export.model_base import write_server_files
+from kgen.export.saved_model import write_saved_model
+from kgen.export.signatures import PNG, ranges, signatures
+from kgen.export.tflite import QUANTIZATIONS, convert
+from kgen.export.warmup import write_warmup
 from kgen.files import write_json
 from kgen.run import Run, check_space, versions
-from kgen.sampling.exported import prior_file
+from kgen.sampling.exported import MANIFEST, prior_file, read_manifest
+from kgen.sampling.tflite_metadata import with_metadata
 
 
-def export(run: str | Path | Run, to: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Path:
+def export(
+    run: str | Path | Run,
+    to: str | Path,
+    *,
+    checkpoint: str = "best",
+    prior: str | None = None,
+    quantize: Sequence[str] = (),
+) -> Path:
     """Exports a run as the next version of `to`.
 
     Args:
         run: a run, or its directory.
         to: exports/NAME.
         checkpoint: "best" or "last".
-        prior: what z is drawn from unless a reader of the export says otherwise; None takes what the run was trained
-            with. Every fitted prior that the run has stored for these weights goes along.
+        prior: what seeds draw z from, and readers of the export unless they say otherwise; None takes what the run was
+            trained with. Every fitted prior that the run has stored for these weights goes along.
+        quantize: of QUANTIZATIONS: also writes a smaller .tflite file a signature for each.
 
     Returns:
-        exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, prior-NAME.npz and manifest.json.
+        exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, encoder.tflite (of a model that encodes),
+        SIGNATURE-QUANTIZATION.tflite, prior-NAME.npz, golden.npz, assets.extra/ and manifest.json.
 
     Raises:
-        UserError: no such run or prior, or the place cannot be written.
-        ExportFailed: an artefact differs from the model by more than `verify` allows; nothing is left.
+        UserError: no such run or prior, a model that cannot be quantized, or the place cannot be written.
+        ExportFailed: a file differs from the model by more than its bound; nothing is left.
     """
     run, to = (run if isinstance(run, Run) else Run.open(run)), Path(to)
     sampler = sampling.open_run(run, checkpoint=checkpoint, prior=prior)
-    model = sampler.model
+    _check_quantize(quantize, sampler.model)
+    rows = training_rows(run, sampler.model, sampler.density) if "int8" in quantize else {}
     try:
         check_space(to, "--to")
         to.mkdir(parents=True, exist_ok=True)
@@ -50,34 +65,95 @@ def export(run: str | Path | Run, to: str | Path, *, checkpoint: str = "best", p
     except OSError as error:
         raise UserError(f"--to {to}: {error.strerror or error}; name a place that can be written") from error
     try:
-        functions = signatures(model)
-        write_saved_model(functions, staging)
-        write_tflite(model, staging / "model.tflite")
-        priors = sampling.stored_priors(run, model, checkpoint)
+        golden = golden_batch(sampler, getattr(sampler.model, "encode", None))
+        golden.save(staging)
+        named = write_saved_model(signatures(sampler.model, sampler.density), staging)
+        priors = sampling.stored_priors(run, sampler.model, checkpoint)
         for fitted in priors:
             fitted.save(prior_file(staging, fitted.name))
-        manifest = _manifest(run, sampler, checkpoint, functions, priors, staging)
-        write_json(staging / "manifest.json", manifest)
-        manifest["measured"] = _measure(sampler, staging)
-        write_json(staging / "manifest.json", manifest)
-        return _publish(staging, to)
+        about = _about(run, sampler, checkpoint, priors)
+        _write_tflite(sampler, about, quantize, rows, staging)
+        write_warmup(staging, to.name, list(named), golden)
+        manifest = {**about, "signatures": named, "measured": certify(staging, golden), "files": _files(staging)}
+        write_json(staging / MANIFEST, manifest)
+        version = _publish(staging, to)
+    except ExportFailed as error:
+        raise ExportFailed(f"{error}; nothing was written") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+    write_server_files(to.absolute().parent)
+    return version
 
 
-def _manifest(
-    run: Run, sampler: sampling.ModelSampler, checkpoint: str, functions, priors, folder: Path
-) -> dict[str, Any]:
+def verify(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """Holds an export to its golden batch again; neither the run nor its data are needed.
+
+    Args:
+        path: exports/NAME (its latest version), or exports/NAME/VERSION.
+
+    Returns:
+        The version, and what `certify` measured.
+
+    Raises:
+        UserError: no export.
+        ExportFailed: a file is not the one that was exported, or breaks its bound here.
+    """
+    path = Path(path)
+    folder = path if (path / MANIFEST).is_file() else sampling.latest_version(path)
+    if folder is None:
+        raise UserError(f"{path} {'is no export' if path.exists() else 'does not exist'}; give exports/NAME")
+    files, found = read_manifest(folder).get("files", {}), _files(folder)
+    for name in sorted({*files, *found}):
+        if files.get(name) != found.get(name):
+            what = "is missing" if name not in found else "was added" if name not in files else "has changed"
+            raise ExportFailed(f"{folder / name} {what} since the export was written")
+    return folder, certify(folder, Golden.load(folder))
+
+
+def _check_quantize(quantize: Sequence[str], model):
+    unknown = [name for name in quantize if name not in QUANTIZATIONS]
+    if unknown:
+        raise UserError(f"--quantize takes {', '.join(QUANTIZATIONS)}, with commas between. Received: {unknown[0]!r}")
+    if quantize and getattr(model, "code_dim", model.latent_shape[0]) != model.latent_shape[0]:
+        raise UserError(
+            f"--quantize: model {model.registered_name!r} draws pixel by pixel, and a rounded number draws another "
+            "pixel and with it another picture; leave the flag away: model.tflite is written in float32"
+        )
+
+
+def _write_tflite(sampler: sampling.ModelSampler, about: dict[str, Any], quantize, rows, folder: Path):
+    """model.tflite, encoder.tflite, and a file a signature and quantization."""
+    found = signatures(sampler.model, sampler.density, batch_size=1)
+    del found[PNG]  # no builtin operator writes PNG
+
+    def write(file: str, names: Sequence[str], **options):
+        content = convert({name: found[name] for name in names}, **options)
+        values = {**about, "signatures": {name: [t.name for t in found[name].inputs] for name in names}}
+        (folder / file).write_bytes(with_metadata(content, values))
+
+    write("model.tflite", [name for name in found if name != "encode"])
+    if "encode" in found:
+        write("encoder.tflite", ["encode"])
+    for kind in dict.fromkeys(quantize):
+        for name, signature in found.items():
+            inputs = [t.name for t in signature.inputs]
+            write(f"{name}-{kind}.tflite", [name], quantize=kind, examples=lambda i=inputs: one_by_one(rows, i))
+
+
+def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) -> dict[str, Any]:
+    """What manifests and .tflite files say of the model."""
     model = sampler.model
     return {
         "model": run.config.model,
         "model_args": dict(run.config.model_args),
         "spec": run.spec.to_json(),
+        "class_names": list(run.spec.class_names),
         "latent_shape": list(model.latent_shape),
+        "value_range": [0.0, 1.0],
+        "ranges": ranges(run.spec),
         "prior": sampler.prior,
         "priors": {sampling.StandardNormal.name: None} | {fitted.name: fitted.hash for fitted in priors},
         "conditional": model.conditional,
-        "signatures": {name: _signature(function) for name, function in functions.items()},
         "run": run.name,
         "data": run.config.to_json()["data"],
         "data_hashes": run.data_hashes,
@@ -86,47 +162,20 @@ def _manifest(
         "weights_hash": model.weights_hash(),
         "checkpoint": {"which": checkpoint, **run.checkpoint_state().get(checkpoint, {})},
         "weights_sha256": hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest(),
-        "bytes": {"model.tflite": (folder / "model.tflite").stat().st_size, "saved_model": _saved_model_bytes(folder)},
         "versions": versions(),
     }
 
 
-def _signature(function) -> dict[str, dict[str, Any]]:
-    inputs = [t for t in function.structured_input_signature[0] if t is not None]  # None: no label is taken
-    tensors = {"inputs": {t.name: t for t in inputs}, "outputs": function.structured_outputs}
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name -> {"bytes", "sha256"} of every file of a version but its manifest."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
     return {
-        side: {name: {"dtype": t.dtype.name, "shape": t.shape.as_list()} for name, t in named.items()}
-        for side, named in tensors.items()
+        file.relative_to(folder).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in files
     }
-
-
-def _saved_model_bytes(folder: Path) -> int:
-    parts = [folder / "saved_model.pb", *(folder / "variables").iterdir()]
-    return sum(part.stat().st_size for part in parts)
-
-
-def _measure(sampler: sampling.ModelSampler, folder: Path) -> dict[str, Any]:
-    """Runs every artefact on the golden batch; raises ExportFailed when one disagrees."""
-    import tensorflow as tf
-
-    model, golden = sampler.model, verify.golden_batch(sampler)
-    saved = sampling.SavedModelSampler(folder)
-    agreements = {
-        "saved_model decode": verify.compare(golden.images, saved.decode(golden.z, golden.labels)),
-        "tflite decode": verify.compare(
-            golden.images, sampling.TFLiteSampler(folder / "model.tflite").decode(golden.z, golden.labels)
-        ),
-    }
-    if hasattr(model, "encode"):
-        given = {} if golden.labels is None else {"label": tf.constant(golden.labels)}
-        got = tf.saved_model.load(str(folder)).signatures["encode"](images=tf.constant(golden.images), **given)
-        mean, log_var = tf.function(model.encode)(golden.images, golden.labels)
-        agreements["saved_model encode"] = verify.compare(
-            np.stack([mean, log_var]), np.stack([got["mean"], got["log_var"]]), are_images=False
-        )
-    for artefact, agreement in agreements.items():
-        agreement.demand(artefact)
-    return {artefact: agreement.to_json() for artefact, agreement in agreements.items()}
 
 
 def _publish(staging: Path, to: Path) -> Path:

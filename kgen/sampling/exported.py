@@ -2,35 +2,40 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
+from kgen.sampling.runtimes import Runtime, SavedModelRuntime, TFLiteRuntime
 from kgen.sampling.sampler import in_chunks
+from kgen.sampling.tflite_metadata import read_metadata
 from kgen.spec import DataSpec
 
 MANIFEST = "manifest.json"
 
 
 class _ExportSampler:
-    """What samplers over exported files read from the manifest that lies beside them.
+    """What samplers over exported files share.
 
     Args:
-        folder: of the version.
+        runtime: of the files.
+        values: what a manifest or a file says of the model.
+        folder: of the version, where fitted priors lie.
         prior: what z is drawn from; None takes what the export was made with.
     """
 
-    def __init__(self, folder: Path, prior: str | None):
-        manifest = folder / MANIFEST
-        if not manifest.is_file():
-            raise UserError(f"{manifest} is missing: keep what kgen-export wrote together, or export the run again")
-        values = json.loads(manifest.read_text(encoding="utf-8"))
-        self.manifest = values
+    def __init__(self, runtime: Runtime, values: dict[str, Any], folder: Path, prior: str | None):
+        self.runtime, self.manifest = runtime, values
         self.spec, self.latent_shape = DataSpec.from_json(values["spec"]), tuple(values["latent_shape"])
         self.density = self._density(folder, prior or values["prior"])
         self.prior, self.conditional = self.density.name, values["conditional"]
         self.parameters, self.weights_hash = values.get("parameters"), values.get("weights_hash")
+
+    def call(self, signature: str, labels: np.ndarray | None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """A signature's outputs, with labels where there are any."""
+        return self.runtime.call(signature, **(inputs if labels is None else {**inputs, "label": labels}))
 
     def _density(self, folder: Path, name: str) -> Prior:
         if PRIORS[name] is StandardNormal:
@@ -47,6 +52,14 @@ class _ExportSampler:
         return density
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a version of an export."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise UserError(f"{manifest} is missing: keep what kgen-export wrote together, or export the run again")
+    return json.loads(manifest.read_text(encoding="utf-8"))
+
+
 def prior_file(folder: Path, name: str) -> Path:
     """Where a version of an export keeps a fitted prior."""
     return folder / f"prior-{name}.npz"
@@ -56,42 +69,31 @@ class SavedModelSampler(_ExportSampler):
     """Samples from the `decode` signature of an exported SavedModel, and reconstructs with its `encode`."""
 
     def __init__(self, path: Path, prior: str | None = None):
-        import tensorflow as tf
-
-        super().__init__(path, prior)
-        self._loaded = tf.saved_model.load(str(path))
-        self.encodes = "encode" in self._loaded.signatures
+        super().__init__(SavedModelRuntime(path), read_manifest(path), path, prior)
+        self.encodes = "encode" in self.runtime.signatures
 
     def decode(self, z, labels=None):
-        return in_chunks(lambda z, labels=None: self._call("decode", labels, z=z)["images"], z, labels)
+        return in_chunks(lambda z, labels=None: self.call("decode", labels, z=z)["images"], z, labels)
 
     def reconstruct(self, images, labels=None):
         labels = labels if self.conditional else None
-        mean = in_chunks(lambda x, labels=None: self._call("encode", labels, images=x)["mean"], images, labels)
+        mean = in_chunks(lambda x, labels=None: self.call("encode", labels, images=x)["mean"], images, labels)
         return self.decode(mean, labels)
-
-    def _call(self, signature: str, labels, **inputs):
-        import tensorflow as tf
-
-        given = inputs if labels is None else {**inputs, "label": labels}
-        return self._loaded.signatures[signature](**{name: tf.constant(value) for name, value in given.items()})
 
 
 class TFLiteSampler(_ExportSampler):
-    """Samples from the `decode` signature of a .tflite file, a row at a time."""
+    """Samples from the `decode` signature of a .tflite file, a row at a time; the file may stand alone."""
 
     encodes = False
 
     def __init__(self, path: Path, prior: str | None = None):
-        from ai_edge_litert.interpreter import Interpreter
-
-        super().__init__(path.parent, prior)
-        self._interpreter = Interpreter(model_path=str(path))
-        self._decode = self._interpreter.get_signature_runner("decode")
+        runtime = TFLiteRuntime(path)
+        if "decode" not in runtime.signatures:
+            raise UserError(
+                f"{path} decodes no latent points (its signatures: {', '.join(runtime.signatures) or 'none'}); give "
+                "model.tflite, or a file decode-*.tflite"
+            )
+        super().__init__(runtime, read_metadata(path), path.parent, prior)
 
     def decode(self, z, labels=None):
-        rows = []
-        for i in range(len(z)):
-            given = {} if labels is None else {"label": labels[i : i + 1]}
-            rows.append(self._decode(z=z[i : i + 1], **given)["images"])
-        return np.concatenate(rows)
+        return self.call("decode", labels, z=z)["images"]

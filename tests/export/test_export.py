@@ -1,16 +1,29 @@
 """Exports: they need no kgen, agree with the model, and appear whole or not at all."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from kgen import RunConfig, generate, images, open_sampler
+from kgen import RunConfig, generate, open_sampler, portable
+from kgen.cli import export as export_command
 from kgen.config import override
 from kgen.errors import ExportFailed, UserError
 from kgen.export import bundle, export, verify
+from kgen.export.certify import certify
+from kgen.export.golden import Golden
+from kgen.export.model_base import write_server_files
+from kgen.export.signatures import Signature, signatures
+from kgen.export.tflite import convert
+from kgen.models import MODELS
+from kgen.sampling.runtimes import SavedModelRuntime, TFLiteRuntime
+from kgen.sampling.tflite_metadata import read_metadata
 from kgen.train import train
 
 WITHOUT_KGEN = """
@@ -39,53 +52,135 @@ def test_the_saved_model_runs_without_kgen_and_keras(default_job, default_export
     np.testing.assert_allclose(got["log_var"], log_var, atol=1e-5)
 
 
-def test_the_tflite_file_has_only_builtin_operators(default_export):
+@pytest.mark.parametrize("file", ["model.tflite", "encoder.tflite"])
+def test_the_tflite_files_have_only_builtin_operators(default_export, file):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(default_export / "model.tflite"))
-    assert list(interpreter.get_signature_list()) == ["decode"]
+    interpreter = Interpreter(model_path=str(default_export / file))
     names = {operator["op_name"] for operator in interpreter._get_ops_details()}
     assert names and not [name for name in names if name.startswith("Flex") or name == "CUSTOM"]
 
 
 def test_the_manifest_says_what_was_measured(default_job, default_export):
     manifest = json.loads((default_export / "manifest.json").read_text())
-    for artefact in ("saved_model decode", "tflite decode"):
+    for artefact, bound in (("saved_model decode", 1e-6), ("model.tflite serving_default", 1e-5)):
         measured = manifest["measured"][artefact]
-        assert measured["max_abs_difference"] <= 1e-5 and measured["uint8_pixels_different"] == 0
+        assert measured["max_abs_difference"] <= bound and measured["latency_ms"] > 0
+        assert measured["uint8_pixels_different"] == measured["uint8_pixels_different_at_a_border"]
         assert measured["values"] == 64 * 28 * 28
     assert manifest["signatures"]["decode"]["inputs"]["label"] == {"dtype": "int32", "shape": [None]}
+    assert manifest["signatures"]["generate_png"]["outputs"] == {"png_bytes": {"dtype": "string", "shape": [None]}}
+    assert manifest["ranges"]["label"] == [0, 9] and manifest["ranges"]["seed"] == [0, 2**31 - 1]
     assert manifest["checkpoint"]["epoch"] == default_job[0].checkpoint_state()["best"]["epoch"]
-    parameters = 4 * sum(int(np.prod(w.shape)) for w in default_job[0].load_model().trainable_weights)
-    assert manifest["bytes"]["saved_model"] < 1.05 * parameters, "variables are stored more than once"
+    parameters = 4 * default_job[0].load_model().parameters
+    (variables,) = (default_export / "variables").glob("*.data-*")
+    assert parameters <= variables.stat().st_size <= 1.02 * parameters, "variables are stored more than once"
 
 
-@pytest.mark.parametrize(
-    ("model", "model_args"),
-    [
-        ("vae", {"network": "conv", "batch_norm": True, "likelihood": "gaussian_learned"}),
-        ("vae", {"network": "mlp"}),
-        ("cvae", {"network": "conv", "latent_dim": 3}),
-    ],
+def test_a_tflite_file_says_what_it_is(default_export):
+    values = read_metadata(default_export / "model.tflite")
+    assert values["class_names"] == list("0123456789") and values["latent_shape"] == [2]
+    assert values["value_range"] == [0, 1] and values["ranges"]["seed"] == [0, 2**31 - 1]
+    assert values["signatures"]["serving_default"] == ["label", "seed"]
+    with pytest.raises(UserError, match="says nothing of itself"):
+        read_metadata(without_metadata(default_export / "model.tflite"))
+
+
+def without_metadata(file):
+    """A .tflite file as the converter writes it."""
+    signature = {"one": Signature(lambda x: {"y": x + 1.0}, (tf.TensorSpec([1], name="x"),))}
+    path = file.parent.parent / "plain.tflite"
+    path.write_bytes(convert(signature))
+    return path
+
+
+def test_warm_up_records_are_requests_that_the_model_answers(default_export):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    signatures = tf.saved_model.load(str(default_export)).signatures
+    seen = []
+    for record in tf.data.TFRecordDataset(str(default_export / "assets.extra" / "tf_serving_warmup_requests")):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
+        answer = signatures[request.model_spec.signature_name](**inputs)
+        seen.append((request.model_spec.signature_name, len(next(iter(answer.values())))))
+        assert request.model_spec.name == "cvae"
+    assert sorted(seen) == sorted((name, size) for name in signatures for size in (1, 8))
+
+
+CASES = (
+    ("vae", {"network": "conv", "filters": [4, 8], "batch_norm": True, "likelihood": "gaussian_learned"}),
+    ("vae", {"network": "mlp", "hidden": [8]}),
+    ("cvae", {"network": "conv", "filters": [4, 8], "latent_dim": 3}),
+    ("pixel_cvae", {"network": "mlp", "hidden": [8], "levels": 4, "layers": 2, "width": 4, "conditioned_layers": 1}),
+    ("gan", {"hidden": [8], "discriminator_hidden": [8]}),
+    ("cdcgan", {"filters": [4, 8]}),
+    ("wcgan_gp", {"network": "mlp", "hidden": [8], "discriminator_hidden": [8]}),
+    ("vae_gan", {"network": "mlp", "hidden": [8]}),
 )
+
+
+@pytest.mark.parametrize(("model", "model_args"), CASES, ids=[f"{model}-{i}" for i, (model, _) in enumerate(CASES)])
 def test_every_model_and_network_exports(tmp_path, model, model_args):
     """Colour, odd sizes, with and without labels: the files give what the run gives."""
-    rng = np.random.default_rng(0)
-    pixels, labels = rng.integers(0, 256, (40, 18, 11, 3), np.uint8), np.arange(40) % 3
-    np.savez(tmp_path / "made.npz", images=pixels, labels=labels)
-    settings = {"model": model, "data.dataset": str(tmp_path / "made.npz"), "train.epochs": 1}
-    settings |= {"model_args.hidden": [8], "model_args.filters": [4, 8]}
-    config = override(RunConfig(), settings | {f"model_args.{k}": v for k, v in model_args.items()})
-    run = train(config, run_dir=str(tmp_path / "run"))
+    shape = (28, 28, 3) if model == "cdcgan" else (18, 11, 3)
+    run = small_run(tmp_path, model, model_args, shape)
     version = export(run, tmp_path / "made")
     inputs = json.loads((version / "manifest.json").read_text())["signatures"]["decode"]["inputs"]
-    assert set(inputs) == ({"z", "label"} if model == "cvae" else {"z"})
+    assert set(inputs) == ({"z", "label"} if MODELS[model].conditional else {"z"})
+    count = 4 if model == "pixel_cvae" else 40
     drawn, saved, lite = (
-        generate(open_sampler(path), 40, seed=2).images for path in (run.path, version, version / "model.tflite")
+        generate(open_sampler(path), count, seed=2).images for path in (run.path, version, version / "model.tflite")
     )
-    assert drawn.shape == (40, 18, 11, 3) and np.ptp(drawn) > 0
+    assert drawn.shape == (count, *shape) and np.ptp(drawn) > 0
     np.testing.assert_array_equal(drawn, saved)
     np.testing.assert_allclose(drawn, lite, atol=1e-5)
+
+
+def small_run(tmp_path, model, model_args, shape):
+    """A run of one epoch on noise of three classes."""
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (40, *shape), np.uint8), np.arange(40) % 3
+    np.savez(tmp_path / "made.npz", images=pixels, labels=labels)
+    settings = {"model": model, "data.dataset": str(tmp_path / "made.npz"), "train.epochs": 1}
+    config = override(RunConfig(), settings | {f"model_args.{k}": v for k, v in model_args.items()})
+    return train(config, run_dir=str(tmp_path / "run"))
+
+
+def test_smaller_tflite_files(tmp_path):
+    """One a signature, each within its bound, and of fewer bytes; a sampler opens those that decode."""
+    run = small_run(tmp_path, "cvae", {"network": "conv", "filters": [16, 32]}, (28, 28, 1))
+    version = export(run, tmp_path / "made", quantize=["float16", "dynamic", "int8"])
+    manifest = json.loads((version / "manifest.json").read_text())
+    sizes = {name: about["bytes"] for name, about in manifest["files"].items()}
+    for signature in ("serving_default", "generate", "generate_u8", "decode", "interpolate", "encode"):
+        assert sizes[f"{signature}-int8.tflite"] < sizes[f"{signature}-float16.tflite"] < sizes["model.tflite"]
+    for kind, bound in (("float16", 1), ("dynamic", 50), ("int8", 42)):
+        assert manifest["measured"][f"decode-{kind}.tflite decode"]["psnr_db"] >= bound
+        drawn = generate(open_sampler(version / f"decode-{kind}.tflite"), 20, seed=2).images
+        assert 0 < np.abs(drawn - generate(open_sampler(version), 20, seed=2).images).max() < 0.05
+    assert verify(tmp_path / "made")[1].keys() == manifest["measured"].keys()
+
+
+def test_what_cannot_be_quantized(default_job, tmp_path):
+    with pytest.raises(UserError, match=r"--quantize takes float16, dynamic, int8, .* Received: 'int4'"):
+        export(default_job[0], tmp_path / "cvae", quantize=["float16", "int4"])
+    pixel = small_run(tmp_path, *CASES[3], (6, 5, 1))
+    with pytest.raises(UserError, match=r"model 'pixel_cvae' draws pixel by pixel.*leave the flag away"):
+        export(pixel, tmp_path / "pixel", quantize=["float16"])
+    assert not (tmp_path / "cvae").exists() and not (tmp_path / "pixel").exists()
+
+
+def test_seeds_draw_from_the_prior_of_the_export(tmp_path):
+    """That of a mixture too, in the SavedModel and in the .tflite file."""
+    run = small_run(tmp_path, "cvae", {"hidden": [8], "latent_dim": 2}, (8, 8, 1))
+    version = export(run, tmp_path / "made", prior="gaussian_mixture")
+    drawn = generate(open_sampler(version), 30, seed=4)
+    plain = generate(open_sampler(version, prior="standard_normal"), 30, seed=4)
+    assert np.abs(drawn.z - plain.z).max() > 0.1
+    for runtime in (SavedModelRuntime(version), TFLiteRuntime(version / "model.tflite")):
+        got = runtime.call("serving_default", seed=portable.row_seeds(4, 30), label=drawn.labels)
+        np.testing.assert_allclose(got["images"], drawn.images, atol=1e-5)
 
 
 def test_versions_count_up(default_job, tmp_path):
@@ -97,32 +192,66 @@ def test_an_export_that_disagrees_leaves_nothing(default_job, tmp_path, monkeypa
     """A .tflite file of other weights is refused."""
     wrong = default_job[0].load_model()
     wrong.decoder.get_layer("logits").bias.assign_add(np.full(784, 1e-3, np.float32))
-    write = bundle.write_tflite
-    monkeypatch.setattr(bundle, "write_tflite", lambda model, path: write(wrong, path))
-    with pytest.raises(ExportFailed, match=r"tflite decode does not agree"):
+    monkeypatch.setattr(
+        bundle,
+        "signatures",
+        lambda model, density, batch_size=None: signatures(wrong if batch_size else model, density, batch_size),
+    )
+    with pytest.raises(ExportFailed, match=r"model.tflite decode does not agree .*; nothing was written"):
         export(default_job[0], tmp_path / "cvae")
     assert list((tmp_path / "cvae").iterdir()) == []
+
+
+def test_an_export_is_verified_anywhere(default_export, tmp_path, capsys):
+    """Without its run: the files are those that were written, and give what they gave."""
+    version = shutil.copytree(default_export, tmp_path / "moved" / "1")
+    folder, measured = verify(tmp_path / "moved")
+    assert folder == version
+    assert measured.keys() == json.loads((version / "manifest.json").read_text())["measured"].keys()
+    assert export_command.main([str(tmp_path / "moved"), "--verify"]) == 0
+    assert re.search(r"model.tflite serving_default +largest difference .*ms a row", capsys.readouterr().out)
+    changed = bytearray((version / "model.tflite").read_bytes())
+    changed[-1] ^= 1
+    (version / "model.tflite").write_bytes(changed)
+    with pytest.raises(ExportFailed, match=r"model.tflite has changed since the export was written"):
+        verify(tmp_path / "moved")
+    assert export_command.main([str(tmp_path / "moved"), "--verify"]) == 1
+    (version / "model.tflite").unlink()
+    with pytest.raises(ExportFailed, match=r"model.tflite is missing"):
+        verify(tmp_path / "moved")
+    with pytest.raises(UserError, match="is no export"):
+        verify(tmp_path)
+
+
+def test_another_golden_batch_is_not_met(default_export, tmp_path):
+    version = shutil.copytree(default_export, tmp_path / "1")
+    golden = Golden.load(version)
+    replace(golden, tempered=golden.tempered + np.float32(1e-3)).save(version)
+    with pytest.raises(ExportFailed, match=r"saved_model generate does not agree .*0.001 .at most 1e-06"):
+        certify(version, Golden.load(version))
+
+
+def test_the_files_beside_exports_start_tf_serving(default_export):
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    base = default_export.parent.parent
+    config = text_format.Parse((base / "models.config").read_text(), model_server_config_pb2.ModelServerConfig())
+    named = {model.name: model.base_path for model in config.model_config_list.config}
+    assert named == {"cvae": "/models/cvae"}
+    assert {"batching.config", "monitoring.config", "compose.yaml", "README.md"} <= {p.name for p in base.iterdir()}
+    (base / "README.md").write_text("mine")
+    assert write_server_files(base) and (base / "README.md").read_text() == "mine"
+
+
+def test_a_folder_of_other_things_is_left_alone(default_export, tmp_path):
+    (tmp_path / "photos").mkdir()
+    shutil.copytree(default_export, tmp_path / "cvae" / "1")
+    assert not write_server_files(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cvae", "photos"]
 
 
 def test_no_place_to_export_to(default_job, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--to .*name a place that can be written"):
         export(default_job[0], tmp_path / "file" / "cvae")
-
-
-def test_compare_counts_pixels_and_knows_borders():
-    border = np.float32(100.5 / 255)
-    expected = np.array([[0.0, 1.0, border, 0.3]], np.float32)
-    got = expected + np.array([[0, 0, 2e-7, 0]], np.float32)
-    assert images.to_uint8(expected)[0, 2] != images.to_uint8(got)[0, 2]
-    found = verify.compare(expected, got)
-    assert (found.uint8_pixels_different, found.uint8_pixels_different_at_a_border, found.values) == (1, 1, 4)
-    found.demand("this")
-    far = verify.compare(expected, expected + np.float32(2e-3))
-    assert far.uint8_pixels_different > far.uint8_pixels_different_at_a_border
-    with pytest.raises(ExportFailed, match="this does not agree"):
-        far.demand("this")
-    with pytest.raises(ExportFailed):
-        verify.compare(expected, expected * np.nan).demand("this")
-    with pytest.raises(ExportFailed, match="shapes differ"):
-        verify.compare(expected, expected[:, :2])

@@ -1,0 +1,110 @@
+"""Runs every file of an export on the golden batch and holds it to its bound; needs the folder alone, anywhere."""
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgen.errors import ExportFailed
+from kgen.export.agreement import BORDER, BOUNDS, SAVED_MODEL, compare
+from kgen.export.golden import FEW, Golden
+from kgen.export.signatures import PNG
+from kgen.export.tflite import QUANTIZATIONS
+from kgen.sampling.runtimes import Runtime, SavedModelRuntime, TFLiteRuntime
+
+TIMED_CALLS = 20
+TIMED_SECONDS = 0.5
+
+
+def certify(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
+    """Compares every signature of every file of a version with the golden batch.
+
+    Returns:
+        "FILE SIGNATURE" -> the Agreement as JSON, and "latency_ms": the median of calls of one row.
+
+    Raises:
+        ExportFailed: a bound is broken, or a row depends on its neighbours.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for file, kind, runtime in runtimes(folder):
+        for signature in runtime.signatures:
+            inputs, expected = _case(golden, signature)
+            got = _decoded(runtime.call(signature, **inputs))
+            for name, values in expected.items():
+                artefact = f"{file} {signature}" + (f" {name}" if len(expected) > 1 else "")
+                border = BOUNDS[kind].largest_difference if BOUNDS[kind].same_pixels else BORDER
+                agreement = compare(values, got[name], are_images=signature != "encode", border=border)
+                advice = f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
+                agreement.demand(artefact, BOUNDS[kind], advice)
+                found[artefact] = agreement.to_json()
+            found[artefact]["latency_ms"] = _latency(runtime, signature, inputs)
+        if kind == SAVED_MODEL:
+            _demand_rows_alone(runtime, golden)
+    return found
+
+
+def runtimes(folder: Path) -> Iterator[tuple[str, str, Runtime]]:
+    """(name, kind in BOUNDS, runtime) of every file of a version that can be run."""
+    yield SAVED_MODEL, SAVED_MODEL, SavedModelRuntime(folder)
+    for file in sorted(folder.glob("*.tflite")):
+        kind = file.stem.rpartition("-")[2]
+        yield file.name, kind if kind in BOUNDS else "float32", TFLiteRuntime(file)
+
+
+def inputs_of(golden: Golden, signature: str) -> dict[str, np.ndarray]:
+    """The golden inputs of a signature, at least FEW rows."""
+    return _case(golden, signature)[0]
+
+
+def _case(golden: Golden, signature: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Inputs of a signature, and its outputs in floats."""
+    few = slice(FEW)
+    cases = {
+        "serving_default": ({"seed": golden.seed}, {"images": golden.images}),
+        "generate": ({"seed": golden.seed[few], "temperature": golden.temperature}, {"images": golden.tempered}),
+        "decode": ({"z": golden.z}, {"images": golden.images}),
+        "interpolate": (
+            {"z0": golden.z[few], "z1": golden.z[FEW : 2 * FEW], "t": golden.t},
+            {"images": golden.interpolated},
+        ),
+        "encode": ({"images": golden.images[few]}, {"mean": golden.mean, "log_var": golden.log_var}),
+    }
+    inputs, expected = cases["generate" if signature in ("generate_u8", PNG) else signature]
+    if golden.label is not None:
+        inputs = {**inputs, "label": golden.label[: len(next(iter(inputs.values())))]}
+    return inputs, expected
+
+
+def _decoded(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs whose PNG files are the images that they hold."""
+    from PIL import Image
+
+    if "png_bytes" not in outputs:
+        return outputs
+    pictures = [np.asarray(Image.open(io.BytesIO(file))) for file in outputs["png_bytes"]]
+    return {"images": np.stack([p if p.ndim == 3 else p[..., None] for p in pictures])}
+
+
+def _demand_rows_alone(runtime: Runtime, golden: Golden):
+    for signature in ("generate_u8", PNG):
+        inputs = inputs_of(golden, signature)
+        (together,) = runtime.call(signature, **inputs).values()
+        for row in range(FEW):
+            (alone,) = runtime.call(signature, **{k: v[row : row + 1] for k, v in inputs.items()}).values()
+            if not np.array_equal(alone[0], together[row]):
+                raise ExportFailed(f"{SAVED_MODEL} {signature}: row {row} alone is not what it is among its neighbours")
+
+
+def _latency(runtime: Runtime, signature: str, inputs: dict[str, np.ndarray]) -> float:
+    """The median of calls of one row, ms."""
+    row, seconds = {name: value[:1] for name, value in inputs.items()}, []
+    until = time.monotonic() + TIMED_SECONDS
+    runtime.call(signature, **row)
+    while len(seconds) < TIMED_CALLS and (not seconds or time.monotonic() < until):
+        started = time.perf_counter()
+        runtime.call(signature, **row)
+        seconds.append(time.perf_counter() - started)
+    return round(1000 * float(np.median(seconds)), 4)

@@ -1,0 +1,113 @@
+"""The signatures of an export: what they take, and that a row is a function of its own inputs alone."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kgen import generate, images, open_sampler, portable
+from kgen.export.signatures import between
+from kgen.sampling.runtimes import SavedModelRuntime, TFLiteRuntime
+
+DRAWN = ("serving_default", "generate", "generate_u8", "generate_png")
+
+
+@pytest.fixture(scope="module")
+def saved(default_export):
+    return SavedModelRuntime(default_export)
+
+
+@pytest.fixture(scope="module")
+def lite(default_export):
+    return TFLiteRuntime(default_export / "model.tflite")
+
+
+def inputs(signature: str, count: int) -> dict[str, np.ndarray]:
+    seed, label = portable.row_seeds(11, count), np.arange(count, dtype=np.int32) % 10
+    if signature == "serving_default":
+        return {"seed": seed, "label": label}
+    if signature in DRAWN:
+        return {"seed": seed, "label": label, "temperature": np.linspace(0, 1.5, count, dtype=np.float32)}
+    z = portable.normals(seed, 2)
+    if signature == "decode":
+        return {"z": z, "label": label}
+    if signature == "interpolate":
+        return {"z0": z, "z1": z[::-1].copy(), "label": label, "t": np.linspace(0, 1, count, dtype=np.float32)}
+    return {"images": np.random.default_rng(0).random((count, 28, 28, 1), np.float32), "label": label}
+
+
+def test_the_files_have_the_signatures(saved, lite, default_export):
+    every = {*DRAWN, "decode", "interpolate", "encode"}
+    assert {*saved.signatures} == every
+    assert {*lite.signatures} == every - {"generate_png", "encode"}
+    assert TFLiteRuntime(default_export / "encoder.tflite").signatures == ("encode",)
+
+
+@pytest.mark.parametrize("signature", [*DRAWN, "decode", "interpolate", "encode"])
+def test_a_row_does_not_depend_on_its_neighbours(saved, signature):
+    """However a batch is cut: floats to 1e-6, pixels and files byte for byte."""
+    given = inputs(signature, 70)
+    whole = saved.call(signature, **given)
+    for sizes in ([1] * 3 + [67], [2, 3, 5, 60], [33, 37], [69, 1]):
+        ends = np.cumsum(sizes)
+        parts = [
+            saved.call(signature, **{k: v[end - size : end] for k, v in given.items()})
+            for size, end in zip(sizes, ends, strict=True)
+        ]
+        for name, expected in whole.items():
+            got = np.concatenate([part[name] for part in parts])
+            assert len(got) == 70 and got.dtype == expected.dtype
+            if expected.dtype == np.float32:
+                np.testing.assert_allclose(got, expected, atol=1e-6)
+            else:
+                np.testing.assert_array_equal(got, expected)
+
+
+def test_a_seed_is_the_picture_that_kgen_sample_draws(saved, lite, default_export):
+    drawn = generate(open_sampler(default_export), 40, seed=11, temperature=0.8)
+    given = inputs("generate", 40) | {"temperature": np.full(40, 0.8, np.float32)}
+    for runtime in (saved, lite):
+        np.testing.assert_allclose(runtime.call("generate", **given)["images"], drawn.images, atol=1e-5)
+    one = generate(
+        open_sampler(default_export), 1, labels=int(drawn.labels[7]), seed=int(given["seed"][7]), temperature=0.8
+    )
+    np.testing.assert_allclose(one.images[0], drawn.images[7], atol=1e-6)  # a row has a seed of its own
+
+
+def test_the_forms_of_generate(saved):
+    given = inputs("generate", 12)
+    floats, pixels, files = (saved.call(name, **given) for name in ("generate", "generate_u8", "generate_png"))
+    np.testing.assert_array_equal(pixels["images"], images.to_uint8(floats["images"]))
+    read = [np.asarray(Image.open(io.BytesIO(file))) for file in files["png_bytes"]]
+    np.testing.assert_array_equal(np.stack(read)[..., None], pixels["images"])
+    plain = saved.call("serving_default", **{k: given[k] for k in ("seed", "label")})["images"]
+    warm = saved.call("generate", **given | {"temperature": np.ones(12, np.float32)})["images"]
+    np.testing.assert_allclose(plain, warm, atol=1e-6)
+    cold = saved.call("generate", **given | {"temperature": np.zeros(12, np.float32)})["images"]
+    np.testing.assert_array_equal(cold[:2], cold[10:12])  # of one class: the middle of the prior, whatever the seed
+
+
+def test_interpolation_starts_and_ends_where_it_is_told(saved, lite):
+    given = inputs("interpolate", 6)
+    for runtime in (saved, lite):
+        for t, z in ((0, "z0"), (1, "z1")):
+            got = runtime.call("interpolate", **given | {"t": np.full(6, t, np.float32)})["images"]
+            expected = runtime.call("decode", z=given[z], label=given["label"])["images"]
+            np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_the_great_circle_between_two_points():
+    x, y = np.zeros((2, 5, 2)), None
+    x[0, :, 0], x[1, :, 1] = 3.0, 3.0
+    t = np.linspace(0, 1, 5)
+    y = between(*tf.constant(x, tf.float32), tf.constant(t, tf.float32)).numpy()
+    angle = t * np.pi / 2  # a quarter of a circle of radius 3
+    np.testing.assert_allclose(y, 3 * np.stack([np.cos(angle), np.sin(angle)], axis=1), atol=1e-6)
+    z = tf.constant(portable.normals(np.arange(4, dtype=np.int32), 8))
+    np.testing.assert_allclose(between(z, z, tf.fill([4], 0.3)), z, atol=1e-6)  # a point and itself
+    np.testing.assert_allclose(
+        between(z, -z, tf.fill([4], 0.25)), z / 2, atol=1e-5
+    )  # no circle is the shortest: a line
+    np.testing.assert_array_equal(between(0 * z, 0 * z, tf.fill([4], 0.5)), 0 * z)
