@@ -1,0 +1,134 @@
+"""Joins requests that wait at the same time into one call, and splits the answer."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass
+class Item:
+    """A request that waits.
+
+    Args:
+        rows: the first dimension of each of its inputs.
+    """
+
+    inputs: Arrays
+    rows: int
+    answer: asyncio.Future = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def joins(self, other: "Item") -> bool:
+        """Whether the two differ in their rows alone."""
+        return all(values.shape[1:] == other.inputs[name].shape[1:] for name, values in self.inputs.items())
+
+
+class Batcher:
+    """The queue of one signature of one version.
+
+    While a call runs, requests gather; nobody waits for others while nothing runs. After a call, its clients are given
+    `wait_seconds` to ask again, so that they and those who wait already go together.
+
+    Args:
+        call: runs the signature.
+        max_rows: of a call; a larger request runs alone.
+        wait_seconds: the longest that a request is held back for others.
+        on_call: is told the rows of each call.
+        on_queue: is told by how many rows the queue grows or shrinks.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Arrays], Awaitable[dict[str, np.ndarray]]],
+        *,
+        max_rows: int,
+        wait_seconds: float,
+        on_call: Callable[[int], None] = lambda rows: None,
+        on_queue: Callable[[int], None] = lambda rows: None,
+    ):
+        self._call, self._max_rows, self._wait_seconds = call, max_rows, wait_seconds
+        self._on_call, self._on_queue = on_call, on_queue
+        self._waiting: deque[Item] = deque()
+        self._arrived = asyncio.Event()
+        self._worker: asyncio.Task | None = None
+
+    async def submit(self, inputs: Arrays, rows: int) -> dict[str, np.ndarray]:
+        """The answer to one request; cancelling it takes it out of the queue."""
+        item = Item(inputs, rows)
+        self._waiting.append(item)
+        self._on_queue(rows)
+        self._arrived.set()
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await item.answer
+
+    async def _work(self):
+        try:
+            while self._waiting:
+                batch = self._take()
+                if batch:
+                    await self._run(batch)
+                    if self._waiting:
+                        await self._gather(self._rows_waiting() + sum(item.rows for item in batch))
+        finally:
+            self._worker = None
+
+    def _rows_waiting(self) -> int:
+        return sum(item.rows for item in self._waiting)
+
+    async def _gather(self, rows: int):
+        """Returns when so many rows wait, or as many as a call may have, or the time is up."""
+        rows = min(rows, self._max_rows)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                while self._rows_waiting() < rows:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            pass
+
+    def _take(self) -> list[Item]:
+        """The oldest request, and those that fit with it; the others stay in their order."""
+        batch, rows, left = [], 0, deque()
+        for item in self._waiting:
+            if item.answer.done():  # cancelled
+                self._on_queue(-item.rows)
+            elif not batch or (rows + item.rows <= self._max_rows and item.joins(batch[0])):
+                batch.append(item)
+                rows += item.rows
+                self._on_queue(-item.rows)
+            else:
+                left.append(item)
+        self._waiting = left
+        return batch
+
+    async def _run(self, batch: list[Item]):
+        try:
+            answers = await self._answers(batch)
+        except Exception as error:
+            if len(batch) > 1:  # one bad request must not fail its neighbours
+                for item in batch:
+                    await self._run([item])
+            elif not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+            return
+        for item, outputs in zip(batch, answers, strict=True):
+            if not item.answer.done():
+                item.answer.set_result(outputs)
+
+    async def _answers(self, batch: list[Item]) -> list[dict[str, np.ndarray]]:
+        rows = [item.rows for item in batch]
+        self._on_call(sum(rows))
+        if len(batch) == 1:
+            return [await self._call(batch[0].inputs)]
+        names = batch[0].inputs
+        outputs = await self._call({name: np.concatenate([item.inputs[name] for item in batch]) for name in names})
+        if any(not values.ndim or len(values) != sum(rows) for values in outputs.values()):
+            raise ValueError("an output is not batch-major")
+        ends = np.cumsum(rows)[:-1]
+        parts = {name: np.split(values, ends) for name, values in outputs.items()}
+        return [{name: parts[name][position] for name in parts} for position in range(len(batch))]
