@@ -153,6 +153,7 @@ def test_an_unconditional_model_with_a_named_output():
 
 def test_what_is_an_address():
     assert is_url("http://host:8501/v1/models/a") and is_url("https://host/v1/models/a")
+    assert is_url("grpc://host:8500/v1/models/a")
     assert not is_url("runs/http") and not is_url("exports/cvae")
 
 

@@ -13,13 +13,14 @@ EXAMPLES = (
     ("kgen-sample runs/00001-vae-digits --prior gaussian_mixture", "from a mixture fitted to the encodings"),
     ("kgen-sample exports/cvae --format npz --out sevens.npz", "images, labels and latent points as arrays"),
     ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file an image"),
+    ("kgen-sample http://localhost:8501/v1/models/cvae --label 7", "from a server; grpc://localhost:8500/... as well"),
 )
 FORMATS = ("png", "png-files", "npz")
 
 
 def command() -> Command:
     """The command line."""
-    cmd = Command("kgen-sample", "draw images from a run, an export or a .tflite file.", EXAMPLES, ("PATH",))
+    cmd = Command("kgen-sample", "draw images from a run, an export, a .tflite file or a server.", EXAMPLES, ("PATH",))
     cmd.flag("Sampling", "integer", "count", 64, "How many images.", lower_bound=1)
     cmd.flag("Sampling", "string", "label", None, "Class name or number; else all classes in turn.")
     cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same pixels.")

@@ -1,6 +1,5 @@
 """Subject: what is judged: a run, an export, a .tflite file or a server that makes images, or a folder of them."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from kgen.evaluate.cache import digest
 from kgen.evaluate.reference import Reference
 from kgen.run import Run
 from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
-from kgen.sampling.exported import MANIFEST
 from kgen.spec import DataSpec
 
 BLOCK = 1024
@@ -165,7 +163,7 @@ def _open_export(given: str, path: Path, prior: str | None) -> Subject:
     sampler = open_sampler(path, prior=prior)
     kind = "tflite" if path.suffix == ".tflite" else "saved_model"
     folder = path.parent if kind == "tflite" else path
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = sampler.manifest
     about = {
         "name": f"{folder.parent.name}/{folder.name}" + (f"/{path.name}" if kind == "tflite" else ""),
         "path": given,
@@ -174,7 +172,7 @@ def _open_export(given: str, path: Path, prior: str | None) -> Subject:
         "checkpoint": manifest["checkpoint"]["which"],
         "epoch": manifest["checkpoint"].get("epoch"),
         "parameters": sampler.parameters,
-        "bytes": manifest["bytes"].get("model.tflite" if kind == "tflite" else kind),
+        "bytes": path.stat().st_size if kind == "tflite" else manifest["bytes"][kind],
         "dataset": sampler.spec.name,
         **_prior(sampler),
     }

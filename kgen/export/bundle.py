@@ -74,8 +74,9 @@ def export(
         about = _about(run, sampler, checkpoint, priors)
         _write_tflite(sampler, about, quantize, rows, staging)
         write_warmup(staging, to.name, list(named), golden)
-        manifest = {**about, "signatures": named, "measured": certify(staging, golden), "files": _files(staging)}
-        write_json(staging / MANIFEST, manifest)
+        files, measured = _files(staging), certify(staging, golden)
+        told = {"signatures": named, "measured": measured, "bytes": _sizes(files), "files": files}
+        write_json(staging / MANIFEST, about | told)
         version = _publish(staging, to)
     except ExportFailed as error:
         raise ExportFailed(f"{error}; nothing was written") from error
@@ -103,9 +104,9 @@ def verify(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
     if folder is None:
         raise UserError(f"{path} {'is no export' if path.exists() else 'does not exist'}; give exports/NAME")
     files, found = read_manifest(folder).get("files", {}), _files(folder)
-    for name in sorted({*files, *found}):
-        if files.get(name) != found.get(name):
-            what = "is missing" if name not in found else "was added" if name not in files else "has changed"
+    for name in files:
+        if files[name] != found.get(name):
+            what = "has changed" if name in found else "is missing"
             raise ExportFailed(f"{folder / name} {what} since the export was written")
     return folder, certify(folder, Golden.load(folder))
 
@@ -176,6 +177,13 @@ def _files(folder: Path) -> dict[str, dict[str, Any]]:
         }
         for file in files
     }
+
+
+def _sizes(files: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """Bytes of what can be run: the SavedModel, and every .tflite file."""
+    found = {name: about["bytes"] for name, about in files.items() if name.endswith(".tflite")}
+    parts = [name for name in files if name == "saved_model.pb" or name.startswith("variables/")]
+    return {"saved_model": sum(files[name]["bytes"] for name in parts)} | found
 
 
 def _publish(staging: Path, to: Path) -> Path:

@@ -5,6 +5,7 @@ The same seed gives the same pixels from all of them: the latent points are draw
 
 from kgen.sampling.draw import Samples, generate
 from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
+from kgen.sampling.grpc_server import GrpcSampler
 from kgen.sampling.opening import is_url, latest_version, open_run, open_sampler
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.sampler import ROWS_A_CALL, ModelSampler, Sampler
@@ -15,6 +16,7 @@ __all__ = [
     "PRIORS",
     "ROWS_A_CALL",
     "GaussianMixture",
+    "GrpcSampler",
     "ModelSampler",
     "Prior",
     "Sampler",

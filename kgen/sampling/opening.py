@@ -6,6 +6,7 @@ from kgen import data
 from kgen.errors import UserError
 from kgen.run import Run
 from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
+from kgen.sampling.grpc_server import SCHEME, GrpcSampler
 from kgen.sampling.priors import PRIORS, StandardNormal
 from kgen.sampling.sampler import ModelSampler, Sampler
 from kgen.sampling.server import ServerSampler
@@ -17,7 +18,7 @@ def open_sampler(path: str | Path, *, checkpoint: str = "best", prior: str | Non
 
     Args:
         path: a run directory, an export (`exports/NAME` takes its latest version, or `exports/NAME/N`), a .tflite file,
-            or the address of a server (`http://localhost:8501/v1/models/cvae`).
+            or the address of a served model (`http://localhost:8501/v1/models/cvae`, `grpc://localhost:8500/v1/models/cvae`).
         checkpoint: of a run: "best" or "last".
         prior: what z is drawn from, a name of PRIORS; None takes what the run or the export was made with. A run's
             Gaussian mixture is fitted when it is first asked for.
@@ -33,7 +34,7 @@ def open_sampler(path: str | Path, *, checkpoint: str = "best", prior: str | Non
                 f"--prior {prior}: a server tells no fitted prior; give the run or the export that {path} serves, or "
                 f"--prior {StandardNormal.name}"
             )
-        return ServerSampler(str(path))
+        return (GrpcSampler if str(path).startswith(SCHEME) else ServerSampler)(str(path))
     path = Path(path)
     if path.suffix == ".tflite" and path.is_file():
         return TFLiteSampler(path, prior)
@@ -61,7 +62,7 @@ def open_run(
 
 def is_url(path: str | Path) -> bool:
     """Whether this is an address and no path of a file."""
-    return str(path).startswith(("http://", "https://"))
+    return str(path).startswith(("http://", "https://", SCHEME))
 
 
 def latest_version(path: Path) -> Path | None:

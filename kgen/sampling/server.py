@@ -23,7 +23,7 @@ class ServerSampler:
     tell fitted priors: z is drawn from the standard normal.
 
     Args:
-        url: http://HOST:PORT/v1/models/NAME, also with /versions/N.
+        url: http://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
 
     Raises:
         UserError: nobody answers there, or what is served has no `decode` signature of kgen's form.
@@ -36,7 +36,8 @@ class ServerSampler:
         found = re.search(r"/v1/models/([^/:]+)(/versions/\d+|/labels/[^/:]+)?$", self.url)
         if not found:
             raise UserError(f"{url} is no address of a served model; {HOW}")
-        answer = self._ask("GET", "/metadata")
+        self._found = found
+        answer = self._metadata()
         try:
             signatures = answer["metadata"]["signature_def"]["signature_def"]
             decode = signatures["decode"]
@@ -55,8 +56,7 @@ class ServerSampler:
         return in_chunks(self._predict, np.asarray(z), labels)
 
     def _predict(self, z, labels=None):
-        inputs = {"z": z.tolist()} if labels is None else {"z": z.tolist(), "label": labels.tolist()}
-        answer = self._ask("POST", ":predict", {"signature_name": "decode", "inputs": inputs})
+        answer = self._decode({"z": z} if labels is None else {"z": z, "label": labels})
         try:
             outputs = answer["outputs"]
             images = outputs["images"] if isinstance(outputs, dict) else outputs
@@ -64,6 +64,15 @@ class ServerSampler:
         except (KeyError, TypeError, ValueError) as error:
             what = f"answers :predict without images of {self.spec.image_shape}"
             raise UserError(f"{self.url} {what} ({error!r})") from error
+
+    def _metadata(self):
+        """{"metadata": {"signature_def": {"signature_def": {NAME: {"inputs", "outputs"}}}}, "model_spec": ...}."""
+        return self._ask("GET", "/metadata")
+
+    def _decode(self, inputs: dict[str, np.ndarray]):
+        """{"outputs": images, or {"images": images}}."""
+        values = {name: value.tolist() for name, value in inputs.items()}
+        return self._ask("POST", ":predict", {"signature_name": "decode", "inputs": values})
 
     def _ask(self, method: str, call: str, body=None):
         import requests

@@ -1,0 +1,47 @@
+"""A sampler over gRPC: the same pixels as the run, and one clear message for every failure."""
+
+import socket
+
+import numpy as np
+import pytest
+from serving_case import running
+
+from kgen import generate, open_sampler
+from kgen.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def served_by_grpc(default_export):
+    """The gRPC address of the default export in kgen-serve."""
+
+    with running(default_export.parent) as server:
+        yield f"grpc://{server.grpc}/v1/models/cvae"
+
+
+@pytest.mark.parametrize("suffix", ["", "/versions/1"])
+def test_grpc_gives_the_same_pixels(served_by_grpc, suffix, default_job):
+    remote = open_sampler(served_by_grpc + suffix)
+    assert (remote.latent_shape, remote.conditional, remote.version) == ((2,), True, "1")
+    own = generate(open_sampler(default_job[0].path), 70, labels=3, seed=5)
+    np.testing.assert_array_equal(generate(remote, 70, labels=3, seed=5).images, own.images)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("/v1/models/other", "refused the call: NOT_FOUND, Servable not found for request: Latest"),
+        ("/v1/models/cvae/versions/9", r"NOT_FOUND, .*Specific\(cvae, 9\)"),
+        ("/v1/models/cvae/labels/best", "refused the call: .*best"),
+        ("/cvae", "is no address of a served model"),
+    ],
+)
+def test_grpc_says_what_is_wrong(served_by_grpc, target, message):
+    with pytest.raises(UserError, match=message):
+        open_sampler(served_by_grpc.partition("/v1/")[0] + target)
+
+
+def test_nobody_is_at_the_grpc_address():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"  # closed when it is asked
+    with pytest.raises(UserError, match=r"cannot be reached \(UNAVAILABLE.*give its gRPC address"):
+        open_sampler(f"grpc://{address}/v1/models/cvae")
