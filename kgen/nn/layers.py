@@ -21,7 +21,8 @@ class OneHot(keras.layers.Layer):
         self.num_classes = num_classes
 
     def call(self, labels):
-        return ops.one_hot(ops.cast(labels, "int32"), self.num_classes, dtype=self.compute_dtype)
+        # Not `ops.one_hot`: TensorFlow Lite's 8-bit kernel of it writes other numbers than 0 and 1.
+        return ops.take(ops.eye(self.num_classes, dtype=self.compute_dtype), ops.cast(labels, "int32"), axis=0)
 
     def get_config(self):
         return super().get_config() | {"num_classes": self.num_classes}
