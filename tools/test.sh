@@ -14,6 +14,16 @@ if [ ! -f "$stamp" ] || ! cmp -s pyproject.toml "$stamp"; then
   cp pyproject.toml "$stamp"
 fi
 
+# Chromium and npm for the tests of the pages, where this user may install them; without them they skip.
+browser() { command -v chromium && command -v chromedriver && command -v npm; }
+get_browser() {
+  timeout 120 apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver nodejs npm
+}
+if ! browser >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  get_browser >/dev/null 2>&1 || echo "tools/test.sh: Chromium and npm could not be installed; the tests of the pages skip" >&2
+fi
+
 # Real data sets, where somebody has put them beside the project; their tests skip when they are not there.
 if [ -z "${TFDS_DATA_DIR:-}" ] && [ -d ../shared/data/tfds ]; then
   TFDS_DATA_DIR=$(cd ../shared/data/tfds && pwd)

@@ -1,4 +1,4 @@
-"""TF Serving's REST calls, metrics and health as a Starlette application.
+"""TF Serving's REST calls, metrics, health and the page as a Starlette application.
 
 https://www.tensorflow.org/tfx/serving/api_rest; the paths are those of http_rest_api_util.cc.
 """
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from kgen.serve import answers_json, metrics, tensors_json
+from kgen.serve import answers_json, metrics, page, tensors_json
 from kgen.serve.errors import Code, ServingError, invalid, serving_error
 from kgen.serve.predictor import Predictor, no_classifier
 from kgen.serve.signature import DEFAULT
@@ -50,6 +50,7 @@ def application(predictor: Predictor) -> Starlette:
             Route("/metrics", count),
             Route("/monitoring/prometheus/metrics", count),
             Route("/healthz", health),
+            *page.routes(predictor.store),
             Route("/{path:path}", api, methods=METHODS),
         ]
     )

@@ -1,0 +1,144 @@
+// The latent space under the pointer: a plane of it, and what `decode` makes of the point.
+
+import { byId, fill, newest, say } from "./dom.js";
+import { hasKnownPrior, latent, latentSize } from "./models.js";
+import { Pad } from "./pad.js";
+import { decode, imageOf, latentOf, told } from "./picture.js";
+import { rowSeed, SEED_LIMIT } from "./portable.js";
+
+const FLAT = { reach: 3, hint: "Drag, or use the arrow keys: the latent space is this plane." };
+const SPANNED = {
+  reach: 1.5,
+  hint: "Drag, or use the arrow keys. The plane goes through A, B and the mean; samples lie about as far out as the circle.",
+};
+const MAP_SIDES = [9, 7, 5]; // pictures a side
+const MAP_NUMBERS = 320_000; // the most that one map may ask for, pixels times channels
+const MAP_LATENT = 512; // longer latent points belong to models that are slow
+
+export class Plane {
+  constructor(kept, select) {
+    Object.assign(this, { kept, select, model: null, label: 0, seed: 1 });
+    this.line = byId("plane-status");
+    this.pad = new Pad(() => this.draw(this.model, true));
+    this.draw = newest(this.line, (model, chosen) => this.point(model, chosen));
+    this.drawMap = newest(this.line, (model) => this.map(model));
+    byId("plane-other").addEventListener("click", () => {
+      this.seed = (this.seed + 1) % SEED_LIMIT;
+      this.redraw();
+    });
+    for (const id of ["plane-kind", "plane-from", "plane-to"]) {
+      byId(id).addEventListener("change", () => this.redraw());
+    }
+    byId("plane-map").addEventListener("change", () => this.drawMap(this.model));
+    kept.onChange(() => this.model && this.refill());
+  }
+
+  showModel(model) {
+    Object.assign(this, { model, label: 0 });
+    const offered = model.signatures.includes("decode");
+    byId("plane").hidden = !offered;
+    if (!offered) return;
+    byId("plane-kind").value = "random";
+    byId("plane-map").checked = latentSize(model) <= MAP_LATENT;
+    byId("plane-map").disabled = !this.mapSide(model);
+    this.pad.reset(this.flat() ? FLAT.reach : SPANNED.reach);
+    this.refill();
+    this.redraw();
+  }
+
+  /** The class that the pictures have. */
+  setLabel(label) {
+    if (label === this.label) return;
+    this.label = label;
+    this.redraw();
+  }
+
+  flat() {
+    return latentSize(this.model) === 2;
+  }
+
+  throughKept() {
+    return !this.flat() && byId("plane-kind").value === "kept";
+  }
+
+  /** Offers the kept samples as points of the plane. */
+  refill() {
+    const before = JSON.stringify(this.spanningSamples());
+    const options = this.kept.options();
+    fill(byId("plane-from"), options, 0);
+    fill(byId("plane-to"), options, 1);
+    if (byId("plane-to").value === byId("plane-from").value) byId("plane-to").selectedIndex = options.length - 1;
+    const possible = options.length > 1 && hasKnownPrior(this.model);
+    byId("plane-kind").options[1].disabled = !possible;
+    if (!possible) byId("plane-kind").value = "random";
+    if (this.throughKept() && before !== JSON.stringify(this.spanningSamples())) this.redraw();
+    else this.showControls();
+  }
+
+  showControls() {
+    const kept = this.throughKept();
+    byId("plane-kind-label").hidden = this.flat();
+    byId("plane-from-label").hidden = byId("plane-to-label").hidden = !kept;
+    byId("plane-other").hidden = kept || this.flat();
+    const { hint } = this.flat() ? FLAT : SPANNED;
+    const kind = this.model.kgen.conditional ? " All are of the class chosen above." : "";
+    byId("plane-hint").textContent = hint + kind + this.caution();
+    this.pad.showMarks(!this.flat());
+  }
+
+  caution() {
+    if (hasKnownPrior(this.model)) return "";
+    const prior = this.model.kgen.prior.replaceAll("_", " ");
+    return ` These are points of a standard normal; samples of this export come from its ${prior}.`;
+  }
+
+  redraw() {
+    if (!this.model?.signatures.includes("decode")) return;
+    this.showControls();
+    this.draw(this.model, false);
+    this.drawMap(this.model);
+  }
+
+  /** The samples at A and B. */
+  spanningSamples() {
+    if (!this.throughKept()) return [0, 1].map((row) => ({ seed: rowSeed(this.seed, row), temperature: 1 }));
+    return ["plane-from", "plane-to"].map((id) => this.kept.find(byId(id).value));
+  }
+
+  /** The function from places of the pad to latent points: x A + y B, or (x, y) where that is the latent space. */
+  points(model) {
+    if (this.flat()) return ([x, y]) => latent(model, [x, y]);
+    const [a, b] = this.spanningSamples().map((sample) => latentOf(model, sample));
+    return ([x, y]) => latent(model, a.map((value, i) => x * value + y * b[i]));
+  }
+
+  async point(model, chosen) {
+    const [x, y] = this.pad.place;
+    const spanned = this.flat() ? [] : this.spanningSamples().map(({ seed }, i) => [`Seed of ${"AB"[i]}`, seed]);
+    const facts = () => [["Place", `${x.toFixed(2)}, ${y.toFixed(2)}`], ...spanned];
+    const [picture] = await decode(model, [this.points(model)([x, y])], this.label, facts);
+    if (model !== this.model) return;
+    say(this.line);
+    Object.assign(byId("plane-picture"), { src: picture.source, alt: told(picture) });
+    byId("plane-place").textContent = `x ${x.toFixed(2)}, y ${y.toFixed(2)}`;
+    if (chosen) this.select(picture);
+  }
+
+  /** How many pictures a side of the map has; undefined where they are too large. */
+  mapSide(model) {
+    const numbers = model.kgen.image_shape.reduce((product, side) => product * side, 1);
+    return MAP_SIDES.find((side) => side * side * numbers <= MAP_NUMBERS);
+  }
+
+  async map(model) {
+    const [side, box] = [this.mapSide(model), byId("pad-map")];
+    if (!side || !byId("plane-map").checked) {
+      box.replaceChildren();
+      return;
+    }
+    const pictures = await decode(model, this.pad.cells(side).map(this.points(model)), this.label, () => []);
+    if (model !== this.model) return;
+    box.style.gridTemplateColumns = `repeat(${side}, 1fr)`;
+    box.replaceChildren(...pictures.map((picture) => imageOf(picture, "")));
+  }
+}

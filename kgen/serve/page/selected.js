@@ -1,0 +1,63 @@
+// The selected picture: large, with the calls that made it.
+
+import { curl, python } from "./calls.js";
+import { byId, element, say } from "./dom.js";
+import { fileName, told } from "./picture.js";
+
+export class Selected {
+  constructor(kept) {
+    this.kept = kept;
+    this.picture = null;
+    byId("keep").addEventListener("click", () => kept.toggle(this.picture));
+    for (const call of ["curl", "python"]) {
+      byId(`copy-${call}`).addEventListener("click", () => copy(byId(call), byId("copy-status")));
+    }
+    kept.onChange(() => this.picture && this.showKept());
+  }
+
+  clear() {
+    this.picture = null;
+    byId("selected-body").hidden = true;
+    byId("selected-empty").hidden = false;
+  }
+
+  show(picture) {
+    this.picture = picture;
+    byId("selected-body").hidden = false;
+    byId("selected-empty").hidden = true;
+    Object.assign(byId("selected-picture"), { src: picture.source, alt: told(picture) });
+    byId("selected-facts").replaceChildren(
+      ...[["Call", picture.signature], ...picture.facts].flatMap(([name, value]) => [
+        element("dt", { textContent: name }),
+        element("dd", { textContent: value }),
+      ]),
+    );
+    Object.assign(byId("download"), { href: picture.source, download: fileName(picture) });
+    byId("curl").textContent = curl(picture);
+    byId("python").textContent = python(picture);
+    say(byId("copy-status"));
+    this.showKept();
+  }
+
+  showKept() {
+    const [button, { sample }] = [byId("keep"), this.picture];
+    button.hidden = !sample;
+    if (sample) button.textContent = this.kept.has(sample) ? "Remove from kept" : "Keep";
+  }
+}
+
+/** Copies the text of an element; browsers give the clipboard to secure pages alone, others copy what is selected. */
+async function copy(source, line) {
+  try {
+    if (navigator.clipboard) {
+      await navigator.clipboard.writeText(source.textContent);
+    } else {
+      getSelection().selectAllChildren(source);
+      if (!document.execCommand("copy")) throw new Error("refused");
+    }
+    say(line, "Copied.");
+  } catch (error) {
+    getSelection().selectAllChildren(source);
+    say(line, new Error(`The browser does not copy (${error.message}); the text is selected, copy it yourself.`));
+  }
+}

@@ -1,0 +1,128 @@
+"""The page's routes: its files and no others, and what it is told of the models."""
+
+import http.client
+import json
+import re
+
+import pytest
+import tiny_models
+from page_case import manifest
+from serving_case import SECONDS, running
+
+from kgen.serve.page import read_manifest
+from kgen.spec import DataSpec
+
+SPEC = DataSpec("pets", (2, 2, 1), num_classes=2, class_names=("cat", "dog"))
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A server of one model with a manifest of kgen, one with another's, one with none; the first in two versions."""
+    root = tmp_path_factory.mktemp("page") / "exports"
+    for name, version in (("pets", 2), ("plain", 1)):
+        tiny_models.write(root / name / str(version))
+    (root / "pets" / "2" / "manifest.json").write_text(json.dumps(manifest(SPEC, latent_shape=(3,))))
+    tiny_models.write(root / "strange" / "1", ranges={"label": [0, 9]})
+    with running(root) as server:
+        yield server
+
+
+def test_all_that_the_page_asks_for_is_there(served):
+    types = {"/": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+    wanted, seen = ["/"], set()
+    while wanted:
+        path = wanted.pop()
+        seen.add(path)
+        answer = served.http.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["content-type"].split(";")[0] == types[path.rsplit(".", 1)[-1]]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        policy = answer.headers["content-security-policy"].split("; ")
+        assert {"default-src 'self'", "img-src 'self' data: blob:", "frame-ancestors 'none'"} <= {*policy}
+        text = answer.text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert not re.search(r"https?://|style=|on(click|load)=", text), f"{path} reaches elsewhere or is inline"
+        found = re.findall(r'(?:href|src)="(/[^"]+)"', text)
+        found += [f"/page/{name}" for name in re.findall(r'from "\./([^"]+)"', text)]
+        wanted += {*found} - seen
+    assert {"/page/style.css", "/page/portable.js", "/page/icon.svg"} <= seen
+    assert served.http.head("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/..",
+        "/page",
+        "/page/",
+        "/page/nothing.js",
+        "/page/page.py",
+        "/page/../page.py",
+        "/page/%2e%2e/page.py",
+        "/page/..%2fpage.py",
+        "/page/%2e%2e%2f%2e%2e%2fcli%2fserve.py",
+        "/page//etc/passwd",
+        "/page/style.css/",
+        "/page/style.css%00",
+        "/page/./style.css",
+        "/index.html",
+    ],
+)
+def test_no_other_path_leads_anywhere(served, path):
+    connection = http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=SECONDS)
+    connection.request("GET", path)  # as it is: httpx would make it tidy
+    answer = connection.getresponse()
+    assert answer.status == 404 and "Not Found" in json.loads(answer.read())["error"]
+    connection.close()
+
+
+def test_the_page_is_only_read(served):
+    for path in ("/", "/page/style.css", "/page/models.json"):
+        for method in ("POST", "PUT", "DELETE"):
+            assert served.http.request(method, path).status_code == 404
+
+
+def test_what_is_told_of_the_models(told):
+    answer = told.http.get("/page/models.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    pets, plain, strange = answer.json()["models"]
+    assert (pets["name"], pets["version"], pets["problem"]) == ("pets", 2, None)
+    assert {"generate_png", "decode", "serving_default"} <= {*pets["signatures"]}
+    assert pets["kgen"] == {
+        "class_names": ["cat", "dog"],
+        "num_classes": 2,
+        "latent_shape": [3],
+        "image_shape": [2, 2, 1],
+        "prior": "standard_normal",
+        "conditional": True,
+        "ranges": {
+            "seed": [0, 2**31 - 1], "temperature": [0, 10], "t": [0, 1], "images": [0, 1], "label": [0, 1],
+        },
+    }  # fmt: skip
+    assert (plain["name"], plain["kgen"]) == ("plain", None) and "no manifest.json" in plain["problem"]
+    assert (strange["name"], strange["kgen"]) == ("strange", None) and "none of kgen's" in strange["problem"]
+    assert str(told.server.root) not in answer.text  # no path of the machine
+
+
+@pytest.mark.parametrize("key, value", [("spec", []), ("class_names", 3), ("latent_shape", "x"), ("ranges", {"t": 1})])
+def test_a_manifest_of_other_types_is_refused(tmp_path, key, value):
+    values = manifest(SPEC, latent_shape=(3,)) | {key: value}
+    (tmp_path / "manifest.json").write_text(json.dumps(values))
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        read_manifest(tmp_path)
+
+
+def test_a_real_export_tells_what_the_page_needs(default_export):
+    found = read_manifest(default_export)
+    assert found["class_names"] == [str(digit) for digit in range(10)]
+    assert (found["latent_shape"], found["image_shape"], found["conditional"]) == ([2], [28, 28, 1], True)
+    assert found["prior"] == "standard_normal" and found["ranges"]["label"] == [0, 9]
+
+
+def test_new_versions_are_told(tmp_path):
+    tiny_models.write(tmp_path / "tiny" / "1")
+    with running(tmp_path) as server:
+        tiny_models.write(tmp_path / "tiny" / "2")
+        server.poll()
+        versions = [model["version"] for model in server.http.get("/page/models.json").json()["models"]]
+        assert versions == [2]
