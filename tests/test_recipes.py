@@ -17,8 +17,8 @@ from kgen.recipes.table import render
 NAMES = (
     "binarized-conv-vae", "binarized-mlp-vae", "faces-conv-vae", "faces-gan", "images-conv-vae", "images-dcgan",
     "images-vae-gan", "imagenette-conv-vae", "imagenette-dcgan", "imagenette-mlp-vae", "mnist-bn-gan", "mnist-cdcgan",
-    "mnist-cgan", "mnist-conv-vae", "mnist-cvae", "mnist-dcgan", "mnist-gan", "mnist-mlp-vae", "mnist-pixel-vae",
-    "mnist-vae-bn", "mnist-wgan", "mnist-wgan-gp", "svhn-mlp-wgan-gp",
+    "mnist-cgan", "mnist-conv-cvae", "mnist-conv-vae", "mnist-cvae", "mnist-dcgan", "mnist-gan", "mnist-mlp-vae",
+    "mnist-pixel-vae", "mnist-vae-bn", "mnist-wgan", "mnist-wgan-gp", "svhn-mlp-wgan-gp",
 )  # fmt: skip
 SHAPES = {"mnist": (28, 28, 1), "binarized_mnist": (28, 28, 1)}
 
