@@ -47,6 +47,7 @@ def application(predictor: Predictor) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/v1/{path:path}", api, methods=METHODS),  # first: what is asked most
             Route("/metrics", count),
             Route("/monitoring/prometheus/metrics", count),
             Route("/healthz", health),
