@@ -1,9 +1,10 @@
 """Measures kgen-serve on an export, side by side in one run: python tools/bench_serve.py exports/NAME
 
-1. The .tflite files that decode: milliseconds an image on one thread, bytes.
+1. `decode` of the .tflite files, float32 and (of an export with --quantize dynamic) 8 bits: milliseconds an image on
+   one thread, bytes.
 2. The first request after the start beside the median.
 3. CPU-seconds of the server a request, --clients that each ask for one PNG at a time: joined, and one call each.
-4. 64 clients for --seconds, a new version in between: what was dropped, and the server's memory before and after.
+4. 64 clients for --seconds, a new version in between: what was dropped, and the server's memory.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import requests
+import tensorflow as tf
 
 SERVE = "from kgen.cli.serve import main; import sys; sys.exit(main())"
 
@@ -98,13 +101,18 @@ def joined_and_alone(root: Path, name: str, manifest: dict, clients: int, count:
 
 
 def first_and_median(root: Path, name: str, manifest: dict):
-    """Part 2."""
+    """Part 2; by a bare socket, so that the client's own first time is not counted."""
     with server(root) as (_process, port):
         seconds = []
-        for _ in range(200):
+        for seed in range(200):
             started = time.perf_counter()
-            assert not load(port, name, manifest, 1, 1), "no PNG"
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(request(name, manifest, seed))
+                answer = connection.recv(2**16)
+                while not answer.endswith(b"}"):
+                    answer += connection.recv(2**16)
             seconds.append(time.perf_counter() - started)
+            assert answer.startswith(b"HTTP/1.1 200") and b"iVBOR" in answer, answer
     median = statistics.median(seconds)
     print(f"first request {1000 * seconds[0]:.1f} ms, median {1000 * median:.1f} ms: {seconds[0] / median:.1f} times")
 
@@ -113,7 +121,7 @@ def version_change(root: Path, name: str, manifest: dict, seconds: float):
     """Part 4; leaves a second version."""
     with server(root) as (process, port):
         load(port, name, manifest, 64, 2000)
-        before, wrong, asked = process.memory_info().rss, [], []
+        memory, wrong, asked = [process.memory_info().rss], [], []
 
         def until(end: float, first: int):
             for seed in range(first, 2**31, 64):
@@ -124,6 +132,7 @@ def version_change(root: Path, name: str, manifest: dict, seconds: float):
 
         async def change():
             await asyncio.sleep(seconds / 2)
+            memory.append(process.memory_info().rss)
             shutil.copytree(root / name / "1", root / name / ".part-2")
             (root / name / ".part-2").rename(root / name / "2")
 
@@ -132,33 +141,39 @@ def version_change(root: Path, name: str, manifest: dict, seconds: float):
             await asyncio.gather(change(), *(client(port, until(end, i), wrong) for i in range(64)))
 
         asyncio.run(everyone())
-        after = process.memory_info().rss
+        memory.append(process.memory_info().rss)
         states = requests.get(f"http://127.0.0.1:{port}/v1/models/{name}", timeout=10).json()["model_version_status"]
     told = ", ".join(f"version {state['version']} {state['state']}" for state in states)
     print(
         f"64 clients for {seconds:.0f} seconds, {len(asked)} requests, at the end {told}: {len(wrong)} failed; "
-        f"memory {before / 2**20:.0f} MiB before, {after / 2**20:.0f} after"
+        f"memory at the start, before the change and at the end: {', '.join(f'{m / 2**20:.0f}' for m in memory)} MiB"
     )
 
 
 def tflite(folder: Path):
-    """Part 1."""
+    """Part 1; bytes are those of a file with `decode` alone."""
     from kgen.export.golden import Golden
+    from kgen.export.signatures import Signature
+    from kgen.export.tflite import convert
     from kgen.sampling.runtimes import TFLiteRuntime
 
     golden = Golden.load(folder)
     row = {"z": golden.z[:1]} | ({} if golden.label is None else {"label": golden.label[:1]})
-    files = [folder / "model.tflite", *sorted(folder.glob("decode-*.tflite"))]
-    runtimes = [TFLiteRuntime(file) for file in files]
-    seconds: list[list[float]] = [[] for _ in files]
+    loaded = tf.saved_model.load(str(folder))  # holds the variables
+    inputs = tuple(tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in row.items())
+    decode = Signature(lambda *values: loaded.signatures["decode"](**dict(zip(row, values, strict=True))), inputs)
+    files = {"model.tflite": folder / "model.tflite", "decode-dynamic.tflite": folder / "decode-dynamic.tflite"}
+    runtimes = {name: TFLiteRuntime(file) for name, file in files.items() if file.is_file()}
+    seconds: dict[str, list[float]] = {name: [] for name in runtimes}
     for _ in range(300):
-        for runtime, taken in zip(runtimes, seconds, strict=True):
+        for name, runtime in runtimes.items():
             started = time.perf_counter()
             runtime.run("decode", **row)
-            taken.append(time.perf_counter() - started)
-    for file, taken in zip(files, seconds, strict=True):
-        share = file.stat().st_size / files[0].stat().st_size
-        print(f"{file.name}: {1000 * np.median(taken):.3f} ms an image, {file.stat().st_size:,} bytes ({share:.2f})")
+            seconds[name].append(time.perf_counter() - started)
+    float32 = len(convert({"decode": decode}))
+    for name, taken in seconds.items():
+        size = float32 if name == "model.tflite" else files[name].stat().st_size
+        print(f"{name}: decode {1000 * np.median(taken):.3f} ms an image, alone {size:,} bytes ({size / float32:.2f})")
 
 
 def main():

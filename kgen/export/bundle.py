@@ -13,17 +13,17 @@ from typing import Any
 from kgen import sampling
 from kgen.errors import ExportFailed, UserError
 from kgen.export.certify import certify
-from kgen.export.examples import one_by_one, training_rows
+from kgen.export.examples import training_rows
 from kgen.export.golden import Golden, golden_batch
 from kgen.export.model_base import write_server_files
 from kgen.export.saved_model import write_saved_model
-from kgen.export.signatures import PNG, ranges, signatures
-from kgen.export.tflite import QUANTIZATIONS, convert
+from kgen.export.signatures import ranges, signatures
+from kgen.export.tflite import QUANTIZATIONS
+from kgen.export.tflite_files import write_tflite
 from kgen.export.warmup import write_warmup
 from kgen.files import write_json
 from kgen.run import Run, check_space, versions
 from kgen.sampling.exported import MANIFEST, prior_file, read_manifest
-from kgen.sampling.tflite_metadata import with_metadata
 
 
 def export(
@@ -72,7 +72,7 @@ def export(
         for fitted in priors:
             fitted.save(prior_file(staging, fitted.name))
         about = _about(run, sampler, checkpoint, priors)
-        _write_tflite(sampler, about, quantize, rows, staging)
+        write_tflite(signatures(sampler.model, sampler.density, batch_size=1), about, staging, golden, quantize, rows)
         write_warmup(staging, to.name, list(named), golden)
         files, measured = _files(staging), certify(staging, golden)
         told = {"signatures": named, "measured": measured, "bytes": _sizes(files), "files": files}
@@ -120,27 +120,6 @@ def _check_quantize(quantize: Sequence[str], model):
             f"--quantize: model {model.registered_name!r} draws pixel by pixel, and a rounded number draws another "
             "pixel and with it another picture; leave the flag away: model.tflite is written in float32"
         )
-
-
-def _write_tflite(sampler: sampling.ModelSampler, about: dict[str, Any], quantize, rows, folder: Path):
-    """model.tflite, encoder.tflite, and a file a signature and quantization."""
-    found = signatures(sampler.model, sampler.density, batch_size=1)
-    del found[PNG]  # no builtin operator writes PNG
-
-    def write(file: str, names: Sequence[str], **options):
-        content = convert({name: found[name] for name in names}, **options)
-        values = {**about, "signatures": {name: [t.name for t in found[name].inputs] for name in names}}
-        (folder / file).write_bytes(with_metadata(content, values))
-
-    write("model.tflite", [name for name in found if name != "encode"])
-    if "encode" in found:
-        write("encoder.tflite", ["encode"])
-    for kind in dict.fromkeys(quantize):
-        for name, signature in found.items():
-            if (kind, name) == ("int8", "interpolate"):  # of angles 8 bits keep too little; decode takes points between
-                continue
-            inputs = [t.name for t in signature.inputs]
-            write(f"{name}-{kind}.tflite", [name], quantize=kind, examples=lambda i=inputs: one_by_one(rows, i))
 
 
 def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) -> dict[str, Any]:

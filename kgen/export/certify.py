@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kgen.errors import ExportFailed
-from kgen.export.agreement import BORDER, BOUNDS, SAVED_MODEL, compare
+from kgen.export.agreement import BORDER, BOUNDS, SAVED_MODEL, Agreement, compare
 from kgen.export.golden import FEW, Golden
 from kgen.export.signatures import PNG
 from kgen.export.tflite import QUANTIZATIONS
@@ -31,19 +31,27 @@ def certify(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for file, kind, runtime in runtimes(folder):
         for signature in runtime.signatures:
-            inputs, expected = _case(golden, signature)
-            got = _decoded(runtime.call(signature, **inputs))
-            for name, values in expected.items():
-                artefact = f"{file} {signature}" + (f" {name}" if len(expected) > 1 else "")
-                border = BOUNDS[kind].largest_difference if BOUNDS[kind].same_pixels else BORDER
-                agreement = compare(values, got[name], are_images=signature != "encode", border=border)
-                advice = f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
-                agreement.demand(artefact, BOUNDS[kind], advice)
+            for artefact, agreement in agreements(file, kind, runtime, signature, golden):
                 found[artefact] = agreement.to_json()
-            found[artefact]["latency_ms"] = _latency(runtime, signature, inputs)
+            found[artefact]["latency_ms"] = _latency(runtime, signature, inputs_of(golden, signature))
         if kind == SAVED_MODEL:
             _demand_rows_alone(runtime, golden)
     return found
+
+
+def agreements(
+    file: str, kind: str, runtime: Runtime, signature: str, golden: Golden
+) -> Iterator[tuple[str, Agreement]]:
+    """("FILE SIGNATURE", agreement) of each output of a signature; raises ExportFailed when a bound is broken."""
+    inputs, expected = _case(golden, signature)
+    got = _decoded(runtime.call(signature, **inputs))
+    for name, values in expected.items():
+        artefact = f"{file} {signature}" + (f" {name}" if len(expected) > 1 else "")
+        border = BOUNDS[kind].largest_difference if BOUNDS[kind].same_pixels else BORDER
+        agreement = compare(values, got[name], are_images=signature != "encode", border=border)
+        advice = f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
+        agreement.demand(artefact, BOUNDS[kind], advice)
+        yield artefact, agreement
 
 
 def runtimes(folder: Path) -> Iterator[tuple[str, str, Runtime]]:

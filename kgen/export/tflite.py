@@ -21,7 +21,11 @@ Examples = Callable[[], Iterable[Mapping[str, np.ndarray]]]
 
 
 def convert(
-    signatures: Mapping[str, Signature], *, quantize: str | None = None, examples: Examples | None = None
+    signatures: Mapping[str, Signature],
+    *,
+    quantize: str | None = None,
+    examples: Examples | None = None,
+    dense_per_channel: bool = True,
 ) -> bytes:
     """Converts signatures into one .tflite file.
 
@@ -30,6 +34,7 @@ def convert(
         quantize: None keeps float32. "float16" halves the weights. "dynamic" stores them in 8 bits, and rounds what
             they meet while it runs. "int8" computes in 8 bits; inputs and outputs stay what they are.
         examples: rows for a signature's inputs, that "int8" takes its ranges from.
+        dense_per_channel: 8-bit weights of dense layers get a scale for each output (12 bytes an output), not for all.
     """
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(signatures, Path(folder))
@@ -37,6 +42,7 @@ def convert(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if quantize is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = not dense_per_channel
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         elif quantize == "int8":

@@ -126,6 +126,7 @@ class Server:
         )
         self.serving = asyncio.create_task(self._uvicorn.serve([socket_]))
         self._polling = asyncio.create_task(self.store.poll_forever(self.settings.poll_seconds))
+        await self._greet()
 
     async def stop(self):
         """Takes no more requests, finishes those under way, ends."""
@@ -158,6 +159,16 @@ class Server:
     def _first_error(self) -> str:
         versions = [version for name in self.store.names() for version in self.store.versions(name)]
         return str(next((version.error for version in versions if version.error), "there is none"))
+
+    async def _greet(self):
+        """Asks itself once, so that no client waits for what is built with the first request."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
+        with contextlib.suppress(OSError):  # TimeoutError is one; where this is forbidden, the first client waits
+            async with asyncio.timeout(self.settings.limits.max_seconds):
+                reader, writer = await asyncio.open_connection(host, self.port)
+                writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+                await reader.read()
+                writer.close()
 
     def _bind(self) -> socket.socket:
         host, port = self.settings.host, self.settings.port
