@@ -6,6 +6,7 @@ import contextlib
 import threading
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -22,7 +23,8 @@ class OneHot(keras.layers.Layer):
 
     def call(self, labels):
         # Not `ops.one_hot`: TensorFlow Lite's 8-bit kernel of it writes other numbers than 0 and 1.
-        return ops.take(ops.eye(self.num_classes, dtype=self.compute_dtype), ops.cast(labels, "int32"), axis=0)
+        rows = ops.cast(np.eye(self.num_classes, dtype="float32"), self.compute_dtype)  # a constant: any runtime has it
+        return ops.take(rows, ops.cast(labels, "int32"), axis=0)
 
     def get_config(self):
         return super().get_config() | {"num_classes": self.num_classes}
