@@ -80,7 +80,7 @@ class TrainConfig:
         precision: "float32", "mixed_float16" or "mixed_bfloat16".
         validate_every: epochs between two evaluations of the loss on validation and test images (and after the last);
             None evaluates each epoch, in long trainings about 200 times.
-        samples_every: epochs between two sample grids; None writes about five.
+        samples_every: epochs between two sample grids; None writes about twenty.
         eval_every: epochs between two measurements of samples (and after the last); None measures none.
         metrics: what is measured then; names as in kgen-eval.
         eval_features: what samples are compared by; None takes the classifier of labelled data, or else random.

@@ -19,7 +19,7 @@ from kgen.models import MODELS
 from kgen.run import Run
 from kgen.sampling import GaussianMixture, StandardNormal, check_prior, stored
 from kgen.sampling.exported import prior_file
-from kgen.train.callbacks import sample_sheet
+from kgen.train.grids import sample_sheet
 
 SMALL = {
     "data.limit": 200, "train.epochs": 2, "train.jit_compile": False, "model_args.hidden": [8],

@@ -98,7 +98,7 @@ def command() -> Command:
              "fitted to the encodings, where the model has an encoder.", enum_values=get_args(PriorName))  # fmt: skip
     cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root.")
     cmd.flag("Output", "string", "runs_root", "runs", "Where numbered runs live.")
-    cmd.flag("Output", "integer", "samples_every", None, "Epochs between two sample grids; else about four of them.")
+    cmd.flag("Output", "integer", "samples_every", None, "Epochs between two sample grids; else about twenty of them.")
     return cmd
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from kgen import portable
 from kgen.errors import ExportFailed, UserError
 from kgen.export.agreement import near_border
-from kgen.export.signatures import between
+from kgen.sampling.great_circle import between
 
 FILE = "golden.npz"
 SEED = 0

@@ -13,6 +13,7 @@ import tensorflow as tf
 from kgen.images import to_uint8_tensor
 from kgen.portable import SEED_LIMIT
 from kgen.sampling import Prior
+from kgen.sampling.great_circle import between
 
 DEFAULT = "serving_default"
 PNG = "generate_png"
@@ -22,9 +23,6 @@ VECTOR = 16
 """functions like a cosine round otherwise in what is left of an array after whole vectors of so many. Batches are
 filled up, so that an image has the same pixels whatever it is asked for with."""
 LARGEST_TEMPERATURE = 10.0
-TINY = 1e-12
-NEARLY_STRAIGHT = 1e-4
-"""The sine of an angle below which a great circle is taken for a line."""
 
 
 @dataclass(frozen=True)
@@ -110,28 +108,6 @@ def ranges(spec) -> dict[str, list[float]]:
     """Name of an input -> [least, greatest] value that it may have; latent points may have any that is finite."""
     found: dict[str, Any] = {"seed": [0, SEED_LIMIT - 1], "temperature": [0, LARGEST_TEMPERATURE], "t": [0, 1]}
     return found | {"images": [0, 1]} | ({"label": [0, spec.num_classes - 1]} if spec.num_classes else {})
-
-
-def between(z0, z1, t):
-    """The point a share t of the way from z0 to z1 along a great circle; t: [B] in [0, 1].
-
-    Slerp of Shoemake 1985, for latent points after White 2016 (https://arxiv.org/abs/1609.04468): normal points lie
-    near a sphere, and the straight line between two of them runs through where there are none. The angle is Kahan's,
-    exact also for points that nearly coincide, and the weights are those of the straight line where they do.
-    """
-    axes = tuple(range(1, z0.shape.rank))
-    t = tf.reshape(t, (-1, *(1 for _ in axes)))
-
-    def length(x):
-        return tf.sqrt(tf.reduce_sum(tf.square(x), axis=axes, keepdims=True))
-
-    one, other = z0 / tf.maximum(length(z0), TINY), z1 / tf.maximum(length(z1), TINY)
-    angle = 2.0 * tf.atan2(length(one - other), length(one + other))
-    curved = tf.sin(angle) > NEARLY_STRAIGHT
-    sine = tf.where(curved, tf.sin(angle), tf.ones_like(angle))
-    first = tf.where(curved, tf.sin((1.0 - t) * angle) / sine, 1.0 - t)
-    second = tf.where(curved, tf.sin(t * angle) / sine, t)
-    return first * z0 + second * z1
 
 
 def filled(function, *, least: int = 1, multiple: int = 1):

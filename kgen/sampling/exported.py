@@ -9,7 +9,7 @@ import numpy as np
 from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.runtimes import Runtime, SavedModelRuntime, TFLiteRuntime
-from kgen.sampling.sampler import in_chunks
+from kgen.sampling.sampler import halves, in_chunks
 from kgen.sampling.tflite_metadata import read_metadata
 from kgen.spec import DataSpec
 
@@ -75,10 +75,16 @@ class SavedModelSampler(_ExportSampler):
     def decode(self, z, labels=None):
         return in_chunks(lambda z, labels=None: self.call("decode", labels, z=z)["images"], z, labels)
 
+    def encode(self, images, labels=None):
+        def both(images, labels=None):
+            found = self.call("encode", labels, images=images)
+            return np.stack([found["mean"], found["log_var"]], 1)
+
+        return halves(in_chunks(both, images, labels if self.conditional else None))
+
     def reconstruct(self, images, labels=None):
         labels = labels if self.conditional else None
-        mean = in_chunks(lambda x, labels=None: self.call("encode", labels, images=x)["mean"], images, labels)
-        return self.decode(mean, labels)
+        return self.decode(self.encode(images, labels)[0], labels)
 
 
 class TFLiteSampler(_ExportSampler):

@@ -21,7 +21,7 @@ class Sampler(Protocol):
         density: what z is drawn from.
         prior: its name.
         conditional: `decode` needs labels.
-        encodes: `reconstruct` works.
+        encodes: `encode` and `reconstruct` work.
         parameters: how many numbers the whole model has; None when it cannot be known.
         weights_hash: of those numbers, the same for a run and its exports; None when it cannot be known.
     """
@@ -37,6 +37,10 @@ class Sampler(Protocol):
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """z [N, *latent_shape] float32, labels [N] int32 or None -> images [N, H, W, C] float32 in [0, 1]."""
+        ...
+
+    def encode(self, images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """images [N, H, W, C] float32 in [0, 1] -> mean, log_var of q(z|x), each [N, *latent_shape] float32."""
         ...
 
     def reconstruct(self, images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
@@ -75,10 +79,17 @@ class ModelSampler:
     def decode(self, z, labels=None):
         return in_chunks(self._generate, z, labels)
 
+    def encode(self, images, labels=None):
+        return halves(in_chunks(lambda *x: np.stack(self._encode(*x), 1), images, labels if self.conditional else None))
+
     def reconstruct(self, images, labels=None):
         labels = labels if self.conditional else None
-        mean = in_chunks(lambda x, labels=None: self._encode(x, labels)[0], images, labels)
-        return self.decode(mean, labels)
+        return self.decode(self.encode(images, labels)[0], labels)
+
+
+def halves(stacked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[N, 2, ...] -> two of [N, ...]."""
+    return stacked[:, 0], stacked[:, 1]
 
 
 def in_chunks(call, rows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a training writes as it goes (progress, metrics, checkpoints, sample grids), and when it stops itself."""
+"""What a training writes as it goes (progress, metrics, checkpoints), and when it stops itself."""
 
 import math
 import sys
@@ -6,11 +6,9 @@ import time
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from kgen import images
 from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.curves import draw_curves, draw_quality
@@ -18,7 +16,6 @@ from kgen.train.doctor import PATIENCE, Diagnosis, diagnose, not_finite, settled
 from kgen.train.vitals import Vitals
 
 SAVE_EVERY_SECONDS = 5.0
-GRID_ROWS = 20
 
 
 class Progress(keras.callbacks.Callback):
@@ -247,43 +244,3 @@ class Checkup(keras.callbacks.Callback):
                 f"doctor: at the end nothing was found wrong, but {rows[-1]['step']} steps in {len(rows)} epochs are "
                 f"too few to judge samples by ({PATIENCE} epochs after {self.settled:.0f} steps)"
             )
-
-
-class SampleGrids(keras.callbacks.Callback):
-    """The same latent points as a grid, before training and every few epochs: samples/epoch-0000.png and TensorBoard.
-
-    Conditional: a row per class (at most GRID_ROWS of them), and the same noise in every row.
-    """
-
-    def __init__(self, run: Run, every: int):
-        super().__init__()
-        self.run, self.every = run, every
-
-    def on_train_begin(self, logs=None):
-        self.pictures = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".images")
-        self.sampler = ModelSampler(self.model)
-        self.draw(0)
-
-    def on_epoch_end(self, epoch, logs=None):
-        last = epoch + 1 == self.params["epochs"]
-        if int(self.model.failed_step.numpy()) < 0 and (last or (epoch + 1) % self.every == 0):
-            self.draw(epoch + 1)
-
-    def draw(self, epoch: int):
-        sheet = sample_sheet(self.sampler, self.run.config.seed)
-        images.save_png(self.run.path / "samples" / f"epoch-{epoch:04d}.png", sheet)
-        with self.pictures.as_default(step=epoch):
-            tf.summary.image("samples", sheet[None])
-
-    def on_train_end(self, logs=None):
-        self.pictures.close()
-
-
-def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
-    """A grid of samples, [height, width, C] uint8: a row per class when conditional, else 8 by 8."""
-    if not sampler.conditional:
-        return images.grid(sampler.decode(sampler.density.draw(seed, 64)), 8)
-    classes = min(sampler.spec.num_classes, GRID_ROWS)
-    labels = np.repeat(np.arange(classes, dtype=np.int32), columns).reshape(classes, columns)
-    z = np.concatenate([sampler.density.draw(seed, columns, row) for row in labels])
-    return images.grid(sampler.decode(z, labels.ravel()), columns)

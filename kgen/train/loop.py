@@ -13,7 +13,8 @@ from kgen.recipes import account
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
 from kgen.train import machine, optimizers, warm_start
-from kgen.train.callbacks import Checkup, Progress, Record, SampleGrids, StopOnFailure, Swap, sample_sheet
+from kgen.train.callbacks import Checkup, Progress, Record, StopOnFailure, Swap
+from kgen.train.grids import SampleGrids, sample_sheet
 from kgen.train.histograms import Histograms
 from kgen.train.vitals import Vitals
 
@@ -25,6 +26,7 @@ MOST_VALIDATIONS = 200
 HALFLIVES, LONGEST_HALFLIFE = 20, 50_000
 """Of the average of an adversarial model's weights: how many a training has, and images."""
 WATCHES = 20
+GRIDS = 20
 EVALUATION_BATCH_SIZE = 512
 """Of models that are not registered with an `evaluation_batch_size` of their own."""
 
@@ -55,7 +57,7 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         steps_per_execution=machine.steps_per_execution(config, steps_per_epoch),
         jit_compile=machine.use_xla(config),
         validate_every=config.train.validate_every or -(-epochs // MOST_VALIDATIONS),
-        samples_every=config.train.samples_every or max(1, epochs // 4),
+        samples_every=config.train.samples_every or max(1, epochs // GRIDS),
     )
     return dataclasses.replace(config, train=train)
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kgen import generate, images, open_sampler, portable
-from kgen.export.signatures import between
+from kgen.sampling.great_circle import between
 from kgen.sampling.runtimes import SavedModelRuntime, TFLiteRuntime
 
 DRAWN = ("serving_default", "generate", "generate_u8", "generate_png")

@@ -48,7 +48,12 @@ def test_pictures_at_the_start_during_and_at_the_end(default_job):
     run, _, _ = default_job
     grids = sorted((run.path / "samples").glob("epoch-*.png"))
     assert grids[0].name == "epoch-0000.png" and grids[-1].name == f"epoch-{run.config.train.epochs:04d}.png"
-    assert len(grids) >= 4
+    assert len(grids) >= 20
+    paths = sorted((run.path / "samples").glob("interpolation-*.png"))
+    assert [path.name[-8:] for path in paths] == [grid.name[-8:] for grid in grids]
+    strips = np.asarray(Image.open(paths[-1]))
+    assert strips.shape == (6 * 30 + 2, 10 * 30 + 2)
+    assert len({strips[2:30, 2 + 30 * n : 30 + 30 * n].tobytes() for n in range(10)}) == 10  # ten pictures of one path
     final = np.asarray(Image.open(run.path / "samples" / "final.png"))
     assert final.shape == (10 * 30 + 2, 10 * 30 + 2)  # a row per class, ten columns of 28 pixels and 2 between
     assert Image.open(run.path / "plots" / "curves.png").size[0] > 600

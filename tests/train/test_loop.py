@@ -94,12 +94,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
 
 
 def test_an_interruption_is_recorded(tmp_path, monkeypatch):
-    from kgen.train import callbacks
+    from kgen.train import grids
 
     def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(callbacks.SampleGrids, "on_epoch_end", interrupt)
+    monkeypatch.setattr(grids.SampleGrids, "on_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(small(), run_dir=str(tmp_path / "run"))
     assert "interrupted" in (tmp_path / "run" / "FAILED").read_text()
@@ -107,12 +107,12 @@ def test_an_interruption_is_recorded(tmp_path, monkeypatch):
 
 def test_an_interrupted_gan_can_be_sampled_from(tmp_path, monkeypatch):
     """It has no validation loss to choose a best checkpoint by: that is the last whole epoch's."""
-    from kgen.train import callbacks
+    from kgen.train import grids
 
     def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(callbacks.SampleGrids, "on_epoch_end", interrupt)
+    monkeypatch.setattr(grids.SampleGrids, "on_epoch_end", interrupt)
     settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "model_args.hidden": [8]}
     with pytest.raises(KeyboardInterrupt):
         train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
