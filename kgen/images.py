@@ -73,6 +73,24 @@ def grid(images: np.ndarray, columns: int | None = None, *, padding: int = 2, ba
     return sheet
 
 
+def to_view(image: np.ndarray, smallest: int = 48, largest: int = 96) -> np.ndarray:
+    """An image at a size to look at: a small one enlarged in whole multiples, a large one shrunk.
+
+    Args:
+        image: [H, W, C] uint8.
+        smallest, largest: pixels of the longer side, about.
+    """
+    from PIL import Image
+
+    side = max(image.shape[:2])
+    if side <= largest:
+        factor = max(1, round(smallest / side))
+        return image.repeat(factor, 0).repeat(factor, 1)
+    height, width = (max(1, round(n * largest / side)) for n in image.shape[:2])
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).resize((width, height))
+    return np.asarray(picture).reshape(height, width, -1)
+
+
 def save_png(path: str | os.PathLike, image: np.ndarray) -> Path:
     """Writes one image, [H, W, C] uint8 or float in [0, 1], as PNG: aside first, then renamed."""
     from PIL import Image

@@ -13,7 +13,6 @@ COLUMNS = 16  # images a class
 ROWS = 40  # classes, or rows of an unlabelled set
 PAIRS = 48
 LOOKED = 20_000  # images in which those of each class are looked for
-SMALLEST, LARGEST = 48, 96  # pixels of a cell's longer side
 LETTERS = 12  # height of a line of text
 DOTS = 7  # width of a letter, at most
 GAP = 4
@@ -63,7 +62,7 @@ def _sheet(rows: Sequence[Sequence[np.ndarray]], texts: Sequence[str], *, text_f
     """Rows of images with a text before or after each."""
     from PIL import Image, ImageDraw, ImageFont
 
-    cells = [[_cell(image) for image in row] for row in rows]
+    cells = [[images.to_view(image) for image in row] for row in rows]
     height, width, channels = next(cell.shape for row in cells for cell in row)
     room = max(len(line) for text in texts for line in (text.split("\n"))) * DOTS
     tall = max(height, LETTERS * max(text.count("\n") + 1 for text in texts)) + GAP
@@ -80,16 +79,3 @@ def _sheet(rows: Sequence[Sequence[np.ndarray]], texts: Sequence[str], *, text_f
         draw.text((GAP if text_first else left + pictures_width, GAP + i * tall), text, fill="black", font=font)
     drawn = np.asarray(picture)
     return drawn[..., None] if channels == 1 else drawn
-
-
-def _cell(image: np.ndarray) -> np.ndarray:
-    """Small images in whole multiples, large ones shrunk."""
-    from PIL import Image
-
-    side = max(image.shape[:2])
-    if side <= LARGEST:
-        factor = max(1, round(SMALLEST / side))
-        return image.repeat(factor, 0).repeat(factor, 1)
-    height, width = (max(1, round(n * LARGEST / side)) for n in image.shape[:2])
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).resize((width, height))
-    return np.asarray(picture).reshape(height, width, -1)

@@ -1,0 +1,21 @@
+"""Exploration: pictures of what a model draws, of its latent space and of its training. See `explore`.
+
+Names load when they are first used.
+"""
+
+import importlib
+
+from kgen.callable_module import make_callable
+
+_HOMES = {"KINDS": "kinds", "Options": "options", "explore": "explorer", "write_page": "page"}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kgen.explore.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'kgen.explore' has no attribute {name!r}")
+
+
+make_callable(__name__, "explore")

@@ -1,0 +1,71 @@
+"""`explore`: writes the pictures that a model can give."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from kgen.errors import UserError
+from kgen.explore import beside_real, draws, encodings, paths, planes, training  # noqa: F401  they register
+from kgen.explore.kinds import KINDS, Picture
+from kgen.explore.lab import Lab
+from kgen.explore.options import Options
+
+FOLDER = "explore"
+
+
+def explore(
+    path: str | Path,
+    *,
+    what: Sequence[str] = (),
+    out: str | Path | None = None,
+    options: Options | None = None,
+    checkpoint: str = "best",
+    prior: str | None = None,
+    dataset: str | None = None,
+    data_settings: dict[str, Any] | None = None,
+) -> Iterator[tuple[Path, Picture]]:
+    """Writes pictures, one after the other.
+
+    Args:
+        path: a run, an export, a .tflite file or the address of a server.
+        what: names of KINDS; none for all that the model can give.
+        out: a folder; None takes `explore/` of the run, or explore-NAME beside you.
+        options: see there.
+        checkpoint, prior: see `open_sampler`.
+        dataset: real images; None takes those that the model was trained on.
+        data_settings: settings of `data` that differ.
+
+    Yields:
+        (file, Picture), as they are written.
+
+    Raises:
+        UserError: an unknown name, or a picture asked for by name that the model cannot give.
+    """
+    for name in what:
+        KINDS[name]
+    lab = Lab(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
+              data_settings=data_settings)  # fmt: skip
+    folder = Path(out) if out else folder_of(lab)
+    wanted = list(dict.fromkeys(what)) or [name for name in KINDS if not lacks(lab, name)]
+    for name in wanted if what else ():
+        if reason := lacks(lab, name):
+            raise UserError(f"--what {name}: {reason}")
+    with tqdm(wanted, unit="kind", disable=None, leave=False, file=sys.stderr) as bar:
+        for name in bar:
+            bar.set_description(name)
+            for picture in KINDS[name](lab):
+                yield picture.save(folder, lab.options.milliseconds), picture
+
+
+def lacks(lab: Lab, name: str) -> str:
+    """Why a model cannot give a picture; "" if it can."""
+    reasons = (getattr(lab, f"no_{need}") for need in KINDS.defaults(name).get("needs", ()))
+    return next(filter(None, reasons), "")
+
+
+def folder_of(lab: Lab) -> Path:
+    """Where pictures go when nobody says."""
+    return lab.run.path / FOLDER if lab.run else Path(f"{FOLDER}-{lab.name.replace('/', '-')}")

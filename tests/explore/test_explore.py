@@ -1,0 +1,206 @@
+"""Pictures of runs: what is in them, that they can be repeated, and what is said where there are none."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kgen
+from kgen import images
+from kgen.cli.explore import KINDS as NAMES
+from kgen.cli.explore import PAGE, main
+from kgen.config import override
+from kgen.errors import UserError
+from kgen.explore import KINDS, Options, explore, paths
+from kgen.explore.explorer import lacks
+from kgen.explore.lab import Lab
+from kgen.explore.planes import usage
+from kgen.explore.sheet import GAP, MARGIN, sheet
+from kgen.explore.soft_labels import soft_labels
+from kgen.sampling import generate, open_sampler
+from kgen.train import train
+
+FILES = {
+    "samples.png", "style.png", "interpolation.png", "interpolation.gif", "class-to-class.png", "class-to-class.gif",
+    "traversal.png", "perturbation.png", "manifold.png", "reconstructions.png", "scatter.png", "attributes.png",
+    "neighbours.png", "features.png", "curves.png", "progress.gif", "progress-interpolation.gif",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def path(default_job):
+    """A conditional VAE's run."""
+    return default_job[0].path
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory):
+    """A run of a GAN without labels, hardly trained."""
+    settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "train.epochs": 2, "model_args.hidden": [8],
+                "model_args.latent_dim": 5}  # fmt: skip
+    return train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path_factory.mktemp("gan") / "run")).path
+
+
+def pictures(path, out, *what, **options):
+    """File name -> caption."""
+    return {
+        file.name: picture.caption for file, picture in explore(path, what=what, out=out, options=Options(**options))
+    }
+
+
+def cell(file, row: int, column: int, left: int, top: int, side: int = 56) -> np.ndarray:
+    """The pixels of one picture of a sheet, grey."""
+    pixels = np.asarray(Image.open(file).convert("L"))
+    top, left = top + row * (side + GAP), left + column * (side + GAP)
+    return pixels[top : top + side, left : left + side]
+
+
+def test_every_picture_of_a_conditional_vae(path, tmp_path):
+    found = pictures(path, tmp_path)
+    assert {*found} == FILES
+    for name, caption in found.items():
+        assert path.name in caption and caption.endswith(".")
+        with Image.open(tmp_path / name) as picture:
+            assert getattr(picture, "n_frames", 1) > 1 if name.endswith("gif") else picture.mode == "RGB"
+            assert min(picture.size) > 100 and len(np.unique(np.asarray(picture.convert("L")))) > 10
+
+
+def test_the_command_knows_all_kinds():
+    assert {*NAMES} == {*KINDS, PAGE}
+
+
+def test_a_seed_is_a_picture(path, tmp_path):
+    wanted = ("samples", "traversal", "interpolation")
+    one, again, other = (tmp_path / name for name in ("one", "again", "other"))
+    names = pictures(path, one, *wanted)
+    pictures(path, again, *wanted)
+    pictures(path, other, *wanted, seed=1)
+    for name in names:
+        assert (one / name).read_bytes() == (again / name).read_bytes()
+        assert (one / name).read_bytes() != (other / name).read_bytes()
+
+
+def test_samples_are_those_of_kgen_sample(path, tmp_path):
+    pictures(path, tmp_path, "samples", label="3", seed=7)
+    drawn = generate(open_sampler(path), 80, labels=3, seed=7).pixels
+    for place in (0, 1, 79):
+        row, column = divmod(place, 10)
+        shown = cell(tmp_path / "samples.png", row, column, MARGIN, MARGIN)
+        np.testing.assert_array_equal(shown, images.to_view(drawn[place])[..., 0])
+
+
+def test_reconstructions_stand_below_their_images_and_the_best_are_better_than_the_worst(path, tmp_path):
+    caption = pictures(path, tmp_path, "reconstructions")["reconstructions.png"]
+    typical, best, worst, every = (float(caption.split(f"{key} ")[-1].split(",")[0].split(";")[0].rstrip("."))
+                                   for key in ("any", "best", "worst", "of all"))  # fmt: skip
+    assert best < every < worst and best < typical < worst
+
+
+def test_between_two_test_images(path, tmp_path, monkeypatch):
+    """The ends of both latent paths are their reconstructions, those of the blend too."""
+    drawn = []
+    monkeypatch.setattr(paths, "sheet", lambda rows, **words: drawn.append(rows) or np.zeros((9, 9, 3), np.uint8))
+    pictures(path, tmp_path, "interpolation", between="3,17", label="4", steps=5)
+    lab = Lab(path, Options())
+    codes = lab.encoded(lab.reference.real.pixels[[3, 17]], np.array([4, 4]))
+    ends = lab.decode(codes.mean, 4).astype(int)
+    curved, straight, blend = (np.asarray(row, int) for row in drawn[0])
+    for row in (curved, straight, blend):
+        assert np.abs(row[[0, -1]] - ends).max() <= 1
+    assert np.abs(blend[2] - ends.mean(axis=0)).max() <= 2
+    assert np.abs(straight[2] - lab.decode(codes.mean.mean(axis=0)[None], 4)[0]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("between", "words"),
+    [("3", "two images"), ("3,9999", "images of split 'test', from 0"), ("3,none.png", "none.png does not exist")],
+)
+def test_between_what_is_not_there(path, tmp_path, between, words):
+    with pytest.raises(UserError, match=words):
+        pictures(path, tmp_path, "interpolation", between=between)
+
+
+def test_images_of_ones_own(path, tmp_path):
+    real = Lab(path, Options()).reference.real
+    folders = tmp_path / "mine"
+    for place in range(6):
+        images.save_png(folders / str(real.labels[place]) / f"{place}.png", np.repeat(real.pixels[place], 2, axis=0))
+    found = pictures(path, tmp_path / "out", "reconstructions", images=str(folders))
+    assert "mine" in found["reconstructions-own.png"]
+    one = folders / str(real.labels[0]) / "0.png"
+    with pytest.raises(UserError, match="give --label"):
+        pictures(path, tmp_path / "out", "reconstructions", images=str(one))
+    assert pictures(path, tmp_path / "one", "reconstructions", images=str(one), label=str(real.labels[0]))
+
+
+def test_vectors_in_the_place_of_labels(path):
+    model = Lab(path, Options()).sampler.model
+    z, labels = np.random.default_rng(0).normal(size=(10, *model.latent_shape)).astype("float32"), np.arange(10)
+    expected = np.asarray(model.generate(z, labels.astype("int32")))
+    with soft_labels(model) as opened:
+        given = np.asarray(opened.generate(z, np.eye(10, dtype="float32")))
+        half = np.asarray(opened.generate(z, np.full((10, 10), 0.1, "float32")))
+    np.testing.assert_allclose(given, expected, atol=1e-6)
+    assert np.abs(half - expected).max() > 0.05
+    np.testing.assert_array_equal(np.asarray(model.generate(z, labels.astype("int32"))), expected)
+
+
+def test_attributes_of_two_classes(path, tmp_path):
+    assert pictures(path, tmp_path, "attributes", classes="3,8")
+    with pytest.raises(UserError, match="takes two classes"):
+        pictures(path, tmp_path, "attributes", classes="3")
+
+
+def test_neighbours_of_copies_stand_at_distance_0(path, tmp_path, monkeypatch):
+    lab = Lab(path, Options())
+    copies = lab.reference.train.pixels[:10]
+    monkeypatch.setattr(Lab, "decode", lambda self, z, labels=None: copies)
+    assert "stand at 0 to 0." in pictures(path, tmp_path, "neighbours")["neighbours.png"]
+
+
+def test_a_gan_gives_what_needs_no_encoder(gan, tmp_path):
+    found = pictures(gan, tmp_path)
+    expected = FILES - {"style.png", "class-to-class.png", "class-to-class.gif", "reconstructions.png", "scatter.png",
+                        "attributes.png"} | {"curves-layers.png"}  # fmt: skip
+    assert {*found} - {"curves-quality.png"} == expected
+    with Image.open(tmp_path / "progress.gif") as film:
+        assert film.n_frames == len(list((gan / "samples").glob("epoch-*.png"))) == 3
+
+
+def test_what_a_model_cannot_give_is_said(gan, tmp_path, capsys):
+    assert main([str(gan), "--what", "scatter", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "kgen-explore: --what scatter: the model has no encoder\n"
+    assert main([str(gan), "--what", "scater"]) == 2
+    assert "did you mean 'scatter'" in capsys.readouterr().err
+    assert main([str(gan), "--what", "traversal", "--dims", "0,9", "--out", str(tmp_path)]) == 2
+    assert "--dims takes two of the dimensions 0 to 4" in capsys.readouterr().err
+    assert main([str(gan), "--what", "samples", "--label", "3", "--out", str(tmp_path)]) == 2
+    assert "the model is unconditional" in capsys.readouterr().err
+
+
+def test_an_export_without_its_data(default_export, tmp_path):
+    lab = Lab(default_export, Options())
+    assert lacks(lab, "curves") == "only a run directory tells of a training"
+    assert "samples.png" in pictures(default_export, tmp_path, "samples", "scatter")
+
+
+def test_the_dimension_that_moves_pixels_is_the_most_used():
+    def decode(z, labels):
+        return images.to_uint8(np.clip(0.5 + 0.2 * z[:, 2, None, None, None] * np.ones((1, 4, 4, 1)), 0, 1))
+
+    lab = SimpleNamespace(
+        no_encoder="none", no_data="none", code_dim=4, some_labels=lambda n: np.zeros(n, np.int32),
+        draw=lambda n, labels: np.zeros((n, 4), np.float32), decode=decode,
+    )  # fmt: skip
+    found, _ = usage(lab)
+    np.testing.assert_allclose(found, [0, 0, 0.4, 0], atol=0.005)
+
+
+def test_a_sheet_keeps_pixels_and_wraps_its_caption():
+    rows = np.random.default_rng(0).integers(0, 256, (2, 3, 56, 56, 1), np.uint8)
+    short, long = (sheet(rows, caption=text) for text in ("A caption.", "words " * 60))
+    for picture in (short, long):
+        shown = picture[MARGIN : MARGIN + 56, MARGIN + 56 + GAP : MARGIN + 2 * 56 + GAP, 0]
+        np.testing.assert_array_equal(shown, rows[0, 1, ..., 0])
+    assert long.shape[0] > short.shape[0] + 20 and long.shape[1] == short.shape[1]
