@@ -24,7 +24,7 @@ def reconstructions(lab: Lab) -> Iterator[Picture]:
         yield _own(lab)
         return
     codes = lab.codes
-    again = lab.decode(codes.mean, codes.labels)
+    again = lab.decode(lab.whole(codes.mean), codes.labels)
     error = np.square(images.to_unit(codes.pixels) - images.to_unit(again)).mean(axis=(1, 2, 3))
     order = np.argsort(error, kind="stable")
     count = min(COLUMNS, len(order))
@@ -47,7 +47,7 @@ def reconstructions(lab: Lab) -> Iterator[Picture]:
 def _own(lab: Lab) -> Picture:
     pixels, labels = (part[:MOST_OWN] for part in load_images(lab, lab.options.images))
     codes = lab.encoded(pixels, labels)
-    again = lab.decode(codes.mean, labels)
+    again = lab.decode(lab.whole(codes.mean), labels)
     error = np.square(images.to_unit(pixels) - images.to_unit(again)).mean()
     rows, names = [], []
     for start in range(0, len(pixels), COLUMNS):

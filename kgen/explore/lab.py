@@ -171,9 +171,9 @@ class Lab:
         return Codes(pixels, labels, mean, log_var)
 
     def whole(self, codes: np.ndarray) -> np.ndarray:
-        """Latent points of codes [N, code_dim]: what follows the code is drawn, the same for all."""
+        """Latent points of codes [N, at least code_dim]: what follows the code is drawn, the same for all."""
         z = np.repeat(self.draw(1, self.some_labels(1)), len(codes), axis=0)
-        z[:, : self.code_dim] = codes
+        z[:, : self.code_dim] = codes[:, : self.code_dim]
         return z
 
     def _data_config(self, dataset: str | None, settings: dict[str, Any]) -> DataConfig | None:

@@ -96,7 +96,8 @@ def _ends(lab: Lab) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     label, second = (n if lab.label is None else lab.label for n in (label, second))
     codes = lab.encoded(np.stack([one, other]), np.array([label, second]))
     words = f"between the codes of {given[0]} and {given[1]}"
-    return codes.mean[:1], codes.mean[1:], np.array([label]), words
+    z = lab.whole(codes.mean)
+    return z[:1], z[1:], np.array([label]), words
 
 
 def _image(lab: Lab, part: str) -> tuple[np.ndarray, int]:

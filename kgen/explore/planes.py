@@ -115,8 +115,7 @@ def manifold(lab: Lab) -> Iterator[Picture]:
     of = f" of class {lab.class_name(lab.classes[0])}" if lab.sampler.conditional else ""
     of = ", a class a panel" if many else of
     caption = (
-        f"Manifold of {lab.name}{of}: {plane.words}, on a grid of {side} x {side} normal quantiles, so that every "
-        "picture stands for an equal share of the prior."
+        f"Manifold of {lab.name}{of}: {plane.words}, on a grid of {side} x {side} quantiles of the normal distribution."
     )
     if not many:
         label = lab.classes[0] if lab.sampler.conditional else 0
@@ -147,6 +146,7 @@ def _plane(lab: Lab) -> Plane:
     code = z.reshape(REGRESSED, -1)[:, : lab.code_dim]
     slopes, *_ = np.linalg.lstsq(code - code.mean(axis=0), pixels - pixels.mean(axis=0), rcond=None)
     directions, *_ = np.linalg.svd(slopes, full_matrices=False)
-    words = f"the plane of the two directions in z (of {lab.code_dim}) that move pixels most, by linear regression"
-    scale = np.sqrt(lab.code_dim / 2)  # a point as far from the origin as draws are
-    return Plane(np.zeros(lab.code_dim), scale * directions[:, 0], scale * directions[:, 1], words)
+    one, other = directions[:, 0], directions[:, 1]
+    base = code[0] - (code[0] @ one) * one - (code[0] @ other) * other  # as far from the origin as draws are
+    words = f"the plane of the two directions in z (of {lab.code_dim}) that move pixels most, through a drawn point"
+    return Plane(base, one, other, words)
