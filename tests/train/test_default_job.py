@@ -61,11 +61,12 @@ def test_pictures_at_the_start_during_and_at_the_end(default_job):
 
 def test_the_last_words_say_where_and_what_next(default_job):
     run, out, err = default_job
-    last = out.strip().splitlines()[-4:]
+    last = out.strip().splitlines()[-5:]
     assert str(run.path / "samples") in last[0] and "curves.png" in last[0]
-    assert last[1].split()[1:3] == ["kgen-sample", str(run.path)]
-    assert last[2].split() == ["kgen-eval", str(run.path)]
-    assert last[3].split()[:2] == ["kgen-export", str(run.path)]
+    assert last[1].split() == ["report:", str(run.path / "report.html")]
+    assert last[2].split()[1:3] == ["kgen-sample", str(run.path)]
+    assert last[3].split() == ["kgen-eval", str(run.path)]
+    assert last[4].split()[:2] == ["kgen-export", str(run.path)]
     assert "loss=" in err and "rate=" in err and "left" in err
 
 
@@ -76,8 +77,14 @@ def test_tensorboard_reads_the_events_back(default_job):
     events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     tags = set(events.Tags()["tensors"])
-    assert {f"{term}/{split}" for term in TERMS for split in SPLITS} <= tags and "samples" in tags
+    assert {f"{term}/{split}" for term in TERMS for split in SPLITS} <= tags
     assert len(events.Tensors("loss/test")) == run.config.train.epochs
+    plugins = {tag: events.SummaryMetadata(tag).plugin_data.plugin_name for tag in tags}
+    assert {tag for tag in tags if plugins[tag] == "images"} == {"samples", "interpolation"}
+    assert len(events.Tensors("samples")) == len(list((run.path / "samples").glob("epoch-*.png")))
+    weights = run.load_model().trainable_variables
+    histograms = {f"{kind}/elbo/{weight.path}" for kind in ("weights", "gradients") for weight in weights}
+    assert {tag for tag in tags if plugins[tag] == "histograms"} == histograms
 
 
 def test_samples_are_what_their_label_says(default_job):
