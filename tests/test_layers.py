@@ -12,11 +12,12 @@ import kgen
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
     ("registry", "spec", "config", "images", "rng", "portable", "errors", "files", "callable_module", "tfgan",
-     "data_folder", "recipes"),
+     "data_folder", "recipes", "svg_curves"),
     ("data", "nn", "losses"),
     ("models", "divergence"),
     ("run", "sampling"),
-    ("train", "evaluate", "explore", "export", "serve"),
+    ("train", "evaluate", "export", "serve"),
+    ("explore", "report"),
     ("cli",),
 )  # fmt: skip
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}

@@ -1,15 +1,12 @@
 """How the samples of several runs became better while they trained: one panel a figure, one line a run."""
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from kgen.evaluate.compared import Compared
 from kgen.run import Run
-
-COLUMNS = 2
+from kgen.svg_curves import Line, Panel
 
 
 def qualities(subjects: Sequence[Compared]) -> list[dict[str, dict[str, list[tuple[float, float]]]]]:
@@ -51,29 +48,19 @@ def _points(run: Run) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def picture(figures: dict[str, dict[str, list[tuple[float, float]]]]) -> bytes:
-    """A PNG of one way to measure."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = -(-len(figures) // COLUMNS)
-    sheet = Figure(figsize=(10, 3.4 * rows), layout="constrained")
-    for i, (figure, lines) in enumerate(figures.items()):
-        axes = sheet.add_subplot(rows, COLUMNS, i + 1)
-        for name, points in lines.items():
-            axes.plot(*zip(*points, strict=True), marker=".", label=name)
-        axes.set(xlabel="seconds of training", title=figure)
-        axes.grid(alpha=0.3)
-        axes.legend()
-    stream = io.BytesIO()
-    FigureCanvasAgg(sheet).print_png(stream)
-    return stream.getvalue()
-
-
-def pictures(subjects: Sequence[Compared]) -> list[tuple[str, Any]]:
-    """(words for who cannot see it, PNG) of every way to measure."""
+def panels(subjects: Sequence[Compared]) -> list[tuple[str, list[Panel]]]:
+    """(a sentence, a panel a figure) of every way to measure; a run has one colour in all of them."""
     found = []
     for figures in qualities(subjects):
-        names = dict.fromkeys(name for lines in figures.values() for name in lines)
-        found.append((f"{', '.join(figures)} of {', '.join(names)} over the seconds of training", picture(figures)))
+        names = list(dict.fromkeys(name for lines in figures.values() for name in lines))
+        drawn = [
+            Panel(
+                figure.replace("_", " "),
+                [Line(name, sorted(points), names.index(name)) for name, points in lines.items()],
+                x_name="seconds",
+                whole_x=False,
+            )
+            for figure, lines in figures.items()
+        ]
+        found.append((f"{', '.join(figures)} of {', '.join(names)} over the seconds of training", drawn))
     return found

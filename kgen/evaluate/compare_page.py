@@ -9,8 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from kgen import svg_curves
 from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Comparison, ends_of
-from kgen.evaluate.compare_curves import pictures
+from kgen.evaluate.compare_curves import panels
 from kgen.evaluate.compared import Compared
 from kgen.files import write_text
 
@@ -102,7 +103,8 @@ def to_html(comparison: Comparison) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Comparison of image generators</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>Comparison of image generators</title>\n<style>{STYLE}{svg_curves.STYLE}</style>\n</head>\n"
+        "<body>\n<main>\n"
         "<h1>Comparison of image generators</h1>\n" + "".join(sections) + "</main>\n</body>\n</html>\n"
     )
 
@@ -144,11 +146,10 @@ def _list(title: str, named: list[tuple[str, str]]) -> str:
 
 def _curves(comparison: Comparison) -> str:
     figures = "".join(
-        f'<figure><img src="{_inline(png)}" alt="{escape(words)}" style="image-rendering: auto; background: #fff">'
-        "</figure>\n"
-        for words, png in pictures(comparison.subjects)
+        f"<p>{escape(words)}</p>\n{svg_curves.figures(drawn)}" for words, drawn in panels(comparison.subjects)
     )
-    return f"<h2>Quality of samples while training</h2>\n{figures}" if figures else ""
+    script = f"<script>{svg_curves.SCRIPT}</script>\n"
+    return f"<h2>Quality of samples while training</h2>\n{figures}{script}" if figures else ""
 
 
 def _inline(png: bytes) -> str:

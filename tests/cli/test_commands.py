@@ -188,8 +188,8 @@ def test_export_says_what_it_measured(capsys, default_job, tmp_path):
 
 def test_help_does_not_import_tensorflow_and_the_commands_are_installed():
     code = (
-        "import sys; from kgen.cli import compare, data, divergence, eval, export, sample, train\n"
-        "for m in (compare, data, divergence, eval, export, sample, train): assert m.main(['--help']) == 0\n"
+        "import sys; from kgen.cli import compare, data, divergence, eval, export, report, sample, train\n"
+        "for m in (compare, data, divergence, eval, export, report, sample, train): assert m.main(['--help']) == 0\n"
         "assert not {'tensorflow', 'keras', 'matplotlib', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

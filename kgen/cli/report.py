@@ -1,0 +1,31 @@
+"""kgen-report: a run as one page, report.html."""
+
+from collections.abc import Sequence
+
+from kgen.cli.command import Command
+
+EXAMPLES = (
+    ("kgen-report runs/00000-cvae-digits", "report.html in the run, with what was evaluated and explored since"),
+    ("kgen-report runs/00000-cvae-digits --out cvae.html", "one file to send: it needs no other, and no network"),
+)
+
+
+def command() -> Command:
+    """The command line."""
+    summary = "write a run as one page: samples over time, curves, figures with their protocols, configuration."
+    cmd = Command("kgen-report", summary, EXAMPLES, ("RUN",), tensorflow=False)
+    cmd.flag("Output", "string", "out", None, "The file; else report.html in the run.")
+    return cmd
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    cmd = command()
+
+    def body(path: str):
+        from kgen.report import write_report
+        from kgen.run import Run
+
+        out = write_report(Run.open(path), cmd["out"])
+        print(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB)")
+
+    return cmd.run(body, argv)

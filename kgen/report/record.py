@@ -1,0 +1,141 @@
+"""What a run left behind, read so that a file that is missing or broken costs its own part of the report only."""
+
+import json
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kgen.errors import UserError
+from kgen.evaluate.rows import rows_of
+from kgen.run import Run
+
+DONE, FAILED, OPEN = "done", "failed", "open"
+STAMP = "%Y-%m-%d %H:%M:%S"
+STAMP_LETTERS = 19
+
+
+@dataclass
+class Record:
+    """A run's files.
+
+    Attributes:
+        run: it.
+        state: DONE, FAILED, or OPEN where neither is recorded.
+        reason: the text of FAILED, or "".
+        rows: of metrics.jsonl, those that can be read and have an epoch; by epoch, rising.
+        log: lines of log.txt.
+        checkpoints: see `Run.checkpoint_state`.
+        evaluation: rows of eval/.
+        versions: of what it was made with.
+        problems: sentences about what could not be read.
+    """
+
+    run: Run
+    state: str = OPEN
+    reason: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    evaluation: list[dict[str, Any]] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def read(run: Run) -> Record:
+    """All that the report tells of; never raises for a file that lacks or is broken."""
+    record = Record(run)
+    if (run.path / "FAILED").is_file():
+        record.state, record.reason = FAILED, _text(run, "FAILED").strip()
+    elif (run.path / "DONE").is_file():
+        record.state = DONE
+    record.log = _text(run, "log.txt").splitlines()
+    record.rows = _metrics(record)
+    try:
+        record.checkpoints = run.checkpoint_state()
+    except ValueError as error:
+        record.problems.append(f"checkpoints/state.json cannot be read ({error}).")
+    try:
+        record.evaluation = rows_of(run.path, required=False)
+    except UserError as error:
+        record.problems.append(f"The evaluation is left out: {error}.")
+    versions = json.loads((run.path / "config.json").read_text(encoding="utf-8")).get("versions")
+    record.versions = versions if isinstance(versions, dict) else {}
+    return record
+
+
+def _text(run: Run, name: str) -> str:
+    path = run.path / name
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _metrics(record: Record) -> list[dict[str, Any]]:
+    rows, broken = {}, []
+    for number, line in enumerate(_text(record.run, "metrics.jsonl").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            rows[int(row["epoch"])] = row
+        except (ValueError, TypeError, KeyError):
+            broken.append(str(number))
+    if broken:
+        lines = f"line {broken[0]}" if len(broken) == 1 else f"lines {', '.join(broken[:5])}"
+        record.problems.append(
+            f"metrics.jsonl, {lines}: broken JSON, as a process that was killed leaves it; left out."
+        )
+    return [rows[epoch] for epoch in sorted(rows)]
+
+
+def said(line: str) -> str:
+    """A line of log.txt without its time."""
+    return line[STAMP_LETTERS + 1 :] if _time(line) else line
+
+
+def _time(line: str) -> datetime | None:
+    try:
+        return datetime.strptime(line[:STAMP_LETTERS], STAMP)
+    except ValueError:
+        return None
+
+
+def seconds(record: Record) -> float | None:
+    """How long the training took, start to end, or as far as it came; None where nothing says."""
+    done = [found for line in record.log if (found := re.fullmatch(r"done in (\d+) seconds", said(line)))]
+    if done:
+        return float(done[-1][1])
+    times = [time for line in record.log if (time := _time(line))]
+    logged = (times[-1] - times[0]).total_seconds() if len(times) > 1 else 0.0
+    trained = record.rows[-1].get("elapsed_seconds") if record.rows else None
+    return max(logged, finite(trained) or 0.0) or None
+
+
+def started(record: Record) -> str | None:
+    """When, as the log says it."""
+    return next((line[: STAMP_LETTERS - 3] for line in record.log if _time(line)), None)
+
+
+def parameters(record: Record) -> str | None:
+    """How many numbers the model has, as the log says it."""
+    found = (re.match(r"model \S+: ([\d,]+) parameters", said(line)) for line in record.log)
+    return next((match[1] for match in found if match), None)
+
+
+def doctors_words(record: Record) -> tuple[list[tuple[str, str, str]], str]:
+    """What the doctor of adversarial trainings wrote into the log.
+
+    Returns:
+        ([(when, name of what is wrong, evidence and advice)], its last word or "").
+    """
+    found, last = [], ""
+    for line in map(said, record.log):
+        if match := re.match(r"doctor, (epoch \d+): ([^:]+): (.*)", line):
+            found.append((match[1], match[2], match[3]))
+        elif match := re.match(r"doctor(?:, (at the end))?: (.*)", line):
+            last = f"{match[1]}: {match[2]}" if match[1] else match[2]
+    return found, last
+
+
+def finite(value: Any) -> float | None:
+    """The value if it is a finite number."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if number and math.isfinite(value) else None
