@@ -90,6 +90,12 @@ class TrainConfig:
         init_from: of a model that can start from a trained one, the run that it starts from: its architecture and
             weights.
         init_discriminator: start the discriminator too, from that run's encoder.
+        checkpoint_seconds: between two checkpoints to go on from, also inside an epoch.
+        checkpoint_steps: the same in steps; None goes by time alone.
+        keep: how many of them stay, at least 2.
+        on_nan: a loss that is not finite stops the training, or once takes it back to the last checkpoint ("rollback"),
+            with half the learning rate.
+        deterministic: asks TensorFlow for operators that give the same bits each time, at some cost.
         prior: what z is drawn from once the model is trained; "gaussian_mixture" is then fitted to its encodings.
             While it trains, samples are drawn from the standard normal.
     """
@@ -115,12 +121,17 @@ class TrainConfig:
     best_by: str = "loss"
     init_from: str | None = None
     init_discriminator: bool = False
+    checkpoint_seconds: float = 60.0
+    checkpoint_steps: int | None = None
+    keep: int = 2
+    on_nan: Literal["stop", "rollback"] = "stop"
+    deterministic: bool = False
     prior: PriorName = "standard_normal"
 
     def __post_init__(self):
         for name in (
-            "epochs", "batch_size", "learning_rate", "discriminator_learning_rate", "steps_per_execution",
-             "validate_every", "samples_every", "eval_every",
+            "checkpoint_seconds", "checkpoint_steps", "epochs", "batch_size", "learning_rate",
+            "discriminator_learning_rate", "steps_per_execution", "validate_every", "samples_every", "eval_every",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -129,6 +140,10 @@ class TrainConfig:
             raise UserError(
                 "train.ema_halflife_images must be greater than 0, or 0 for no average. Received: "
                 f"{self.ema_halflife_images}"
+            )
+        if self.keep < 2:
+            raise UserError(
+                f"train.keep must be at least 2, so that one stands before a damaged one. Received: {self.keep}"
             )
         for name in ("beta_1", "beta_2"):
             value = getattr(self, name)

@@ -3,16 +3,18 @@
 config.json       the whole configuration (defaults filled in), the data spec and content hashes, the seed, the versions
 log.txt           what was said, with the time
 metrics.jsonl     a line an epoch
-checkpoints/      last.weights.h5, best.weights.h5, state.json (their epoch, step and loss)
+checkpoints/      last.weights.h5, best.weights.h5, state.json (their epoch, step and loss); step-N.npz, to go on from
 priors/           NAME-CHECKPOINT.npz: what was fitted to the encodings of a checkpoint, to draw z from
 samples/ plots/   PNG
 eval/             figures of kgen-eval, a line each
 tensorboard/      event files
+report.html       all of it on one page
 DONE or FAILED    how it ended; FAILED holds the reason
 """
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import shutil
@@ -73,7 +75,7 @@ class Run:
             check_space(path, setting)
             if run_dir:
                 path.mkdir(parents=True, exist_ok=True)
-                if any(path.iterdir()):
+                if any(not name.startswith(".part-") for name in os.listdir(path)):  # left by a process that was killed
                     raise UserError(f"--run_dir {path} is not empty; name a new directory, or remove this one")
             else:
                 path.mkdir(parents=True, exist_ok=True)
@@ -117,9 +119,10 @@ class Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl."""
+        """The rows of metrics.jsonl; without a last one that was cut off."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(row) for row in path.read_text().splitlines()] if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+        return [json.loads(line) for line in lines]
 
     def load_model(self, checkpoint: str = "best"):
         """The trained model with the weights of a checkpoint.
@@ -151,6 +154,17 @@ class Run:
         """Appends one line to metrics.jsonl."""
         with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+    def keep_metrics(self, epoch: int):
+        """Removes the rows after an epoch: the training goes on from there."""
+        rows = [row for row in self.metrics() if row["epoch"] <= epoch]
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def save_config(self, config: RunConfig):
+        """Writes `config.json` anew with settings that may change."""
+        self.config = config
+        values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        write_json(self.path / "config.json", values | config.to_json())
 
     def save_checkpoint(self, model, which: str, state: dict[str, Any]):
         """Writes the model's weights, its optimizers included, and what they are."""

@@ -4,11 +4,13 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 from kgen.cli import data_flags
 from kgen.cli.command import Command, import_tensorflow_quietly
 from kgen.config import DataConfig, PriorName, RunConfig, TrainConfig, override, parse_sets
+from kgen.errors import UserError
 from kgen.recipes import configure, load_recipe, stand_in_words
 
 EXAMPLES = (
@@ -16,6 +18,7 @@ EXAMPLES = (
     ("kgen-train --model vae --dataset mnist --epochs 20", "a TFDS image set, by its name"),
     ("kgen-train --recipe mnist-mlp-vae --seed 1", "a named experiment; --list_recipes shows them all"),
     ("kgen-train --model vae --dataset photos/ --image_size 64 --set model_args.network=conv", "a folder of one's own"),
+    ("kgen-train --resume runs/00000-cvae-digits", "goes on after an interruption, as if there had been none"),
     ("kgen-train --model cvae --eval_every 5 --metrics fid,prdc --best_by fid", "curves of quality; the best by FID"),
     (
         "kgen-train --model vae --dataset mnist --binarize sample --set model_args.hidden=[400] "
@@ -35,6 +38,8 @@ SETTINGS = {
     "validate_every": "train.validate_every",
     "samples_every": "train.samples_every", "eval_every": "train.eval_every", "metrics": "train.metrics",
     "features": "train.eval_features", "eval_count": "train.eval_count", "best_by": "train.best_by",
+    "checkpoint_seconds": "train.checkpoint_seconds", "checkpoint_steps": "train.checkpoint_steps",
+    "keep": "train.keep", "on_nan": "train.on_nan", "deterministic": "train.deterministic",
     "init_from": "train.init_from", "init_discriminator": "train.init_discriminator", "prior": "train.prior",
 }  # fmt: skip
 """Flag -> the setting of RunConfig that it stands for."""
@@ -96,7 +101,18 @@ def command() -> Command:
              "of --metrics such as fid; on validation images, never on test images.")  # fmt: skip
     cmd.flag("Sampling", "enum", "prior", train.prior, "What z is drawn from after training; gaussian_mixture is "
              "fitted to the encodings, where the model has an encoder.", enum_values=get_args(PriorName))  # fmt: skip
-    cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root.")
+    cmd.flag("Going on", "string", "resume", None, "A run that was interrupted: goes on as if it had not been. With it "
+             "only --epochs, --samples_every and the flags of this group.")  # fmt: skip
+    cmd.flag("Going on", "float", "checkpoint_seconds", train.checkpoint_seconds, "Between two checkpoints to go on "
+             "from, also inside an epoch.")  # fmt: skip
+    cmd.flag("Going on", "integer", "checkpoint_steps", None, "The same in steps; else by time alone.")
+    cmd.flag("Going on", "integer", "keep", train.keep, "How many of them stay, at least 2.")
+    cmd.flag("Going on", "enum", "on_nan", train.on_nan, "A loss that is not finite stops the training, or takes it "
+             "back once, with half the learning rate.", enum_values=["stop", "rollback"])  # fmt: skip
+    cmd.flag("Going on", "boolean", "deterministic", train.deterministic, "The same bits in every run of the same "
+             "command, also where TensorFlow is faster without; on a CPU they mostly are.")  # fmt: skip
+    cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root. A run "
+             "that is there goes on where it was interrupted.")  # fmt: skip
     cmd.flag("Output", "string", "runs_root", "runs", "Where numbered runs live.")
     cmd.flag("Output", "integer", "samples_every", None, "Epochs between two sample grids; else about twenty of them.")
     return cmd
@@ -110,6 +126,20 @@ def config_of(cmd: Command) -> RunConfig:
     if cmd["recipe"] is not None:
         return configure(cmd["recipe"], given, open_source=open_source)
     return override(RunConfig(), given)
+
+
+def changes_of(cmd: Command) -> dict[str, Any]:
+    """The settings that are given together with `--resume`.
+
+    Raises:
+        UserError: a flag that names another training.
+    """
+    own = {flag: setting for flag, setting in SETTINGS.items() if flag not in data_flags.SETTINGS}
+    others = [flag for flag in ("recipe", "run_dir", "runs_root") if cmd.given(flag)]
+    others += [flag for flag in data_flags.SETTINGS if cmd.given(flag)]
+    if others:
+        raise UserError(f"--{others[0]} does not go with --resume, which goes on with the run as it was; leave it away")
+    return {setting: cmd[flag] for flag, setting in own.items() if cmd.given(flag)} | parse_sets(cmd["set"])
 
 
 def open_source(data: DataConfig):
@@ -139,25 +169,58 @@ def next_commands(run) -> list[str]:
     return [shlex.join(command) for command in (sample, ["kgen-eval", str(run.path)], export)]
 
 
+def write_report(path: Path) -> Path | None:
+    """Writes report.html of a run; if it cannot be written that is one warning, and the training is not lost."""
+    try:
+        from kgen.report import write_report
+        from kgen.run import Run
+
+        return write_report(Run.open(path))
+    except Exception as error:
+        again = shlex.join(["kgen-report", str(path)])
+        print(f"kgen-train: the report could not be written ({error}); try again with: {again}", file=sys.stderr)
+        return None
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body():
         if cmd["list_recipes"]:
             return print_recipes()
-        config = config_of(cmd)
+        if cmd["resume"] is not None:
+            from kgen.run import Run
+
+            changes = changes_of(cmd)
+            config = override(Run.open(cmd["resume"]).config, changes)
+        else:
+            config = config_of(cmd)
         import_tensorflow_quietly()
         from kgen.models import MODELS
-        from kgen.train import train
+        from kgen.train import resume, train
 
         watch = None
         if config.train.eval_every or "discriminator" in MODELS.defaults(config.model)["learning_rates"]:
             from kgen.evaluate import Watch as watch
 
-        run = train(config, run_dir=cmd["run_dir"], runs_root=cmd["runs_root"], watch=watch)
+        runs = []
+        try:
+            if cmd["resume"] is not None:
+                run = resume(cmd["resume"], changes, watch=watch, opened=runs.append)
+            else:
+                places = {name: cmd[name] for name in ("run_dir", "runs_root")}
+                run = train(config, **places, watch=watch, opened=runs.append)
+        except BaseException:
+            for begun in runs:
+                if written := write_report(begun.path):
+                    print(f"\nreport:   {written}", flush=True)
+            raise
+        written = write_report(run.path)
         if config.recipe and (words := stand_in_words(load_recipe(config.recipe), config.data.dataset)):
             print(f"\nrecipe {config.recipe}: {words}")
         print(f"\npictures: {run.path / 'samples'} (final.png), {run.path / 'plots' / 'curves.png'}")
+        if written:
+            print(f"report:   {written}")
         print("next:     " + "\n          ".join(next_commands(run)))
 
     return cmd.run(body, argv)

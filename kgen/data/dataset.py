@@ -63,6 +63,7 @@ class Dataset:
         seed: int = 0,
         training: bool | None = None,
         start_epoch: int = 0,
+        start_step: int = 0,
         repeat: bool = False,
         limit: int | None = None,
     ):
@@ -76,7 +77,7 @@ class Dataset:
             batch_size: images a batch, over all replicas.
             seed: of the order, of sampled binarization and of `limit`.
             training: None means split == "train".
-            start_epoch: with `repeat`, the epoch that comes first (exact resume).
+            start_epoch, start_step: with `repeat`, the epoch and the batch of it that come first (exact resume).
             repeat: without end, over epochs start_epoch, start_epoch + 1, ...; else one epoch a pass, and every pass of
                 training batches has a new order.
             limit: at most so many images, a seeded choice.
@@ -85,10 +86,10 @@ class Dataset:
             UserError: no such split, or a number that is not positive.
         """
         stored, rows = self._rows_of(split)
-        if batch_size < 1 or (limit is not None and limit < 1) or start_epoch < 0:
+        if batch_size < 1 or (limit is not None and limit < 1) or min(start_epoch, start_step) < 0:
             raise UserError(
-                "batch_size and limit must be at least 1, start_epoch at least 0. Received: "
-                f"batch_size={batch_size}, limit={limit}, start_epoch={start_epoch}"
+                "batch_size and limit must be at least 1, start_epoch and start_step at least 0. Received: "
+                f"batch_size={batch_size}, limit={limit}, start_epoch={start_epoch}, start_step={start_step}"
             )
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(rng.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
@@ -96,7 +97,7 @@ class Dataset:
             self.spec.image_shape, self.source, stored, self._stored[stored], rows, self._shaper, self.binarize, seed
         )
         if split == "train" if training is None else training:
-            return feed.training(batch_size, start_epoch, repeat)
+            return feed.training(batch_size, start_epoch, repeat, start_step)
         return feed.evaluation(batch_size, repeat)
 
     def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -42,7 +42,7 @@ class Feed:
         self.image_shape, self.source, self.split, self.stored = image_shape, source, split, stored
         self.rows, self.shaper, self.binarize, self.seed = rows, shaper, binarize, seed
 
-    def training(self, batch_size: int, start_epoch: int, repeat: bool):
+    def training(self, batch_size: int, start_epoch: int, repeat: bool, start_step: int = 0):
         """Batches of exactly `batch_size` in the order of (seed, epoch); see `Dataset.batches`."""
         import tensorflow as tf
 
@@ -72,7 +72,7 @@ class Feed:
             epochs = tf.data.Dataset.random(seed=rng.seed_of(self.seed, "pass"), rerandomize_each_iteration=True).take(
                 1
             )
-        batches = epochs.flat_map(epoch_batches).map(finish)
+        batches = epochs.flat_map(epoch_batches).skip(start_step).map(finish)
         cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps
         return self._ready(batches.apply(tf.data.experimental.assert_cardinality(cardinality)))
 

@@ -67,6 +67,7 @@ class GenerativeModel(keras.Model):
         step: training steps taken; a weight, so that noise and schedules resume where they stopped.
         failed_step: the first step whose loss was not finite, or -1.
         tracks_gradients: reports the norm of each phase's gradient in training.
+        stop_asked: a function that says whether `fit` should return from its call as soon as it can.
         averages: of weights, if it was compiled to keep any.
     """
 
@@ -95,7 +96,8 @@ class GenerativeModel(keras.Model):
         self.steps_per_graph = 1
         self._repeat, self._evaluates = 0, False
         self._jit_steps = False
-        self._epoch_steps, self._epoch_taken = None, 0
+        self._epoch_steps, self._epoch_taken, self._skipped = None, 0, 0
+        self.stop_asked = lambda: False
 
     def _counter(self, name: str, start: int):
         return self.add_weight(
@@ -332,11 +334,20 @@ class GenerativeModel(keras.Model):
         if self.train_function is None or force:
             self.train_function = fused_steps.train_function(self)
 
-    def fit(self, x=None, *args, steps_per_epoch: int | None = None, **kwargs):
-        """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch."""
+    def fit(self, x=None, *args, steps_per_epoch: int | None = None, initial_step: int = 0, **kwargs):
+        """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch.
+
+        Args:
+            initial_step: steps of the first epoch that are taken already; `x` begins after them.
+        """
         kwargs.setdefault("shuffle", not isinstance(x, tf.data.Dataset))  # Keras warns that it does not shuffle these
-        self._epoch_steps, self._epoch_taken = steps_per_epoch, 0
+        self._epoch_steps, self._epoch_taken, self._skipped = steps_per_epoch, 0, initial_step
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
+
+    @property
+    def taken_in_epoch(self) -> int:
+        """Steps taken in the epoch under way, in `fit` with steps_per_epoch."""
+        return self._epoch_taken
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing: a model is built in `__init__`. Keras' own fails on a batch that replicas cannot share equally."""

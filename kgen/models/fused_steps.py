@@ -6,7 +6,12 @@ past `steps_per_epoch` when it does not divide it. Here `model.steps_per_graph` 
 short as it must be.
 """
 
+import time
+
 import tensorflow as tf
+
+HEED_SECONDS = 1.0
+"""Steps that take longer are not taken in one go, so that a signal is heeded."""
 
 
 def train_function(model):
@@ -68,16 +73,43 @@ def train_function(model):
         steps = tf.function(steps, reduce_retracing=True)
 
     def function(iterator):
+        pace.begin()
         count = model.steps_per_execution
         if model._epoch_steps:
-            count = min(count, model._epoch_steps - model._epoch_taken)
-            model._epoch_taken = (model._epoch_taken + count) % model._epoch_steps
-        if not int(steps(iterator, tf.constant(count))):
-            model._epoch_taken = 0
-            raise StopIteration
+            count = min(count, model._epoch_steps - model._epoch_taken % model._epoch_steps)
+        done = min(model._skipped, count)  # steps that a checkpoint has taken already
+        model._skipped -= done
+        while done < count and not (done and model.stop_asked()):
+            wanted = min(pace.steps, count - done)
+            ran = int(steps(iterator, tf.constant(wanted)))
+            if not ran:
+                model._epoch_taken = 0
+                raise StopIteration
+            pace.took(wanted)
+            done += wanted
+        model._epoch_taken = model._epoch_taken % (model._epoch_steps or 1) + done
         return model.get_metrics_result()
 
+    pace = _Pace(model.steps_per_execution, unrolled)
     return function
+
+
+class _Pace:
+    """How many steps are taken before somebody may ask to stop: what takes about a second, in whole programs."""
+
+    def __init__(self, most: int, unrolled: int):
+        self.steps, self.most, self.unrolled, self.calls = most, most, unrolled, 0
+
+    def begin(self):
+        self.started = time.monotonic()
+
+    def took(self, steps: int):
+        now = time.monotonic()
+        self.calls += 1
+        if self.calls > 1:  # the first call compiles
+            wanted = int(steps / max(now - self.started, 1e-9) * HEED_SECONDS)
+            self.steps = min(self.most, max(wanted // self.unrolled, 1) * self.unrolled)
+        self.started = now
 
 
 def _nothing(_):

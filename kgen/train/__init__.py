@@ -1,8 +1,8 @@
 """Training: the loop, what it writes as it goes, and how the machine is used."""
 
 from kgen.callable_module import make_callable
-from kgen.train.loop import prepare, train
+from kgen.train.loop import prepare, resume, train
 
-__all__ = ["prepare", "train"]
+__all__ = ["prepare", "resume", "train"]
 
 make_callable(__name__, "train")

@@ -21,14 +21,15 @@ SAVE_EVERY_SECONDS = 5.0
 class Progress(keras.callbacks.Callback):
     """One bar over the whole training: loss terms, speed, and the time that is left."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
+    def __init__(self, epochs: int, steps_per_epoch: int, first: int = 0):
         super().__init__()
-        self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.epochs, self.steps_per_epoch, self.first = epochs, steps_per_epoch, first
 
     def on_train_begin(self, logs=None):
         terminal = sys.stderr.isatty()
         self.bar = tqdm(
             total=self.epochs * self.steps_per_epoch,
+            initial=self.first,
             unit="step",
             mininterval=0.2 if terminal else 10.0,  # a log file wants few lines
             dynamic_ncols=terminal,
@@ -41,7 +42,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.set_postfix({k: f"{logs[k]:.4g}" for k in self.model.trackers}, refresh=False)
-        self.bar.update(self.epoch * self.steps_per_epoch + min(batch + 1, self.steps_per_epoch) - self.bar.n)
+        taken = self.epoch * self.steps_per_epoch + min(batch + 1, self.steps_per_epoch)
+        self.bar.update(max(0, taken - self.bar.n))
 
     def on_train_end(self, logs=None):
         self.bar.close()
@@ -102,13 +104,29 @@ class Record(keras.callbacks.Callback):
         self.vitals = vitals
         self.run, self.evaluations, self.images_per_epoch, self.watch = run, evaluations, images_per_epoch, watch
         self.lowest, self.best, self.saved, self.row = math.inf, None, 0.0, {}
-        self.watching = 0.0
+        self.watching, self.before = 0.0, 0.0
+
+    def remember(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it; `before_keeping` has written the best weights."""
+        return {"lowest": self.lowest, "row": self.row, "elapsed": self._elapsed()}
+
+    def recall(self, remembered: dict[str, Any]):
+        self.lowest, self.row, self.before = (remembered[key] for key in ("lowest", "row", "elapsed"))
+
+    def before_keeping(self):
+        if self.best:
+            self._write_best()
+
+    def _elapsed(self) -> float:
+        """Seconds of training, without measuring samples, and with those before an interruption."""
+        return self.before + time.monotonic() - self.started - self.watching
 
     def on_train_begin(self, logs=None):
         self.started = time.monotonic()
         self.scalars = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
         self.sampler = ModelSampler(self.model)
-        self._save("last", {"epoch": 0, "step": 0})
+        if not int(self.model.step.numpy()):
+            self._save("last", {"epoch": 0, "step": 0})
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_started = time.monotonic()
@@ -120,7 +138,7 @@ class Record(keras.callbacks.Callback):
         self.row = {
             "epoch": epoch + 1,
             "step": int(self.model.step.numpy()),
-            "elapsed_seconds": round(time.monotonic() - self.started - self.watching, 3),  # without measuring samples
+            "elapsed_seconds": round(self._elapsed(), 3),
             "images_per_second": round(self.images_per_epoch / seconds, 1),
             **self._prefixed("train", logs),
         }
@@ -178,12 +196,16 @@ class Record(keras.callbacks.Callback):
         if int(self.model.failed_step.numpy()) < 0:
             self._save("last", self.row)
         if self.best:
-            row, weights = self.best
-            current = self.model.get_weights()
-            self.model.set_weights(weights)
-            self._save("best", row)
-            self.model.set_weights(current)
-        self.best, self.saved = None, time.monotonic()
+            self._write_best()
+        self.saved = time.monotonic()
+
+    def _write_best(self):
+        row, weights = self.best
+        current = self.model.get_weights()
+        self.model.set_weights(weights)
+        self._save("best", row)
+        self.model.set_weights(current)
+        self.best = None
 
     def _save(self, which: str, row: dict[str, Any]):
         chosen_by = f"_{self.run.config.train.best_by}"
@@ -217,6 +239,16 @@ class Checkup(keras.callbacks.Callback):
         self.run, self.vitals, self.told, self.found = run, vitals, set(), []
         train = run.config.train
         self.settled = settled_after(train.ema_halflife_images, train.batch_size)
+
+    def remember(self) -> list[str]:
+        """What a checkpoint keeps of it."""
+        return sorted(self.told)
+
+    def recall(self, remembered: list[str]):
+        self.told = {*remembered}
+
+    def before_keeping(self):
+        pass
 
     def on_epoch_end(self, epoch, logs=None):
         self.found = self._diagnoses()

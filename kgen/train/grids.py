@@ -27,7 +27,8 @@ class SampleGrids(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.pictures = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".images")
         self.sampler = ModelSampler(self.model)
-        self.draw(0)
+        if not int(self.model.step.numpy()):
+            self.draw(0)
 
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params["epochs"]

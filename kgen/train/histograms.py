@@ -28,6 +28,16 @@ class Histograms(keras.callbacks.Callback):
         super().__init__()
         self.run, self.batch, self.norms, self.epochs = run, batch, {}, []
 
+    def remember(self) -> dict:
+        """What a checkpoint keeps of it."""
+        return {"norms": self.norms, "epochs": self.epochs}
+
+    def recall(self, remembered: dict):
+        self.norms, self.epochs = remembered["norms"], remembered["epochs"]
+
+    def before_keeping(self):
+        pass
+
     def on_train_begin(self, logs=None):
         self.every = math.ceil(self.params["epochs"] / MOST_TURNS)
         self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".histograms")

@@ -1,21 +1,28 @@
 """The training loop: from a configuration to a run directory."""
 
+import contextlib
 import dataclasses
+import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from kgen import data, images
-from kgen.config import RunConfig, resolve_model_args
+from kgen.config import RunConfig, override, resolve_model_args
 from kgen.errors import TrainingFailed, UserError
 from kgen.models import MODELS, GenerativeModel, averages, build_model
 from kgen.models.adversarial import Adversarial
 from kgen.recipes import account
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
-from kgen.train import machine, optimizers, warm_start
+from kgen.train import going_on, machine, optimizers, warm_start
 from kgen.train.callbacks import Checkup, Progress, Record, StopOnFailure, Swap
+from kgen.train.checkpoints import Checkpoint
 from kgen.train.grids import SampleGrids, sample_sheet
 from kgen.train.histograms import Histograms
+from kgen.train.interrupt import Stopper
+from kgen.train.keeper import Keeper, restore
 from kgen.train.vitals import Vitals
 
 DEFAULT_STEPS = 4_000
@@ -84,15 +91,17 @@ def train(
     runs_root: str = "runs",
     dataset: data.Dataset | None = None,
     watch: Callable | None = None,
+    opened: Callable[[Run], None] = lambda run: None,
 ) -> Run:
     """Trains a model and leaves a run directory.
 
     Args:
         config: what to train; see RunConfig.
-        run_dir: where to; None takes the next number under `runs_root`.
+        run_dir: where to; None takes the next number under `runs_root`. A run that is there already goes on.
         runs_root: where numbered runs live.
         dataset: already loaded; None loads `config.data`.
         watch: `kgen.evaluate.Watch`; needed when `config.train.eval_every` is set.
+        opened: is told of the run before it trains: also of one that fails.
 
     Returns:
         The finished run.
@@ -110,24 +119,101 @@ def train(
     config = prepare(config, dataset)
     if watch is not None:
         config = watch_classes(config, dataset)
+    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+    if run_dir and (Path(run_dir) / "config.json").is_file():
+        run = Run.open(run_dir)
+        going_on.check(run, config, hashes)
+        return _go_on(run, config, dataset, watch, opened)
+    watching = _watching(config, dataset, watch)
+    model = _build(config, dataset)
+    told = [*told, *warm_start.start(model, config)]
+    run = Run.create(config, dataset.spec, data_hashes=hashes, run_dir=run_dir, runs_root=runs_root)
+    opened(run)
+    _describe(run, dataset, model, told)
+    return _finish(run, dataset, model, watching, None, started)
+
+
+def resume(
+    path: str | Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    dataset: data.Dataset | None = None,
+    watch: Callable | None = None,
+    opened: Callable[[Run], None] = lambda run: None,
+) -> Run:
+    """Goes on with a run; what comes out is what would have come out without the interruption.
+
+    Args:
+        path: of the run.
+        changes: settings to change; see `going_on.MAY_CHANGE`.
+        dataset, watch, opened: as of `train`.
+
+    Raises:
+        UserError: no run, a setting that may not change, other data, or no checkpoint.
+        TrainingFailed: as of `train`.
+    """
+    run = Run.open(path)
+    config = override(run.config, changes or {})
+    dataset = dataset or data.load(config.data, seed=config.seed)
+    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+    going_on.check(run, config, hashes)
+    return _go_on(run, config, dataset, watch, opened)
+
+
+def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened) -> Run:
+    started = time.monotonic()
+    opened(run)
+    if going_on.is_done(run, config):
+        run.log(f"{run.path} is done: {run.config.train.epochs} epochs; --epochs with a larger number goes on")
+        return run
+    start = going_on.start_of(run)
+    run.save_config(config)
+    watching, model = _watching(config, dataset, watch), _build(config, dataset)
+    if start is None:
+        warm_start.start(model, config)
+        run.log(f"run {run.path}: starts anew, it had written no checkpoint")
+    else:
+        where = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
+        run.log(f"run {run.path}: goes on in {where} of {config.train.epochs} epochs")
+    return _finish(run, dataset, model, watching, start, started)
+
+
+def _watching(config: RunConfig, dataset: data.Dataset, watch):
     if config.train.eval_every and watch is None:
         raise UserError("train.eval_every asks for figures of samples; give kgen.train(..., watch=kgen.evaluate.Watch)")
-    watching = watch(config, dataset) if config.train.eval_every else None
+    return watch(config, dataset) if config.train.eval_every else None
+
+
+def _build(config: RunConfig, dataset: data.Dataset) -> GenerativeModel:
     machine.set_precision(config)
-    model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
-    told = [*told, *warm_start.start(model, config)]
-    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
-    run = Run.create(config, dataset.spec, data_hashes=hashes, run_dir=run_dir, runs_root=runs_root)
+    return build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+
+
+def _finish(
+    run: Run, dataset: data.Dataset, model: GenerativeModel, watching, start: Checkpoint | None, started: float
+) -> Run:
+    """Trains to the end, from a checkpoint if there is one; says in the run how it ended."""
+    slowed = start.state["slowed"] if start else 0
     try:
-        _describe(run, dataset, model, told)
-        _fit(run, dataset, model, watching)
+        with Stopper() as stopper:
+            while True:
+                try:
+                    _fit(run, dataset, model, watching, start, slowed, stopper)
+                    break
+                except TrainingFailed as error:
+                    if run.config.train.on_nan != "rollback" or slowed:
+                        raise
+                    run.log(f"{error}; going back to the last checkpoint, with half the learning rate")
+                    start, slowed = going_on.start_of(run), 1
         sampler = open_run(run, dataset=dataset)
-        images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, config.seed))
+        images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, run.config.seed))
     except KeyboardInterrupt:
         run.fail("interrupted by the user")
+        run.log(f"interrupted; go on with: {shlex.join(['kgen-train', '--resume', str(run.path)])}")
         raise
     except BaseException as error:
-        run.fail(str(error) or repr(error))
+        with contextlib.suppress(OSError):  # a full disk is told below
+            run.fail(str(error) or repr(error))
         raise
     run.finish()
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
@@ -162,12 +248,20 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Seq
     )
 
 
-def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
+def _fit(
+    run: Run,
+    dataset: data.Dataset,
+    model: GenerativeModel,
+    watching,
+    start: Checkpoint | None,
+    slowed: int,
+    stopper: Stopper,
+):
     train, seed = run.config.train, run.config.seed
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
     steps = train.epochs * steps_per_epoch
     model.compile(
-        optimizers.of_phases(run.config, {phase.name: steps * phase.repeats for phase in model.phases()}),
+        optimizers.of_phases(run.config, {phase.name: steps * phase.repeats for phase in model.phases()}, 0.5**slowed),
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
         steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
@@ -175,7 +269,14 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
         if train.ema_halflife_images
         else None,
     )
-    batches = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
+    epoch, taken = (start.state["epoch"], start.state["taken"]) if start else (0, 0)
+    if start:
+        restore(model, start.arrays)
+    model.stop_asked = lambda: stopper.asked
+    batches = dataset.batches(
+        "train", batch_size=train.batch_size, seed=seed, repeat=True, start_epoch=epoch, start_step=taken
+    )
+    first = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
     size = MODELS.defaults(run.config.model).get("evaluation_batch_size", EVALUATION_BATCH_SIZE)
     evaluations = {
         split: dataset.batches(split, batch_size=size, seed=seed)
@@ -183,20 +284,27 @@ def _fit(run: Run, dataset: data.Dataset, model: GenerativeModel, watching):
         if split in run.spec.examples
     }
     vitals = Vitals(model, dataset, seed) if isinstance(model, Adversarial) else None
+    record = Record(run, evaluations, steps_per_epoch * train.batch_size, watching, vitals)
+    histograms = Histograms(run, next(iter(first)))
+    checkup = [Checkup(run, vitals)] if vitals else []
+    keeper = Keeper(run, [record, histograms, *checkup], stopper, start, slowed)
     model.fit(
         batches,
+        initial_epoch=epoch,
+        initial_step=taken,
         epochs=train.epochs,
         steps_per_epoch=steps_per_epoch,
         verbose=0,
         callbacks=[
-            Progress(train.epochs, steps_per_epoch),
+            Progress(train.epochs, steps_per_epoch, epoch * steps_per_epoch + taken),
             StopOnFailure(),
             *([Swap(at_end=True)] if train.ema_halflife_images else []),
-            Record(run, evaluations, steps_per_epoch * train.batch_size, watching, vitals),
-            *([Checkup(run, vitals)] if vitals else []),
-            Histograms(run, next(iter(batches))),
+            record,
+            *checkup,
+            histograms,
             SampleGrids(run, train.samples_every),
             *([Swap(at_end=False)] if train.ema_halflife_images else []),
+            keeper,
         ],
     )
     if (step := int(model.failed_step.numpy())) >= 0:

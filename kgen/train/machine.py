@@ -14,8 +14,10 @@ LONG_TRAINING_STEPS = 20_000
 
 
 def set_precision(config: RunConfig):
-    """Sets Keras' dtype policy; networks end in float32 whatever it is."""
+    """Sets Keras' dtype policy (networks end in float32 whatever it is), and asks for determinism if that is wanted."""
     keras.mixed_precision.set_global_policy(config.train.precision)
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def use_xla(config: RunConfig) -> bool:

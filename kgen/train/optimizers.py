@@ -34,19 +34,23 @@ def choices(config: RunConfig) -> dict[str, Any]:
     return chosen
 
 
-def of_phases(config: RunConfig, moves: Mapping[str, int]) -> dict[str, keras.optimizers.Optimizer]:
+def of_phases(
+    config: RunConfig, moves: Mapping[str, int], factor: float = 1.0
+) -> dict[str, keras.optimizers.Optimizer]:
     """An optimizer a phase.
 
     Args:
         config: with every choice made; see `choices`.
         moves: of each phase in the whole training, over which the learning rate follows its schedule. A critic that
             moves five times a step counts five times as many as its generator.
+        factor: of every learning rate.
     """
     train, rates = config.train, MODELS.defaults(config.model)["learning_rates"]
     found = {}
     for phase, rate in rates.items():
         rate *= train.learning_rate / max(rates.values())
         rate = train.discriminator_learning_rate if phase == "discriminator" else rate
+        rate *= factor
         if train.schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(rate, moves[phase])
         found[phase] = build_optimizer(train.optimizer, rate, beta_1=train.beta_1, beta_2=train.beta_2)

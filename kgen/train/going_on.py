@@ -1,0 +1,67 @@
+"""Going on with a run that was interrupted: what may differ, and what is taken back to its last checkpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kgen.config import RunConfig
+from kgen.errors import UserError
+from kgen.run import Run
+from kgen.train.checkpoints import Checkpoint, Checkpoints
+
+MAY_CHANGE = (
+    "recipe", "train.epochs", "train.samples_every", "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep",
+    "train.on_nan",
+)  # fmt: skip
+"""Settings that a training may go on with other values of: they do not change the steps that were taken."""
+
+
+def check(run: Run, config: RunConfig, data_hashes: Mapping[str, str]):
+    """Raises UserError when `config` is another training than the run's, or its data have changed."""
+    stored, wanted = flat(run.config.to_json()), flat(config.to_json())
+    differ = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key) and key not in MAY_CHANGE]
+    if differ:
+        told = "; ".join(f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}" for key in differ[:5])
+        raise UserError(
+            f"{run.path} was trained with other settings: {told}. Only {', '.join(MAY_CHANGE)} may change; name a new "
+            "--run_dir, or give the settings as they were"
+        )
+    changed = [split for split in run.data_hashes if data_hashes and data_hashes.get(split) != run.data_hashes[split]]
+    if changed:
+        raise UserError(
+            f"{run.path} was trained on other images: split {changed[0]!r} of {config.data.dataset!r} has changed "
+            "since; bring the data back, or start a new run"
+        )
+
+
+def is_done(run: Run, config: RunConfig) -> bool:
+    """Whether the run ended well and no more epochs are asked for."""
+    return (run.path / "DONE").is_file() and run.config.train.epochs >= config.train.epochs
+
+
+def start_of(run: Run) -> Checkpoint | None:
+    """Where the run goes on, and the run taken back to there; None when it never wrote a checkpoint.
+
+    Raises:
+        UserError: its epochs are known, but no checkpoint is whole.
+    """
+    checkpoints = Checkpoints(run.path / "checkpoints", run.config.train.keep)
+    found = checkpoints.newest(run.log)
+    if found is None and run.metrics():
+        raise UserError(
+            f"{run.path} holds no whole checkpoint to go on from (checkpoints/step-*.npz); start a new run, or "
+            "sample from what it reached"
+        )
+    checkpoints.forget_after(found.state["step"] if found else -1)
+    run.keep_metrics(found.state["epoch"] if found else 0)
+    for name in ("DONE", "FAILED"):
+        (run.path / name).unlink(missing_ok=True)
+    return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return found
