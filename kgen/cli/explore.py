@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(path: str):
-        from kgen.explore import Options, explore
+        from kgen.explore import Options, explore, explore_page
 
         options = Options(**{name: cmd[name] for name in CHOICES}, dims=_dims(cmd["dims"]))
         settings = {k: v for k, v in data_flags.settings(cmd).items() if k != "data.dataset"}
@@ -67,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 dataset=cmd["dataset"], data_settings=settings,
             ):  # fmt: skip
                 print(f"wrote {file}: {picture.caption}", flush=True)
+        if PAGE in cmd["what"]:
+            file = explore_page(path, out=cmd["out"], checkpoint=cmd["checkpoint"], prior=cmd["prior"])
+            print(f"wrote {file}: open it in a browser; it needs no server and no network")
 
     return cmd.run(body, argv)
 

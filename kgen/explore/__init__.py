@@ -7,7 +7,7 @@ import importlib
 
 from kgen.callable_module import make_callable
 
-_HOMES = {"KINDS": "kinds", "Options": "options", "explore": "explorer", "write_page": "page"}
+_HOMES = {"KINDS": "kinds", "Options": "options", "explore": "explorer", "explore_page": "explorer"}
 
 __all__ = [*_HOMES]
 

@@ -1,6 +1,7 @@
 """`explore`: writes the pictures that a model can give."""
 
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from kgen.explore import beside_real, draws, encodings, paths, planes, training 
 from kgen.explore.kinds import KINDS, Picture
 from kgen.explore.lab import Lab
 from kgen.explore.options import Options
+from kgen.explore.page import write_page
+from kgen.export import export
+from kgen.sampling import latest_version
 
-FOLDER = "explore"
+FOLDER, PAGE = "explore", "page.html"
 
 
 def explore(
@@ -69,3 +73,28 @@ def lacks(lab: Lab, name: str) -> str:
 def folder_of(lab: Lab) -> Path:
     """Where pictures go when nobody says."""
     return lab.run.path / FOLDER if lab.run else Path(f"{FOLDER}-{lab.name.replace('/', '-')}")
+
+
+def explore_page(
+    path: str | Path, *, out: str | Path | None = None, checkpoint: str = "best", prior: str | None = None
+) -> Path:
+    """Writes one HTML file that runs the decoder in a browser.
+
+    Args:
+        path: a run, which is exported for it, or an export.
+        out: a folder; as of `explore`.
+        checkpoint, prior: of a run.
+
+    Raises:
+        UserError: neither a run nor an export, or a decoder that no page can hold.
+    """
+    path = Path(path)
+    if (path / "config.json").is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            version = export(path, Path(folder) / path.resolve().name, checkpoint=checkpoint, prior=prior)
+            return write_page(version, Path(out or path / FOLDER) / PAGE, source=str(path))
+    version = path if (path / "saved_model.pb").is_file() else latest_version(path)
+    if version is None:
+        raise UserError(f"--what page takes a run or an export. Received: {path}")
+    name = f"{version.resolve().parent.name}-{version.name}"
+    return write_page(version, Path(out or f"{FOLDER}-{name}") / PAGE, source=str(path))

@@ -44,8 +44,9 @@ def routes(store: ModelStore) -> list[Route]:
 
         return Route(path, answer)
 
-    folder = resources.files("kgen.serve") / "page"
-    files = sorted((file for file in folder.iterdir() if Path(file.name).suffix in TYPES), key=lambda f: f.name)
+    folder, shared = resources.files("kgen.serve") / "page", resources.files("kgen")
+    found = [shared / "portable.js", *(shared / "web").iterdir(), *folder.iterdir()]
+    files = sorted((file for file in found if Path(file.name).suffix in TYPES), key=lambda f: f.name)
     return [
         Route("/page/models.json", models),
         route("/", folder / "index.html"),

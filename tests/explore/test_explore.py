@@ -204,3 +204,8 @@ def test_a_sheet_keeps_pixels_and_wraps_its_caption():
         shown = picture[MARGIN : MARGIN + 56, MARGIN + 56 + GAP : MARGIN + 2 * 56 + GAP, 0]
         np.testing.assert_array_equal(shown, rows[0, 1, ..., 0])
     assert long.shape[0] > short.shape[0] + 20 and long.shape[1] == short.shape[1]
+
+
+def test_a_page_of_neither_a_run_nor_an_export(capsys, tmp_path):
+    assert main(["http://127.0.0.1:1/v1/models/x", "--what", "page", "--out", str(tmp_path)]) == 2
+    assert "--what page takes a run or an export" in capsys.readouterr().err

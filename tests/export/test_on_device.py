@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from browser import Browser
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
@@ -192,30 +192,9 @@ def address(litert_js, default_export):
 
 
 @pytest.fixture(scope="module")
-def browser(litert_js, tmp_path_factory):
-    """Chromium that finds no host but this one."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromedriver (Debian: chromium, chromium-driver) are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-sync",
-        "disable-dev-shm-usage",
-    ):
-        options.add_argument(f"--{flag}")
-    options.add_argument("--disable-background-networking")
-    options.add_argument("--disable-component-update")
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as started:
-        started.set_script_timeout(SECONDS)
-        yield started
+def browser(litert_js):
+    with Browser(SECONDS) as started:
+        yield started.driver
 
 
 IN_THE_BROWSER = """

@@ -3,20 +3,12 @@
 import base64
 import io
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
+from browser import Browser
 from PIL import Image
 from serving_case import SECONDS
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,900"
-)
 
 
 def manifest(spec, *, latent_shape, prior: str = "standard_normal", conditional: bool = True) -> dict:
@@ -61,21 +53,11 @@ def png(source: str) -> bytes:
     return base64.b64decode(source.removeprefix("data:image/png;base64,"))
 
 
-class Page:
+class Page(Browser):
     """Headless Chromium on the page of a server."""
 
     def __init__(self):
-        if not (CHROMIUM and DRIVER):
-            pytest.skip("no chromium and chromedriver on the path (Debian: apt-get install chromium chromium-driver)")
-        from selenium import webdriver
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for flag in FLAGS.split():
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-        self.driver.set_script_timeout(SECONDS)
+        super().__init__(SECONDS)
 
     def open(self, server, model: str = "toy/1"):
         """The page on a model, with nothing kept; returns when the samples are there."""
@@ -90,56 +72,9 @@ class Page:
         self.driver.get(f"{server.rest}/#{model.replace('/', '%2F')}")
         self.wait(lambda: len(self.all("#grid li")) == 24 or self.one("#about").is_displayed())
 
-    def wait(self, condition):
-        """Waits for a condition to hold; returns what it gave."""
-        from selenium.common.exceptions import StaleElementReferenceException
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        ignored = [StaleElementReferenceException]
-        return WebDriverWait(self.driver, SECONDS, 0.02, ignored).until(lambda _: condition())
-
-    def all(self, css: str) -> list:
-        return self.driver.find_elements("css selector", css)
-
-    def one(self, css: str):
-        return self.driver.find_element("css selector", css)
-
-    def text(self, css: str) -> str:
-        return self.one(css).get_property("textContent")
-
     def sources(self, css: str) -> list[str]:
         """The addresses of images."""
         return self.driver.execute_script("return [...document.querySelectorAll(arguments[0])].map(i => i.src)", css)
-
-    def click(self, css: str, place: int = 0):
-        element = self.all(css)[place]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
-
-    def choose(self, css: str, place: int):
-        """Takes an entry of a <select>."""
-        from selenium.webdriver.support.ui import Select
-
-        Select(self.one(css)).select_by_index(place)
-
-    def set(self, css: str, value):
-        """Gives a control a value, as a person who moves it does."""
-        tell = "for (const type of ['input', 'change']) element.dispatchEvent(new Event(type))"
-        self.driver.execute_script(f"const [element, v] = arguments; element.value = v; {tell}", self.one(css), value)
-
-    def drag(self, *places: tuple[float, float]):
-        """Drags over the pad; places are shares of its half side from the middle, right and up."""
-        from selenium.webdriver import ActionChains
-
-        pad = self.one("#pad")
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", pad)
-        half = pad.size["width"] / 2
-        chain = ActionChains(self.driver, duration=10)
-        for number, (right, up) in enumerate(places):
-            chain.move_to_element_with_offset(pad, round(half * right), round(-half * up))
-            if not number:
-                chain.click_and_hold()
-        chain.release().perform()
 
     def copied(self, button: str) -> str:
         """What a button has put on the clipboard."""
@@ -153,7 +88,3 @@ class Page:
         """The value of an expression of a module's `m` and of `a`, the arguments."""
         code = f"const a = [...arguments], done = a.pop(); import('/page/{file}').then(m => done({expression}))"
         return self.driver.execute_async_script(code, *arguments)
-
-    def complaints(self) -> list[str]:
-        """What the console got, e.g. of a broken Content-Security-Policy."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]

@@ -41,9 +41,8 @@ def server(root):
 
 @pytest.fixture(scope="module")
 def browser():
-    page = Page()
-    yield page
-    page.driver.quit()
+    with Page() as page:
+        yield page
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 // The calls that make a picture, as text: curl and Python.
 
-import { address, hasKnownPrior } from "./models.js";
+import { hasKnownPrior } from "./manifest.js";
+import { address } from "./models.js";
 import { fileName } from "./picture.js";
 
 const PNG = 'base64.b64decode(json.load(sys.stdin)["outputs"][0]["b64"])';

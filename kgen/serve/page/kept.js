@@ -1,7 +1,8 @@
 // Kept samples: a tray that outlives the page.
 
 import { byId, element, say } from "./dom.js";
-import { className, keyOf } from "./models.js";
+import { className } from "./manifest.js";
+import { keyOf } from "./models.js";
 import { drawSamples, imageOf, told } from "./picture.js";
 
 const STORAGE = "kgen.kept"; // {"name/version": [{label, seed, temperature}]}

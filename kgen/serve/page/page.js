@@ -2,7 +2,8 @@
 
 import { byId, element, fill, say } from "./dom.js";
 import { Kept } from "./kept.js";
-import { classes, keyOf, metadata, servingModels } from "./models.js";
+import { classes } from "./manifest.js";
+import { keyOf, metadata, servingModels } from "./models.js";
 import { Path } from "./path.js";
 import { Plane } from "./plane.js";
 import { Samples } from "./samples.js";

@@ -1,8 +1,9 @@
 // Interpolation: the way from one kept sample to another.
 
 import { byId, element, fill, newest, say } from "./dom.js";
-import { classes, hasKnownPrior, latent } from "./models.js";
-import { between, imageOf, latentOf, told } from "./picture.js";
+import { classes, hasKnownPrior, latent } from "./manifest.js";
+import { between, imageOf, told } from "./picture.js";
+import { latentOf } from "./seeds.js";
 
 const FRAMES = 9;
 

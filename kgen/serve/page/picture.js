@@ -4,8 +4,8 @@
 // people, and a data URL of its PNG.
 
 import { element } from "./dom.js";
-import { className, labels, latentSize, predict } from "./models.js";
-import { normals } from "./portable.js";
+import { className, labels } from "./manifest.js";
+import { predict } from "./models.js";
 
 /** Samples through `generate_png`: one picture for each {label, seed, temperature}, in one call. */
 export async function drawSamples(model, samples) {
@@ -56,12 +56,6 @@ export async function between(model, z0, z1, label, shares, facts) {
 }
 
 const classFact = (model, label) => (model.kgen.conditional ? [["Class", className(model, label)]] : []);
-
-/** The latent point that a sample was drawn from. */
-export function latentOf(model, sample) {
-  const temperature = Math.fround(sample.temperature);
-  return normals(sample.seed, latentSize(model)).map((x) => temperature * x);
-}
 
 /** A data URL of pixels [H][W][C] in [0, 1]. */
 function pngOf(rows) {

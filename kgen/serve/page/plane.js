@@ -1,10 +1,11 @@
 // The latent space under the pointer: a plane of it, and what `decode` makes of the point.
 
 import { byId, fill, newest, say } from "./dom.js";
-import { hasKnownPrior, latent, latentSize } from "./models.js";
+import { hasKnownPrior, latent, latentSize } from "./manifest.js";
 import { Pad } from "./pad.js";
-import { decode, imageOf, latentOf, told } from "./picture.js";
+import { decode, imageOf, told } from "./picture.js";
 import { rowSeed, SEED_LIMIT } from "./portable.js";
+import { latentOf } from "./seeds.js";
 
 const FLAT = { reach: 3, hint: "Drag, or use the arrow keys: the latent space is this plane." };
 const SPANNED = {

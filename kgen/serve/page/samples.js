@@ -1,9 +1,10 @@
 // Samples: a grid of seeds, of one class and temperature.
 
-import { byId, element, newest, say } from "./dom.js";
-import { classes } from "./models.js";
+import { byId, element, fillChips, newest, say } from "./dom.js";
+import { classes } from "./manifest.js";
 import { drawSamples, imageOf, told } from "./picture.js";
-import { rowSeed, SEED_LIMIT } from "./portable.js";
+import { rowSeed } from "./portable.js";
+import { anySeed, readSeed } from "./seeds.js";
 
 const COUNT = 24;
 
@@ -34,19 +35,11 @@ export class Samples {
   }
 
   showClasses(found) {
-    const box = byId("classes");
-    box.hidden = !found.length;
-    box.replaceChildren(box.firstElementChild, ...found.map(([label, name]) => this.chip(label, name)));
-    this.choose(0);
-  }
-
-  chip(label, name) {
-    const button = element("input", { type: "radio", name: "class", value: label, checked: label === 0 });
-    button.addEventListener("change", () => {
+    fillChips(byId("classes"), found, (label) => {
       this.choose(label);
       this.redraw();
     });
-    return element("label", {}, button, element("span", { textContent: name }));
+    this.choose(0);
   }
 
   choose(label) {
@@ -56,12 +49,12 @@ export class Samples {
 
   /** Begins anew with a first seed; what is no seed is said. */
   restart(seed) {
-    const [given, box] = [Number(seed), byId("seed")];
-    if (String(seed).trim() === "" || !Number.isInteger(given) || given < 0 || given >= SEED_LIMIT) {
-      say(this.line, new Error(`A seed is a whole number from 0 to ${SEED_LIMIT - 1}.`));
+    try {
+      this.seed = byId("seed").value = readSeed(seed);
+    } catch (error) {
+      say(this.line, error);
       return;
     }
-    this.seed = box.value = given;
     this.count = COUNT;
     this.redraw();
   }
@@ -121,5 +114,3 @@ export class Samples {
     });
   }
 }
-
-const anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % SEED_LIMIT;

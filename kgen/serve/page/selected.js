@@ -1,6 +1,7 @@
 // The selected picture: large, with the calls that made it.
 
 import { curl, python } from "./calls.js";
+import { copy } from "./clipboard.js";
 import { byId, element, say } from "./dom.js";
 import { fileName, told } from "./picture.js";
 
@@ -43,21 +44,5 @@ export class Selected {
     const [button, { sample }] = [byId("keep"), this.picture];
     button.hidden = !sample;
     if (sample) button.textContent = this.kept.has(sample) ? "Remove from kept" : "Keep";
-  }
-}
-
-/** Copies the text of an element; browsers give the clipboard to secure pages alone, others copy what is selected. */
-async function copy(source, line) {
-  try {
-    if (navigator.clipboard) {
-      await navigator.clipboard.writeText(source.textContent);
-    } else {
-      getSelection().selectAllChildren(source);
-      if (!document.execCommand("copy")) throw new Error("refused");
-    }
-    say(line, "Copied.");
-  } catch (error) {
-    getSelection().selectAllChildren(source);
-    say(line, new Error(`The browser does not copy (${error.message}); the text is selected, copy it yourself.`));
   }
 }

@@ -51,3 +51,14 @@ export function fill(select, options, fallback = 0) {
   const values = options.map(([value]) => String(value));
   select.selectedIndex = values.includes(chosen) ? values.indexOf(chosen) : Math.min(fallback, values.length - 1);
 }
+
+/** Fills a <fieldset> with a radio button for each [value, text], below its legend; the first is chosen. */
+export function fillChips(box, options, onChoose) {
+  const chip = ([value, text], place) => {
+    const button = element("input", { type: "radio", name: box.id, value, checked: !place });
+    button.addEventListener("change", () => onChoose(value));
+    return element("label", {}, button, element("span", { textContent: text }));
+  };
+  box.hidden = !options.length;
+  box.replaceChildren(box.firstElementChild, ...options.map(chip));
+}

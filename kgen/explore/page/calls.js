@@ -1,0 +1,30 @@
+// The calls that make the picture of a point, as text.
+
+import { latent } from "./manifest.js";
+
+/** A shell line for the picture of a seed. */
+export function command(model, { label, sample }) {
+  const { conditional, prior } = model.kgen;
+  const flags = [
+    "--count 1",
+    ...(conditional ? [`--label ${label}`] : []),
+    `--seed ${sample.seed}`,
+    ...(sample.temperature === 1 ? [] : [`--temperature ${sample.temperature}`]),
+    ...(prior === "standard_normal" ? [] : [`--prior ${prior}`]),
+  ];
+  const quoted = /^[\w./:@%+=-]+$/.test(model.source) ? model.source : `'${model.source.replaceAll("'", `'\\''`)}'`;
+  return `kgen-sample ${quoted} ${flags.join(" ")}`;
+}
+
+/** A Python program for the picture of a latent point. */
+export function program(model, { z, label }) {
+  const numbers = JSON.stringify([latent(model, z)]).replaceAll(",", ", ");
+  return `import kgen
+import numpy as np
+
+sampler = kgen.open_sampler(${JSON.stringify(model.source)})
+z = np.array(${numbers}, np.float32)
+images = sampler.decode(z${model.kgen.conditional ? `, np.array([${label}], np.int32)` : ""})
+kgen.images.save_png("picture.png", images[0])
+`;
+}

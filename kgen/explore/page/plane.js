@@ -1,0 +1,66 @@
+// Two numbers of the latent point under the pointer, over a map of what the decoder makes of them.
+
+import { fit, interruptible, paint } from "./canvas.js";
+import { byId, fill, say } from "./dom.js";
+import { Pad } from "./pad.js";
+
+const REACH = 3; // standard deviations
+const SIDES = [15, 11, 7, 5]; // pictures a side of the map
+const BUDGET = 400; // milliseconds that a map may take
+
+export class Plane {
+  constructor(model, decoder, point) {
+    Object.assign(this, { decoder, point, mapped: "" });
+    byId("axes").hidden = model.code_size === 2;
+    byId("plane").hidden = model.code_size < 2;
+    if (model.code_size < 2) return;
+    const options = Array.from({ length: model.code_size }, (_, place) => [place, `z${place}`]);
+    for (const [id, first] of [["axis-x", 0], ["axis-y", 1]]) {
+      fill(byId(id), options, first);
+      byId(id).addEventListener("change", () => this.show());
+    }
+    this.pad = new Pad(() => {
+      const [[x, y], [right, up]] = [this.axes(), this.pad.place];
+      point.shift([[x, right], [y, up]]);
+    });
+    this.pad.reset(REACH);
+    this.drawMap = interruptible((cell, ...given) => this.cell(cell, ...given));
+    byId("map").addEventListener("change", () => this.show());
+    point.onChange(() => this.show());
+    this.show();
+  }
+
+  axes() {
+    return [Number(byId("axis-x").value), Number(byId("axis-y").value)];
+  }
+
+  show() {
+    const { z, label } = this.point;
+    const [x, y] = this.axes();
+    this.pad.put(z[x], z[y]);
+    const wanted = byId("map").checked;
+    byId("pad-map").hidden = !wanted;
+    const rest = z.map((value, place) => (place === x || place === y ? 0 : value)).join();
+    const key = JSON.stringify([x, y, label, rest]);
+    if (!wanted || key === this.mapped) return;
+    this.mapped = key;
+    const side = this.side();
+    fit(byId("pad-map"), this.decoder.shape, side, side);
+    this.drawMap(side * side, side, this.pad.cells(side), { x, y, z, label }).catch((error) => {
+      say(byId("plane-status"), error);
+    });
+  }
+
+  /** As many pictures as there is time for. */
+  side() {
+    const most = BUDGET / this.decoder.milliseconds();
+    return SIDES.find((side) => side * side <= most) ?? SIDES.at(-1);
+  }
+
+  async cell(cell, side, places, { x, y, z, label }) {
+    const there = z.slice();
+    [there[x], there[y]] = places[cell];
+    const bytes = await this.decoder.decode(there, label);
+    paint(byId("pad-map"), bytes, this.decoder.shape, cell % side, Math.floor(cell / side));
+  }
+}

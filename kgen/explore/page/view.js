@@ -1,0 +1,57 @@
+// The picture of the point, large, with what made it and the calls that make it again.
+
+import { command, program } from "./calls.js";
+import { fit, paint } from "./canvas.js";
+import { copy } from "./clipboard.js";
+import { byId, element, newest, say } from "./dom.js";
+import { className } from "./manifest.js";
+
+export class View {
+  constructor(model, decoder, point) {
+    Object.assign(this, { model, decoder, point });
+    fit(byId("picture"), decoder.shape);
+    const draw = newest(byId("picture-status"), () => this.draw());
+    point.onChange(draw);
+    byId("copy").addEventListener("click", () => copy(byId("call"), byId("copy-status")));
+    byId("save").addEventListener("click", () => this.save());
+    draw();
+  }
+
+  async draw() {
+    const bytes = await this.point.draw(this.decoder);
+    paint(byId("picture"), bytes, this.decoder.shape);
+    say(byId("picture-status"));
+    const facts = this.facts();
+    byId("picture").ariaLabel = facts.map(([name, value]) => `${name} ${value}`.toLowerCase()).join(", ");
+    byId("picture-facts").replaceChildren(
+      ...facts.flatMap(([name, value]) => [
+        element("dt", { textContent: name }),
+        element("dd", { textContent: value }),
+      ]),
+    );
+    byId("call-title").textContent = this.point.sample ? "The same in a shell" : "The same in Python";
+    byId("call").textContent = this.point.sample ? command(this.model, this.point) : program(this.model, this.point);
+    say(byId("copy-status"));
+    this.showRate();
+  }
+
+  facts() {
+    const { z, label, sample } = this.point;
+    const kind = this.model.kgen.conditional ? [["Class", className(this.model, label)]] : [];
+    const from = sample ? [["Seed", sample.seed], ["Temperature", sample.temperature]] : [["Seed", "none: moved"]];
+    const length = Math.hypot(...z.subarray(0, this.model.code_size));
+    return [...kind, ...from, ...(this.point.isKnown() ? [["Length of z", length.toFixed(2)]] : [])];
+  }
+
+  showRate() {
+    const milliseconds = this.decoder.milliseconds();
+    const rate = Math.round(1000 / milliseconds).toLocaleString("en");
+    byId("rate").textContent = `${milliseconds.toFixed(1)} ms a picture, ${rate} a second`;
+  }
+
+  save() {
+    const name = [this.model.name, this.model.data, ...this.facts().flat()].join("-").toLowerCase();
+    const address = byId("picture").toDataURL("image/png");
+    element("a", { href: address, download: `${name.replace(/[^\w.-]+/g, "_")}.png` }).click();
+  }
+}
