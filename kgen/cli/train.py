@@ -34,6 +34,7 @@ SETTINGS = {
     "discriminator_learning_rate": "train.discriminator_learning_rate", "optimizer": "train.optimizer",
     "beta_1": "train.beta_1", "beta_2": "train.beta_2",
     "ema_halflife_images": "train.ema_halflife_images", "precision": "train.precision",
+    "strategy": "train.strategy",
     "jit_compile": "train.jit_compile",
     "validate_every": "train.validate_every",
     "samples_every": "train.samples_every", "eval_every": "train.eval_every", "metrics": "train.metrics",
@@ -89,6 +90,9 @@ def command() -> Command:
     cmd.flag("Training", "integer", "seed", RunConfig().seed, "Root of every random stream.")
     cmd.flag("Training", "enum", "precision", train.precision, "Of the arithmetic.",
              enum_values=["float32", "mixed_float16", "mixed_bfloat16"])  # fmt: skip
+    cmd.flag("Training", "enum", "strategy", train.strategy, "The devices that share each batch: all GPUs of this "
+             "machine, else one device; or multi_worker, all machines of TF_CONFIG.",
+             enum_values=["auto", "one", "mirrored", "multi_worker", "tpu"])  # fmt: skip
     cmd.flag(
         "Training", "boolean", "jit_compile", None, "XLA; --nojit_compile for none; else where it was measured to help."
     )
@@ -113,6 +117,8 @@ def command() -> Command:
              "command, also where TensorFlow is faster without; on a CPU they mostly are.")  # fmt: skip
     cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root. A run "
              "that is there goes on where it was interrupted.")  # fmt: skip
+    cmd.flag("Output", "boolean", "dry_run", False, "Take a few steps, say how large and how long the training would "
+             "be, and write nothing.")  # fmt: skip
     cmd.flag("Output", "string", "runs_root", "runs", "Where numbered runs live.")
     cmd.flag("Output", "integer", "samples_every", None, "Epochs between two sample grids; else about twenty of them.")
     return cmd
@@ -197,8 +203,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = config_of(cmd)
         import_tensorflow_quietly()
         from kgen.models import MODELS
-        from kgen.train import resume, train
+        from kgen.train import plan, resume, train
 
+        if cmd["dry_run"]:
+            return print(plan(config))
         watch = None
         if config.train.eval_every or "discriminator" in MODELS.defaults(config.model)["learning_rates"]:
             from kgen.evaluate import Watch as watch
@@ -215,6 +223,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if written := write_report(begun.path):
                     print(f"\nreport:   {written}", flush=True)
             raise
+        if not runs:
+            return  # the chief of several workers tells
         written = write_report(run.path)
         if config.recipe and (words := stand_in_words(load_recipe(config.recipe), config.data.dataset)):
             print(f"\nrecipe {config.recipe}: {words}")

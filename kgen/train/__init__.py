@@ -2,7 +2,8 @@
 
 from kgen.callable_module import make_callable
 from kgen.train.loop import prepare, resume, train
+from kgen.train.plan import Plan, plan
 
-__all__ = ["prepare", "resume", "train"]
+__all__ = ["Plan", "plan", "prepare", "resume", "train"]
 
 make_callable(__name__, "train")

@@ -1,0 +1,224 @@
+"""Going on after an interruption: the same to the last bit, whatever was killed, damaged or full."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import kill_and_resume
+import numpy as np
+import pytest
+
+import kgen
+from kgen.cli.train import main
+from kgen.config import override
+from kgen.errors import TrainingFailed, UserError
+from kgen.run import Run
+from kgen.train import resume, train
+from kgen.train.checkpoints import Checkpoints
+from kgen.train.going_on import MAY_CHANGE
+from kgen.train.interrupt import Stopper
+from kgen.train.keeper import Keeper
+
+SMALL = {
+    "model": "vae", "data.limit": 100, "train.batch_size": 10, "train.epochs": 3, "train.checkpoint_steps": 4,
+    "train.steps_per_execution": 3, "model_args.hidden": [8], "model_args.latent_dim": 2, "train.jit_compile": False,
+}  # fmt: skip
+GAN = SMALL | {"model": "gan", "train.schedule": "cosine", "train.ema_halflife_images": 50.0}
+
+
+def config(**changes):
+    return override(kgen.RunConfig(), SMALL | changes)
+
+
+def interrupted_at(monkeypatch, step: int):
+    """Raises KeyboardInterrupt after the call in which a step was taken."""
+    ended = Keeper.on_train_batch_end
+
+    def end(self, batch, logs=None):
+        ended(self, batch, logs)
+        if int(self.model.step.numpy()) >= step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", end)
+
+
+@pytest.fixture(scope="module", params=[SMALL, GAN], ids=["vae", "gan"])
+def alone(request, tmp_path_factory):
+    """(settings, the run of a training that nobody disturbed, what came out of it)."""
+    path = tmp_path_factory.mktemp("alone") / "run"
+    train(override(kgen.RunConfig(), request.param), run_dir=str(path))
+    return request.param, path, kill_and_resume.outcome(path)
+
+
+@pytest.mark.parametrize("step", [5, 10, 29])
+def test_the_same_to_the_last_bit(alone, step, tmp_path, monkeypatch):
+    """In the middle of an epoch, at its end, and in the last call."""
+    settings, _, expected = alone
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupted_at(patch, step)
+        train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    assert (tmp_path / "run" / "FAILED").read_text() == "interrupted by the user\n"
+    run = resume(tmp_path / "run")
+    assert kill_and_resume.outcome(run.path) == expected
+    assert (run.path / "DONE").is_file() and not (run.path / "FAILED").exists()
+    assert run.load_model("last").weights_hash() == Run.open(alone[1]).load_model("last").weights_hash()
+
+
+def test_another_training_is_told_apart(alone, tmp_path):
+    """The comparison can fail."""
+    settings, _, expected = alone
+    train(override(kgen.RunConfig(), settings | {"seed": 1}), run_dir=str(tmp_path / "run"))
+    found = kill_and_resume.outcome(tmp_path / "run")
+    assert {*found} == {*expected} and all(found[name] != expected[name] for name in ("weights", "metrics"))
+
+
+def test_kills_at_random_moments_and_in_the_middle_of_a_checkpoint(tmp_path):
+    """The tool of the README, on one model and a few kills; a process of its own, which forks."""
+    command = [sys.executable, kill_and_resume.__file__, "--kills", "3", "--models", "cvae"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "cvae: 3 kills" in done.stdout
+
+
+def test_repeating_the_command_goes_on_and_a_third_time_there_is_nothing_to_do(tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupted_at(patch, 13)
+        train(config(), run_dir=str(tmp_path / "run"))
+    assert f"kgen-train --resume {tmp_path / 'run'}" in capsys.readouterr().out
+    run = train(config(), run_dir=str(tmp_path / "run"))
+    assert "goes on in epoch 1, step 10 of 3 epochs" in capsys.readouterr().out
+    weights = run.load_model().weights_hash()
+    assert train(config(), run_dir=str(tmp_path / "run")).load_model().weights_hash() == weights
+    assert "is done: 3 epochs" in capsys.readouterr().out
+
+
+def test_more_epochs(tmp_path):
+    train(config(), run_dir=str(tmp_path / "run"))
+    run = resume(tmp_path / "run", {"train.epochs": 5})
+    assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4, 5] and Run.open(run.path).config.train.epochs == 5
+
+
+def test_other_settings_are_refused_by_name(tmp_path, capsys):
+    train(config(), run_dir=str(tmp_path / "run"))
+    with pytest.raises(UserError, match=r"train.batch_size was 10, is 20.*Only .*train.epochs.* may change"):
+        train(config(**{"train.batch_size": 20}), run_dir=str(tmp_path / "run"))
+    assert "train.epochs" in MAY_CHANGE
+    assert main(["--resume", str(tmp_path / "run"), "--learning_rate", "1"]) == 2
+    assert "train.learning_rate was 0.001, is 1" in capsys.readouterr().err
+    assert main(["--resume", str(tmp_path / "run"), "--dataset", "mnist"]) == 2
+    assert "--dataset does not go with --resume" in capsys.readouterr().err
+    assert main(["--resume", str(tmp_path / "none")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(alone, tmp_path, monkeypatch, capsys):
+    settings, _, expected = alone
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        interrupted_at(patch, 13)
+        train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    newest = max((tmp_path / "run" / "checkpoints").glob("step-*.npz"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    run = resume(tmp_path / "run")
+    assert f"checkpoint {newest} is damaged (its checksum is another); the one before" in capsys.readouterr().out
+    assert kill_and_resume.outcome(run.path) == expected
+
+
+def test_no_whole_checkpoint_is_said(tmp_path):
+    run = train(config(), run_dir=str(tmp_path / "run"))
+    (run.path / "DONE").unlink()
+    for file in (run.path / "checkpoints").glob("step-*"):
+        file.write_bytes(b"")
+    with pytest.raises(UserError, match="no whole checkpoint to go on from"):
+        resume(run.path)
+
+
+def test_a_full_disk_stops_with_the_reason_and_earlier_checkpoints_stay_whole(tmp_path, monkeypatch, capsys):
+    written = Checkpoints.write
+
+    def write(self, step, arrays, state):
+        if step < 10:
+            return written(self, step, arrays, state)
+
+        def fails(*args, **kwargs):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "savez", fails)
+            written(self, step, arrays, state)
+
+    monkeypatch.setattr(Checkpoints, "write", write)
+    flags = [f"--set={name}={json.dumps(value)}" for name, value in SMALL.items()]
+    assert main([*flags, "--run_dir", str(tmp_path / "run")]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    assert checkpoints.newest(pytest.fail).state["step"] == max(checkpoints.steps()) < 10
+    assert not list(checkpoints.folder.glob(".part-*"))
+
+
+def test_old_checkpoints_go(tmp_path):
+    run = train(config(**{"train.keep": 3}), run_dir=str(tmp_path / "run"))
+    assert len(list((run.path / "checkpoints").glob("step-*.npz"))) == 3
+    with pytest.raises(UserError, match=r"train\.keep must be at least 2"):
+        config(**{"train.keep": 1})
+
+
+def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
+    """A process of its own, stopped in the middle of a training that would take minutes."""
+    flags = [f"--set={name}={json.dumps(value)}" for name, value in (SMALL | {"train.epochs": 100_000}).items()]
+    flags += ["--set=train.checkpoint_steps=null"]
+    program = "import sys; from kgen.cli.train import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, *flags, "--run_dir", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not (metrics.is_file() and len(metrics.read_text().splitlines()) > 3):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert f"interrupted; go on with: kgen-train --resume {tmp_path / 'run'}" in out
+    found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
+    rows = metrics.read_text().splitlines()
+    assert found.state["epoch"] * 10 + found.state["taken"] == found.state["step"] >= 10 * (len(rows) - 1) > 0
+
+
+def test_a_second_signal_does_not_wait():
+    with Stopper() as stopper:
+        stopper.stepping = True
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopper.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    stopper = Stopper()
+    with stopper, pytest.raises(KeyboardInterrupt):  # between steps nothing is lost
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_row_that_was_cut_off_is_left_out(tmp_path):
+    run = train(config(), run_dir=str(tmp_path / "run"))
+    rows = run.metrics()
+    with open(run.path / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 4, "st')
+    assert run.metrics() == rows
+
+
+def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = [f"--set={name}={json.dumps(value)}" for name, value in SMALL.items()]
+    assert main([*flags, "--dry_run"]) == 0
+    out = capsys.readouterr().out
+    assert "steps     3 epochs of 10, 30 in all, 10 images each" in out and "minutes of steps" in out
+    assert "100 train" in out and not list(tmp_path.iterdir())
+
+
+def test_failed_weights_are_no_checkpoint(tmp_path):
+    with pytest.raises(TrainingFailed, match="not finite"):
+        train(config(**{"train.learning_rate": 1e30}), run_dir=str(tmp_path / "run"))
+    found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
+    assert all(np.isfinite(values).all() for values in found.arrays.values())
