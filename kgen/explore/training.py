@@ -16,7 +16,7 @@ LEAST_SIDE = 320
 
 PLOTS = {
     "quality": "Figures of the samples of {name} over the epochs, with the best marked.",
-    "layers": "Norms of the gradients of {name}, a line a layer.",
+    "layers": "Norms of the gradients of {name}, a row a weight and a column an epoch.",
 }
 
 
