@@ -1,9 +1,10 @@
-"""Training speed, side by side: kgen's `fit` and a bare PyTorch eager loop of the same networks.
+"""Training speed, side by side: kgen's `fit`, a bare PyTorch eager loop and the Keras examples' way of writing it.
 
     pip install torch==2.13.0
-    python tools/bench_train.py [--job vae|wgan_gp|dcgan] [--rounds 5] [--torch_python PYTHON]
+    python tools/bench_train.py [--job vae|conv_vae|wgan_gp|dcgan] [--rounds 5] [--torch_python PYTHON]
 
-vae: 784-400-20, batch 128, Adam, an epoch of 60,000 images a turn. wgan_gp: 28x28, networks of 64 and 128 filters, five
+vae: 784-400-20, batch 128, Adam, an epoch of 60,000 images a turn. conv_vae: 28x28, two strided convolutions of 32 and
+64 filters and their mirror, latent 20, 12,800 images a turn. wgan_gp: 28x28, networks of 64 and 128 filters, five
 critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 filters, batch 64.
 Each contestant is a process of its own; they take turns. Run it on a quiet machine: PyTorch's threads wait in a loop,
 and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
@@ -50,6 +51,7 @@ class Job:
         return self.model_args["filters"]
 
 
+KERAS = "Keras' example"
 PLAIN_OR_XLA = {"kgen": {"jit_compile": False}, "kgen, XLA": {"jit_compile": True}}
 JOBS = {
     "vae": Job(
@@ -59,6 +61,9 @@ JOBS = {
             "kgen, four steps unrolled": {"jit_compile": True, "steps_per_graph": 4},
             "kgen, no XLA": {"jit_compile": False},
         },
+    ),
+    "conv_vae": Job(
+        "conv_vae", {"latent_dim": 20, "filters": (32, 64), "hidden": ()}, 128, 100, (28, 28, 1), 12_800, PLAIN_OR_XLA
     ),
     "wgan_gp": Job("wgan_gp", {"filters": (64, 128)}, 320, 10, (28, 28, 1), 10_000, PLAIN_OR_XLA),
     "dcgan": Job(
@@ -102,6 +107,10 @@ def work(name: str, path: str, job_name: str):
         from torch_loops import LOOPS
 
         turns = LOOPS[job_name](path, job)
+    elif name == KERAS:
+        import keras_loops
+
+        turns = keras_loops.LOOPS[job_name](path, job)
     else:
         turns = kgen_turns(path, job, **job.variants[name])
     for _ in sys.stdin:
@@ -147,7 +156,7 @@ def main() -> int:
 def compare(path: str, job_name: str, rounds: int, torch_python: str):
     """Lets the contestants take turns and prints the medians."""
     job = JOBS[job_name]
-    names = ("torch", *job.variants)
+    names = ("torch", *job.variants, KERAS)
     workers = {n: start(torch_python if n == "torch" else sys.executable, n, path, job_name) for n in names}
     warm = {name: turn(worker) for name, worker in workers.items()}
     for name in [name for name, first in warm.items() if first is None]:

@@ -22,7 +22,35 @@ def vae(path: str, job):
             z = mean + torch.exp(0.5 * log_var) * torch.randn_like(log_var)
             return self.logits(functional.relu(self.back(z))), mean, log_var
 
-    images, model = pictures(path).reshape(-1, 784), VAE()
+    yield from _vae(pictures(path).reshape(-1, 784), VAE(), job)
+
+
+def conv_vae(path: str, job):
+    """Two strided convolutions and their mirror, as `kgen.nn.conv` has them."""
+
+    class VAE(nn.Module):
+        def __init__(self, first: int, second: int):
+            super().__init__()
+            self.encoder = nn.Sequential(
+                nn.Conv2d(1, first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1), nn.ReLU(), nn.Flatten()
+            )
+            self.mean, self.log_var = nn.Linear(49 * second, 20), nn.Linear(49 * second, 20)
+            self.decoder = nn.Sequential(
+                nn.Linear(20, 49 * second), nn.ReLU(), nn.Unflatten(1, (second, 7, 7)),
+                nn.ConvTranspose2d(second, first, 3, 2, 1, 1), nn.ReLU(),
+                nn.ConvTranspose2d(first, first, 3, 2, 1, 1), nn.ReLU(), nn.Conv2d(first, 1, 3, 1, 1),
+            )  # fmt: skip
+
+        def forward(self, x):
+            h = self.encoder(x)
+            mean, log_var = self.mean(h), self.log_var(h)
+            return self.decoder(mean + torch.exp(0.5 * log_var) * torch.randn_like(log_var)), mean, log_var
+
+    yield from _vae(pictures(path), VAE(*job.filters), job)
+
+
+def _vae(images, model, job):
+    """Turns of the negative ELBO."""
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     while True:
         for batch in batches(images, job.batch, job.steps):
@@ -80,7 +108,7 @@ def dcgan(path: str, job):
         yield float(loss)
 
 
-LOOPS = {"vae": vae, "wgan_gp": wgan_gp, "dcgan": dcgan}
+LOOPS = {"vae": vae, "conv_vae": conv_vae, "wgan_gp": wgan_gp, "dcgan": dcgan}
 
 
 def pictures(path: str):
