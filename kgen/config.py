@@ -78,6 +78,8 @@ class TrainConfig:
         steps_per_execution: optimizer steps a Python call; None chooses.
         jit_compile: XLA; None uses it for MLPs on a CPU, where it was measured to help, and for everything on a GPU.
         precision: "float32", "mixed_float16" or "mixed_bfloat16".
+        strategy: which devices share each batch: "one"; "mirrored", all of this machine; "multi_worker", those of all
+            the machines that TF_CONFIG names; "tpu"; "auto" takes all GPUs of this machine, or one device.
         validate_every: epochs between two evaluations of the loss on validation and test images (and after the last);
             None evaluates each epoch, in long trainings about 200 times.
         samples_every: epochs between two sample grids; None writes about twenty.
@@ -95,6 +97,7 @@ class TrainConfig:
         keep: how many of them stay, at least 2.
         on_nan: a loss that is not finite stops the training, or once takes it back to the last checkpoint ("rollback"),
             with half the learning rate.
+        profile: traces some steps for TensorBoard.
         deterministic: asks TensorFlow for operators that give the same bits each time, at some cost.
         prior: what z is drawn from once the model is trained; "gaussian_mixture" is then fitted to its encodings.
             While it trains, samples are drawn from the standard normal.
@@ -112,6 +115,7 @@ class TrainConfig:
     steps_per_execution: int | None = None
     jit_compile: bool | None = None
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    strategy: Literal["auto", "one", "mirrored", "multi_worker", "tpu"] = "auto"
     validate_every: int | None = None
     samples_every: int | None = None
     eval_every: int | None = None
@@ -125,6 +129,7 @@ class TrainConfig:
     checkpoint_steps: int | None = None
     keep: int = 2
     on_nan: Literal["stop", "rollback"] = "stop"
+    profile: bool = False
     deterministic: bool = False
     prior: PriorName = "standard_normal"
 

@@ -26,8 +26,8 @@ def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
-    """Writes a text file whole."""
-    return write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    """Writes a text file whole; half characters, of file names that are no UTF-8, as JSON writes them."""
+    return write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_json(path: str | os.PathLike, values: Any) -> Path:

@@ -12,6 +12,7 @@ report.html       all of it on one page
 DONE or FAILED    how it ended; FAILED holds the reason
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -22,6 +23,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
@@ -100,8 +103,9 @@ class Run:
             data_hashes = values.pop("data_hashes", {})
             values.pop("versions", None)
             return cls(path, RunConfig.from_json(values), spec, data_hashes)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UserError(f"{path / 'config.json'} cannot be read as a run's configuration: {error!r}") from error
+        except Exception as error:  # JSON of any other shape makes any kind
+            reason = error if isinstance(error, UserError) else repr(error)
+            raise UserError(f"{path / 'config.json'} cannot be read as a run's configuration: {reason}") from error
 
     # What is in it --------------------------------------------------------------------------------------------------
 
@@ -114,37 +118,91 @@ class Run:
         return self.path / "checkpoints" / f"{which}.weights.h5"
 
     def checkpoint_state(self) -> dict[str, dict[str, Any]]:
-        """{"best": {"epoch", "step", "loss", ...}, "last": {...}} of the checkpoints that exist."""
+        """{"best": {"epoch", "step", "loss", ...}, "last": {...}} of the checkpoints that exist.
+
+        Raises:
+            UserError: the file is broken.
+        """
         path = self.path / "checkpoints" / "state.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            if not all(isinstance(value["step"], int) for value in state.values()):
+                raise ValueError("no whole number of steps")
+            return state
+        except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(
+                f"{path} cannot be read ({error!r}); remove it: it only tells which epochs the checkpoints are of"
+            ) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl; without a last one that was cut off."""
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-        return [json.loads(line) for line in lines]
+        """The rows of metrics.jsonl; without a last one that was cut off.
+
+        Raises:
+            UserError: a line is no row; the message names it.
+        """
+        path, rows = self.path / "metrics.jsonl", []
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.is_file() else []
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(row_of(line))
+            except ValueError as error:
+                raise UserError(
+                    f"{path}, line {number} is no row of metrics ({error}); remove the line. Received: {line[:80]}"
+                ) from error
+        return rows
 
     def load_model(self, checkpoint: str = "best"):
         """The trained model with the weights of a checkpoint.
 
         Raises:
-            UserError: there is no such checkpoint.
+            UserError: there is no such checkpoint, or it is broken or of another model.
         """
-        from kgen.models import build_model
-
         if checkpoint not in CHECKPOINTS:
             raise UserError(f"--checkpoint is one of {', '.join(CHECKPOINTS)}. Received: {checkpoint!r}")
         weights = self.checkpoint(checkpoint)
         if not weights.is_file():
             raise UserError(f"run {self.path} has no checkpoint {checkpoint!r} ({weights} is missing)")
-        model = build_model(self.config.model, self.spec, seed=self.config.seed, **self.config.model_args)
-        model.load_weights(weights)
+        model = self.build_model()
+        try:
+            _load_all(model, weights)
+        except Exception as error:  # h5py and Keras raise many kinds for a broken file
+            other = next(name for name in CHECKPOINTS if name != checkpoint)
+            raise UserError(
+                f"{weights} cannot be read as weights of this {self.config.model}: {first_line(error)}. Take the other "
+                f"checkpoint with --checkpoint {other}, copy the file anew, or train again"
+            ) from error
         return model
+
+    def build_model(self):
+        """The untrained model of its configuration.
+
+        Raises:
+            UserError: there is no such model; config.json was changed.
+        """
+        from kgen.models import build_model
+
+        with self.building():
+            return build_model(self.config.model, self.spec, seed=self.config.seed, **self.config.model_args)
+
+    @contextlib.contextmanager
+    def building(self):
+        """Raises UserError where a model of a changed config.json cannot be built."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # any kind, from the layers
+            raise UserError(
+                f"{self.path / 'config.json'} describes no {self.config.model} that can be built: {first_line(error)}"
+            ) from error
 
     # Writing --------------------------------------------------------------------------------------------------------
 
     def log(self, message: str, *, show: bool = True):
         """Appends to log.txt with the time, and prints."""
+        message = message.encode("utf-8", "backslashreplace").decode()  # file names need not be UTF-8
         with open(self.path / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
         if show:
@@ -178,6 +236,35 @@ class Run:
     def fail(self, reason: str):
         """Marks the run as failed; the reason is the file's text."""
         write_text(self.path / "FAILED", reason + "\n")
+
+
+def row_of(line: str) -> dict[str, Any]:
+    """A line of metrics.jsonl: numbers by name, "epoch" among them; raises ValueError."""
+    try:
+        row = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+    if not isinstance(row, dict) or not isinstance(row.get("epoch"), int) or not 0 <= row["epoch"] < 2**63:
+        raise ValueError("no object with a whole number 'epoch'")
+    if wrong := [key for key, value in row.items() if not isinstance(value, (int, float, type(None)))]:
+        raise ValueError(f"{wrong[0]!r} is no number")
+    return row
+
+
+def _load_all(model, weights: Path):
+    """Keras keeps initial weights where a file lacks a group: they are made NaN before, and none may be left."""
+    floats = [w for w in model.weights if "float" in str(w.dtype)]
+    for weight in floats:
+        weight.assign(np.full(weight.shape, np.nan, np.float32))
+    model.load_weights(weights)
+    if wrong := [w.path for w in floats if not np.isfinite(np.asarray(w, np.float32)).all()]:
+        raise ValueError(f"it lacks {len(wrong)} weights, or holds values that are not finite: {', '.join(wrong[:3])}")
+
+
+def first_line(error: BaseException) -> str:
+    """The first words of an error, or its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
 
 
 def _next_numbered(root: Path, name: str) -> Path:

@@ -40,7 +40,7 @@ SETTINGS = {
     "samples_every": "train.samples_every", "eval_every": "train.eval_every", "metrics": "train.metrics",
     "features": "train.eval_features", "eval_count": "train.eval_count", "best_by": "train.best_by",
     "checkpoint_seconds": "train.checkpoint_seconds", "checkpoint_steps": "train.checkpoint_steps",
-    "keep": "train.keep", "on_nan": "train.on_nan", "deterministic": "train.deterministic",
+    "keep": "train.keep", "profile": "train.profile", "on_nan": "train.on_nan", "deterministic": "train.deterministic",
     "init_from": "train.init_from", "init_discriminator": "train.init_discriminator", "prior": "train.prior",
 }  # fmt: skip
 """Flag -> the setting of RunConfig that it stands for."""
@@ -117,6 +117,7 @@ def command() -> Command:
              "command, also where TensorFlow is faster without; on a CPU they mostly are.")  # fmt: skip
     cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root. A run "
              "that is there goes on where it was interrupted.")  # fmt: skip
+    cmd.flag("Output", "boolean", "profile", train.profile, "Trace some steps for TensorBoard.")
     cmd.flag("Output", "boolean", "dry_run", False, "Take a few steps, say how large and how long the training would "
              "be, and write nothing.")  # fmt: skip
     cmd.flag("Output", "string", "runs_root", "runs", "Where numbered runs live.")

@@ -59,6 +59,18 @@ def are_labels(array: np.ndarray, count: int) -> bool:
     return array.dtype.kind in "buiU" or (array.dtype.kind == "f" and bool(np.all(array == np.rint(array))))
 
 
+def refuse_beyond_memory(needed: int, path) -> None:
+    """Raises UserError when the arrays of a file, by the sizes that it declares, are larger than the free memory."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise UserError(
+            f"{path} declares {needed / 2**30:.1f} GiB of arrays, and {free / 2**30:.1f} GiB of memory are free; write "
+            "fewer images into it, or give them as a folder of pictures, which is read image by image"
+        )
+
+
 def file_identity(path) -> tuple:
     """Path, size and time of change of a file: JSON values that change when it does."""
     status = path.stat()

@@ -4,6 +4,8 @@ import hashlib
 
 import numpy as np
 
+from kgen.data.store import Pages
+
 BLOCK_BYTES = 2**24
 DIGITS = 16
 
@@ -24,9 +26,12 @@ def fingerprint(images: np.ndarray, labels: np.ndarray, rows: np.ndarray | None 
     shape = (len(images) if rows is None else len(rows), *map(int, images.shape[1:]))
     digest = hashlib.blake2b(repr(shape).encode(), digest_size=DIGITS // 2)
     step = max(1, BLOCK_BYTES // max(1, int(np.prod(shape[1:]))))
+    pages = Pages(images)
     for start in range(0, shape[0], step):
         some = slice(start, start + step) if rows is None else rows[start : start + step]
-        digest.update(np.ascontiguousarray(images[some], np.uint8))
+        block = np.ascontiguousarray(images[some], np.uint8)
+        digest.update(block)
+        pages.took(block.nbytes)
     digest.update(np.ascontiguousarray(labels if rows is None else labels[rows], "<i4"))
     return digest.hexdigest()
 

@@ -17,8 +17,10 @@ from kgen.data.arrays import file_identity
 from kgen.data.layout import is_picture, read_layout
 from kgen.data.picture import SUFFIXES, Unreadable, read_header, read_pixels
 from kgen.data.source import BLOCK, Skipped, Source
-from kgen.errors import UserError
+from kgen.errors import ImageLost, UserError
 
+MOST_BYTES = 2**28
+"""Of one picture in a zip: a few bytes may unpack to any number of them."""
 THREADS = min(16, 4 * (os.cpu_count() or 1))
 
 
@@ -38,6 +40,7 @@ class FolderSource(Source):
         self._labels = {split: np.array(labels, np.int32) for split, labels in layout.labels.items()}
         self._sizes: Counter = Counter()
         self._lock = threading.Lock()
+        self._checked: set[str] = set()
 
     def scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Reads every chosen header; those that cannot be read are added to `skipped`."""
@@ -53,9 +56,10 @@ class FolderSource(Source):
         return kept
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
-        """Decodes every image once; those that fail are added to `skipped`."""
+        """Decodes every image once; those that fail are added to `skipped`. One that fails later raises ImageLost."""
         with ThreadPoolExecutor(THREADS) as pool:
             good = list(pool.map(lambda i: bool(self._read(split, i)[1]), indices.tolist(), chunksize=64))
+        self._checked.add(split)
         return indices[np.array(good, bool)]
 
     def name_of(self, split: str, index: int) -> str:
@@ -125,7 +129,12 @@ class FolderSource(Source):
             if self.size is not None and pixels.shape[:2] != self.size:
                 raise Unreadable(f"is {pixels.shape[0]}x{pixels.shape[1]}, not {self.size[0]}x{self.size[1]}")
             return pixels, np.bool_(True)
-        except (Unreadable, OSError, zipfile.BadZipFile) as error:
+        except (Unreadable, OSError) as error:
+            if split in self._checked:
+                raise ImageLost(
+                    f"image {name} of {self._files.path} could be read when the data set was opened, and cannot be "
+                    f"read any more: {error}. Bring the file back and go on"
+                ) from error
             self._skip(name, error)
             return np.zeros((*(self.size or (1, 1)), self.channels), np.uint8), np.bool_(False)
 
@@ -137,7 +146,7 @@ class FolderSource(Source):
             try:
                 with self._files.open(name) as file:
                     return function(file)
-            except (Unreadable, OSError, zipfile.BadZipFile) as error:
+            except (Unreadable, OSError) as error:
                 self._skip(name, error)
                 return None
 
@@ -162,7 +171,10 @@ class Files:
                 listing.append((Path(folder) / file).relative_to(path).as_posix())
         self.names = sorted(filter(is_picture, listing))
         for name in self.names:
-            status = (path / name).stat()
+            try:
+                status = (path / name).stat()
+            except OSError:  # a link to nowhere; `scan` leaves it out
+                status = (path / name).lstat()
             digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
         self.others = len(listing) - len(self.names)
         self.identity = (str(path.resolve()), digest.hexdigest())
@@ -178,7 +190,7 @@ class ZippedFiles(Files):
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a broken file makes zipfile raise many kinds
             raise UserError(f"{path} cannot be read as a zip file: {error}; pack it anew") from error
         listing = [info for info in self._zip.infolist() if not info.is_dir()]
         if any(info.flag_bits & 1 for info in listing):
@@ -188,7 +200,15 @@ class ZippedFiles(Files):
         self.identity = file_identity(path)
 
     def open(self, name: str) -> BinaryIO:
-        return BytesIO(self._zip.read(name))
+        try:
+            declared = self._zip.getinfo(name).file_size
+            with self._zip.open(name) as file:
+                content = file.read(min(declared, MOST_BYTES) + 1)
+        except Exception as error:
+            raise Unreadable(f"broken in the zip: {str(error) or type(error).__name__}") from error
+        if len(content) > MOST_BYTES:
+            raise Unreadable(f"is larger than {MOST_BYTES >> 20} MiB in the zip")
+        return BytesIO(content)
 
 
 def open_folder(path: Path) -> FolderSource:

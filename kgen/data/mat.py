@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kgen.config import DataConfig
-from kgen.data.arrays import are_labels, file_identity, number_labels, to_pixels
+from kgen.data.arrays import are_labels, file_identity, number_labels, refuse_beyond_memory, to_pixels
 from kgen.data.source import ArraySource
 from kgen.errors import UserError
 
@@ -48,9 +48,13 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     import scipy.io
 
     try:
+        declared = scipy.io.whosmat(path)
+        refuse_beyond_memory(sum(math.prod(shape) * _bytes(kind) for _, shape, kind in declared), path)
         content = scipy.io.loadmat(path)
     except NotImplementedError:  # version 7.3 is HDF5
         return _read_hdf5(path)
+    except UserError:
+        raise
     except Exception as error:  # scipy raises many kinds for a file that is no .mat file
         raise UserError(f"{path} cannot be read as a .mat file: {error}") from error
     return {k: v for k, v in content.items() if isinstance(v, np.ndarray) and v.dtype.kind in "buif" and v.size}
@@ -64,10 +68,21 @@ def _read_hdf5(path: Path) -> dict[str, np.ndarray]:
         with h5py.File(path, "r") as file:
             for key, value in file.items():
                 if isinstance(value, h5py.Dataset) and value.dtype.kind in "buif" and value.size:
+                    refuse_beyond_memory(value.nbytes, path)
                     content[key] = value[()].T  # HDF5 lists MATLAB's dimensions backwards
-    except OSError as error:
+    except UserError:
+        raise
+    except Exception as error:  # a broken file makes h5py raise many kinds
         raise UserError(f"{path} cannot be read as a .mat file of version 7.3: {error}") from error
     return content
+
+
+def _bytes(kind: str) -> int:
+    """Of one value of a MATLAB class: "uint8", "single", "double", "logical" ..."""
+    bits = next(
+        (n for n in (8, 16, 32, 64) if kind.endswith(str(n))), {"logical": 8, "char": 16, "single": 32}.get(kind)
+    )
+    return (bits or 64) // 8
 
 
 def _image_key(content: dict, config: DataConfig, path: Path) -> str:

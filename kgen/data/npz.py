@@ -1,11 +1,10 @@
 """NumPy's .npz files: images and labels under the usual names, with or without splits."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from kgen.data.arrays import are_labels, file_identity, number_labels, to_pixels
+from kgen.data.arrays import are_labels, file_identity, number_labels, refuse_beyond_memory, to_pixels
 from kgen.data.source import ArraySource
 from kgen.errors import UserError
 
@@ -28,10 +27,12 @@ def open_npz(path: Path) -> ArraySource:
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files"):
                 raise UserError(f"{path} is no .npz archive but a single array; {HELP}")
+            refuse_beyond_memory(sum(info.file_size for info in file.zip.infolist()), path)
             content = {key: _member(file, key, path) for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, UserError):
-            raise
+            content = {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
+    except UserError:
+        raise
+    except Exception as error:  # a broken file makes numpy and zipfile raise many kinds
         raise UserError(f"{path} cannot be read as an .npz file: {error}. Write it with numpy.savez") from error
     found, labels = _find(content, path)
     shaped = {split: _four_dimensions(array, key, path) for split, (key, array) in found.items()}

@@ -30,9 +30,12 @@ def read_header(file: BinaryIO) -> Header:
     """Raises Unreadable."""
     with _opened(file) as picture:
         width, height = picture.size
-        if picture.format != "TIFF" and "exif" in picture.info and picture.getexif().get(ORIENTATION) in SIDEWAYS:
-            width, height = height, width
-        return Header((height, width), _is_gray(picture))
+        try:
+            if picture.format != "TIFF" and "exif" in picture.info and picture.getexif().get(ORIENTATION) in SIDEWAYS:
+                width, height = height, width
+            return Header((height, width), _is_gray(picture))
+        except Exception as error:
+            raise Unreadable(_words(error)) from error
 
 
 def read_pixels(file: BinaryIO, gray: bool) -> np.ndarray:
@@ -60,7 +63,7 @@ def read_pixels(file: BinaryIO, gray: bool) -> np.ndarray:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
             pixels = np.asarray(picture.convert("L" if gray else "RGB"))
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+        except Exception as error:  # a broken file makes Pillow raise nearly any kind
             raise Unreadable(_words(error)) from error
     return pixels[..., None] if gray else pixels
 
@@ -76,7 +79,7 @@ def _opened(file: BinaryIO):
             return Image.open(file)
     except UnidentifiedImageError as error:
         raise Unreadable("not an image") from error
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError, TypeError) as error:
+    except Exception as error:  # see read_pixels; also a size that is a decompression bomb
         raise Unreadable(_words(error)) from error
 
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,9 @@ import numpy as np
 from kgen.config import DataConfig
 from kgen.data.source import BLOCK, ArraySource, Skipped, Source
 from kgen.errors import UserError
+
+HELD_BYTES = 2**28
+"""Of a mapped file, before they are let go of."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,36 @@ def store(
                     "KGEN_CACHE_DIR to a larger disk, use a smaller --image_size or a limit, or cache='none'"
                 )
             _write(folder, source, chosen, shaper, image_shape)
-        return _read(folder, source, chosen), f"{size} are kept in the mapped files of {folder}"
+        try:
+            kept = _read(folder, source, chosen)
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # damaged since: written anew
+            shutil.rmtree(folder)
+            _write(folder, source, chosen, shaper, image_shape)
+            kept = _read(folder, source, chosen)
+        return kept, f"{size} are kept in the mapped files of {folder}"
     kept = {split: Stored(None, None, source.check(split, indices)) for split, indices in chosen.items()}
     return kept, f"images are decoded anew each epoch ({size} are not kept)"
+
+
+class Pages:
+    """Keeps the memory that a mapped file takes small: what was read of it is let go of again and again.
+
+    The kernel keeps it as long as nothing else wants the memory, so reading it again costs little.
+
+    Args:
+        array: mapped, a view of such a one, or in memory: then nothing is done.
+    """
+
+    def __init__(self, array: np.ndarray):
+        self._map = getattr(array, "_mmap", None)
+        self._held = 0
+
+    def took(self, count: int):
+        """Tells of bytes that were read or written."""
+        self._held += count
+        if self._map is not None and self._held > HELD_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+            self._held = 0
 
 
 def free_bytes() -> int:
@@ -113,6 +145,7 @@ def _decode(source, split, indices, shaper, image_shape, out: np.ndarray | None 
     if isinstance(source, ArraySource) and shaper is None and out is None:
         return Stored(*source.take(split, indices), indices)
     out = np.empty((len(indices), *image_shape), np.uint8) if out is None else out
+    pages = Pages(out)
     if source.size is None:
         batches = shaped_records(source, split, indices, shaper).batch(BLOCK)
     else:
@@ -123,6 +156,7 @@ def _decode(source, split, indices, shaper, image_shape, out: np.ndarray | None 
     with tqdm(total=len(indices), desc=f"{source.name} {split}", unit="img", delay=2, leave=False, disable=None) as bar:
         for i, x, y in batches.prefetch(2).as_numpy_iterator():
             out[row : row + len(x)] = x
+            pages.took(x.nbytes)
             row += len(x)
             kept.append(i)
             labels.append(y)
@@ -171,5 +205,7 @@ def _read(folder: Path, source: Source, chosen) -> dict[str, Stored]:
         with np.load(folder / f"{split}.npz") as small:
             labels, indices = small["labels"], small["indices"]
         images = np.load(folder / f"{split}.images.npy", mmap_mode="r")
+        if not len(labels) == len(indices) <= len(images):
+            raise ValueError(f"{folder}: {len(labels)} labels, {len(indices)} numbers, {len(images)} images")
         kept[split] = Stored(images[: len(labels)], labels, indices)
     return kept

@@ -35,7 +35,9 @@ def interpolation(lab: Lab) -> Iterator[Picture]:
     strip = sheet(rows, names=[*WAYS] * len(path), columns=headings, gap_after=gaps, caption=caption)
     yield Picture("interpolation", [strip], caption)
     moving = _paths(lab, starts, ends, labels, FRAMES)
-    frames = [sheet([pair[:, t] for pair in moving], columns=SHORT_WAYS, caption=caption) for t in _there_and_back(FRAMES)]
+    frames = [
+        sheet([pair[:, t] for pair in moving], columns=SHORT_WAYS, caption=caption) for t in _there_and_back(FRAMES)
+    ]
     yield Picture("interpolation", frames, caption)
     if lab.sampler.conditional and lab.run and len(lab.classes) > 1 and not lab.options.between:
         yield from _class_to_class(lab)

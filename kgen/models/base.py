@@ -68,6 +68,7 @@ class GenerativeModel(keras.Model):
         failed_step: the first step whose loss was not finite, or -1.
         tracks_gradients: reports the norm of each phase's gradient in training.
         stop_asked: a function that says whether `fit` should return from its call as soon as it can.
+        agreed: a function that gives the largest of what the workers of a training put in, to each of them.
         averages: of weights, if it was compiled to keep any.
     """
 
@@ -97,7 +98,7 @@ class GenerativeModel(keras.Model):
         self._repeat, self._evaluates = 0, False
         self._jit_steps = False
         self._epoch_steps, self._epoch_taken, self._skipped = None, 0, 0
-        self.stop_asked = lambda: False
+        self.stop_asked, self.agreed = lambda: False, lambda value: value
 
     def _counter(self, name: str, start: int):
         return self.add_weight(
@@ -334,6 +335,12 @@ class GenerativeModel(keras.Model):
         if self.train_function is None or force:
             self.train_function = fused_steps.train_function(self)
 
+    def make_test_function(self, force: bool = False):
+        if not self.distribute_strategy.extended._in_multi_worker_mode():
+            super().make_test_function(force)
+        elif self.test_function is None or force:
+            self.test_function = fused_steps.test_function(self)
+
     def fit(self, x=None, *args, steps_per_epoch: int | None = None, initial_step: int = 0, **kwargs):
         """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch.
 
@@ -378,13 +385,12 @@ def unpack(data):
 
 
 def share(batch, index: int, shares: int):
-    """The `index`-th of equal shares of a batch; a batch of fewer examples than shares goes round one by one."""
+    """The `index`-th of equal shares: every `shares`-th example, so that halves give halves; a few go round singly."""
     if shares == 1:
         return batch
     examples = tf.shape(batch)[0]
-    size = tf.maximum(examples // shares, 1)
-    start = index * size % tf.maximum(examples, 1)
-    return batch[start : start + size]
+    start, size = index % tf.maximum(examples, 1), tf.maximum(examples // shares, 1)
+    return batch[start : start + (size - 1) * shares + 1 : shares]
 
 
 def check_at_least(least: float, **values: float):

@@ -79,8 +79,8 @@ def train_function(model):
             count = min(count, model._epoch_steps - model._epoch_taken % model._epoch_steps)
         done = min(model._skipped, count)  # steps that a checkpoint has taken already
         model._skipped -= done
-        while done < count and not (done and model.stop_asked()):
-            wanted = min(pace.steps, count - done)
+        while done < count and not (done and model.agreed(model.stop_asked())):
+            wanted = min(int(model.agreed(pace.steps)), count - done)
             ran = int(steps(iterator, tf.constant(wanted)))
             if not ran:
                 model._epoch_taken = 0
@@ -91,6 +91,26 @@ def train_function(model):
         return model.get_metrics_result()
 
     pace = _Pace(model.steps_per_execution, unrolled)
+    return function
+
+
+def test_function(model):
+    """The function that Keras' `evaluate` calls with its iterator, where there are several workers.
+
+    Keras' own takes many steps in one graph, in which workers cannot meet, and fails to reduce scalars over workers.
+    """
+    step = tf.function(lambda batch: _nothing(model.distribute_strategy.run(model.test_step, args=(batch,))))
+
+    def function(iterator):
+        for done in range(model.steps_per_execution):
+            optional = iterator.get_next_as_optional()
+            if not optional.has_value():
+                if not done:
+                    raise StopIteration
+                break
+            step(optional.get_value())
+        return dict.fromkeys((metric.name for metric in model.metrics), 0.0)  # Keras reads the metrics at the end
+
     return function
 
 

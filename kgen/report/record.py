@@ -9,11 +9,12 @@ from typing import Any
 
 from kgen.errors import UserError
 from kgen.evaluate.rows import rows_of
-from kgen.run import Run
+from kgen.run import Run, row_of
 
 DONE, FAILED, OPEN = "done", "failed", "open"
 STAMP = "%Y-%m-%d %H:%M:%S"
 STAMP_LETTERS = 19
+LARGEST = 1e300
 
 
 @dataclass
@@ -74,9 +75,9 @@ def _metrics(record: Record) -> list[dict[str, Any]]:
     rows, broken = {}, []
     for number, line in enumerate(_text(record.run, "metrics.jsonl").splitlines(), start=1):
         try:
-            row = json.loads(line)
-            rows[int(row["epoch"])] = row
-        except (ValueError, TypeError, KeyError):
+            row = {key: _drawable(value) for key, value in row_of(line).items()}
+            rows[row["epoch"]] = row
+        except ValueError:
             broken.append(str(number))
     if broken:
         lines = f"line {broken[0]}" if len(broken) == 1 else f"lines {', '.join(broken[:5])}"
@@ -84,6 +85,13 @@ def _metrics(record: Record) -> list[dict[str, Any]]:
             f"metrics.jsonl, {lines}: broken JSON, as a process that was killed leaves it; left out."
         )
     return [rows[epoch] for epoch in sorted(rows)]
+
+
+def _drawable(value: float | None) -> float | None:
+    """Numbers that leave no room to draw with are infinite."""
+    if value is None or -LARGEST < value < LARGEST or value != value:
+        return value
+    return math.inf if value > 0 else -math.inf
 
 
 def said(line: str) -> str:
@@ -136,6 +144,6 @@ def doctors_words(record: Record) -> tuple[list[tuple[str, str, str]], str]:
 
 
 def finite(value: Any) -> float | None:
-    """The value if it is a finite number."""
+    """The value if it is a finite number that leaves room to draw with."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if number and math.isfinite(value) else None
+    return value if number and -LARGEST < value < LARGEST else None

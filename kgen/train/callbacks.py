@@ -21,8 +21,9 @@ SAVE_EVERY_SECONDS = 5.0
 class Progress(keras.callbacks.Callback):
     """One bar over the whole training: loss terms, speed, and the time that is left."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, first: int = 0):
+    def __init__(self, epochs: int, steps_per_epoch: int, first: int = 0, *, shown: bool = True):
         super().__init__()
+        self.shown = shown
         self.epochs, self.steps_per_epoch, self.first = epochs, steps_per_epoch, first
 
     def on_train_begin(self, logs=None):
@@ -30,6 +31,7 @@ class Progress(keras.callbacks.Callback):
         self.bar = tqdm(
             total=self.epochs * self.steps_per_epoch,
             initial=self.first,
+            disable=not self.shown,
             unit="step",
             mininterval=0.2 if terminal else 10.0,  # a log file wants few lines
             dynamic_ncols=terminal,
@@ -188,7 +190,7 @@ class Record(keras.callbacks.Callback):
         score = self._score()
         if score < self.lowest or score == -math.inf:
             self.lowest, self.best = score, (self.row, self.model.get_weights())
-        if time.monotonic() - self.saved > SAVE_EVERY_SECONDS:
+        if self.model.agreed(time.monotonic() - self.saved > SAVE_EVERY_SECONDS):
             self._write()
 
     def _write(self):

@@ -49,7 +49,8 @@ class Checkpoints:
         """
         file = self._file(step)
         digest = write_aside_hashed(file, lambda stream: np.savez(stream, **arrays))
-        write_json(file.with_suffix(".json"), {"sha256": digest, "bytes": file.stat().st_size, "state": dict(state)})
+        about = {"sha256": digest, "state_sha256": _digest(state), "bytes": file.stat().st_size, "state": dict(state)}
+        write_json(file.with_suffix(".json"), about)
         for old in self.steps()[: -self.keep]:
             self._file(old).with_suffix(".json").unlink(missing_ok=True)
             self._file(old).unlink(missing_ok=True)
@@ -68,7 +69,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return self._read(self._file(step))
-            except (OSError, ValueError, KeyError) as error:
+            except Exception as error:  # a broken file makes json, zipfile and numpy raise many kinds
                 say(f"checkpoint {self._file(step)} is damaged ({error}); the one before it is taken")
         return None
 
@@ -87,8 +88,15 @@ class Checkpoints:
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != about["sha256"]:
             raise ValueError("its checksum is another")
+        if _digest(about["state"]) != about["state_sha256"]:
+            raise ValueError("the checksum of its state is another")
         with np.load(file, allow_pickle=False) as found:
             return Checkpoint({name: found[name] for name in found.files}, about["state"])
+
+
+def _digest(state: Mapping[str, Any]) -> str:
+    """Of the state as it is read back."""
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(state)), sort_keys=True).encode()).hexdigest()
 
 
 def write_aside_hashed(path: Path, write: Callable) -> str:

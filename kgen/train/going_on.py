@@ -10,13 +10,23 @@ from kgen.train.checkpoints import Checkpoint, Checkpoints
 
 MAY_CHANGE = (
     "recipe", "train.epochs", "train.samples_every", "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep",
-    "train.on_nan",
+    "train.on_nan", "train.profile", "train.strategy",
 )  # fmt: skip
 """Settings that a training may go on with other values of: they do not change the steps that were taken."""
 
 
-def check(run: Run, config: RunConfig, data_hashes: Mapping[str, str]):
+DECIDED = (
+    "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",
+    "ema_halflife_images",
+)  # fmt: skip
+"""Settings of `train` that a run's config.json always holds."""
+
+
+def check(run: Run, config: RunConfig, data_hashes: Mapping[str, str], examples: Mapping[str, int]):
     """Raises UserError when `config` is another training than the run's, or its data have changed."""
+    for name in DECIDED:
+        if getattr(run.config.train, name) is None:
+            raise UserError(f"{run.path / 'config.json'} was changed: train.{name} is missing; bring it back as it was")
     stored, wanted = flat(run.config.to_json()), flat(config.to_json())
     differ = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key) and key not in MAY_CHANGE]
     if differ:
@@ -24,6 +34,14 @@ def check(run: Run, config: RunConfig, data_hashes: Mapping[str, str]):
         raise UserError(
             f"{run.path} was trained with other settings: {told}. Only {', '.join(MAY_CHANGE)} may change; name a new "
             "--run_dir, or give the settings as they were"
+        )
+    fewer = [
+        split for split in {**run.spec.examples, **examples} if run.spec.examples.get(split) != examples.get(split)
+    ]
+    if fewer:
+        raise UserError(
+            f"{config.data.dataset!r} has {examples.get(fewer[0], 0)} {fewer[0]} images that can be read, and "
+            f"{run.path} was trained on {run.spec.examples.get(fewer[0], 0)}; bring the data back, or start a new run"
         )
     changed = [split for split in run.data_hashes if data_hashes and data_hashes.get(split) != run.data_hashes[split]]
     if changed:

@@ -62,14 +62,16 @@ class Keeper(keras.callbacks.Callback):
         late = time.monotonic() - self.written >= self.seconds
         ended = self.model.taken_in_epoch == self.params["steps"]
         ended = ended and time.monotonic() - self.written >= LEAST_SECONDS  # measuring it may take long
-        if late or ended or self.stopper.asked or (self.steps and step - self.written_step >= self.steps):
+        due = late or ended or (self.steps and step - self.written_step >= self.steps)
+        wish = self.model.agreed(2 if self.stopper.asked else int(bool(due)))
+        if wish:
             self._write(self.epoch, self.model.taken_in_epoch)
-        if self.stopper.asked:
+        if wish == 2:
             raise KeyboardInterrupt
 
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params["epochs"]
-        if last or time.monotonic() - self.written >= LEAST_SECONDS:
+        if self.model.agreed(last or time.monotonic() - self.written >= LEAST_SECONDS):
             self._write(epoch + 1, 0)
 
     def stepping(self, now: bool):

@@ -10,7 +10,7 @@ from typing import Any
 
 from kgen import data, images
 from kgen.config import RunConfig, override, resolve_model_args
-from kgen.errors import TrainingFailed, UserError
+from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.models import MODELS, GenerativeModel, averages, build_model
 from kgen.models.adversarial import Adversarial
 from kgen.recipes import account
@@ -23,6 +23,8 @@ from kgen.train.grids import SampleGrids, sample_sheet
 from kgen.train.histograms import Histograms
 from kgen.train.interrupt import Stopper
 from kgen.train.keeper import Keeper, restore
+from kgen.train.profile import Profile
+from kgen.train.strategy import Devices, devices_of
 from kgen.train.vitals import Vitals
 
 DEFAULT_STEPS = 4_000
@@ -101,36 +103,40 @@ def train(
         runs_root: where numbered runs live.
         dataset: already loaded; None loads `config.data`.
         watch: `kgen.evaluate.Watch`; needed when `config.train.eval_every` is set.
-        opened: is told of the run before it trains: also of one that fails.
+        opened: is told of the run before it trains, also of one that fails; of several workers the chief's alone.
 
     Returns:
-        The finished run.
+        The finished run; a worker that is not the chief has it in a folder that is removed when the process ends.
 
     Raises:
         UserError: the configuration, the data or the directory will not do.
         TrainingFailed: a loss was not finite; the run directory then holds FAILED and the last good checkpoint.
     """
     started = time.monotonic()
-    MODELS[config.model]  # a wrong name is said before any data is read
-    check_prior(config.train.prior, config.model)
-    told = account(config)
-    config = warm_start.with_architecture(config)
-    dataset = dataset or data.load(config.data, seed=config.seed)
-    config = prepare(config, dataset)
-    if watch is not None:
-        config = watch_classes(config, dataset)
-    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
-    if run_dir and (Path(run_dir) / "config.json").is_file():
-        run = Run.open(run_dir)
-        going_on.check(run, config, hashes)
-        return _go_on(run, config, dataset, watch, opened)
-    watching = _watching(config, dataset, watch)
-    model = _build(config, dataset)
-    told = [*told, *warm_start.start(model, config)]
-    run = Run.create(config, dataset.spec, data_hashes=hashes, run_dir=run_dir, runs_root=runs_root)
-    opened(run)
-    _describe(run, dataset, model, told)
-    return _finish(run, dataset, model, watching, None, started)
+    devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
+    with devices.watched():
+        MODELS[config.model]  # a wrong name is said before any data is read
+        check_prior(config.train.prior, config.model)
+        told = account(config)
+        config = warm_start.with_architecture(config)
+        dataset = dataset or data.load(config.data, seed=config.seed)
+        config = prepare(config, dataset)
+        if watch is not None:
+            config = watch_classes(config, dataset)
+        hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+        if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
+            run = devices.open_run(run_dir)
+            going_on.check(run, config, hashes, dataset.spec.examples)
+            return _go_on(run, config, dataset, watch, opened, devices)
+        config = devices.duties(config)
+        watching = _watching(config, dataset, watch)
+        model = _build(config, dataset, devices)
+        told = [*told, *warm_start.start(model, config)]
+        run = devices.create_run(config, dataset.spec, hashes, run_dir=run_dir, runs_root=runs_root)
+        if devices.is_chief:
+            opened(run)
+        _describe(run, dataset, model, devices, told)
+        return _finish(run, dataset, model, watching, None, started, devices)
 
 
 def resume(
@@ -152,30 +158,36 @@ def resume(
         UserError: no run, a setting that may not change, other data, or no checkpoint.
         TrainingFailed: as of `train`.
     """
-    run = Run.open(path)
-    config = override(run.config, changes or {})
-    dataset = dataset or data.load(config.data, seed=config.seed)
-    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
-    going_on.check(run, config, hashes)
-    return _go_on(run, config, dataset, watch, opened)
+    config = override(Run.open(path).config, changes or {})
+    devices = devices_of(config.train.strategy)
+    with devices.watched():
+        run = devices.open_run(path)
+        dataset = dataset or data.load(config.data, seed=config.seed)
+        hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+        going_on.check(run, config, hashes, dataset.spec.examples)
+        return _go_on(run, config, dataset, watch, opened, devices)
 
 
-def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened) -> Run:
+def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened, devices: Devices) -> Run:
     started = time.monotonic()
-    opened(run)
+    if devices.is_chief:
+        opened(run)
     if going_on.is_done(run, config):
         run.log(f"{run.path} is done: {run.config.train.epochs} epochs; --epochs with a larger number goes on")
         return run
     start = going_on.start_of(run)
+    config = devices.duties(config)
     run.save_config(config)
-    watching, model = _watching(config, dataset, watch), _build(config, dataset)
+    watching = _watching(config, dataset, watch)
+    with run.building():
+        model = _build(config, dataset, devices)
     if start is None:
         warm_start.start(model, config)
         run.log(f"run {run.path}: starts anew, it had written no checkpoint")
     else:
         where = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
         run.log(f"run {run.path}: goes on in {where} of {config.train.epochs} epochs")
-    return _finish(run, dataset, model, watching, start, started)
+    return _finish(run, dataset, model, watching, start, started, devices)
 
 
 def _watching(config: RunConfig, dataset: data.Dataset, watch):
@@ -184,43 +196,55 @@ def _watching(config: RunConfig, dataset: data.Dataset, watch):
     return watch(config, dataset) if config.train.eval_every else None
 
 
-def _build(config: RunConfig, dataset: data.Dataset) -> GenerativeModel:
+def _build(config: RunConfig, dataset: data.Dataset, devices: Devices) -> GenerativeModel:
     machine.set_precision(config)
-    return build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+    with devices.scope():
+        model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+    model.agreed = devices.agreed
+    return model
 
 
 def _finish(
-    run: Run, dataset: data.Dataset, model: GenerativeModel, watching, start: Checkpoint | None, started: float
+    run: Run,
+    dataset: data.Dataset,
+    model: GenerativeModel,
+    watching,
+    start: Checkpoint | None,
+    started: float,
+    devices: Devices,
 ) -> Run:
     """Trains to the end, from a checkpoint if there is one; says in the run how it ended."""
     slowed = start.state["slowed"] if start else 0
     try:
-        with Stopper() as stopper:
+        with devices.watched(), Stopper() as stopper:
             while True:
                 try:
-                    _fit(run, dataset, model, watching, start, slowed, stopper)
+                    _fit(run, dataset, model, watching, start, slowed, stopper, devices)
                     break
                 except TrainingFailed as error:
                     if run.config.train.on_nan != "rollback" or slowed:
                         raise
                     run.log(f"{error}; going back to the last checkpoint, with half the learning rate")
                     start, slowed = going_on.start_of(run), 1
-        sampler = open_run(run, dataset=dataset)
-        images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, run.config.seed))
+        if devices.is_chief:
+            sampler = open_run(run, dataset=dataset)
+            images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, run.config.seed))
     except KeyboardInterrupt:
         run.fail("interrupted by the user")
         run.log(f"interrupted; go on with: {shlex.join(['kgen-train', '--resume', str(run.path)])}")
         raise
     except BaseException as error:
+        if lost := image_lost(error):
+            error = TrainingFailed(f"{lost}: {shlex.join(['kgen-train', '--resume', str(run.path)])}")
         with contextlib.suppress(OSError):  # a full disk is told below
             run.fail(str(error) or repr(error))
-        raise
+        raise error
     run.finish()
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
     return run
 
 
-def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Sequence[str]):
+def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, devices: Devices, told: Sequence[str]):
     spec, train = run.spec, run.config.train
     splits = ", ".join(f"{count} {split}" for split, count in spec.examples.items())
     height, width, channels = spec.image_shape
@@ -244,8 +268,10 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, told: Seq
     run.log(
         f"model {run.config.model}: {model.parameters:,} parameters; {train.epochs} epochs, batches of "
         f"{train.batch_size}, learning rate {train.learning_rate:g} ({train.schedule}), seed {run.config.seed}, "
-        f"XLA {'on' if train.jit_compile else 'off'}"
+        f"XLA {'on' if train.jit_compile and devices.replicas == 1 else 'off'}"
     )
+    if devices.replicas > 1:
+        run.log(f"devices: {devices}; each batch is divided among the replicas")
 
 
 def _fit(
@@ -256,22 +282,30 @@ def _fit(
     start: Checkpoint | None,
     slowed: int,
     stopper: Stopper,
+    devices: Devices,
 ):
     train, seed = run.config.train, run.config.seed
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
     steps = train.epochs * steps_per_epoch
-    model.compile(
-        optimizers.of_phases(run.config, {phase.name: steps * phase.repeats for phase in model.phases()}, 0.5**slowed),
-        steps_per_execution=train.steps_per_execution,
-        jit_compile=train.jit_compile,
-        steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
-        ema_momentum=averages.momentum_of(train.ema_halflife_images, train.batch_size)
-        if train.ema_halflife_images
-        else None,
-    )
+    moves = {phase.name: steps * phase.repeats for phase in model.phases()}
+    halflife = train.ema_halflife_images
+    with devices.scope():  # an optimizer makes variables when it is made
+        model.compile(
+            optimizers.of_phases(run.config, moves, 0.5**slowed),
+            steps_per_execution=train.steps_per_execution,
+            jit_compile=train.jit_compile,
+            steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
+            ema_momentum=averages.momentum_of(halflife, train.batch_size) if halflife else None,
+        )
     epoch, taken = (start.state["epoch"], start.state["taken"]) if start else (0, 0)
     if start:
-        restore(model, start.arrays)
+        try:
+            restore(model, start.arrays)
+        except ValueError as error:
+            raise UserError(
+                f"the checkpoint of step {start.state['step']} does not fit {run.path / 'config.json'}, which was "
+                "changed since; bring it back as it was, or start a new run"
+            ) from error
     model.stop_asked = lambda: stopper.asked
     batches = dataset.batches(
         "train", batch_size=train.batch_size, seed=seed, repeat=True, start_epoch=epoch, start_step=taken
@@ -296,14 +330,15 @@ def _fit(
         steps_per_epoch=steps_per_epoch,
         verbose=0,
         callbacks=[
-            Progress(train.epochs, steps_per_epoch, epoch * steps_per_epoch + taken),
+            Progress(train.epochs, steps_per_epoch, epoch * steps_per_epoch + taken, shown=devices.is_chief),
             StopOnFailure(),
-            *([Swap(at_end=True)] if train.ema_halflife_images else []),
+            *([Profile(run)] if train.profile else []),
+            *([Swap(at_end=True)] if halflife else []),
             record,
             *checkup,
             histograms,
             SampleGrids(run, train.samples_every),
-            *([Swap(at_end=False)] if train.ema_halflife_images else []),
+            *([Swap(at_end=False)] if halflife else []),
             keeper,
         ],
     )

@@ -87,3 +87,20 @@ def test_a_failed_write_leaves_nothing_behind(photos, monkeypatch, tmp_path):
     with pytest.raises(ZeroDivisionError):
         load(DataConfig(photos, cache="disk"))
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_mapped_file_is_let_go_of(tmp_path, monkeypatch):
+    """Reading and writing all of it keeps little of it resident, and the content stays."""
+    import psutil
+
+    from kgen.data import store
+
+    monkeypatch.setattr(store, "HELD_BYTES", 2**22)
+    mapped = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (128, 2**20))
+    pages, before = store.Pages(mapped), psutil.Process().memory_info().rss
+    for number in range(len(mapped)):
+        mapped[number] = number
+        pages.took(2**20)
+    assert psutil.Process().memory_info().rss - before < 2**26
+    assert [int(row[-1]) for row in mapped] == list(range(128))
+    store.Pages(np.zeros(3)).took(2**30)  # in memory: nothing to let go of

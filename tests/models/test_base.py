@@ -60,7 +60,7 @@ def pixels(*numbers) -> tuple[np.ndarray, np.ndarray]:
 
 def test_repeats_see_disjoint_shares_and_each_phase_moves_its_own():
     model = compiled()
-    train(model, *pixels(1, 2, 10, 20, 100, 200), size=6)
+    train(model, *pixels(1, 10, 100, 2, 20, 200), size=6)
     # Three moves of the critic, by the means of its shares: 1.5 + 15 + 150; then one of the generator, by the critic.
     assert float(model.critic.value.numpy()) == 166.5
     assert float(model.generator.value.numpy()) == 166.5
@@ -72,14 +72,14 @@ def test_repeats_see_disjoint_shares_and_each_phase_moves_its_own():
 def test_a_learning_rate_of_zero_holds_only_its_phase():
     for rates, expected in (((1.0, 0.0), (166.5, 0.0)), ((0.0, 1.0), (0.0, 0.0))):
         model = compiled(*rates)
-        train(model, *pixels(1, 2, 10, 20, 100, 200), size=6)
+        train(model, *pixels(1, 10, 100, 2, 20, 200), size=6)
         assert (float(model.critic.value.numpy()), float(model.generator.value.numpy())) == expected
 
 
 def test_metrics_carry_their_phase_and_count_every_repeat():
     model = compiled()
     assert [metric.name for metric in model.metrics] == ["critic_loss", "critic_pixel", "generator_loss"]
-    train(model, *pixels(1, 2, 10, 20, 100, 200), size=6)
+    train(model, *pixels(1, 10, 100, 2, 20, 200), size=6)
     # critic_loss: 0 x (1, 2); -1.5 x (10, 20); -16.5 x (100, 200) -> -(45 + 4950) / 6
     results = {metric.name: float(metric.result()) for metric in model.metrics}
     assert results == {"critic_loss": -832.5, "critic_pixel": 55.5, "generator_loss": 0.0}
@@ -142,7 +142,9 @@ def test_short_batches_weigh_by_their_images():
 
 def test_share_takes_equal_disjoint_parts():
     batch = tf.range(7)
-    assert [share(batch, i, 3).numpy().tolist() for i in range(3)] == [[0, 1], [2, 3], [4, 5]]
+    assert [share(batch, i, 3).numpy().tolist() for i in range(3)] == [[0, 3], [1, 4], [2, 5]]
+    halves = [share(half, 1, 3).numpy().tolist() for half in (batch[:3], batch[3:6])]
+    assert halves == [[1], [4]]  # two replicas together see what one sees
     assert share(batch, 0, 1) is batch
 
 

@@ -222,3 +222,9 @@ def test_failed_weights_are_no_checkpoint(tmp_path):
         train(config(**{"train.learning_rate": 1e30}), run_dir=str(tmp_path / "run"))
     found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
     assert all(np.isfinite(values).all() for values in found.arrays.values())
+
+
+def test_a_profile_is_left_in_tensorboard(tmp_path, capsys):
+    run = train(config(**{"train.profile": True, "train.epochs": 5}), run_dir=str(tmp_path / "run"))
+    assert list((run.path / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))
+    assert "profile of 10 calls" in capsys.readouterr().out

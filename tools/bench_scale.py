@@ -1,0 +1,193 @@
+"""How time and memory grow with the number of images, and whether training waits for them.
+
+    python tools/bench_scale.py [--sizes 10000,100000,1000000] [--kinds folder,zip] [--memory_mib 64] [--dcgan]
+
+Pictures are 64x64 colour JPEGs: 256 different ones, written again and again under other names (what is read and
+decoded does not depend on what they show). Each size is opened, decoded and trained on for one epoch of a small VAE in
+a process of its own, whose resident memory is watched. `--memory_mib` stands for the memory that decoded images may
+take, so that they have to go to the disk (--cache auto), as a set that is larger than the memory does. Files that are
+mapped into the memory count as resident but can be dropped at any time: memory without them is printed beside.
+
+Waiting for data: the seconds of a step of training that is fed by the pipeline, less those of one that is given the
+same batch again and again, as a share of the former; medians over rounds that take turns.
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+DIFFERENT, SIDE, IN_A_FOLDER = 256, 64, 10_000
+BATCH, HIDDEN = 256, [64]
+WATCH_SECONDS = 0.05
+DCGAN = {"filters": (64, 128, 256, 512)}
+DCGAN_BATCH, DCGAN_STEPS = 64, 4
+
+
+def encoded() -> list[bytes]:
+    """Smooth colour noise as JPEG."""
+    from PIL import Image
+
+    generator, pictures = np.random.default_rng(0), []
+    for _ in range(DIFFERENT):
+        small = Image.fromarray(generator.integers(0, 256, (8, 8, 3), np.uint8))
+        stream = io.BytesIO()
+        small.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=90)
+        pictures.append(stream.getvalue())
+    return pictures
+
+
+def write(folder: Path, kind: str, count: int) -> Path:
+    """A folder or a zip of `count` pictures."""
+    pictures = encoded()
+    if kind == "zip":
+        with zipfile.ZipFile(folder / "set.zip", "w") as file:
+            for number in range(count):
+                file.writestr(f"{number // IN_A_FOLDER:04}/{number:08}.jpg", pictures[number % DIFFERENT])
+        return folder / "set.zip"
+    for number in range(count):
+        if number % IN_A_FOLDER == 0:
+            (folder / "set" / f"{number // IN_A_FOLDER:04}").mkdir(parents=True)
+        path = folder / "set" / f"{number // IN_A_FOLDER:04}" / f"{number:08}.jpg"
+        path.write_bytes(pictures[number % DIFFERENT])
+    return folder / "set"
+
+
+def work(path: str, cache: str, memory_mib: int):
+    """Opens and trains, then prints what it took."""
+    import kgen
+    from kgen.config import override
+    from kgen.data import store
+    from kgen.train import train
+
+    store.memory_budget = lambda: memory_mib * 2**20
+    settings = {
+        "model": "vae", "data.dataset": path, "data.cache": cache, "data.validation_fraction": 0.01,
+        "train.epochs": 1, "train.batch_size": BATCH, "train.jit_compile": False, "model_args.hidden": HIDDEN,
+        "model_args.likelihood": "gaussian_learned",
+    }  # fmt: skip
+    config = override(kgen.RunConfig(), settings)
+    started = time.perf_counter()
+    dataset = kgen.data.load(config.data)
+    opened = time.perf_counter() - started
+    run = train(config, dataset=dataset, run_dir=f"{path}-run")
+    row = run.metrics()[-1]
+    epoch = dataset.spec.examples["train"] / row["images_per_second"]
+    whole = time.perf_counter() - started
+    print(json.dumps({"open": opened, "epoch": epoch, "whole": whole, "notes": dataset.notes[-1]}))
+
+
+def waiting(path: str, cache: str, memory_mib: int, rounds: int = 5):
+    """Prints the share of a DCGAN's time that goes into waiting for data."""
+    import tensorflow as tf
+
+    import kgen
+    from kgen.data import store
+
+    store.memory_budget = lambda: memory_mib * 2**20
+    dataset = kgen.data.load(kgen.DataConfig(path, cache=cache, validation_fraction=0.0))
+    model = kgen.build_model("dcgan", dataset.spec, **DCGAN)
+    model.compile(steps_per_execution=DCGAN_STEPS, jit_compile=False)
+    fed = dataset.batches("train", batch_size=DCGAN_BATCH, repeat=True)
+    given = tf.data.Dataset.from_tensors(next(iter(fed))).repeat()
+    seconds = {"fed": [], "given": []}
+    for number in range(rounds + 1):
+        for name, batches in (("fed", fed), ("given", given)):
+            started = time.perf_counter()
+            model.fit(batches, steps_per_epoch=DCGAN_STEPS, verbose=0)
+            if number:  # the first one compiles
+                seconds[name].append((time.perf_counter() - started) / DCGAN_STEPS)
+    started, taken = time.perf_counter(), 0
+    for _ in fed.take(100):
+        taken += DCGAN_BATCH
+    alone = taken / (time.perf_counter() - started)
+    fed, given = (statistics.median(seconds[name]) for name in ("fed", "given"))
+    print(json.dumps({"fed": fed, "given": given, "alone": alone}))
+
+
+def watched(command: list[str], environment: dict) -> tuple[dict, float, float]:
+    """What a process printed last, and the most that it and its children had resident: (all, without mapped files)."""
+    import psutil
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    watcher, most, most_own = psutil.Process(process.pid), 0, 0
+    while process.poll() is None:
+        try:
+            found = [p.memory_info() for p in (watcher, *watcher.children(recursive=True))]
+            most = max(most, sum(m.rss for m in found))
+            most_own = max(most_own, sum(m.rss - getattr(m, "shared", 0) for m in found))
+        except psutil.NoSuchProcess:
+            pass
+        time.sleep(WATCH_SECONDS)
+    lines = process.stdout.read().splitlines()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: run it by hand")
+    return json.loads(lines[-1]), most / 2**20, most_own / 2**20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="10000,100000,1000000")
+    parser.add_argument("--kinds", default="folder,zip")
+    parser.add_argument("--cache", default="auto", choices=("auto", "memory", "disk", "none"))
+    parser.add_argument("--memory_mib", type=int, default=64)
+    parser.add_argument("--dcgan", action="store_true", help="the share of waiting alone, at the first of the sizes")
+    parser.add_argument("--where", help="a folder on the disk to measure; else the one for temporary files")
+    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        {"train": work, "wait": waiting}[given.work[0]](given.work[1], given.cache, given.memory_mib)
+        return 0
+    sizes = [int(size) for size in given.sizes.split(",")]
+    for kind in given.kinds.split(","):
+        first = None
+        for size in sizes[:1] if given.dcgan else sizes:
+            folder = Path(tempfile.mkdtemp(dir=given.where))
+            try:
+                first = measure(folder, kind, size, given, first)
+            finally:
+                shutil.rmtree(folder)
+    return 0
+
+
+def measure(folder: Path, kind: str, size: int, given, first: float | None) -> float:
+    """Prints a line; returns the seconds that an image took."""
+    path = write(folder, kind, size)
+    options = [f"--cache={given.cache}", f"--memory_mib={given.memory_mib}"]
+    job = "wait" if given.dcgan else "train"
+    environment = os.environ | {"KGEN_CACHE_DIR": str(folder / "cache")}
+    told, most, own = watched([sys.executable, __file__, *options, "--work", job, str(path)], environment)
+    if given.dcgan:
+        share = max(0.0, 1 - told["given"] / told["fed"])
+        print(
+            f"{kind:6} {size:9,} images  DCGAN {SIDE}x{SIDE}: {told['fed'] * 1000:.0f} ms a step of {DCGAN_BATCH}, "
+            f"{told['given'] * 1000:.0f} ms with the batch at hand: {share:.1%} of the time waiting for data; the "
+            f"pipeline alone gives {told['alone']:,.0f} images/s; {most:,.0f} MiB resident",
+            flush=True,
+        )
+        return 0.0
+    each = (told["open"] + told["epoch"]) / size
+    growth = f"{each / first:.2f} of the smallest's" if first else "smallest"
+    print(
+        f"{kind:6} {size:9,} images  opened and decoded {told['open']:.1f} s, epoch {told['epoch']:.1f} s, "
+        f"{1e6 * each:.0f} us an image ({growth}); {most:,.0f} MiB resident at most, {own:,.0f} MiB without mapped "
+        f"files; {told['notes']}",
+        flush=True,
+    )
+    return first or each
+
+
+if __name__ == "__main__":
+    sys.exit(main())
