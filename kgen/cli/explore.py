@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if what or PAGE not in cmd["what"]:
             for file, picture in explore(
                 path, what=what, out=cmd["out"], options=options, checkpoint=cmd["checkpoint"], prior=cmd["prior"],
-                dataset=cmd["dataset"], data_settings=settings,
+                dataset=cmd["dataset"], data_settings=settings, say=print,
             ):  # fmt: skip
                 print(f"wrote {file}: {picture.caption}", flush=True)
         if PAGE in cmd["what"]:

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def explore(
     prior: str | None = None,
     dataset: str | None = None,
     data_settings: dict[str, Any] | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[tuple[Path, Picture]]:
     """Writes pictures, one after the other.
 
@@ -41,6 +42,7 @@ def explore(
         checkpoint, prior: see `open_sampler`.
         dataset: real images; None takes those that the model was trained on.
         data_settings: settings of `data` that differ.
+        say: is told of what is left out, and why, when nothing was asked for by name.
 
     Yields:
         (file, Picture), as they are written.
@@ -53,10 +55,13 @@ def explore(
     lab = Lab(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
               data_settings=data_settings)  # fmt: skip
     folder = Path(out) if out else folder_of(lab)
-    wanted = list(dict.fromkeys(what)) or [name for name in KINDS if not lacks(lab, name)]
-    for name in wanted if what else ():
-        if reason := lacks(lab, name):
+    reasons = {name: lacks(lab, name) for name in dict.fromkeys(what or KINDS)}
+    wanted = [name for name, reason in reasons.items() if not reason]
+    for name, reason in reasons.items() if what else ():
+        if reason:
             raise UserError(f"--what {name}: {reason}")
+    for reason in dict.fromkeys(filter(None, reasons.values())):
+        say(f"left out {', '.join(name for name in reasons if reasons[name] == reason)}: {reason}")
     with tqdm(wanted, unit="kind", disable=None, leave=False, file=sys.stderr) as bar:
         for name in bar:
             bar.set_description(name)

@@ -54,7 +54,7 @@ class Lab:
         self.sampler, self.options = self.subject.sampler, options
         self.spec, self.run = self.sampler.spec, Run.open(path) if self.subject.kind == "run" else None
         self.name = self.subject.about["name"]
-        self.data_config = self._data_config(dataset, data_settings or {})
+        self.data_config, self.named = self._data_config(dataset, data_settings or {}), dataset is not None
         size = int(np.prod(self.sampler.latent_shape))
         arguments = getattr(self.sampler, "manifest", {}).get("model_args", {})
         self.code_dim = getattr(getattr(self.sampler, "model", None), "code_dim", arguments.get("latent_dim", size))
@@ -67,10 +67,18 @@ class Lab:
         """Why images cannot be encoded; "" if they can."""
         return "" if self.sampler.encodes else "the model has no encoder"
 
-    @property
+    @functools.cached_property
     def no_data(self) -> str:
         """Why there are no real images; "" if there are."""
-        return "" if self.data_config else "its real images are not known; name them with --dataset"
+        if self.data_config is None:
+            return "its real images are not known; name them with --dataset"
+        try:
+            self.reference  # noqa: B018  loads them
+            return ""
+        except UserError as error:
+            if self.named:
+                raise
+            return str(error)
 
     @property
     def no_images(self) -> str:

@@ -1,5 +1,6 @@
 """Pictures of runs: what is in them, that they can be repeated, and what is said where there are none."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 import kgen
-from kgen import images
+from kgen import data, images
 from kgen.cli.explore import KINDS as NAMES
 from kgen.cli.explore import PAGE, main
 from kgen.config import override
@@ -183,6 +184,20 @@ def test_an_export_without_its_data(default_export, tmp_path):
     lab = Lab(default_export, Options())
     assert lacks(lab, "curves") == "only a run directory tells of a training"
     assert "samples.png" in pictures(default_export, tmp_path, "samples", "scatter")
+
+
+def test_data_that_are_not_there_leave_pictures_out_and_say_so(tmp_path, capsys, monkeypatch):
+    """The export that comes with the code was trained on MNIST, which a new user has not."""
+    export = Path(__file__).parents[2] / "exports" / "cvae-mnist"
+    monkeypatch.setattr(data, "load", lambda *args, **settings: (_ for _ in ()).throw(UserError("there is no mnist")))
+    assert main([str(export), "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "left out neighbours, features, reconstructions, scatter, attributes: there is no mnist\n" in out
+    assert {"samples.png", "style.png", "interpolation.gif", "traversal.png", "manifold.png"} == {
+        file.name for file in tmp_path.iterdir()
+    } - {"interpolation.png", "perturbation.png"}
+    assert main([str(export), "--what", "scatter", "--out", str(tmp_path)]) == 2
+    assert "--what scatter: there is no mnist" in capsys.readouterr().err
 
 
 def test_the_dimension_that_moves_pixels_is_the_most_used():
