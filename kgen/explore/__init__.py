@@ -1,6 +1,7 @@
 """Exploration: pictures of what a model draws, of its latent space and of its training. See `explore`.
 
-Names load when they are first used.
+It stands above training, evaluation and export: neighbours and features are measured, curves are drawn, and the page
+runs an export. Names load when they are first used.
 """
 
 import importlib

@@ -22,7 +22,7 @@ from typing import Any
 import tensorflow as tf
 
 from kgen.config import RunConfig
-from kgen.errors import TrainingFailed, UserError
+from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.run import Run
 from kgen.spec import DataSpec
 
@@ -108,11 +108,11 @@ class Devices:
 
     @contextlib.contextmanager
     def watched(self):
-        """Tells of a worker that is gone, as TrainingFailed."""
+        """Tells of a worker that is gone, as TrainingFailed; a lost image is told as that."""
         try:
             yield
         except tf.errors.OpError as error:
-            if self.workers == 1:
+            if self.workers == 1 or image_lost(error):
                 raise
             raise TrainingFailed(self._lost(error)) from error
 
