@@ -9,8 +9,9 @@ critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 fi
 Each contestant is a process of its own; they take turns. Run it on a quiet machine: PyTorch's threads wait in a loop,
 and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
 times as large, at random places (the posterior would collapse on noise). Printed: images a second of wall time and of
-CPU time, medians, and their ratio to PyTorch. `--torch_python` is an interpreter that has PyTorch and NumPy, if this
-one has not; without any, kgen's variants are compared alone.
+CPU time, medians, and their ratio to PyTorch; the share of the floor is what would be left of the CPU time if there
+were nothing but matrix products and convolutions (`train_floor.py`). `--torch_python` is an interpreter that has
+PyTorch and NumPy, if this one has not; without any, kgen's variants are compared alone.
 """
 
 import argparse
@@ -51,7 +52,7 @@ class Job:
         return self.model_args["filters"]
 
 
-KERAS = "Keras' example"
+KERAS, FLOOR = "Keras' example", "floor"
 PLAIN_OR_XLA = {"kgen": {"jit_compile": False}, "kgen, XLA": {"jit_compile": True}}
 JOBS = {
     "vae": Job(
@@ -100,6 +101,19 @@ def kgen_turns(path: str, job: Job, **options):
         yield next(iter(history.values()))[0]
 
 
+def floor_turns(path: str, job: Job):
+    """A generator of turns of kgen's matrix products and convolutions alone."""
+    import tensorflow as tf
+    import train_floor
+
+    import kgen
+
+    model = kgen.build_model(job.model, kgen.data.load(kgen.DataConfig(dataset=path)).spec, **job.model_args)
+    model.compile()
+    batch = tf.TensorSpec((job.batch, *job.shape)), tf.TensorSpec((job.batch,), tf.int32)
+    yield from train_floor.turns(model, batch, job.steps)
+
+
 def work(name: str, path: str, job_name: str):
     """A contestant: a turn for every line on standard input; the first warms up."""
     job = JOBS[job_name]
@@ -111,6 +125,8 @@ def work(name: str, path: str, job_name: str):
         import keras_loops
 
         turns = keras_loops.LOOPS[job_name](path, job)
+    elif name == FLOOR:
+        turns = floor_turns(path, job)
     else:
         turns = kgen_turns(path, job, **job.variants[name])
     for _ in sys.stdin:
@@ -156,7 +172,7 @@ def main() -> int:
 def compare(path: str, job_name: str, rounds: int, torch_python: str):
     """Lets the contestants take turns and prints the medians."""
     job = JOBS[job_name]
-    names = ("torch", *job.variants, KERAS)
+    names = ("torch", *job.variants, KERAS, FLOOR)
     workers = {n: start(torch_python if n == "torch" else sys.executable, n, path, job_name) for n in names}
     warm = {name: turn(worker) for name, worker in workers.items()}
     for name in [name for name, first in warm.items() if first is None]:
@@ -166,13 +182,16 @@ def compare(path: str, job_name: str, rounds: int, torch_python: str):
     for _ in range(rounds):
         for name, worker in workers.items():
             results[name].append(turn(worker))
+    floor = results.get(FLOOR)
     base, seen = results.get("torch") or results["kgen"], job.steps * job.batch
     for name, rows in results.items():
         wall, cpu = (statistics.median(row[i] for row in rows) for i in (0, 1))
         faster = [statistics.median(b[i] / r[i] for b, r in zip(base, rows, strict=True)) for i in (0, 1)]
+        share = statistics.median(f[1] / r[1] for f, r in zip(floor, rows, strict=True)) if floor else 0.0
         print(
-            f"{name:30} {seen / wall:7,.0f} images/s ({faster[0]:.2f}x)   {seen / cpu:7,.0f} images/CPU-s "
-            f"({faster[1]:.2f}x)   first turn {warm[name][0]:.1f} s   loss {rows[-1][2]:.1f}"
+            f"{name:25} {seen / wall:7,.0f} images/s ({faster[0]:.2f}x)   {seen / cpu:7,.0f} images/CPU-s "
+            f"({faster[1]:.2f}x)   {share:4.0%} of the floor   first turn {warm[name][0]:.1f} s"
+            + ("" if name == FLOOR else f"   loss {rows[-1][2]:.1f}")
         )
     for worker in workers.values():
         worker.stdin.close()

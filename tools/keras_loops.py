@@ -1,7 +1,8 @@
 """The Keras examples' way of writing the steps of `bench_train.py`: generators of the last loss, a turn each.
 
-As https://keras.io/examples/generative/vae/ and wgan_gp/ have them: a Keras model with a custom `train_step`, layers
-called one by one, `fit` on NumPy arrays of float32. The networks are those of `torch_loops.py`.
+As https://keras.io/examples/generative/vae/, wgan_gp/ and dcgan_overriding_train_step/ have them: a Keras model with a
+custom `train_step`, layers called one by one, `fit` on NumPy arrays of float32. The networks are those of
+`torch_loops.py`.
 """
 
 import keras
@@ -116,9 +117,62 @@ def _vae(path: str, job, image, x, z, shown):
     yield from _turns(model, pictures(path), job.batch, job.steps, "loss")
 
 
+class GAN(keras.Model):
+    """The DCGAN example's: one pass of the discriminator over generated and real images, then the generator's step."""
+
+    def __init__(self, discriminator, generator):
+        super().__init__()
+        self.discriminator, self.generator = discriminator, generator
+        self.trackers = [keras.metrics.Mean(name=name) for name in ("d_loss", "g_loss")]
+        self.loss_fn = keras.losses.BinaryCrossentropy()
+
+    @property
+    def metrics(self):
+        return self.trackers
+
+    def compile(self, d_optimizer, g_optimizer):
+        super().compile()
+        self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+
+    def train_step(self, real):
+        batch_size = ops.shape(real)[0]
+        combined = ops.concatenate(
+            [self.generator(keras.random.normal((batch_size, 100)), training=True), real], axis=0
+        )
+        labels = ops.concatenate([ops.ones((batch_size, 1)), ops.zeros((batch_size, 1))], axis=0)
+        labels += 0.05 * tf.random.uniform(tf.shape(labels))
+        with tf.GradientTape() as tape:
+            d_loss = self.loss_fn(labels, self.discriminator(combined, training=True))
+        weights = self.discriminator.trainable_weights
+        self.d_optimizer.apply_gradients(zip(tape.gradient(d_loss, weights), weights, strict=True))
+        noise = keras.random.normal((batch_size, 100))
+        with tf.GradientTape() as tape:
+            judged = self.discriminator(self.generator(noise, training=True), training=True)
+            g_loss = self.loss_fn(ops.zeros((batch_size, 1)), judged)
+        weights = self.generator.trainable_weights
+        self.g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
+        for tracker, value in zip(self.trackers, (d_loss, g_loss), strict=True):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+
 def wgan_gp(path: str, job):
-    """The networks of `kgen.nn.dcgan`."""
-    noise, size = keras.Input((100,)), 7
+    """The networks of `kgen.nn.dcgan`; pixels in [-1, 1]."""
+    model = WGAN(*_dcgan_networks(job, 7, None))
+    model.compile(*(keras.optimizers.Adam(1e-4, 0.0, 0.9) for _ in range(2)))
+    yield from _turns(model, pictures(path) * 2 - 1, job.batch // 5, job.steps, "d_loss")
+
+
+def dcgan(path: str, job):
+    """The networks of `kgen.nn.dcgan`; pixels in [-1, 1]."""
+    model = GAN(*_dcgan_networks(job, 4, "sigmoid"))
+    model.compile(*(keras.optimizers.Adam(2e-4, 0.5) for _ in range(2)))
+    yield from _turns(model, pictures(path) * 2 - 1, job.batch, job.steps, "d_loss")
+
+
+def _dcgan_networks(job, size: int, activation: str | None):
+    """Discriminator, with the last layer's activation, and generator, from maps of `size` places a side."""
+    noise = keras.Input((100,))
     x = layers.Reshape((size, size, job.filters[-1]))(
         layers.Dense(size * size * job.filters[-1], use_bias=False)(noise)
     )
@@ -126,16 +180,15 @@ def wgan_gp(path: str, job):
         x = layers.ReLU()(layers.BatchNormalization()(x))
         x = layers.Conv2DTranspose(filters, 4, 2, padding="same", use_bias=False)(x)
     x = layers.ReLU()(layers.BatchNormalization()(x))
-    generator = keras.Model(noise, layers.Conv2DTranspose(1, 4, 2, padding="same", activation="tanh")(x))
-    image = x = keras.Input(job.shape)
+    shown = layers.Conv2DTranspose(job.shape[-1], 4, 2, padding="same", activation="tanh")(x)
+    image = y = keras.Input(job.shape)
     for filters in job.filters:
-        x = layers.LeakyReLU(0.2)(layers.Conv2D(filters, 4, 2, padding="same")(x))
-    model = WGAN(keras.Model(image, layers.Dense(1)(layers.Flatten()(x))), generator)
-    model.compile(*(keras.optimizers.Adam(1e-4, 0.0, 0.9) for _ in range(2)))
-    yield from _turns(model, pictures(path) * 2 - 1, job.batch // 5, job.steps, "d_loss")
+        y = layers.LeakyReLU(0.2)(layers.Conv2D(filters, 4, 2, padding="same")(y))
+    judged = layers.Dense(1, activation=activation)(layers.Flatten()(y))
+    return keras.Model(image, judged), keras.Model(noise, shown)
 
 
-LOOPS = {"vae": vae, "conv_vae": conv_vae, "wgan_gp": wgan_gp}
+LOOPS = {"vae": vae, "conv_vae": conv_vae, "wgan_gp": wgan_gp, "dcgan": dcgan}
 
 
 def pictures(path: str) -> np.ndarray:

@@ -27,7 +27,20 @@ def bernoulli_nll(images, logits):
         [B] float32, nats an image.
     """
     images, logits = tf.cast(images, tf.float32), tf.cast(logits, tf.float32)
-    return sum_per_example(tf.nn.softplus(logits) - images * logits)
+    return _bernoulli_nll(images, logits)
+
+
+@tf.custom_gradient
+def _bernoulli_nll(images, logits):
+    """With a gradient of half as many passes over the pixels as TensorFlow derives."""
+
+    def gradients(upstream):
+        upstream = tf.reshape(upstream, [-1] + [1] * (len(logits.shape) - 1))
+        return -upstream * logits, upstream * (
+            tf.sigmoid(logits) - images
+        )  # TensorFlow's own takes twice as many passes
+
+    return sum_per_example(tf.nn.softplus(logits) - images * logits), gradients
 
 
 def gaussian_nll(images, mean, log_var):

@@ -390,7 +390,7 @@ def share(batch, index: int, shares: int):
         return batch
     examples = tf.shape(batch)[0]
     start, size = index % tf.maximum(examples, 1), tf.maximum(examples // shares, 1)
-    return batch[start : start + (size - 1) * shares + 1 : shares]
+    return tf.gather(batch, tf.range(start, start + (size - 1) * shares + 1, shares))
 
 
 def check_at_least(least: float, **values: float):

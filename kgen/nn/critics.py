@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
+from kgen.nn import few_channels
 from kgen.nn.kinked import KINKED
 from kgen.nn.layers import Clip, Dropout, LabelProduct
 from kgen.nn.networks import NetworkOptions
@@ -64,7 +65,7 @@ class CriticOptions(NetworkOptions):
         return layer(width, kernel_initializer=self.initializer(name), name=name, **self._bound(kwargs))
 
     def conv(self, filters: int, name: str, *, size: int = 3, padding: str = "same", **kwargs) -> keras.layers.Layer:
-        layer = SpectralConv2D if self.spectral_norm else keras.layers.Conv2D
+        layer = SpectralConv2D if self.spectral_norm else few_channels.Conv2D
         return layer(
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **self._bound(kwargs)
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 
 from kgen.errors import UserError
+from kgen.nn import few_channels
 from kgen.nn.layers import BatchNormalization, LabelMaps, OneHot
 from kgen.registry import Registry
 from kgen.rng import seed_of
@@ -91,12 +92,12 @@ class NetworkOptions:
         return keras.layers.Dense(width, kernel_initializer=self.initializer(name), name=name, **kwargs)
 
     def conv(self, filters: int, name: str, *, size: int = 3, padding: str = "same", **kwargs) -> keras.layers.Layer:
-        return keras.layers.Conv2D(
+        return few_channels.Conv2D(
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **kwargs
         )
 
     def conv_transpose(self, filters: int, name: str, *, size: int = 3, padding: str = "same", **kwargs):
-        return keras.layers.Conv2DTranspose(
+        return few_channels.Conv2DTranspose(
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **kwargs
         )
 

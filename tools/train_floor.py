@@ -1,0 +1,92 @@
+"""The floor of a training step: its matrix products and convolutions alone, with nothing around them.
+
+They are read off the step that kgen traces, so that the floor is that of the very model: the same operations on
+tensors of the same shapes, in a plain graph (oneDNN's kernels), each on numbers of its own so that none is left out.
+"""
+
+import tensorflow as tf
+
+CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
+CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+
+def products(step) -> list:
+    """The products and convolutions of a concrete function that count for its outputs or its variables.
+
+    Args:
+        step: a ConcreteFunction of fixed shapes.
+
+    Returns:
+        operations of its graph, and of the functions that it calls.
+    """
+    graph = step.graph
+    open_, seen = [t.op for t in graph.outputs] + list(graph.control_outputs), set()
+    while open_:
+        operation = open_.pop()
+        if operation not in seen:
+            seen.add(operation)
+            open_ += [t.op for t in operation.inputs] + list(operation.control_inputs)
+    found = []
+    for operation in graph.get_operations():
+        if operation not in seen:
+            continue
+        if operation.type == "MatMul" or operation.type in CONVOLUTIONS:
+            found.append(operation)
+        elif operation.type in CALLS:
+            found += products(graph._get_function(operation.get_attr("f").name))
+    return found
+
+
+def floor(operations: list):
+    """A function of no arguments that runs them; it returns a number that depends on all of them."""
+    numbers = [[_numbers(operation, t) for t in operation.inputs] for operation in operations]
+
+    def run():
+        results = [_again(operation, *given) for operation, given in zip(operations, numbers, strict=True)]
+        return tf.add_n([tf.reshape(result, [-1])[0] for result in results])
+
+    return run
+
+
+def _numbers(operation, tensor):
+    if tensor.dtype == tf.int32:  # the shape of what comes out
+        return tf.constant(operation.outputs[0].shape.as_list())
+    return tf.Variable(tf.random.normal(tensor.shape))
+
+
+def _again(operation, first, second, third=None):
+    if operation.type == "MatMul":
+        transposed = {key: operation.get_attr(key) for key in ("transpose_a", "transpose_b")}
+        return tf.raw_ops.MatMul(a=first, b=second, **transposed)
+    strides, padding = operation.get_attr("strides"), operation.get_attr("padding").decode()
+    common = {"strides": strides, "padding": padding}
+    if operation.type == "Conv2D":
+        return tf.raw_ops.Conv2D(input=first, filter=second, **common)
+    if operation.type == "Conv2DBackpropInput":
+        return tf.raw_ops.Conv2DBackpropInput(input_sizes=first, filter=second, out_backprop=third, **common)
+    return tf.raw_ops.Conv2DBackpropFilter(input=first, filter_sizes=second, out_backprop=third, **common)
+
+
+def turns(model, batch: tuple, steps: int):
+    """A generator of turns of `steps` floors of a compiled model's training step.
+
+    Args:
+        model: a GenerativeModel, compiled.
+        batch: TensorSpecs of images and labels.
+    """
+
+    def step(images, labels):
+        model.train_step((images, labels))
+
+    traced = tf.function(step).get_concrete_function(*batch)
+    run = floor(products(traced))
+
+    @tf.function
+    def turn():
+        total = tf.constant(0.0)
+        for _ in tf.range(steps):
+            total += run()
+        return total
+
+    while True:
+        yield float(turn())
