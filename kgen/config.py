@@ -82,6 +82,8 @@ class TrainConfig:
             the machines that TF_CONFIG names; "tpu"; "auto" takes all GPUs of this machine, or one device.
         validate_every: epochs between two evaluations of the loss on validation and test images (and after the last);
             None evaluates each epoch, in long trainings about 200 times.
+        patience: the training stops early, at an epoch's end, when the figure of `best_by` has not become better so
+            many times in a row that it was measured; 0 never does.
         samples_every: epochs between two sample grids; None writes about twenty.
         eval_every: epochs between two measurements of samples (and after the last); None measures none.
         metrics: what is measured then; names as in kgen-eval.
@@ -117,6 +119,7 @@ class TrainConfig:
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     strategy: Literal["auto", "one", "mirrored", "multi_worker", "tpu"] = "auto"
     validate_every: int | None = None
+    patience: int = 0
     samples_every: int | None = None
     eval_every: int | None = None
     metrics: tuple[str, ...] = ("fid",)
@@ -145,6 +148,10 @@ class TrainConfig:
             raise UserError(
                 "train.ema_halflife_images must be greater than 0, or 0 for no average. Received: "
                 f"{self.ema_halflife_images}"
+            )
+        if self.patience < 0:
+            raise UserError(
+                f"train.patience must be greater than 0, or 0 for no early stopping. Received: {self.patience}"
             )
         if self.keep < 2:
             raise UserError(

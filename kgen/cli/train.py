@@ -36,7 +36,7 @@ SETTINGS = {
     "ema_halflife_images": "train.ema_halflife_images", "precision": "train.precision",
     "strategy": "train.strategy",
     "jit_compile": "train.jit_compile",
-    "validate_every": "train.validate_every",
+    "validate_every": "train.validate_every", "patience": "train.patience",
     "samples_every": "train.samples_every", "eval_every": "train.eval_every", "metrics": "train.metrics",
     "features": "train.eval_features", "eval_count": "train.eval_count", "best_by": "train.best_by",
     "checkpoint_seconds": "train.checkpoint_seconds", "checkpoint_steps": "train.checkpoint_steps",
@@ -87,6 +87,8 @@ def command() -> Command:
              "50000.")  # fmt: skip
     cmd.flag("Training", "integer", "validate_every", None, "Epochs between two evaluations of the loss; else each, in "
              "long trainings about 200.")  # fmt: skip
+    cmd.flag("Training", "integer", "patience", train.patience, "Stop early when the validation loss, or the figure of "
+             "--best_by, has not become better so many times in a row; 0 never stops early.")  # fmt: skip
     cmd.flag("Training", "integer", "seed", RunConfig().seed, "Root of every random stream.")
     cmd.flag("Training", "enum", "precision", train.precision, "Of the arithmetic.",
              enum_values=["float32", "mixed_float16", "mixed_bfloat16"])  # fmt: skip
@@ -106,7 +108,7 @@ def command() -> Command:
     cmd.flag("Sampling", "enum", "prior", train.prior, "What z is drawn from after training; gaussian_mixture is "
              "fitted to the encodings, where the model has an encoder.", enum_values=get_args(PriorName))  # fmt: skip
     cmd.flag("Going on", "string", "resume", None, "A run that was interrupted: goes on as if it had not been. With it "
-             "only --epochs, --samples_every and the flags of this group.")  # fmt: skip
+             "only --epochs, --patience, --samples_every and the flags of this group.")  # fmt: skip
     cmd.flag("Going on", "float", "checkpoint_seconds", train.checkpoint_seconds, "Between two checkpoints to go on "
              "from, also inside an epoch.")  # fmt: skip
     cmd.flag("Going on", "integer", "checkpoint_steps", None, "The same in steps; else by time alone.")

@@ -37,10 +37,12 @@ def head(record: Record) -> str:
 
 
 def verdict(record: Record) -> str:
-    """How it ended where it did not end well, and what the doctor said."""
+    """How it ended where it did not end well or ended early, and what the doctor said."""
     parts = ""
     if record.state == FAILED:
         parts += _note("wrong", "The training failed", [record.reason or "FAILED gives no reason."])
+    elif record.state == DONE and record.reason:
+        parts += _note("quiet", "It ended before its last epoch", [_sentence(record.reason)])
     elif record.state == OPEN:
         sentence = "It is still training, or its process was killed; what follows is what there is so far."
         parts += _note("quiet", "Neither DONE nor FAILED is there", [sentence])

@@ -24,7 +24,7 @@ class Record:
     Attributes:
         run: it.
         state: DONE, FAILED, or OPEN where neither is recorded.
-        reason: the text of FAILED, or "".
+        reason: the text of FAILED; of DONE why the training ended before its last epoch; or "".
         rows: of metrics.jsonl, those that can be read and have an epoch; by epoch, rising.
         log: lines of log.txt.
         checkpoints: see `Run.checkpoint_state`.
@@ -50,7 +50,7 @@ def read(run: Run) -> Record:
     if (run.path / "FAILED").is_file():
         record.state, record.reason = FAILED, _text(run, "FAILED").strip()
     elif (run.path / "DONE").is_file():
-        record.state = DONE
+        record.state, record.reason = DONE, _text(run, "DONE").partition("\n")[2].strip()
     record.log = _text(run, "log.txt").splitlines()
     record.rows = _metrics(record)
     try:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from kgen.run import Run
 from kgen.sampling import ModelSampler
+from kgen.train import early_stopping
 from kgen.train.curves import draw_curves, draw_quality
 from kgen.train.doctor import PATIENCE, Diagnosis, diagnose, not_finite, settled_after
 from kgen.train.vitals import Vitals
@@ -86,6 +87,9 @@ class Record(keras.callbacks.Callback):
     written every SAVE_EVERY_SECONDS and at the end, and never with weights that failed. With "best" lies the state that
     the optimizers had when it was written: to go on training, take "last".
 
+    Stops the training at the end of an epoch when as many measurements in a row as `train.patience` says were not the
+    best. One that gave no figure does not count.
+
     Args:
         run: written to.
         evaluations: split -> its batches.
@@ -107,13 +111,16 @@ class Record(keras.callbacks.Callback):
         self.run, self.evaluations, self.images_per_epoch, self.watch = run, evaluations, images_per_epoch, watch
         self.lowest, self.best, self.saved, self.row = math.inf, None, 0.0, {}
         self.watching, self.before = 0.0, 0.0
+        self.since, self.waited = 0, 0  # the epoch of the lowest, and measurements after it
 
     def remember(self) -> dict[str, Any]:
         """What a checkpoint keeps of it; `before_keeping` has written the best weights."""
-        return {"lowest": self.lowest, "row": self.row, "elapsed": self._elapsed()}
+        told = {"lowest": self.lowest, "row": self.row, "elapsed": self._elapsed()}
+        return told | {"since": self.since, "waited": self.waited}
 
     def recall(self, remembered: dict[str, Any]):
         self.lowest, self.row, self.before = (remembered[key] for key in ("lowest", "row", "elapsed"))
+        self.since, self.waited = (remembered.get(key, 0) for key in ("since", "waited"))  # old ones did not count
 
     def before_keeping(self):
         if self.best:
@@ -157,6 +164,8 @@ class Record(keras.callbacks.Callback):
                 if split in ("train", "vitals", *self.evaluations) and value is not None:
                     tf.summary.scalar(f"{term}/{split}", value)
         self._checkpoint()
+        if self.model.agreed(self.out_of_patience):
+            self.model.stop_training = True
 
     def _prefixed(self, split: str, logs: dict[str, float]) -> dict[str, float]:
         """{"loss": 1.0} -> {"train_loss": 1.0}, in the order of the model's reports."""
@@ -174,24 +183,46 @@ class Record(keras.callbacks.Callback):
         self.watching += time.monotonic() - started
         return {f"{self.watch.split}_{key}": value for key, value in figures.items()}
 
-    def _score(self) -> float:
-        """What the best checkpoint has least of; infinite where this epoch has not been measured."""
+    @property
+    def _figure(self) -> tuple[str, bool]:
+        """What the best checkpoint is chosen by: its key in a row, and whether less of it is better."""
         by = self.run.config.train.best_by
-        if by == "loss" and "loss" not in self.model.trackers:
-            return -math.inf  # a game has no loss to choose by
         if by == "loss":
-            return self.row.get("validation_loss", math.inf) if "validation" in self.evaluations else -math.inf
-        value = self.row.get(f"{self.watch.split}_{by}")
-        if value is None:
-            return math.inf
-        return value if self.watch.better[by] == "lower" else -value
+            return "validation_loss", True
+        return f"{self.watch.split}_{by}", self.watch.better[by] == "lower"
+
+    def _score(self) -> float | None:
+        """What the best checkpoint has least of; None where this epoch has not been measured."""
+        by_loss = self.run.config.train.best_by == "loss"
+        if by_loss and ("loss" not in self.model.trackers or "validation" not in self.evaluations):
+            return -math.inf  # a game has no loss to choose by
+        figure, falls = self._figure
+        value = self.row.get(figure)
+        return value if value is None or falls else -value
 
     def _checkpoint(self):
         score = self._score()
-        if score < self.lowest or score == -math.inf:
+        if score is not None and (score < self.lowest or score == -math.inf):
             self.lowest, self.best = score, (self.row, self.model.get_weights())
+            self.since, self.waited = self.row["epoch"], 0
+        elif score is not None:
+            self.waited += 1
         if self.model.agreed(time.monotonic() - self.saved > SAVE_EVERY_SECONDS):
             self._write()
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the training is to stop early."""
+        return 0 < self.run.config.train.patience <= self.waited
+
+    def why_early(self) -> str:
+        """Why the training ended before its last epoch; "" where it did not."""
+        epochs = self.run.config.train.epochs
+        if not self.out_of_patience or self.row["epoch"] >= epochs:
+            return ""
+        figure, falls = self._figure
+        best = self.lowest if falls else -self.lowest
+        return early_stopping.words(figure, falls, best, self.since, self.waited, self.row["epoch"], epochs)
 
     def _write(self):
         """Writes "last" unless the weights failed, and "best" where it has changed."""

@@ -9,8 +9,8 @@ from kgen.run import Run
 from kgen.train.checkpoints import Checkpoint, Checkpoints
 
 MAY_CHANGE = (
-    "recipe", "train.epochs", "train.samples_every", "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep",
-    "train.on_nan", "train.profile", "train.strategy",
+    "recipe", "train.epochs", "train.patience", "train.samples_every", "train.checkpoint_seconds",
+    "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile", "train.strategy",
 )  # fmt: skip
 """Settings that a training may go on with other values of: they do not change the steps that were taken."""
 
@@ -52,8 +52,30 @@ def check(run: Run, config: RunConfig, data_hashes: Mapping[str, str], examples:
 
 
 def is_done(run: Run, config: RunConfig) -> bool:
-    """Whether the run ended well and no more epochs are asked for."""
-    return (run.path / "DONE").is_file() and run.config.train.epochs >= config.train.epochs
+    """Whether the run ended well, and neither more epochs nor more patience are asked for."""
+    if not (run.path / "DONE").is_file():
+        return False
+    ended, wanted = run.config.train, config.train
+    if (epoch := stopped_early(run)) is None:
+        return ended.epochs >= wanted.epochs
+    return epoch >= wanted.epochs or 0 < wanted.patience <= ended.patience
+
+
+def stopped_early(run: Run) -> int | None:
+    """The epoch in which a run that is done ended early; None where it did not."""
+    rows = run.metrics() if run.config.train.patience else []
+    return rows[-1]["epoch"] if rows and rows[-1]["epoch"] < run.config.train.epochs else None
+
+
+def how_done(run: Run) -> str:
+    """How a run that is done ended, and what makes it go on."""
+    epochs, patience = run.config.train.epochs, run.config.train.patience
+    if (epoch := stopped_early(run)) is None:
+        return f"{epochs} epochs; --epochs with a larger number goes on"
+    return (
+        f"it stopped early, with epoch {epoch} of {epochs}; --patience with a larger number than {patience}, or with 0 "
+        "for no early stopping, goes on"
+    )
 
 
 def start_of(run: Run) -> Checkpoint | None:

@@ -27,7 +27,7 @@ class Keeper(keras.callbacks.Callback):
         run: written to.
         remembering: callbacks with `remember() -> JSON` and `recall(it)`, and `before_keeping()`.
         stopper: when it was asked to stop, a checkpoint is written and KeyboardInterrupt raised.
-        start: goes on from here.
+        start: goes on from here; the callbacks recall at once what it keeps of them.
         slowed: how often the learning rate was halved after a loss that was not finite.
     """
 
@@ -38,14 +38,13 @@ class Keeper(keras.callbacks.Callback):
         self.checkpoints = Checkpoints(run.path / "checkpoints", train.keep)
         self.seconds, self.steps = train.checkpoint_seconds, train.checkpoint_steps
         self.written, self.written_step = time.monotonic(), 0
+        for callback, remembered in zip(remembering, start.state["remembered"], strict=True) if start else ():
+            callback.recall(remembered)
 
     def on_train_begin(self, logs=None):
         self.written_step = int(self.model.step.numpy())
         if self.start is None:
             self._write(0, 0)
-            return
-        for callback, remembered in zip(self.remembering, self.start.state["remembered"], strict=True):
-            callback.recall(remembered)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -70,7 +69,7 @@ class Keeper(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def on_epoch_end(self, epoch, logs=None):
-        last = epoch + 1 == self.params["epochs"]
+        last = self.model.stop_training or epoch + 1 == self.params["epochs"]
         if self.model.agreed(last or time.monotonic() - self.written >= LEAST_SECONDS):
             self._write(epoch + 1, 0)
 

@@ -16,7 +16,7 @@ from kgen.models.adversarial import Adversarial
 from kgen.recipes import account
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
-from kgen.train import going_on, machine, optimizers, warm_start
+from kgen.train import early_stopping, going_on, machine, optimizers, warm_start
 from kgen.train.callbacks import Checkup, Progress, Record, StopOnFailure, Swap
 from kgen.train.checkpoints import Checkpoint
 from kgen.train.grids import SampleGrids, sample_sheet
@@ -44,8 +44,9 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     """The configuration with every choice made that depends on the model or the data.
 
     Raises:
-        UserError: an unknown model or model argument.
+        UserError: an unknown model or model argument, or nothing that early stopping could go by.
     """
+    early_stopping.check(config, dataset.spec.examples)
     model_args = resolve_model_args(MODELS[config.model], config.model_args)
     count = dataset.spec.examples["train"]
     moves = model_args.get("critic_steps", 1)  # each on images of its own
@@ -117,6 +118,7 @@ def train(
     with devices.watched():
         MODELS[config.model]  # a wrong name is said before any data is read
         check_prior(config.train.prior, config.model)
+        early_stopping.check(config)
         told = account(config)
         config = warm_start.with_architecture(config)
         dataset = dataset or data.load(config.data, seed=config.seed)
@@ -161,8 +163,10 @@ def resume(
     config = override(Run.open(path).config, changes or {})
     devices = devices_of(config.train.strategy)
     with devices.watched():
+        early_stopping.check(config)
         run = devices.open_run(path)
         dataset = dataset or data.load(config.data, seed=config.seed)
+        early_stopping.check(config, dataset.spec.examples)
         hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
         going_on.check(run, config, hashes, dataset.spec.examples)
         return _go_on(run, config, dataset, watch, opened, devices)
@@ -173,7 +177,7 @@ def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened, de
     if devices.is_chief:
         opened(run)
     if going_on.is_done(run, config):
-        run.log(f"{run.path} is done: {run.config.train.epochs} epochs; --epochs with a larger number goes on")
+        run.log(f"{run.path} is done: {going_on.how_done(run)}")
         return run
     start = going_on.start_of(run)
     config = devices.duties(config)
@@ -219,7 +223,7 @@ def _finish(
         with devices.watched(), Stopper() as stopper:
             while True:
                 try:
-                    _fit(run, dataset, model, watching, start, slowed, stopper, devices)
+                    early = _fit(run, dataset, model, watching, start, slowed, stopper, devices)
                     break
                 except TrainingFailed as error:
                     if run.config.train.on_nan != "rollback" or slowed:
@@ -239,7 +243,9 @@ def _finish(
         with contextlib.suppress(OSError):  # a full disk is told below
             run.fail(str(error) or repr(error))
         raise error
-    run.finish()
+    if early:
+        run.log(early)
+    run.finish(early)
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
     return run
 
@@ -283,7 +289,8 @@ def _fit(
     slowed: int,
     stopper: Stopper,
     devices: Devices,
-):
+) -> str:
+    """Trains; returns why it ended early, or ""."""
     train, seed = run.config.train, run.config.seed
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
     steps = train.epochs * steps_per_epoch
@@ -322,11 +329,12 @@ def _fit(
     histograms = Histograms(run, next(iter(first)))
     checkup = [Checkup(run, vitals)] if vitals else []
     keeper = Keeper(run, [record, histograms, *checkup], stopper, start, slowed)
+    over = devices.agreed(start is not None and not taken and record.out_of_patience)  # killed between stop and DONE
     model.fit(
         batches,
         initial_epoch=epoch,
         initial_step=taken,
-        epochs=train.epochs,
+        epochs=epoch if over else train.epochs,
         steps_per_epoch=steps_per_epoch,
         verbose=0,
         callbacks=[
@@ -344,6 +352,7 @@ def _fit(
     )
     if (step := int(model.failed_step.numpy())) >= 0:
         raise TrainingFailed(_advice(run, step))
+    return record.why_early()
 
 
 def _advice(run: Run, step: int) -> str:

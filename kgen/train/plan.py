@@ -9,7 +9,7 @@ import psutil
 from kgen import data
 from kgen.config import RunConfig
 from kgen.models import build_model
-from kgen.train import machine, optimizers, warm_start
+from kgen.train import early_stopping, machine, optimizers, warm_start
 from kgen.train.loop import prepare
 
 SECONDS = 5.0
@@ -49,14 +49,15 @@ class Plan:
         train = self.config.train
         splits = ", ".join(f"{count} {split}" for split, count in self.images.items())
         size = f"{self.parameters:,} parameters, {self.state_bytes / 2**20:.1f} MiB with optimizers and averages"
-        steps = f"{train.epochs} epochs of {self.steps_per_epoch}, {train.epochs * self.steps_per_epoch:,} in all"
+        most = "at most " if train.patience else ""
+        steps = f"{most}{train.epochs} epochs of {self.steps_per_epoch}, {train.epochs * self.steps_per_epoch:,} in all"
         each = f"{1000 * self.step_seconds:.1f} ms each after {self.compile_seconds:.0f} s of compilation"
         return (
             f"model     {self.config.model}: {size}\n"
             f"data      {self.config.data.dataset}: {splits}\n"
             f"memory    {self.resident_bytes / 2**20:.0f} MiB of this process after some steps\n"
             f"steps     {steps}, {train.batch_size} images each\n"
-            f"time      {self.minutes:.1f} minutes of steps ({each}); evaluations and pictures come on top"
+            f"time      {most}{self.minutes:.1f} minutes of steps ({each}); evaluations and pictures come on top"
         )
 
 
@@ -70,6 +71,7 @@ def plan(config: RunConfig, *, dataset: data.Dataset | None = None) -> Plan:
     Raises:
         UserError: as `kgen.train` would.
     """
+    early_stopping.check(config)
     config = warm_start.with_architecture(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
     config = prepare(config, dataset)

@@ -82,7 +82,7 @@ class Devices:
         """The configuration, without what the chief does alone."""
         if self.is_chief:
             return config
-        once = {"samples_every": config.train.epochs, "eval_every": None, "best_by": "loss"}
+        once = {"samples_every": config.train.epochs, "eval_every": None, "best_by": "loss", "patience": 0}
         return dataclasses.replace(config, train=dataclasses.replace(config.train, **once))
 
     def create_run(self, config: RunConfig, spec: DataSpec, hashes: Mapping[str, str], **places: Any) -> Run:
