@@ -9,7 +9,7 @@ samples/ plots/   PNG
 eval/             figures of kgen-eval, a line each
 tensorboard/      event files
 report.html       all of it on one page
-DONE or FAILED    how it ended; FAILED holds the reason
+DONE or FAILED    how it ended; FAILED holds the reason, DONE when, and why if it was early
 """
 
 import contextlib
@@ -100,7 +100,7 @@ class Run:
         try:
             values = json.loads((path / "config.json").read_text(encoding="utf-8"))
             spec = DataSpec.from_json(values.pop("spec"))
-            data_hashes = values.pop("data_hashes", {})
+            data_hashes = {split: str(digest) for split, digest in values.pop("data_hashes", {}).items()}
             values.pop("versions", None)
             return cls(path, RunConfig.from_json(values), spec, data_hashes)
         except Exception as error:  # JSON of any other shape makes any kind
@@ -229,9 +229,9 @@ class Run:
         write_aside(self.checkpoint(which), model.save_weights)
         write_json(self.path / "checkpoints" / "state.json", {**self.checkpoint_state(), which: state})
 
-    def finish(self):
-        """Marks the run as ended well."""
-        write_text(self.path / "DONE", time.strftime("%Y-%m-%d %H:%M:%S") + "\n")
+    def finish(self, early: str = ""):
+        """Marks the run as ended well; `early` says why before its last epoch, if it did."""
+        write_text(self.path / "DONE", "\n".join(filter(None, (time.strftime("%Y-%m-%d %H:%M:%S"), early))) + "\n")
 
     def fail(self, reason: str):
         """Marks the run as failed; the reason is the file's text."""

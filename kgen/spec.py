@@ -28,6 +28,9 @@ class DataSpec:
     examples: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self):
+        if not isinstance(self.name, str):
+            raise UserError(f"the name of a data set must be text. Received: {self.name!r}")
+        object.__setattr__(self, "num_classes", int(self.num_classes))
         object.__setattr__(self, "image_shape", tuple(int(n) for n in self.image_shape))
         object.__setattr__(self, "class_names", tuple(str(n) for n in self.class_names))
         object.__setattr__(self, "examples", {str(k): int(n) for k, n in self.examples.items()})

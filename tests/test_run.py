@@ -35,6 +35,13 @@ def test_no_permission(tmp_path):
         Run.create(RunConfig(), SPEC, runs_root=str(tmp_path / "file" / "runs"))
 
 
+def test_a_hash_that_was_changed_to_a_number_is_read_as_text(tmp_path):
+    run = Run.create(RunConfig(), SPEC, data_hashes={"train": "abc"}, run_dir=str(tmp_path / "run"))
+    path = run.path / "config.json"
+    path.write_text(path.read_text().replace('"abc"', "1.5"))
+    assert Run.open(run.path).data_hashes == {"train": "1.5"}
+
+
 def test_no_space(tmp_path, monkeypatch):
     from kgen import run
 

@@ -72,6 +72,11 @@ def test_impossible_shapes(shape):
         DataSpec("x", shape)
 
 
+def test_a_name_that_is_no_text():
+    with pytest.raises(UserError, match=r"name of a data set must be text. Received: 7.5"):
+        DataSpec(7.5, (8, 8, 1))
+
+
 def test_a_name_for_each_class():
     with pytest.raises(UserError, match="num_classes=3, but 2 class_names"):
         DataSpec("x", (8, 8, 1), 3, ("a", "b"))
