@@ -8,7 +8,7 @@ from kgen import rng
 from kgen.data.feed import Feed
 from kgen.data.fingerprint import fingerprint, mixed
 from kgen.data.source import Skipped, Source
-from kgen.data.store import Stored
+from kgen.data.store import Stored, rows_of
 from kgen.errors import UserError
 from kgen.spec import DataSpec
 
@@ -114,7 +114,7 @@ class Dataset:
             return feed.decoded()
         if len(rows) == len(stored.labels) and np.array_equal(rows, np.arange(len(rows))):
             return stored.images, stored.labels
-        return stored.images[rows], stored.labels[rows]
+        return rows_of(stored.images, rows), stored.labels[rows]
 
     def fingerprint(self, split: str) -> str:
         """The content hash of a split, 16 hex digits: of `arrays(split)`, and of `binarize` unless that is "none"."""

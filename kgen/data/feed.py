@@ -7,7 +7,7 @@ import numpy as np
 from kgen import images, rng
 from kgen.data.binarize import sample, sample_fixed, threshold
 from kgen.data.source import Source
-from kgen.data.store import Pages, Stored, shaped_records
+from kgen.data.store import Rows, Stored, shaped_records
 
 SHUFFLE_BUFFER_BYTES = 2**29
 SHUFFLE_BUFFER_IMAGES = 16_384
@@ -107,12 +107,7 @@ class Feed:
             return None
         labels, indices = self._constant(self.stored.labels), self._constant(self.stored.indices)
         if isinstance(self.stored.images, np.memmap):
-            mapped, pages = self.stored.images, Pages(self.stored.images)
-
-            def gathered(rows):
-                pixels = mapped[rows]
-                pages.took(pixels.nbytes)
-                return pixels
+            gathered = Rows(self.stored.images)
 
             def pixels_at(rows):
                 return tf.numpy_function(gathered, [rows], tf.uint8, stateful=False)

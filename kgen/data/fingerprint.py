@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from kgen.data.store import Pages
+from kgen.data.store import Pages, rows_of
 
 BLOCK_BYTES = 2**24
 DIGITS = 16
@@ -28,8 +28,8 @@ def fingerprint(images: np.ndarray, labels: np.ndarray, rows: np.ndarray | None 
     step = max(1, BLOCK_BYTES // max(1, int(np.prod(shape[1:]))))
     pages = Pages(images)
     for start in range(0, shape[0], step):
-        some = slice(start, start + step) if rows is None else rows[start : start + step]
-        block = np.ascontiguousarray(images[some], np.uint8)
+        some = slice(start, start + step)
+        block = np.ascontiguousarray(images[some] if rows is None else rows_of(images, rows[some]), np.uint8)
         digest.update(block)
         pages.took(block.nbytes)
     digest.update(np.ascontiguousarray(labels if rows is None else labels[rows], "<i4"))

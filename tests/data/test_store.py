@@ -1,5 +1,7 @@
 """Step 3: the routes memory, disk and none give the same images."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from check_dataset import check_dataset, evaluated, taken
@@ -87,6 +89,47 @@ def test_a_failed_write_leaves_nothing_behind(photos, monkeypatch, tmp_path):
     with pytest.raises(ZeroDivisionError):
         load(DataConfig(photos, cache="disk"))
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_rows_of_a_mapped_file_are_read_past_the_mapping(tmp_path):
+    """The same numbers, of views of it too, and none of the file becomes resident."""
+    from kgen.data import store
+
+    content = np.random.default_rng(0).integers(0, 256, (300, 64, 64, 3), np.uint8)
+    np.save(tmp_path / "a.npy", content)
+    rows = np.random.default_rng(1).integers(0, 200, 400)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    np.testing.assert_array_equal(store.rows_of(mapped, rows), content[rows])
+    np.testing.assert_array_equal(store.rows_of(mapped[50:], rows), content[50:][rows])
+    np.testing.assert_array_equal(store.rows_of(mapped[:, ::2], rows), content[:, ::2][rows])
+    np.testing.assert_array_equal(store.rows_of(content, rows), content[rows])
+    assert store.rows_of(mapped, rows[:0]).shape == (0, 64, 64, 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is resident of a file")
+def test_hashing_and_training_leave_little_of_a_mapped_file_resident(tmp_path, monkeypatch):
+
+    monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
+    content = np.random.default_rng(0).integers(0, 256, (4000, 64, 64, 3), np.uint8)
+    np.savez(tmp_path / "many.npz", images=content)
+    data = load(DataConfig(str(tmp_path / "many.npz"), cache="disk", validation_fraction=0.01))
+    before = kibibytes_resident(".images.npy")
+    data.fingerprint("validation")
+    for _ in data.batches("train", batch_size=64).take(20):
+        pass
+    assert isinstance(data.stored("train")[1].images, np.memmap)
+    assert kibibytes_resident(".images.npy") - before < 1000  # of 48,000
+
+
+def kibibytes_resident(name: str) -> int:
+    """Of the files that are mapped and whose names end so."""
+    found, of_it = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            of_it = line.endswith(name)
+        elif of_it and line.startswith("Rss:"):
+            found += int(line.split()[1])
+    return found
 
 
 def test_a_mapped_file_is_let_go_of(tmp_path, monkeypatch):
