@@ -5,7 +5,7 @@ import os
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +22,7 @@ from kgen.errors import ImageLost, UserError
 MOST_BYTES = 2**28
 """Of one picture in a zip: a few bytes may unpack to any number of them."""
 THREADS = min(16, 4 * (os.cpu_count() or 1))
+IN_A_TASK = 256
 
 
 class FolderSource(Source):
@@ -57,8 +58,7 @@ class FolderSource(Source):
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Decodes every image once; those that fail are added to `skipped`. One that fails later raises ImageLost."""
-        with ThreadPoolExecutor(THREADS) as pool:
-            good = list(pool.map(lambda i: bool(self._read(split, i)[1]), indices.tolist(), chunksize=64))
+        good = _by_threads(lambda index: bool(self._read(split, index)[1]), indices)
         self._checked.add(split)
         return indices[np.array(good, bool)]
 
@@ -139,24 +139,33 @@ class FolderSource(Source):
             return np.zeros((*(self.size or (1, 1)), self.channels), np.uint8), np.bool_(False)
 
     def _each(self, split: str, indices: np.ndarray, function) -> list:
-        """`function` of every open file, by many threads; None where it failed."""
+        """`function` of every open file, by many threads; None where it failed. Equal results are one object."""
+        known = {}
 
         def one(index):
             name = self._paths[split][index]
             try:
                 with self._files.open(name) as file:
-                    return function(file)
+                    result = function(file)
+                return known.setdefault(result, result)
             except (Unreadable, OSError) as error:
                 self._skip(name, error)
                 return None
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(one, indices.tolist(), chunksize=64))
+        return _by_threads(one, indices)
 
     def _skip(self, name: str, error: Exception) -> None:
         with self._lock:
             if all(s.name != name for s in self.skipped):
                 self.skipped.append(Skipped(name, str(error)))
+
+
+def _by_threads(function: Callable, indices: np.ndarray) -> list:
+    """`function` of every index; a thread takes many at once, since a million futures would take a gigabyte."""
+    parts = np.split(indices, range(IN_A_TASK, len(indices), IN_A_TASK))
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = pool.map(lambda part: [function(index) for index in part.tolist()], parts)
+        return [result for part in done for result in part]
 
 
 class Files:

@@ -38,6 +38,21 @@ def test_pixels_and_labels_are_those_of_the_files(photos, noise):
     assert len(set(labels[:8].tolist())) == 2  # the first images show every class
 
 
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_threads_that_take_many_at_once_keep_the_order_and_leave_out_the_broken_one(photos, noise, monkeypatch, cache):
+    from kgen.data import folder
+
+    monkeypatch.setattr(folder, "IN_A_TASK", 3)
+    (photos / "cats" / "7.png").write_bytes(b"broken")
+    dataset = load(DataConfig(str(photos), validation_fraction=0, cache=cache))
+    where = {image.tobytes(): i for i, image in enumerate(noise(40, 9, 8, 3))}
+    pixels, labels = dataset.arrays("train")
+    numbers = [where[image.tobytes()] for image in pixels]
+    assert sorted(numbers) == [i for i in range(40) if i != 7]
+    assert labels.tolist() == [0 if i % 2 else 1 for i in numbers]
+    assert [skipped.name for skipped in dataset.skipped] == ["cats/7.png"]
+
+
 @pytest.mark.parametrize("top", ["", "wrapped/"])
 def test_zip_conforms(tmp_path, photos, top):
     path = tmp_path / "set.zip"
