@@ -57,7 +57,7 @@ class Plan:
             f"data      {self.config.data.dataset}: {splits}\n"
             f"memory    {self.resident_bytes / 2**20:.0f} MiB of this process after some steps\n"
             f"steps     {steps}, {train.batch_size} images each\n"
-            f"time      {most}{self.minutes:.1f} minutes of steps ({each}); evaluations and pictures come on top"
+            f"time      {most}{self.minutes:.1f} minutes of steps on one device ({each}); evaluations come on top"
         )
 
 
