@@ -10,6 +10,8 @@ import keras
 import tensorflow as tf
 
 FEW_CHANNELS = 4
+LEAST_SIDE = 16
+"""Of an image: smaller ones gain less in a short training than XLA's compilation takes."""
 
 
 def transposed(maps, kernel, bias, size: tuple[int, int], strides: tuple[int, int]):
@@ -77,11 +79,18 @@ def _of_bias(outputs):
 
 
 def pays(layer: keras.layers.Layer, images: tuple, channels: int | None) -> bool:
-    """Whether this way is the faster one, and its conditions are met: float32, stride above 1, "same", CPUs alone."""
+    """Whether this way is the faster one, and its conditions are met: float32, stride above 1, "same", CPUs alone.
+
+    Args:
+        layer: built or not.
+        images: (height, width).
+        channels: of the images.
+    """
     return (
         channels is not None
         and channels <= FEW_CHANNELS
         and None not in images
+        and min(images) >= LEAST_SIDE
         and min(layer.strides) > 1
         and layer.padding == "same"
         and layer.compute_dtype == "float32"
@@ -104,10 +113,10 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """Keras' own, the faster way while it trains; what is exported and sampled from is Keras' own."""
 
     def call(self, inputs, training: bool = False):
-        if not training or not pays(self, tuple(inputs.shape[1:3]), self.filters):
+        size = tuple(self.compute_output_shape((1, *inputs.shape[1:]))[1:3])
+        if not training or not pays(self, size, self.filters):
             return super().call(inputs)
-        size = self.compute_output_shape((1, *inputs.shape[1:]))[1:3]
-        return self.activation(transposed(inputs, *_weights(self, self.filters), tuple(size), self.strides))
+        return self.activation(transposed(inputs, *_weights(self, self.filters), size, self.strides))
 
 
 def _weights(layer: keras.layers.Layer, outputs: int) -> tuple:
