@@ -115,10 +115,13 @@ def test_function(model):
 
 
 class _Pace:
-    """How many steps are taken before somebody may ask to stop: what takes about a second, in whole programs."""
+    """How many steps are taken before somebody may ask to stop: what takes about a second, in whole programs.
+
+    One program until that is known: of slow steps as many as fit into a call would take a minute.
+    """
 
     def __init__(self, most: int, unrolled: int):
-        self.steps, self.most, self.unrolled, self.calls = most, most, unrolled, 0
+        self.steps, self.most, self.unrolled, self.calls = unrolled, most, unrolled, 0
 
     def begin(self):
         self.started = time.monotonic()
