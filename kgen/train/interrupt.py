@@ -1,22 +1,30 @@
-"""Ctrl-C and SIGTERM: a training under way stops after the step it is in, and first writes a checkpoint."""
+"""Ctrl-C and SIGTERM: a training under way comes to where it can write a checkpoint, writes it, and leaves."""
 
+import _thread
 import contextlib
 import signal
 import threading
+
+GRACE = 5.0
+"""Seconds that what is under way at the end of an epoch (measuring, drawing) still gets."""
 
 
 class Stopper:
     """Listens for signals; `with Stopper() as stopper: ...`, in the main thread (elsewhere it hears nothing).
 
     Attributes:
-        stepping: steps are being taken; a signal then waits for their end, and raises KeyboardInterrupt otherwise.
-        asked: whether one came.
+        under_way: what a signal finds. None: nothing would be lost, it raises KeyboardInterrupt at once. "steps": they
+            are being taken, or kept; whoever set it looks at `asked` soon. "measuring": the same, but it may take long,
+            so KeyboardInterrupt is raised after GRACE.
+        asked: whether a signal came. A second one raises KeyboardInterrupt at once.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self):
-        self.stepping, self.asked, self._before = False, False, {}
+        self.under_way, self.asked, self._before = None, False, {}
+        self._impatience = threading.Timer(GRACE, self._enough)
+        self._impatience.daemon = True
 
     def __enter__(self) -> "Stopper":
         if threading.current_thread() is threading.main_thread():
@@ -24,11 +32,18 @@ class Stopper:
         return self
 
     def __exit__(self, *error):
+        self.under_way = None
+        self._impatience.cancel()
         for number, handler in self._before.items():
             with contextlib.suppress(TypeError):  # a handler that was not Python's
                 signal.signal(number, handler)
 
     def _heard(self, number, frame):
-        if self.asked or not self.stepping:  # impatient, or nothing would be lost by waiting
+        if self.asked or not self.under_way:
             raise KeyboardInterrupt
         self.asked = True
+        self._impatience.start()
+
+    def _enough(self):
+        if self.under_way == "measuring":
+            _thread.interrupt_main()  # heard as a second signal

@@ -53,29 +53,32 @@ class Keeper(keras.callbacks.Callback):
         self.start = None
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.stepping(True)
+        self.stopper.under_way = "steps"
 
     def on_train_batch_end(self, batch, logs=None):
-        self.stepping(False)
         step = int(self.model.step.numpy()) if self.steps or self.stopper.asked else 0
         late = time.monotonic() - self.written >= self.seconds
         ended = self.model.taken_in_epoch == self.params["steps"]
-        ended = ended and time.monotonic() - self.written >= LEAST_SECONDS  # measuring it may take long
-        due = late or ended or (self.steps and step - self.written_step >= self.steps)
-        wish = self.model.agreed(2 if self.stopper.asked else int(bool(due)))
-        if wish:
-            self._write(self.epoch, self.model.taken_in_epoch)
-        if wish == 2:
-            raise KeyboardInterrupt
+        overdue = ended and time.monotonic() - self.written >= LEAST_SECONDS  # measuring it may take long
+        due = late or overdue or (self.steps and step - self.written_step >= self.steps)
+        self._keep_or_leave(bool(due), self.epoch, self.model.taken_in_epoch)
+        if ended:
+            self.stopper.under_way = "measuring"
 
     def on_epoch_end(self, epoch, logs=None):
+        self.stopper.under_way = "steps"
         last = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        if self.model.agreed(last or time.monotonic() - self.written >= LEAST_SECONDS):
-            self._write(epoch + 1, 0)
+        self._keep_or_leave(last or time.monotonic() - self.written >= LEAST_SECONDS, epoch + 1, 0)
+        if last:
+            self.stopper.under_way = None
 
-    def stepping(self, now: bool):
-        """Tells the stopper whether steps are being taken."""
-        self.stopper.stepping = now
+    def _keep_or_leave(self, due: bool, epoch: int, taken: int):
+        """Writes a checkpoint where one is due, and before leaving; both as all workers agree."""
+        wish = self.model.agreed(2 if self.stopper.asked else int(due))
+        if wish:
+            self._write(epoch, taken)
+        if wish == 2:
+            raise KeyboardInterrupt
 
     def _write(self, epoch: int, taken: int):
         if int(self.model.failed_step.numpy()) >= 0:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import kill_and_resume
 import numpy as np
@@ -17,7 +18,8 @@ from kgen.cli.train import main
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
-from kgen.train import resume, train
+from kgen.train import interrupt, resume, train
+from kgen.train.callbacks import Record
 from kgen.train.checkpoints import Checkpoints
 from kgen.train.going_on import MAY_CHANGE
 from kgen.train.interrupt import Stopper
@@ -188,15 +190,65 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
     assert found.state["epoch"] * 10 + found.state["taken"] == found.state["step"] >= 10 * (len(rows) - 1) > 0
 
 
+def signal_from(monkeypatch, owner, name: str, when: Callable[[], bool], after: Callable[[], None] = lambda: None):
+    """Has a method of a class send SIGTERM to this process when it is called at some time, and go on."""
+    original = getattr(owner, name)
+
+    def method(self, *args, **kwargs):
+        if when():
+            os.kill(os.getpid(), signal.SIGTERM)
+            after()
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, name, method)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "where"), [(Record, "on_epoch_end", (2, 0, 20)), (Checkpoints, "write", (1, 9, 19))]
+)
+def test_a_signal_between_steps_loses_none(owner, name, where, alone, tmp_path, monkeypatch):
+    """While an epoch is measured, and while a checkpoint of step 18 is written: one of all steps that were taken."""
+    settings, _, expected = alone
+    settings = settings | {"train.checkpoint_steps": 15 if owner is Checkpoints else None}
+    times = iter([False, True] + [False] * 99)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        signal_from(patch, owner, name, lambda: next(times))
+        train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
+    assert tuple(found.state[key] for key in ("epoch", "taken", "step")) == where
+    assert kill_and_resume.outcome(resume(tmp_path / "run").path) == expected
+
+
+def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
+    """What is under way at the end of an epoch gets some seconds; then the checkpoint before it is the last."""
+    measured = []
+
+    def long():
+        try:
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                time.sleep(0.01)
+        finally:
+            measured.append(time.monotonic())
+
+    monkeypatch.setattr(interrupt, "GRACE", 0.2)
+    signal_from(monkeypatch, Record, "on_epoch_end", lambda: not measured, long)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        train(config(**{"train.checkpoint_steps": 10}), run_dir=str(tmp_path / "run"))
+    assert len(measured) == 1 and measured[0] - started < 60
+    assert Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail).state["step"] == 10
+
+
 def test_a_second_signal_does_not_wait():
     with Stopper() as stopper:
-        stopper.stepping = True
+        stopper.under_way = "steps"
         os.kill(os.getpid(), signal.SIGINT)
         assert stopper.asked
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     stopper = Stopper()
-    with stopper, pytest.raises(KeyboardInterrupt):  # between steps nothing is lost
+    with stopper, pytest.raises(KeyboardInterrupt):  # nothing is under way, nothing would be lost
         os.kill(os.getpid(), signal.SIGTERM)
 
 
