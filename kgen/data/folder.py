@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import sys
 import threading
 import zipfile
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,8 @@ MOST_BYTES = 2**28
 """Of one picture in a zip: a few bytes may unpack to any number of them."""
 THREADS = min(16, 4 * (os.cpu_count() or 1))
 IN_A_TASK = 256
+INDEX = ("header_offset", "compress_type", "compress_size", "file_size", "CRC", "flag_bits")
+"""What is kept of each entry of a zip: all that reading one needs."""
 
 
 class FolderSource(Source):
@@ -201,18 +205,36 @@ class ZippedFiles(Files):
             self._zip = zipfile.ZipFile(path)
         except Exception as error:  # a broken file makes zipfile raise many kinds
             raise UserError(f"{path} cannot be read as a zip file: {error}; pack it anew") from error
-        listing = [info for info in self._zip.infolist() if not info.is_dir()]
-        if any(info.flag_bits & 1 for info in listing):
-            raise UserError(f"{path} is encrypted; unpack it and give the folder")
-        self.names = sorted(info.filename for info in listing if is_picture(info.filename))
-        self.others = len(listing) - len(self.names)
+        names, self._index, self._originals, self.others = self._take_index()
+        self.names = names.split("\0") if names else []
         self.identity = file_identity(path)
 
+    def _take_index(self) -> tuple[str, np.ndarray, dict[str, str], int]:
+        """The pictures' names (NUL between), where they lie, other spellings that the zip has of them; others' count.
+
+        Of a million entries zipfile's objects take half a gigabyte, more than the pictures may take decoded. They are
+        forgotten here, and so are their names, which lie among them and would hold their memory.
+        """
+        listing = [info for info in self._zip.infolist() if not info.is_dir()]
+        if any(info.flag_bits & 1 for info in listing):
+            raise UserError(f"{self.path} is encrypted; unpack it and give the folder")
+        pictures = {info.filename: info for info in listing if is_picture(info.filename)}  # the last of one name
+        names = sorted(pictures)
+        most = sys.maxsize  # a damaged entry may tell more, and cannot be read either way
+        entries = [tuple(min(getattr(pictures[name], field), most) for field in INDEX) for name in names]
+        originals = {i.filename: i.orig_filename for i in pictures.values() if i.filename != i.orig_filename}
+        self._zip.filelist.clear()
+        self._zip.NameToInfo.clear()
+        index = np.array(entries, [(field, np.int64) for field in INDEX])
+        return "\0".join(names), index, originals, len(listing) - len(names)
+
     def open(self, name: str) -> BinaryIO:
+        entry = zipfile.ZipInfo(self._originals.get(name, name))
         try:
-            declared = self._zip.getinfo(name).file_size
-            with self._zip.open(name) as file:
-                content = file.read(min(declared, MOST_BYTES) + 1)
+            for field, value in zip(INDEX, self._index[bisect_left(self.names, name)].tolist(), strict=True):
+                setattr(entry, field, value)
+            with self._zip.open(entry) as file:
+                content = file.read(min(entry.file_size, MOST_BYTES) + 1)
         except Exception as error:
             raise Unreadable(f"broken in the zip: {str(error) or type(error).__name__}") from error
         if len(content) > MOST_BYTES:

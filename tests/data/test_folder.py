@@ -1,12 +1,16 @@
+import io
 import shutil
+import warnings
 import zipfile
 
 import numpy as np
+import PIL.Image
 import pytest
 from check_dataset import check_dataset
 
 from kgen.config import DataConfig
 from kgen.data import load
+from kgen.data.folder import open_folder
 from kgen.errors import UserError
 
 
@@ -130,6 +134,37 @@ def test_nothing_but_broken_files(tmp_path):
     (tmp_path / "a.png").write_text("words")
     with pytest.raises(UserError, match=r"no image can be read.*a\.png \(not an image\)"):
         load(DataConfig(str(tmp_path)))
+
+
+def test_a_zip_gives_each_name_its_own_pixels(tmp_path, noise):
+    """Stored and deflated, a name that Python shortens, one name twice (the last counts, as for `unzip`)."""
+    images, path = noise(5, 9, 8, 3), tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, pixels, how in zip(
+            ("b.png", "a/ü.png", "0.png\0.txt", "c.png", "c.png"), images, (0, 8, 0, 8, 0), strict=True
+        ):
+            stream = io.BytesIO()
+            PIL.Image.fromarray(pixels).save(stream, "PNG")
+            entry = zipfile.ZipInfo(name)
+            entry.filename = name  # it was cut at the NUL
+            file.writestr(entry, stream.getvalue(), how)
+    source = open_folder(path)
+    assert source.counts == {"train": 4}
+    source.scan({"train": np.arange(4)})
+    found = {source.name_of("train", index): source._read("train", index)[0] for index in range(4)}
+    expected = {"b.png": images[0], "a/ü.png": images[1], "0.png": images[2], "c.png": images[4]}
+    assert {*found} == {*expected} and all(np.array_equal(found[name], expected[name]) for name in found)
+
+
+def test_an_entry_that_lies_nowhere_is_left_out(tmp_path, noise, save):
+    save(tmp_path / "a.png", noise(1, 9, 8, 3)[0])
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as file:
+        file.write(tmp_path / "a.png", "a.png")
+        file.write(tmp_path / "a.png", "b.png")
+        file.infolist()[1].header_offset = 2**64 - 2  # goes to the directory as a 64-bit number
+    dataset = load(DataConfig(str(tmp_path / "set.zip"), validation_fraction=0))
+    assert dataset.spec.examples == {"train": 1} and [skipped.name for skipped in dataset.skipped] == ["b.png"]
 
 
 def test_no_zip_file(tmp_path):
