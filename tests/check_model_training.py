@@ -71,7 +71,7 @@ def paths_of(model) -> list[str]:
 def check_sgd_step_equal_on_replicas(case: Case):
     """One train_step on two replicas moves every weight as far as on one.
 
-    After twenty, all weights agree to 1e-5, and so do the statistics of batch normalization.
+    After twenty, all weights agree to 1e-5, and so do the statistics of batch normalization; metrics to 1e-4.
     """
     images, labels = batch_for_replicas(case, case.build())
 
@@ -106,6 +106,8 @@ def check_sgd_step_equal_on_replicas(case: Case):
         assert apart <= 1e-5 * max(1.0, np.abs(one.numpy()).max(initial=0.0)), (
             f"after 20 SGD steps {one.path} on two replicas is {apart:.1e} from what it is on one"
         )
+    told = [{key: float(tracker.result()) for key, tracker in model.trackers.items()} for model in models]
+    assert told[1] == pytest.approx(told[0], rel=1e-4, abs=1e-6), "metrics on two replicas are not those on one"
 
 
 def check_sgd_fit_equal_on_replicas(case: Case):

@@ -280,21 +280,21 @@ class GenerativeModel(keras.Model):
             loss = tf.reduce_sum(terms["loss"]) / examples
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [w.value for w in weights])
-        if self.tracks_gradients:  # of the replica's own share, before the gradients of all are added up
-            scale = getattr(optimizer, "dynamic_scale", 1.0) / self.distribute_strategy.num_replicas_in_sync
-            norm = tf.linalg.global_norm(gradients) / scale
+        if self.tracks_gradients:
+            norm = tf.linalg.global_norm(self._over_replicas(gradients)) / getattr(optimizer, "dynamic_scale", 1.0)
             told = tf.math.is_finite(norm)  # a step that overflows float16 is not taken
-            self.trackers[f"{phase.name}{GRADIENT}"].update_state(tf.where(told, norm, 0.0), tf.cast(told, norm.dtype))
+            share = tf.cast(told, norm.dtype) / self.distribute_strategy.num_replicas_in_sync  # they all tell the same
+            self.trackers[f"{phase.name}{GRADIENT}"].update_state(tf.where(told, norm, 0.0), share)
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self._track(phase, terms)
         failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(self._over_replicas(loss))))
         self.failed_step.assign(tf.where(failed, self.step.value, self.failed_step.value))
 
-    def _over_replicas(self, scalar):
-        """The sum over all replicas."""
+    def _over_replicas(self, tensors):
+        """The sum over all replicas, of a tensor or each of a list."""
         if self.distribute_strategy.num_replicas_in_sync == 1:
-            return scalar
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, scalar)
+            return tensors
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
     def test_step(self, data):
         """The terms of every phase on one batch, without training."""
