@@ -58,9 +58,9 @@ JOBS = {
     "vae": Job(
         "vae", {"latent_dim": 20, "hidden": (400,)}, 128, 60_000 // 128, (28, 28, 1), 60_000,
         {
-            "kgen": {"jit_compile": True},
-            "kgen, four steps unrolled": {"jit_compile": True, "steps_per_graph": 4},
-            "kgen, no XLA": {"jit_compile": False},
+            "kgen": {"jit_compile": False},
+            "kgen, XLA": {"jit_compile": True},
+            "kgen, XLA, four unrolled": {"jit_compile": True, "steps_per_graph": 4},
         },
     ),
     "conv_vae": Job(

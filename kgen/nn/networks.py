@@ -19,8 +19,8 @@ encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var,
     `CriticOptions` a discriminator: one number an image, from the same layers.
 decoder: z [B, latent_dim] (and labels [B] when conditional) -> logits [B, H, W, C] float32.
 
-Registered with `jit_compile_on_cpu` (whether XLA was measured to help there) and, where the network is that of one
-experiment, `model_args`: its own defaults of arguments that nobody gave, e.g. {"activation": "elu"}.
+Registered with `jit_compile_on_cpu` (whether XLA was measured to help there, in long trainings) and, where the network
+is that of one experiment, `model_args`: its own defaults of arguments that nobody gave, e.g. {"activation": "elu"}.
 """
 
 

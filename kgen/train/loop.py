@@ -65,7 +65,7 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         batch_size=batch_size,
         **optimizers.choices(config),
         steps_per_execution=machine.steps_per_execution(config, steps_per_epoch),
-        jit_compile=machine.use_xla(config),
+        jit_compile=machine.use_xla(config, epochs * steps_per_epoch),
         validate_every=config.train.validate_every or -(-epochs // MOST_VALIDATIONS),
         samples_every=config.train.samples_every or max(1, epochs // GRIDS),
     )

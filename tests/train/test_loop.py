@@ -24,7 +24,8 @@ def small(**settings) -> kgen.RunConfig:
     [
         ({"model_args.network": "conv", "train.epochs": None}, 1000, False),
         ({"model": "conv_cvae", "train.epochs": None}, 1000, False),
-        ({"model_args.network": "mlp", "train.epochs": None, "train.batch_size": None}, 1000, True),
+        ({"model_args.network": "mlp", "train.epochs": None, "train.batch_size": None}, 1000, False),
+        ({"model_args.network": "mlp", "train.epochs": 10_000}, 1000, True),
     ],
 )
 def test_prepare_fills_in_every_choice(settings, steps, xla):
@@ -34,6 +35,17 @@ def test_prepare_fills_in_every_choice(settings, steps, xla):
     assert ready.train.jit_compile is xla
     assert ready.train.epochs * (dataset.spec.examples["train"] // ready.train.batch_size) >= min(steps, 200)
     assert ready.model_args["likelihood"] == "bernoulli" and ready.train.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("model", "steps", "xla"),
+    [("vae", 4_000, False), ("vae", 50_000, True), ("gan", 4_000, True), ("dcgan", 50_000, False)],
+)
+def test_xla_is_for_dense_networks_in_games_and_in_long_trainings(model, steps, xla):
+    from kgen.train import machine
+
+    config = kgen.RunConfig(model=model, model_args=kgen.config.resolve_model_args(kgen.models.MODELS[model], {}))
+    assert machine.use_xla(config, steps) is xla
 
 
 def test_steps_are_unrolled_in_long_trainings_under_xla():
