@@ -60,7 +60,7 @@ JOBS = {
         {
             "kgen": {"jit_compile": False},
             "kgen, XLA": {"jit_compile": True},
-            "kgen, XLA, four unrolled": {"jit_compile": True, "steps_per_graph": 4},
+            "kgen, XLA, eight unrolled": {"jit_compile": True, "steps_per_graph": 8},
         },
     ),
     "conv_vae": Job(

@@ -301,7 +301,7 @@ def _fit(
             optimizers.of_phases(run.config, moves, 0.5**slowed),
             steps_per_execution=train.steps_per_execution,
             jit_compile=train.jit_compile,
-            steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
+            steps_per_graph=machine.steps_per_graph(run.config, steps),
             ema_momentum=averages.momentum_of(halflife, train.batch_size) if halflife else None,
         )
     epoch, taken = (start.state["epoch"], start.state["taken"]) if start else (0, 0)

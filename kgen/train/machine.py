@@ -11,8 +11,8 @@ from kgen.nn import NETWORKS
 STEPS_A_CALL = 64
 """Optimizer steps a Python call: enough to keep Python out of the way, and the progress bar still moves."""
 
-LONG_TRAINING_STEPS = 20_000
-"""From here on the seconds that XLA compiles are worth it for a dense autoencoder, and those for four steps at once."""
+LONG_TRAINING_STEPS, UNROLLED_STEPS = 20_000, 8
+"""From so many steps on, the seconds that XLA takes to compile several of a dense autoencoder into one are worth it."""
 
 
 def set_precision(config: RunConfig):
@@ -26,22 +26,31 @@ def use_xla(config: RunConfig, steps: int) -> bool:
     """Whether to compile the training step with XLA, for so many of them.
 
     On a CPU it gains nothing with convolutions, helps the many small operations of a dense GAN, and a dense autoencoder
-    where several steps are unrolled (`tools/bench_train.py`: a single one takes a tenth longer); on a GPU it is on.
+    where steps are unrolled (`tools/bench_train.py`: a single one is hardly faster, and starts later). On a GPU it is
+    on.
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
     if tf.config.list_physical_devices("GPU"):
         return True
+    return _dense(config) and (issubclass(MODELS[config.model], Adversarial) or steps >= LONG_TRAINING_STEPS)
+
+
+def steps_per_graph(config: RunConfig, steps: int) -> int:
+    """Steps unrolled into one XLA program.
+
+    Eight train a dense autoencoder a fifth faster than one, and compile some seconds longer; a GAN gains nothing.
+    """
+    gains = _dense(config) and not issubclass(MODELS[config.model], Adversarial)
+    return UNROLLED_STEPS if gains and config.train.jit_compile and steps >= LONG_TRAINING_STEPS else 1
+
+
+def _dense(config: RunConfig) -> bool:
+    """Whether the steps are of small matrix products, so that what is between them counts."""
     if "jit_compile_on_cpu" in (own := MODELS.defaults(config.model)):
         return own["jit_compile_on_cpu"]
     network = config.model_args.get("network")
-    worth_it = issubclass(MODELS[config.model], Adversarial) or steps >= LONG_TRAINING_STEPS
-    return bool(network) and NETWORKS.defaults(network)["jit_compile_on_cpu"] and worth_it
-
-
-def steps_per_graph(xla: bool, steps: int) -> int:
-    """Steps unrolled into one XLA program: four train an MLP a seventh faster than one, and compile for longer."""
-    return 4 if xla and steps >= LONG_TRAINING_STEPS else 1
+    return bool(network) and NETWORKS.defaults(network)["jit_compile_on_cpu"]
 
 
 def steps_per_execution(config: RunConfig, steps_per_epoch: int) -> int:

@@ -83,7 +83,7 @@ def plan(config: RunConfig, *, dataset: data.Dataset | None = None) -> Plan:
         optimizers.of_phases(config, {phase.name: steps * phase.repeats for phase in model.phases()}),
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
-        steps_per_graph=machine.steps_per_graph(train.jit_compile, steps),
+        steps_per_graph=machine.steps_per_graph(config, steps),
         ema_momentum=0.99 if train.ema_halflife_images else None,
     )
     batches = dataset.batches("train", batch_size=train.batch_size, seed=config.seed, repeat=True)

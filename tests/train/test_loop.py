@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import kgen
-from kgen.config import override
+from kgen.config import override, resolve_model_args
 from kgen.errors import TrainingFailed, UserError
-from kgen.train import prepare, train
+from kgen.models import MODELS
+from kgen.train import machine, prepare, train
 
 SMALL = {
     "data.limit": 64, "train.epochs": 2, "train.batch_size": 16, "train.jit_compile": False, "model_args.hidden": [8],
@@ -38,21 +39,23 @@ def test_prepare_fills_in_every_choice(settings, steps, xla):
 
 
 @pytest.mark.parametrize(
-    ("model", "steps", "xla"),
-    [("vae", 4_000, False), ("vae", 50_000, True), ("gan", 4_000, True), ("dcgan", 50_000, False)],
+    ("model", "steps", "xla", "unrolled"),
+    [
+        ("vae", 4_000, False, 1),
+        ("vae", 50_000, True, 8),
+        ("gan", 4_000, True, 1),
+        ("gan", 50_000, True, 1),
+        ("dcgan", 50_000, False, 1),
+    ],
 )
-def test_xla_is_for_dense_networks_in_games_and_in_long_trainings(model, steps, xla):
-    from kgen.train import machine
-
-    config = kgen.RunConfig(model=model, model_args=kgen.config.resolve_model_args(kgen.models.MODELS[model], {}))
+def test_xla_is_for_dense_networks_in_games_and_in_long_trainings(model, steps, xla, unrolled):
+    """And its programs are of several steps where that makes them faster."""
+    model_args = resolve_model_args(MODELS[model], {})
+    config = kgen.RunConfig(model=model, model_args=model_args)
     assert machine.use_xla(config, steps) is xla
-
-
-def test_steps_are_unrolled_in_long_trainings_under_xla():
-    from kgen.train import machine
-
-    asked = [(True, 4_000), (True, 50_000), (False, 50_000)]
-    assert [machine.steps_per_graph(*each) for each in asked] == [1, 4, 1]
+    for chosen in (xla, False):
+        config = override(config, {"train.jit_compile": chosen})
+        assert machine.steps_per_graph(config, steps) == (unrolled if chosen else 1)
 
 
 @pytest.mark.parametrize("model", ["vae", "cvae"])
