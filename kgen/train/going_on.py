@@ -1,5 +1,6 @@
 """Going on with a run that was interrupted: what may differ, and what is taken back to its last checkpoint."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,13 @@ def check(run: Run, config: RunConfig, data_hashes: Mapping[str, str], examples:
             f"{run.path} was trained on other images: split {changed[0]!r} of {config.data.dataset!r} has changed "
             "since; bring the data back, or start a new run"
         )
+
+
+def with_decided(run: Run, config: RunConfig) -> RunConfig:
+    """The configuration in which what nobody chose is as it was for the run, whatever would be decided now."""
+    unset = [name for name in DECIDED if name != "epochs" and getattr(config.train, name) is None]
+    decided = {name: getattr(run.config.train, name) for name in unset}
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 
 
 def is_done(run: Run, config: RunConfig) -> bool:

@@ -122,12 +122,15 @@ def train(
         told = account(config)
         config = warm_start.with_architecture(config)
         dataset = dataset or data.load(config.data, seed=config.seed)
+        run = None
+        if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
+            run = devices.open_run(run_dir)
+            config = going_on.with_decided(run, config)
         config = prepare(config, dataset)
         if watch is not None:
             config = watch_classes(config, dataset)
         hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
-        if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
-            run = devices.open_run(run_dir)
+        if run:
             going_on.check(run, config, hashes, dataset.spec.examples)
             return _go_on(run, config, dataset, watch, opened, devices)
         config = devices.duties(config)

@@ -1,5 +1,6 @@
 """Going on after an interruption: the same to the last bit, whatever was killed, damaged or full."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -18,7 +19,7 @@ from kgen.cli.train import main
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
-from kgen.train import interrupt, resume, train
+from kgen.train import interrupt, machine, resume, train
 from kgen.train.callbacks import Record
 from kgen.train.checkpoints import Checkpoints
 from kgen.train.going_on import MAY_CHANGE
@@ -102,6 +103,24 @@ def test_more_epochs(tmp_path):
     train(config(), run_dir=str(tmp_path / "run"))
     run = resume(tmp_path / "run", {"train.epochs": 5})
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4, 5] and Run.open(run.path).config.train.epochs == 5
+
+
+def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys):
+    """The same command with more epochs, or a kgen that would decide otherwise."""
+    chosen = {"train.jit_compile": None, "train.epochs": 2, "train.batch_size": None, "train.steps_per_execution": None}
+    train(config(**chosen), run_dir=str(tmp_path / "run"))
+    decided = Run.open(tmp_path / "run").config.train
+    monkeypatch.setattr(machine, "use_xla", lambda config, steps: config.train.jit_compile in (None, True))
+    monkeypatch.setattr(machine, "STEPS_A_CALL", 2)
+    run = train(config(**chosen | {"train.epochs": 3}), run_dir=str(tmp_path / "run"))
+    assert run.config.train == dataclasses.replace(decided, epochs=3) and [r["epoch"] for r in run.metrics()] == [
+        1,
+        2,
+        3,
+    ]
+    other = config(**chosen | {"train.jit_compile": True})
+    with pytest.raises(UserError, match=r"train.jit_compile was False, is True"):
+        train(other, run_dir=str(tmp_path / "run"))
 
 
 def test_other_settings_are_refused_by_name(tmp_path, capsys):
