@@ -4,6 +4,7 @@ import _thread
 import contextlib
 import signal
 import threading
+import time
 
 GRACE = 5.0
 """Seconds that what is under way at the end of an epoch (measuring, drawing) still gets."""
@@ -23,8 +24,6 @@ class Stopper:
 
     def __init__(self):
         self.under_way, self.asked, self._before = None, False, {}
-        self._impatience = threading.Timer(GRACE, self._enough)
-        self._impatience.daemon = True
 
     def __enter__(self) -> "Stopper":
         if threading.current_thread() is threading.main_thread():
@@ -33,7 +32,6 @@ class Stopper:
 
     def __exit__(self, *error):
         self.under_way = None
-        self._impatience.cancel()
         for number, handler in self._before.items():
             with contextlib.suppress(TypeError):  # a handler that was not Python's
                 signal.signal(number, handler)
@@ -42,8 +40,9 @@ class Stopper:
         if self.asked or not self.under_way:
             raise KeyboardInterrupt
         self.asked = True
-        self._impatience.start()
+        _thread.start_new_thread(self._lose_patience, ())  # threading's own takes locks, which may be held just now
 
-    def _enough(self):
+    def _lose_patience(self):
+        time.sleep(GRACE)
         if self.under_way == "measuring":
             _thread.interrupt_main()  # heard as a second signal

@@ -209,29 +209,34 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
     assert found.state["epoch"] * 10 + found.state["taken"] == found.state["step"] >= 10 * (len(rows) - 1) > 0
 
 
-def signal_from(monkeypatch, owner, name: str, when: Callable[[], bool], after: Callable[[], None] = lambda: None):
-    """Has a method of a class send SIGTERM to this process when it is called at some time, and go on."""
-    original = getattr(owner, name)
+def signal_from(monkeypatch, owner, name: str, when: Callable[[int], bool], after: Callable[[], None] = lambda: None):
+    """Has a method of a class send SIGTERM to this process once, when its first argument is right, and go on."""
+    original, sent = getattr(owner, name), []
 
-    def method(self, *args, **kwargs):
-        if when():
+    def method(self, number, *args, **kwargs):
+        if not sent and when(number):
+            sent.append(number)
             os.kill(os.getpid(), signal.SIGTERM)
             after()
-        return original(self, *args, **kwargs)
+        return original(self, number, *args, **kwargs)
 
     monkeypatch.setattr(owner, name, method)
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "where"), [(Record, "on_epoch_end", (2, 0, 20)), (Checkpoints, "write", (1, 9, 19))]
+    ("owner", "name", "when", "where"),
+    [
+        (Record, "on_epoch_end", lambda epoch: epoch == 1, (2, 0, 20)),
+        (Checkpoints, "write", lambda step: step >= 12, (1, 9, 19)),  # that of step 16
+    ],
+    ids=["measured", "written"],
 )
-def test_a_signal_between_steps_loses_none(owner, name, where, alone, tmp_path, monkeypatch):
-    """While an epoch is measured, and while a checkpoint of step 18 is written: one of all steps that were taken."""
+def test_a_signal_between_steps_loses_none(owner, name, when, where, alone, tmp_path, monkeypatch):
+    """While an epoch is measured, and while a checkpoint is written: there is one of all steps that were taken."""
     settings, _, expected = alone
-    settings = settings | {"train.checkpoint_steps": 15 if owner is Checkpoints else None}
-    times = iter([False, True] + [False] * 99)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        signal_from(patch, owner, name, lambda: next(times))
+        patch.setattr(interrupt, "GRACE", 1000.0)  # however slow the machine is
+        signal_from(patch, owner, name, when)
         train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
     found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
     assert tuple(found.state[key] for key in ("epoch", "taken", "step")) == where
@@ -251,7 +256,7 @@ def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
             measured.append(time.monotonic())
 
     monkeypatch.setattr(interrupt, "GRACE", 0.2)
-    signal_from(monkeypatch, Record, "on_epoch_end", lambda: not measured, long)
+    signal_from(monkeypatch, Record, "on_epoch_end", lambda epoch: True, long)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         train(config(**{"train.checkpoint_steps": 10}), run_dir=str(tmp_path / "run"))
