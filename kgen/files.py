@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+ASIDE = ".part-"
+"""How the name of a file starts that is not whole yet; the number of the process that writes it follows."""
+
 
 def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
     """Calls `write` with a name beside `path` (same suffixes), then renames: `path` appears whole or not at all.
@@ -16,7 +19,7 @@ def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".part-{os.getpid()}-{path.name}")
+    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
     try:
         write(aside)
         os.replace(aside, path)

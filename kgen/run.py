@@ -28,7 +28,7 @@ import numpy as np
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.files import write_aside, write_json, write_text
+from kgen.files import ASIDE, write_aside, write_json, write_text
 from kgen.spec import DataSpec
 
 FREE_BYTES_NEEDED = 50 * 2**20
@@ -78,7 +78,7 @@ class Run:
             check_space(path, setting)
             if run_dir:
                 path.mkdir(parents=True, exist_ok=True)
-                if any(not name.startswith(".part-") for name in os.listdir(path)):  # left by a process that was killed
+                if any(not name.startswith(ASIDE) for name in os.listdir(path)):  # left by a process that was killed
                     raise UserError(f"--run_dir {path} is not empty; name a new directory, or remove this one")
             else:
                 path.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
+from kgen.files import ASIDE
 from kgen.run import Run
 from kgen.train.checkpoints import Checkpoint, Checkpoints
 
@@ -103,6 +104,9 @@ def start_of(run: Run) -> Checkpoint | None:
     run.keep_metrics(found.state["epoch"] if found else 0)
     for name in ("DONE", "FAILED"):
         (run.path / name).unlink(missing_ok=True)
+    for part in run.path.rglob(f"{ASIDE}*"):  # left by a process that was killed
+        if part.is_file():
+            part.unlink(missing_ok=True)
     return found
 
 
