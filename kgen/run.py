@@ -1,6 +1,7 @@
 """A run directory: what one training was made of and what came out.
 
-config.json       the whole configuration (defaults filled in), the data spec and content hashes, the seed, the versions
+config.json       the whole configuration (defaults filled in), the data spec and content hashes, the seed, versions,
+                  and the processors that it was trained on, with what the libraries chose on them
 log.txt           what was said, with the time
 metrics.jsonl     a line an epoch
 checkpoints/      last.weights.h5, best.weights.h5, state.json (their epoch, step and loss); step-N.npz, to go on from
@@ -13,20 +14,19 @@ DONE or FAILED    how it ended; FAILED holds the reason, DONE when, and why if i
 """
 
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kgen.config import RunConfig
+from kgen.environment import difference, environment, versions
 from kgen.errors import UserError
 from kgen.files import ASIDE, write_aside, write_json, write_text
 from kgen.spec import DataSpec
@@ -43,10 +43,21 @@ class Run:
         config: the RunConfig that was trained, complete.
         spec: of its data.
         data_hashes: split -> content hash of what it was trained on.
+        versions: of the libraries that it was created with.
+        environments: those that it was trained in, in order; see `kgen.environment`. Unknown of an older run: [].
     """
 
-    def __init__(self, path: Path, config: RunConfig, spec: DataSpec, data_hashes: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        config: RunConfig,
+        spec: DataSpec,
+        data_hashes: Mapping[str, str] | None = None,
+        versions: Mapping[str, str] | None = None,
+        environments: Sequence[Mapping[str, Any]] = (),
+    ):
         self.path, self.config, self.spec, self.data_hashes = path, config, spec, dict(data_hashes or {})
+        self.versions, self.environments = dict(versions or {}), [dict(one) for one in environments]
 
     # Making and finding ---------------------------------------------------------------------------------------------
 
@@ -83,9 +94,10 @@ class Run:
             else:
                 path.mkdir(parents=True, exist_ok=True)
                 path = _next_numbered(path, f"{config.model}-{spec.name}")
-            run = cls(path, config, spec, data_hashes)
-            about = {"spec": spec.to_json(), "data_hashes": dict(data_hashes or {}), "versions": versions()}
-            write_json(path / "config.json", {**config.to_json(), **about})
+            run = cls(path, config, spec, data_hashes, versions(), [environment()])
+            about = {"spec": spec.to_json(), "data_hashes": run.data_hashes}
+            made_with = {"versions": run.versions, "environments": run.environments}
+            write_json(path / "config.json", {**config.to_json(), **about, **made_with})
         except OSError as error:
             raise UserError(f"{setting} {path}: {error.strerror or error}; name a place that can be written") from error
         return run
@@ -101,8 +113,8 @@ class Run:
             values = json.loads((path / "config.json").read_text(encoding="utf-8"))
             spec = DataSpec.from_json(values.pop("spec"))
             data_hashes = {split: str(digest) for split, digest in values.pop("data_hashes", {}).items()}
-            values.pop("versions", None)
-            return cls(path, RunConfig.from_json(values), spec, data_hashes)
+            made_with = values.pop("versions", {}), values.pop("environments", [])
+            return cls(path, RunConfig.from_json(values), spec, data_hashes, *made_with)
         except Exception as error:  # JSON of any other shape makes any kind
             reason = error if isinstance(error, UserError) else repr(error)
             raise UserError(f"{path / 'config.json'} cannot be read as a run's configuration: {reason}") from error
@@ -224,6 +236,16 @@ class Run:
         values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         write_json(self.path / "config.json", values | config.to_json())
 
+    def goes_on_here(self) -> list[str]:
+        """Records that the training goes on in this process; returns how its environment differs from the last one."""
+        here = environment()
+        if not self.environments or not (found := difference(self.environments[-1], here)):
+            return []
+        self.environments.append(here)
+        values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        write_json(self.path / "config.json", values | {"environments": self.environments})
+        return found
+
     def save_checkpoint(self, model, which: str, state: dict[str, Any]):
         """Writes the model's weights, its optimizers included, and what they are."""
         write_aside(self.checkpoint(which), model.save_weights)
@@ -289,12 +311,3 @@ def check_space(path: Path, setting: str):
             f"{setting} {path}: no space left: {free >> 20} MiB are free, at least {FREE_BYTES_NEEDED >> 20} MiB are "
             "needed; name a place on another disk"
         )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    import kgen
-
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"kgen": kgen.__version__, "python": platform.python_version(), **found}

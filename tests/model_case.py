@@ -1,5 +1,6 @@
 """A model under check, and what its checks share: to train it a little, to compare its states, two replicas."""
 
+import contextlib
 import functools
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,6 +87,18 @@ def assert_same_state(one: dict, other: dict, message: str):
         k: np.abs(np.subtract(one[k], other[k], dtype=np.float64)).max() for k in one if (one[k] != other[k]).any()
     }
     assert not drifted, f"{message}; largest differences: {drifted}"
+
+
+@contextlib.contextmanager
+def float64():
+    """Models that are built here compute in float64."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
 
 
 @functools.cache

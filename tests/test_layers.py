@@ -11,8 +11,8 @@ import kgen
 
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
-    ("registry", "spec", "config", "images", "rng", "portable", "errors", "files", "callable_module", "tfgan",
-     "data_folder", "recipes", "svg_curves"),
+    ("registry", "spec", "config", "images", "rng", "portable", "errors", "files", "environment", "callable_module",
+     "tfgan", "data_folder", "recipes", "svg_curves"),
     ("data", "nn", "losses"),
     ("models", "divergence"),
     ("run", "sampling"),

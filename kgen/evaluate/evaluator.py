@@ -10,6 +10,7 @@ import numpy as np
 import kgen
 from kgen import images, rng
 from kgen.config import DataConfig, RunConfig, override
+from kgen.environment import environment
 from kgen.errors import UserError
 from kgen.evaluate.cache import cached_json
 from kgen.evaluate.conditioning import wilson_interval
@@ -164,6 +165,7 @@ class Evaluator:
             self.extractor = open_extractor(name, self._taught_by, config.inception_weights)
             self._classifier = self.extractor if name == "classifier" else None
         self._sets: dict[tuple, ImageSet] = {}
+        self._environment = environment()
 
     def rows(self, subject: Subject) -> list[dict[str, Any]]:
         """One row a figure; see `kgen.evaluate.rows`.
@@ -323,6 +325,7 @@ class Evaluator:
             "note": first.note,
             "protocol": self._protocol(subject, name, first, num_fake, len(values)),
             "subject": dict(subject.about),
+            "environment": self._environment,
             "kgen": kgen.__version__,
         }
 

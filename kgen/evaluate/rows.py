@@ -1,7 +1,8 @@
 """Evaluation rows: one JSON object a figure, a line each in eval/*.jsonl, and when two figures may be compared.
 
 A row holds "measure", "value", "stddev", "values", "interval", "floor" and "floor_count" (real images in place of
-generated ones), "better", "note", its "protocol" (how it was measured) and its "subject" (what was measured).
+generated ones), "better", "note", its "protocol" (how it was measured), its "subject" (what was measured) and the
+"environment" that it was measured in (see `kgen.environment`).
 """
 
 import json

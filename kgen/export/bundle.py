@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen import sampling
+from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
 from kgen.export.certify import certify
 from kgen.export.examples import training_rows
@@ -22,7 +23,7 @@ from kgen.export.tflite import QUANTIZATIONS
 from kgen.export.tflite_files import write_tflite
 from kgen.export.warmup import write_warmup
 from kgen.files import write_json
-from kgen.run import Run, check_space, versions
+from kgen.run import Run, check_space
 from kgen.sampling.exported import MANIFEST, prior_file, read_manifest
 
 
@@ -145,6 +146,7 @@ def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) ->
         "checkpoint": {"which": checkpoint, **run.checkpoint_state().get(checkpoint, {})},
         "weights_sha256": hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest(),
         "versions": versions(),
+        "environment": environment(),
     }
 
 

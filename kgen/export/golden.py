@@ -6,6 +6,9 @@ many pixels that none is clear, those with the fewest are taken.
 A pixel that is drawn (PixelVAE) hangs on whether noise is below a probability: where the two are that near, another
 rounding draws another pixel, and all that follow differ. So the golden batch holds no image that a change of z in its
 sixth digit turns into another, as far as there are others.
+
+The great circle between two nearly opposite points hangs on their last digits (1 / sine of the angle), so points are
+paired with others that are not opposite.
 """
 
 import zipfile
@@ -29,6 +32,8 @@ NUDGE = 1e-5
 TURNED = 0.01
 """A nudge of z turns an image into another when a pixel changes by more."""
 TEMPERATURE = 0.75
+NEARLY_OPPOSITE = -0.8
+"""The cosine of an angle above which rounding is amplified by more than 1.7 on the great circle."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,22 @@ class Golden:
             raise UserError(f"{folder / FILE} cannot be read ({error}); export the run again") from error
 
 
+def paired(z: np.ndarray) -> np.ndarray:
+    """The order in which row FEW + i is not opposite to row i, for i below FEW, as far as there are such rows.
+
+    Args:
+        z: [N, *latent_shape], N at least 2 * FEW.
+    """
+    flat = z.reshape(len(z), -1)
+    cosine = flat @ flat.T / np.maximum(np.linalg.norm(flat, axis=1) * np.linalg.norm(flat, axis=1)[:, None], 1e-12)
+    order, others = list(range(FEW)), list(range(FEW, len(z)))
+    for row in range(FEW):
+        clear = [other for other in others if cosine[row, other] > NEARLY_OPPOSITE]
+        order.append(clear[0] if clear else max(others, key=lambda other: cosine[row, other]))
+        others.remove(order[-1])
+    return np.array(order + others)
+
+
 def golden_batch(sampler, encode=None) -> Golden:
     """COUNT rows out of CANDIDATES: those with the fewest pixels near a border of two grey levels.
 
@@ -96,6 +117,7 @@ def golden_batch(sampler, encode=None) -> Golden:
         moved = np.abs(sampler.decode(z + np.float32(nudge), labels) - candidates)
         near += candidates[0].size * (moved.reshape(CANDIDATES, -1).max(axis=1) > TURNED)
     keep = np.sort(np.argsort(near, kind="stable")[:COUNT])
+    keep = keep[paired(z[keep])]
     seeds, z, labels = seeds[keep], z[keep], None if labels is None else labels[keep]
     few = None if labels is None else labels[:FEW]
     images = sampler.decode(z, labels)  # again: with other neighbours, in other batches, as the files will

@@ -1,7 +1,9 @@
 """What an exported model can be asked: its signatures, as functions of tensors.
 
 Every function is flat (the names of its arguments are those of the signature's inputs) and batch-major: row i of every
-output is a function of row i of the inputs alone.
+output depends on row i of the inputs alone. Kernels for other numbers of rows add in another order, so floats agree to
+about 1e-7 however rows are batched, and a pixel that near to the border of two grey levels may be rounded to the other.
+Decoding row by row would give the same bits, at up to 7 times the time of a batch of 64 (`tools/bench_rows.py`).
 """
 
 from collections.abc import Callable
@@ -17,11 +19,6 @@ from kgen.sampling.great_circle import between
 
 DEFAULT = "serving_default"
 PNG = "generate_png"
-LEAST_ROWS = 4
-"""Matrix kernels for fewer rows (measured: 1 and 3) add in another order than those for more, and"""
-VECTOR = 16
-"""functions like a cosine round otherwise in what is left of an array after whole vectors of so many. Batches are
-filled up, so that an image has the same pixels whatever it is asked for with."""
 LARGEST_TEMPERATURE = 10.0
 
 
@@ -63,11 +60,7 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 
     label = (spec("label", dtype=tf.int32),) if model.conditional else ()
     seed, temperature, z = spec("seed", dtype=tf.int32), spec("temperature"), model.latent_shape
-    core, draw, path = model.generate, density.graph_draw, between
-    if batch_size is None:
-        core = filled(core, least=LEAST_ROWS)
-        draw, path = (filled(function, multiple=VECTOR) for function in (draw, path))
-    core, draw = tf.function(core), tf.function(draw)
+    core, draw = tf.function(model.generate), tf.function(density.graph_draw)
 
     def given(arguments):
         """(label or None, the others)."""
@@ -83,7 +76,7 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 
     def interpolate(z0, z1, *rest):
         label, (t,) = given(rest)
-        return {"images": core(path(z0, z1, t), label)}
+        return {"images": core(between(z0, z1, t), label)}
 
     def encode(images, label=None):
         mean, log_var = model.encode(images, label)
@@ -108,19 +101,3 @@ def ranges(spec) -> dict[str, list[float]]:
     """Name of an input -> [least, greatest] value that it may have; latent points may have any that is finite."""
     found: dict[str, Any] = {"seed": [0, SEED_LIMIT - 1], "temperature": [0, LARGEST_TEMPERATURE], "t": [0, 1]}
     return found | {"images": [0, 1]} | ({"label": [0, spec.num_classes - 1]} if spec.num_classes else {})
-
-
-def filled(function, *, least: int = 1, multiple: int = 1):
-    """A function of rows that gets at least so many and a multiple of so many: the last is repeated as it takes.
-
-    Args:
-        function: of tensors (or None) with one first dimension, of at least one row; returns one such tensor.
-    """
-
-    def call(*tensors):
-        count = tf.shape(tensors[0])[0]
-        rows = -(-tf.maximum(count, least) // multiple) * multiple
-        places = tf.minimum(tf.range(rows), count - 1)
-        return function(*(x if x is None else tf.gather(x, places) for x in tensors))[:count]
-
-    return call

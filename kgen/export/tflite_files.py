@@ -67,9 +67,8 @@ def _take_smaller(file: Path, coarser: Path, kind: str, signature: str, golden: 
     """
     try:
         if coarser.stat().st_size <= WORTH_IT * file.stat().st_size:
-            list(
-                agreements(coarser.name, kind, TFLiteRuntime(coarser), signature, golden)
-            )  # raises where one is broken
+            call = TFLiteRuntime(coarser).call
+            list(agreements(coarser.name, kind, call, signature, golden))  # raises where one is broken
             coarser.replace(file)
     except ExportFailed:
         pass

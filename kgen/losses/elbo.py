@@ -5,6 +5,7 @@ Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114), Eq. 3; `log_var` is alw
 
 import math
 
+import keras
 import tensorflow as tf
 
 LOG_2_PI = math.log(2.0 * math.pi)
@@ -12,7 +13,7 @@ LOG_2_PI = math.log(2.0 * math.pi)
 
 def sum_per_example(values):
     """[B, ...] -> [B]: the sum over everything but the batch, in float32."""
-    values = tf.cast(values, tf.float32)
+    values = tf.cast(values, keras.config.floatx())
     return tf.reduce_sum(tf.reshape(values, [tf.shape(values)[0], -1]), axis=1)
 
 
@@ -26,7 +27,7 @@ def bernoulli_nll(images, logits):
     Returns:
         [B] float32, nats an image.
     """
-    images, logits = tf.cast(images, tf.float32), tf.cast(logits, tf.float32)
+    images, logits = tf.cast(images, keras.config.floatx()), tf.cast(logits, keras.config.floatx())
     return _bernoulli_nll(images, logits)
 
 
@@ -53,8 +54,8 @@ def gaussian_nll(images, mean, log_var):
     Returns:
         [B] float32, nats an image (negative when the density exceeds 1).
     """
-    images, mean = tf.cast(images, tf.float32), tf.cast(mean, tf.float32)
-    log_var = tf.cast(log_var, tf.float32)
+    images, mean = tf.cast(images, keras.config.floatx()), tf.cast(mean, keras.config.floatx())
+    log_var = tf.cast(log_var, keras.config.floatx())
     return sum_per_example(0.5 * (LOG_2_PI + log_var + tf.square(images - mean) * tf.exp(-log_var)))
 
 
@@ -69,7 +70,7 @@ def standard_normal_kls(mean, log_var):
     Returns:
         [B, d] float32, nats.
     """
-    mean, log_var = tf.cast(mean, tf.float32), tf.cast(log_var, tf.float32)
+    mean, log_var = tf.cast(mean, keras.config.floatx()), tf.cast(log_var, keras.config.floatx())
     return 0.5 * (tf.exp(log_var) + tf.square(mean) - 1.0 - log_var)
 
 

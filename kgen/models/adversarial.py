@@ -9,6 +9,7 @@ In the discriminator's phase the generator draws with the statistics of its batc
 discriminator judges so; the moving statistics of batch normalization follow the phase whose network it is, once a step.
 """
 
+import keras
 import tensorflow as tf
 
 from kgen import images as pixels
@@ -193,7 +194,7 @@ class Adversarial(GenerativeModel):
         def judge(x):
             return self.discriminator(self.with_labels(x, labels), training=training)
 
-        penalty = tf.zeros_like(labels, tf.float32)
+        penalty = tf.zeros_like(labels, keras.config.floatx())
         if self.r1:
             slope, judged_real = penalties.r1(judge, real)
             penalty += self.r1 * slope
@@ -232,7 +233,7 @@ class Adversarial(GenerativeModel):
 
     def shown(self, images):
         """Images in [0, 1] as the discriminator sees them: in [-1, 1]."""
-        return pixels.to_tanh(tf.cast(images, tf.float32))
+        return pixels.to_tanh(tf.cast(images, keras.config.floatx()))
 
     def painted(self, logits):
         """The generator's output as the discriminator sees it: in [-1, 1]."""

@@ -87,7 +87,7 @@ class Autoencoder(GenerativeModel):
         """beta, or its share so far during the KL warm-up."""
         if not training or not self.kl_warmup_steps:
             return self.beta
-        return self.beta * tf.minimum(1.0, tf.cast(self.step, tf.float32) / self.kl_warmup_steps)
+        return self.beta * tf.minimum(tf.cast(self.step, keras.config.floatx()) / self.kl_warmup_steps, 1.0)
 
     def posterior(self, images, labels=None, training: bool = False):
         """mean and log_var of q(code|x), each [B, code_dim] float32; images: [B, H, W, C] in [0, 1]."""

@@ -179,11 +179,11 @@ class GenerativeModel(keras.Model):
         Drawn anew in every training step; in an evaluation it depends on the place of the batch alone, so that two
         evaluations of the same weights agree exactly.
         """
-        return stateless_normal(shape, self._stream(names, training))
+        return tf.cast(stateless_normal(shape, self._stream(names, training)), keras.config.floatx())
 
     def uniform(self, shape, *names: str, training: bool = True):
         """Noise from U(0, 1), likewise."""
-        return stateless_uniform(shape, self._stream(names, training))
+        return tf.cast(stateless_uniform(shape, self._stream(names, training)), keras.config.floatx())
 
     def _stream(self, names: tuple[str, ...], training: bool):
         """The seed of one draw."""
@@ -276,7 +276,7 @@ class GenerativeModel(keras.Model):
             tape.watch([w.value for w in weights])
             terms = self._terms(phase, images, labels, training=True)
             # Keras adds the gradients of the replicas up: each gives its share of the mean over the examples of all.
-            examples = self._over_replicas(tf.cast(tf.size(terms["loss"]), tf.float32))
+            examples = self._over_replicas(tf.cast(tf.size(terms["loss"]), keras.config.floatx()))
             loss = tf.reduce_sum(terms["loss"]) / examples
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [w.value for w in weights])

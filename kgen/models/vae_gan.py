@@ -34,7 +34,7 @@ class VAEGAN(Adversarial):
         super().__init__(spec, latent_dim=latent_dim, hidden=hidden, filters=filters, r1=r1, **kwargs)
 
     def shown(self, images):
-        return tf.cast(images, tf.float32)
+        return tf.cast(images, keras.config.floatx())
 
     def painted(self, logits):
         return tf.sigmoid(logits)

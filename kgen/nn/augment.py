@@ -6,6 +6,7 @@ gradient passes through to the generator: with a few hundred images the discrimi
 
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from kgen.registry import Registry
@@ -69,7 +70,7 @@ def cutout(images, uniform):
         side = images.shape[axis]
         half = round(side * CUTOUT) / 2
         centre = tf.floor(uniform(tf.shape(images)[:1], f"centre {axis}") * (side + 1))
-        places = tf.range(side, dtype=tf.float32)[None] + 0.5
+        places = tf.range(side, dtype=keras.config.floatx())[None] + 0.5
         inside.append(tf.abs(places - centre[:, None]) < half)
     square = tf.logical_and(inside[0][:, :, None], inside[1][:, None, :])[..., None]
     return tf.where(square, tf.zeros_like(images), images)

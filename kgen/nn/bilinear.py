@@ -53,7 +53,7 @@ class Bilinear:
             layer = UpsampledConv2D(filters, kernel_initializer=options.initializer(name), name=name)
             x = options.activated(x, layer)
         channels = options.output_shape[2]
-        logits = options.conv_transpose(channels, "logits", padding="valid", dtype="float32")(x)
+        logits = options.conv_transpose(channels, "logits", padding="valid", dtype=keras.config.floatx())(x)
         return keras.Model(options.given(inputs), logits, name="decoder")
 
 

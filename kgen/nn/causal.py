@@ -145,7 +145,7 @@ class Head(CausalLayer):
     """Horizontal stack, condition and earlier channels of the pixel -> logits, channel after channel, in float32."""
 
     def __init__(self, options: NetworkOptions, width: int, condition: int, outputs: int):
-        super().__init__(options, "head", dtype="float32")
+        super().__init__(options, "head", dtype=keras.config.floatx())
         channels = options.spec.image_shape[2]
         self.hidden = [self.weight(f"hidden_{c}", (width + condition + c, width)) for c in range(channels)]
         self.hidden_bias = [self.weight(f"hidden_bias_{c}", (width,), zeros=True) for c in range(channels)]
@@ -156,7 +156,7 @@ class Head(CausalLayer):
     def channel(self, c: int, x, earlier):
         """What `merge` gave, [..., .], and the pixel's channels before c, [..., c] -> logits [..., outputs]."""
         if c:
-            x = tf.concat([x, tf.cast(earlier, tf.float32)], axis=-1)
+            x = tf.concat([x, tf.cast(earlier, keras.config.floatx())], axis=-1)
         # tensordot, for oneDNN's matmul of 4 dimensions may abort
         x = tf.nn.relu(tf.tensordot(x, self.hidden[c], 1) + self.hidden_bias[c])
         return tf.tensordot(x, self.logits[c], 1) + self.logits_bias[c]
@@ -164,7 +164,9 @@ class Head(CausalLayer):
     @staticmethod
     def merge(h, condition):
         """Horizontal stack [..., p] and condition [..., .], which so reaches the logits also on a short way."""
-        return tf.concat([tf.nn.relu(tf.cast(h, tf.float32)), tf.cast(condition, tf.float32)], axis=-1)
+        return tf.concat(
+            [tf.nn.relu(tf.cast(h, keras.config.floatx())), tf.cast(condition, keras.config.floatx())], axis=-1
+        )
 
     def call(self, h, condition, pixels):
         """h [B, H, W, p], condition [B, H, W, .], pixels [B, H, W, C] -> [B, H, W, C, outputs]."""

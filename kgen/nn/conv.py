@@ -50,7 +50,7 @@ class Conv:
             filters = _filters(options, max(i - 1, 0))
             x = options.activated(x, options.conv_transpose(filters, f"decoder_conv_{i}", strides=2))
             x = crop(x, sizes[i], f"decoder_crop_{i}")
-        logits = options.conv(channels, "logits", dtype="float32")(x)
+        logits = options.conv(channels, "logits", dtype=keras.config.floatx())(x)
         return keras.Model(options.given(inputs), logits, name="decoder")
 
 

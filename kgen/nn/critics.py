@@ -78,15 +78,17 @@ class CriticOptions(NetworkOptions):
         return Dropout(self.dropout, seed=seed_of(self.seed, "dropout", name), name=name)(x)
 
     def encoder_of(self, inputs: list, x) -> keras.Model:
-        last = self.dense(1, "logit", use_bias=self.bias, dtype="float32")(x)
-        logit = keras.layers.Reshape((), name="logits", dtype="float32")(last)
+        last = self.dense(1, "logit", use_bias=self.bias, dtype=keras.config.floatx())(x)
+        logit = keras.layers.Reshape((), name="logits", dtype=keras.config.floatx())(last)
         if self.conditional and self.projection:
             product = LabelProduct(
                 self.spec.num_classes,
                 initializer=self.initializer("label_product"),
                 constraint=None if self.clip is None else Clip(self.clip),
                 name="label_product",
-                dtype="float32",
+                dtype=keras.config.floatx(),
             )
-            logit = keras.layers.Add(name="logits_and_product", dtype="float32")([logit, product([x, inputs[1]])])
+            logit = keras.layers.Add(name="logits_and_product", dtype=keras.config.floatx())(
+                [logit, product([x, inputs[1]])]
+            )
         return keras.Model(self.given(inputs), logit, name="discriminator")

@@ -41,8 +41,8 @@ class DCGAN:
         for i in reversed(range(1, len(filters))):
             layer = options.conv_transpose(filters[i - 1], f"decoder_conv_{i}", size=KERNEL, strides=2)
             x = crop(options.activated(x, layer), sizes[i], f"decoder_crop_{i}")
-        logits = options.conv_transpose(channels, "logits", size=KERNEL, strides=2, dtype="float32")(x)
-        logits = crop(logits, sizes[0], "decoder_crop_0", dtype="float32")
+        logits = options.conv_transpose(channels, "logits", size=KERNEL, strides=2, dtype=keras.config.floatx())(x)
+        logits = crop(logits, sizes[0], "decoder_crop_0", dtype=keras.config.floatx())
         return keras.Model(options.given(inputs), logits, name="decoder")
 
 

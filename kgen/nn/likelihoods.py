@@ -25,7 +25,7 @@ class Likelihood(keras.layers.Layer):
     levels: int | None = None
 
     def __init__(self, *, stddev: float = 0.1, **kwargs):
-        super().__init__(dtype="float32", name="likelihood", **kwargs)
+        super().__init__(dtype=keras.config.floatx(), name="likelihood", **kwargs)
         if not stddev > 0:
             raise UserError(f"model_args.stddev must be greater than 0. Received: {stddev}")
         self.initial_log_var = 2.0 * math.log(stddev)
@@ -33,7 +33,7 @@ class Likelihood(keras.layers.Layer):
 
     def call(self, logits):
         """[B, H, W, C] logits -> the mean image, [B, H, W, C] float32 in [0, 1]."""
-        return tf.sigmoid(tf.cast(logits, tf.float32))
+        return tf.sigmoid(tf.cast(logits, keras.config.floatx()))
 
     def nll(self, images, logits):
         """-log p(images | logits): [B] float32, nats an image."""

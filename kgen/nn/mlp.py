@@ -18,8 +18,8 @@ def mlp_decoder(options: NetworkOptions, name: str = "decoder") -> keras.Model:
     """
     inputs, x = options.latent_and_label()
     x = options.hidden_layers(x, "decoder", mirrored=True)
-    x = options.dense(math.prod(options.output_shape), "logits", dtype="float32")(x)
-    logits = keras.layers.Reshape(options.output_shape, name="image", dtype="float32")(x)
+    x = options.dense(math.prod(options.output_shape), "logits", dtype=keras.config.floatx())(x)
+    logits = keras.layers.Reshape(options.output_shape, name="image", dtype=keras.config.floatx())(x)
     return keras.Model(options.given(inputs), logits, name=name)
 
 

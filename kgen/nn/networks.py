@@ -171,5 +171,5 @@ class NetworkOptions:
 
     def encoder_of(self, inputs: list, x) -> keras.Model:
         """The encoder of these inputs and last features: mean and log-variance, in float32 whatever the precision."""
-        posterior = [self.dense(self.latent_dim, name, dtype="float32")(x) for name in ("mean", "log_var")]
+        posterior = [self.dense(self.latent_dim, name, dtype=keras.config.floatx())(x) for name in ("mean", "log_var")]
         return keras.Model(self.given(inputs), posterior, name="encoder")

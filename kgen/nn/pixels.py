@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import tensorflow as tf
 
 from kgen.losses.elbo import sum_per_example
@@ -9,7 +10,7 @@ from kgen.losses.elbo import sum_per_example
 
 def to_levels(images, levels: int):
     """images in [0, 1] -> the nearest of so many equally spaced levels, 0 to levels - 1, [B, H, W, C] float32."""
-    return tf.round(tf.cast(images, tf.float32) * (levels - 1))
+    return tf.round(tf.cast(images, keras.config.floatx()) * (levels - 1))
 
 
 def signed(pixels, levels: int):
@@ -43,9 +44,9 @@ def draw(logits, uniform):
         uniform: [...] in [0, 1].
     """
     if logits.shape[-1] == 1:
-        return tf.cast(uniform < tf.sigmoid(logits[..., 0]), tf.float32)
+        return tf.cast(uniform < tf.sigmoid(logits[..., 0]), keras.config.floatx())
     below = tf.cumsum(tf.nn.softmax(logits), axis=-1)[..., :-1]
-    return tf.reduce_sum(tf.cast(uniform[..., None] >= below, tf.float32), axis=-1)
+    return tf.reduce_sum(tf.cast(uniform[..., None] >= below, keras.config.floatx()), axis=-1)
 
 
 def normal_cdf(x):

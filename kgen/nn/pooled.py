@@ -42,7 +42,7 @@ class Pooled:
             x = keras.layers.UpSampling2D(name=f"decoder_upsampling_{i}")(x)
             x = options.activated(x, options.conv(options.filters[i - 1], f"decoder_conv_{i}"))
         x = keras.layers.UpSampling2D(name="decoder_upsampling_0")(x)
-        logits = options.conv(options.output_shape[2], "logits", dtype="float32")(x)
+        logits = options.conv(options.output_shape[2], "logits", dtype=keras.config.floatx())(x)
         return keras.Model(options.given(inputs), logits, name="decoder")
 
 

@@ -33,7 +33,7 @@ class Spectral:
     _scale = None
 
     def call(self, inputs, training: bool = False):
-        matrix = tf.reshape(tf.cast(self._kernel.value, tf.float32), (-1, self._kernel.shape[-1]))
+        matrix = tf.reshape(tf.cast(self._kernel.value, keras.config.floatx()), (-1, self._kernel.shape[-1]))
         direction = tf.convert_to_tensor(self.direction.value)
         left = tf.stop_gradient(_unit(tf.linalg.matvec(matrix, direction)))
         right = tf.stop_gradient(_unit(tf.linalg.matvec(matrix, left, transpose_a=True)))

@@ -99,7 +99,8 @@ def configuration(record: Record) -> str:
         "Model": whole | dict(config.model_args),
         "Training": dataclasses.asdict(config.train),
         "Data settings": dataclasses.asdict(config.data),
-        "Versions": record.versions,
+        "Versions": record.run.versions,
+        **{f"Machine {i}" if i > 1 else "Machine": found for i, found in enumerate(record.run.environments, start=1)},
     }
     parts = "".join(
         f"<div><h3>{escape(title)}</h3>\n{html.pairs(values)}</div>\n" for title, values in groups.items() if values

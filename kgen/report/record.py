@@ -1,6 +1,5 @@
 """What a run left behind, read so that a file that is missing or broken costs its own part of the report only."""
 
-import json
 import math
 import re
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ class Record:
         log: lines of log.txt.
         checkpoints: see `Run.checkpoint_state`.
         evaluation: rows of eval/.
-        versions: of what it was made with.
         problems: sentences about what could not be read.
     """
 
@@ -40,7 +38,6 @@ class Record:
     log: list[str] = field(default_factory=list)
     checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     evaluation: list[dict[str, Any]] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -61,8 +58,6 @@ def read(run: Run) -> Record:
         record.evaluation = rows_of(run.path, required=False)
     except UserError as error:
         record.problems.append(f"The evaluation is left out: {error}.")
-    versions = json.loads((run.path / "config.json").read_text(encoding="utf-8")).get("versions")
-    record.versions = versions if isinstance(versions, dict) else {}
     return record
 
 

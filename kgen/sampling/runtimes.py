@@ -1,5 +1,6 @@
 """The runtimes of exported files: call a signature of a SavedModel or of a .tflite file with NumPy arrays."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -58,12 +59,17 @@ class TFLiteRuntime:
         self.signatures = tuple(self._interpreter.get_signature_list())
 
     def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        count = len(next(iter(inputs.values())))
-        rows = [self.run(signature, **{name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        return row_by_row(self.run, signature, **inputs)
 
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """One run with inputs of the shapes that the file has."""
         if signature not in self._runners:
             self._runners[signature] = self._interpreter.get_signature_runner(signature)
         return self._runners[signature](**inputs)
+
+
+def row_by_row(call: Callable[..., dict[str, np.ndarray]], signature: str, **inputs: np.ndarray):
+    """What a call per row returns, as one batch; arguments as of `Runtime.call`."""
+    count = len(next(iter(inputs.values())))
+    rows = [call(signature, **{name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

@@ -194,6 +194,8 @@ def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened, de
     else:
         where = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
         run.log(f"run {run.path}: goes on in {where} of {config.train.epochs} epochs")
+        if devices.is_chief and (found := run.goes_on_here()):
+            run.log(f"note: {', '.join(found)}: {going_on.OTHER_BITS}")
     return _finish(run, dataset, model, watching, start, started, devices)
 
 

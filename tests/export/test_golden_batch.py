@@ -5,7 +5,7 @@ import pytest
 
 from kgen import rng
 from kgen.errors import ExportFailed, UserError
-from kgen.export.golden import CANDIDATES, COUNT, FEW, SEED, Golden, golden_batch
+from kgen.export.golden import CANDIDATES, COUNT, FEW, NEARLY_OPPOSITE, SEED, Golden, golden_batch, paired
 from kgen.sampling import StandardNormal
 from kgen.spec import DataSpec
 
@@ -34,13 +34,27 @@ def test_images_that_a_nudge_turns_are_left_out():
     at_the_border = CANDIDATES - COUNT  # all but as many as are wanted
     golden = golden_batch(Drawn(at_the_border))
     assert golden.images.shape == (COUNT, 1, 1, 1)
-    np.testing.assert_allclose(golden.z, drawn()[at_the_border:], atol=2e-5)
+    np.testing.assert_allclose(np.sort(golden.z, axis=0), np.sort(drawn()[at_the_border:], axis=0), atol=2e-5)
     assert 0 < golden.images.mean() < 1
+
+
+def test_the_points_between_which_is_interpolated_are_not_opposite():
+    angles = np.linspace(0, 2 * np.pi, 30)
+    z = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    z[FEW : 2 * FEW] = -z[:FEW]
+    order = paired(z)
+    assert sorted(order) == [*range(30)] and order[:FEW].tolist() == [*range(FEW)]
+    cosines = (z[order[:FEW]] * z[order[FEW : 2 * FEW]]).sum(axis=1)
+    assert (cosines > NEARLY_OPPOSITE).all()
+    line = np.array([[1.0]] + [[-1.0]] * (2 * FEW - 1), np.float32)  # where all are opposite, one is taken all the same
+    assert sorted(paired(line)) == [*range(2 * FEW)]
 
 
 def test_without_such_images_the_first_are_taken():
     golden = golden_batch(Drawn())
-    np.testing.assert_allclose(golden.z, drawn()[:COUNT], atol=2e-5)
+    np.testing.assert_allclose(np.sort(golden.z, axis=0), np.sort(drawn()[:COUNT], axis=0), atol=2e-5)
+    pairs = golden.z[:FEW] * golden.z[FEW : 2 * FEW]
+    assert (pairs > 0).all()
     assert golden.label is None and golden.mean is None and golden.t.tolist()[:: FEW - 1] == [0.0, 1.0]
 
 
