@@ -1,6 +1,7 @@
 """Two logical CPU devices, so that tests of replicas run on any machine; a cache of the session's own; and no test
 leaves a dtype policy behind."""
 
+import fnmatch
 import os
 import sys
 
@@ -10,6 +11,37 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # exact comparisons are of the CPU
 pytest.register_assert_rewrite("check_metric", "model_case")
 pytest.register_assert_rewrite("check_model", "check_model_training", "check_model_results")
+
+
+NUMERICS = (
+    "test_portable.py::test_[a-ms-z]*", "test_portable.py::test_n*", "test_rng.py", "test_images.py",
+    "data/test_fingerprint.py", "data/test_shape.py",
+    "losses/", "nn/test_few_channels.py", "nn/test_kinked.py", "nn/test_likelihoods.py", "nn/test_spectral.py",
+    "models/test_conv_cvae.py::test_checks[conv-*", "models/test_gans.py::test_checks[dcgan-*replicas]",
+    "models/test_gans.py::test_checks[gan-*", "models/test_pixel_vae.py::*exact*", "models/test_pixel_vae.py::*pass*",
+    "evaluate/test_frechet.py", "evaluate/test_kernel.py", "evaluate/test_prdc.py", "evaluate/test_sliced.py",
+    "evaluate/test_scores.py", "evaluate/test_likelihood.py", "evaluate/test_nearest.py",
+    "evaluate/test_extractors.py::test_[fpr]*", "evaluate/test_inception.py::test_[fr]*",
+    "export/test_agreement.py", "export/test_golden_batch.py", "export/test_sample_export.py",
+    "export/test_signatures.py",
+    "train/test_resume.py::test_the_same_to_the_last_bit*", "train/test_histograms.py::test_the_gradient*",
+)  # fmt: skip
+"""The tests with the marker "numerics": parity, certification, replicas, resume, seeds, features, metrics, likelihoods.
+
+`tools/test.sh` runs them as on other processors too (`tools/worlds.py`), so they must take about a minute.
+"""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if any(fnmatch.fnmatchcase(item.nodeid, f"tests/{_pattern(entry)}") for entry in NUMERICS):
+            item.add_marker("numerics")
+
+
+def _pattern(entry: str) -> str:
+    """An entry as fnmatch takes it: brackets of parameters are letters, and all that begins so belongs to it."""
+    name, bracket, parameters = entry.partition("::test_checks[")
+    return f"{name}::test_checks[[]{parameters}" if bracket else f"{name}*"
 
 
 def pytest_collection_finish(session):

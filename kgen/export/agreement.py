@@ -1,10 +1,10 @@
 """How far what an exported file gives is from what the model gives, and how far it may be.
 
 Two runtimes add float32 numbers in different orders, and so does one runtime on another processor or with another
-number of rows. Each sum is off by some 2^-24 = 6e-8, and the layers after it amplify that: to 1.6e-6 of a pixel at most,
-over 13 trained models and four kinds of processor. A pixel whose value lies that near to the border between two grey
-levels is rounded by chance (about one in 100,000). Where float32 files differ in a uint8 pixel, it must be at such a
-border.
+number of rows. Each sum is off by some 2^-24 = 6e-8, and the layers after it amplify that: to 1.6e-6 of a pixel at
+most, over 13 trained models and four kinds of processor. A pixel whose value lies that near to the border between two
+grey levels is rounded by chance (about one in 100,000). Where float32 files differ in a uint8 pixel, it must be at such
+a border.
 """
 
 import math

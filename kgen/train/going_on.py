@@ -16,6 +16,7 @@ MAY_CHANGE = (
 )  # fmt: skip
 """Settings that a training may go on with other values of: they do not change the steps that were taken."""
 
+OTHER_BITS = "the results will differ from those of an uninterrupted training"
 
 DECIDED = (
     "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",

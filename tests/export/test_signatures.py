@@ -7,22 +7,33 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kgen import generate, open_sampler, portable
+from kgen import RunConfig, generate, open_sampler, portable
+from kgen.config import override
+from kgen.export import export
 from kgen.export.agreement import Bound, compare
 from kgen.sampling.great_circle import between
 from kgen.sampling.runtimes import SavedModelRuntime, TFLiteRuntime
+from kgen.train import train
 
 DRAWN = ("serving_default", "generate", "generate_u8", "generate_png")
 
 
 @pytest.fixture(scope="module")
-def saved(default_export):
-    return SavedModelRuntime(default_export)
+def exported(tmp_path_factory):
+    """exports/cvae/1 of a training of two epochs."""
+    config = override(RunConfig(), {"model": "cvae", "train.epochs": 2, "train.jit_compile": False})
+    run = train(config, run_dir=str(tmp_path_factory.mktemp("run") / "cvae"))
+    return export(run, tmp_path_factory.mktemp("exports") / "cvae")
 
 
 @pytest.fixture(scope="module")
-def lite(default_export):
-    return TFLiteRuntime(default_export / "model.tflite")
+def saved(exported):
+    return SavedModelRuntime(exported)
+
+
+@pytest.fixture(scope="module")
+def lite(exported):
+    return TFLiteRuntime(exported / "model.tflite")
 
 
 def inputs(signature: str, count: int) -> dict[str, np.ndarray]:
@@ -45,11 +56,11 @@ def beside(z: np.ndarray) -> np.ndarray:
     return np.float32(1.1) * z @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]], np.float32)
 
 
-def test_the_files_have_the_signatures(saved, lite, default_export):
+def test_the_files_have_the_signatures(saved, lite, exported):
     every = {*DRAWN, "decode", "interpolate", "encode"}
     assert {*saved.signatures} == every
     assert {*lite.signatures} == every - {"generate_png", "encode"}
-    assert TFLiteRuntime(default_export / "encoder.tflite").signatures == ("encode",)
+    assert TFLiteRuntime(exported / "encoder.tflite").signatures == ("encode",)
 
 
 @pytest.mark.parametrize("signature", [*DRAWN, "decode", "interpolate", "encode"])
@@ -88,14 +99,12 @@ def assert_same_pixels(floats: np.ndarray, *pixels: np.ndarray):
         assert agreement.uint8_pixels_different <= 10, "far more than lie at a border"
 
 
-def test_a_seed_is_the_picture_that_kgen_sample_draws(saved, lite, default_export):
-    drawn = generate(open_sampler(default_export), 40, seed=11, temperature=0.8)
+def test_a_seed_is_the_picture_that_kgen_sample_draws(saved, lite, exported):
+    drawn = generate(open_sampler(exported), 40, seed=11, temperature=0.8)
     given = inputs("generate", 40) | {"temperature": np.full(40, 0.8, np.float32)}
     for runtime in (saved, lite):
         np.testing.assert_allclose(runtime.call("generate", **given)["images"], drawn.images, atol=1e-5)
-    one = generate(
-        open_sampler(default_export), 1, labels=int(drawn.labels[7]), seed=int(given["seed"][7]), temperature=0.8
-    )
+    one = generate(open_sampler(exported), 1, labels=int(drawn.labels[7]), seed=int(given["seed"][7]), temperature=0.8)
     np.testing.assert_allclose(one.images[0], drawn.images[7], atol=1e-6)  # a row has a seed of its own
 
 
