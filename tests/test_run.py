@@ -1,5 +1,7 @@
 """Run directories."""
 
+import json
+
 import pytest
 
 from kgen.config import RunConfig
@@ -40,6 +42,18 @@ def test_a_hash_that_was_changed_to_a_number_is_read_as_text(tmp_path):
     path = run.path / "config.json"
     path.write_text(path.read_text().replace('"abc"', "1.5"))
     assert Run.open(run.path).data_hashes == {"train": "1.5"}
+
+
+def test_where_it_was_trained_is_recorded_and_old_runs_say_nothing(tmp_path):
+    run = Run.create(RunConfig(), SPEC, run_dir=str(tmp_path / "run"))
+    (found,) = Run.open(run.path).environments
+    assert found == run.environments[0] and found["processor"] and run.goes_on_here() == []
+    path = run.path / "config.json"
+    values = json.loads(path.read_text())
+    assert Run.open(run.path).versions == values["versions"] != {}
+    del values["environments"]
+    path.write_text(json.dumps(values))
+    assert Run.open(run.path).environments == [] and Run.open(run.path).goes_on_here() == []
 
 
 def test_no_space(tmp_path, monkeypatch):

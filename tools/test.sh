@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # All the set-up and every check: tools/test.sh [pytest arguments]. Needs Python 3.11 and a package index.
+# With arguments that choose tests, only those run; without, the numerics tests also run as on other processors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${KGEN_VENV:-.venv}
@@ -31,6 +32,13 @@ if [ -z "${TFDS_DATA_DIR:-}" ] && [ -d ../shared/data/tfds ]; then
 fi
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 
+# What to reproduce a failure with: the processor, and what the libraries choose on it.
+"$venv/bin/python" -m kgen.environment 2>/dev/null
+
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
-exec "$venv/bin/python" -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile "$@"
+workers=(--numprocesses logical --maxprocesses 4)
+if [[ " $* " != *" -"[km]* && " $* " != *tests* ]]; then
+  "$venv/bin/python" tools/worlds.py -- "$venv/bin/python" -m pytest -q -m numerics "${workers[@]}"
+fi
+exec "$venv/bin/python" -m pytest "${workers[@]}" --dist loadfile "$@"

@@ -23,7 +23,7 @@ def command() -> Command:
     cmd = Command("kgen-sample", "draw images from a run, an export, a .tflite file or a server.", EXAMPLES, ("PATH",))
     cmd.flag("Sampling", "integer", "count", 64, "How many images.", lower_bound=1)
     cmd.flag("Sampling", "string", "label", None, "Class name or number; else all classes in turn.")
-    cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same pixels.")
+    cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same picture.")
     cmd.flag("Sampling", "float", "temperature", 1.0, "Spread of the latent points; less than 1 is more typical.")
     cmd.flag("Sampling", "enum", "prior", None, "What z is drawn from; else as the run was trained or exported. "
              "A run's mixture is fitted when it is first asked for.", enum_values=get_args(PriorName))  # fmt: skip

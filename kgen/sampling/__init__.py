@@ -1,6 +1,7 @@
 """Sampler: one interface over a run, a SavedModel, a .tflite file and a server; and `generate`, which draws from any.
 
-The same seed gives the same pixels from all of them: the latent points are drawn here from a prior, never in a graph.
+The same seed gives the same picture from all of them: the latent points are drawn here from a prior, never in a graph,
+and the pixels agree to the rounding of what decodes them.
 """
 
 from kgen.sampling.draw import Samples, generate

@@ -11,7 +11,7 @@ from evaluate.test_rows import PROTOCOL, a_row
 
 from kgen.config import RunConfig, TrainConfig
 from kgen.errors import UserError
-from kgen.evaluate.compare import BEST, NEAR, compare, ends_of
+from kgen.evaluate.compare import BEST, NEAR, OTHER_PROCESSORS, compare, ends_of
 from kgen.evaluate.compare_curves import qualities
 from kgen.evaluate.compare_page import to_csv, to_html
 from kgen.evaluate.compared import Compared, open_subjects
@@ -75,6 +75,18 @@ def test_nothing_is_marked_without_a_choice():
 
 def test_an_infinite_figure_is_a_figure():
     assert marks(a_row("class_kl", math.inf), a_row("class_kl", 0.1)) == {1: BEST}
+
+
+def test_figures_of_other_processors_are_remarked_on():
+    def legend(*environments) -> str:
+        rows = [a_row("fid", float(i)) | {"environment": e} for i, e in enumerate(environments)]
+        subjects = [Compared(f"run{i}", Path(f"runs/run{i}"), {}, [row]) for i, row in enumerate(rows)]
+        return "".join(compare(subjects).legend())
+
+    here, there = {"processor": "A", "onednn": True}, {"processor": "A", "onednn": False}
+    assert OTHER_PROCESSORS in legend(here, there) and "1e-5" in OTHER_PROCESSORS
+    assert OTHER_PROCESSORS not in legend(here, here)
+    assert OTHER_PROCESSORS not in legend(here, None)  # an older row says nothing
 
 
 # What compares --------------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_every_figure_bears_its_protocol(of_run, digits, digits_classifier, defa
         assert (protocol["seed"], protocol["weights_hash"]) == (0, model.weights_hash())
         assert row["subject"]["name"] == "00000-cvae-digits" and row["subject"]["parameters"] == model.parameters
         assert row["subject"]["seconds_per_1000_samples"] > 0
-        assert row["kgen"] == kgen.__version__
+        assert row["kgen"] == kgen.__version__ and row["environment"]["processor"]
         once = name in ("reconstruction_mse", "active_units")
         assert protocol["repeats"] == len(row["values"]) == (1 if once else 2)
         extractor = (

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from same_images import assert_same_images
 
 from kgen import RunConfig, generate, open_sampler, portable
 from kgen.cli import export as export_command
@@ -46,7 +47,7 @@ def test_the_saved_model_runs_without_kgen_and_keras(default_job, default_export
     subprocess.run([sys.executable, "-c", WITHOUT_KGEN, *arguments], check=True, cwd=tmp_path)
     got = np.load(tmp_path / "got.npz")
     model = default_job[0].load_model()
-    np.testing.assert_allclose(got["images"], model.generate(z, label), atol=1e-6)
+    np.testing.assert_allclose(got["images"], model.generate(z, label), atol=1e-5)
     mean, log_var = model.encode(got["images"], label)
     np.testing.assert_allclose(got["mean"], mean, atol=1e-5)
     np.testing.assert_allclose(got["log_var"], log_var, atol=1e-5)
@@ -63,11 +64,15 @@ def test_the_tflite_files_have_only_builtin_operators(default_export, file):
 
 def test_the_manifest_says_what_was_measured(default_job, default_export):
     manifest = json.loads((default_export / "manifest.json").read_text())
-    for artefact, bound in (("saved_model decode", 1e-6), ("model.tflite serving_default", 1e-5)):
+    for artefact, bound in (("saved_model decode", 1e-5), ("model.tflite serving_default", 1e-5)):
         measured = manifest["measured"][artefact]
         assert measured["max_abs_difference"] <= bound and measured["latency_ms"] > 0
         assert measured["uint8_pixels_different"] == measured["uint8_pixels_different_at_a_border"]
         assert measured["values"] == 64 * 28 * 28
+    alone = manifest["measured"]["saved_model generate_png"]["row_by_row"]
+    assert alone["values"] == 8 * 28 * 28 and alone["max_abs_difference"] <= 1e-5
+    assert "row_by_row" not in manifest["measured"]["model.tflite decode"]  # it has no other way
+    assert manifest["environment"]["processor"] and manifest["environment"]["instruction_sets"]
     assert manifest["signatures"]["decode"]["inputs"]["label"] == {"dtype": "int32", "shape": [None]}
     assert manifest["signatures"]["generate_png"]["outputs"] == {"png_bytes": {"dtype": "string", "shape": [None]}}
     assert manifest["ranges"]["label"] == [0, 9] and manifest["ranges"]["seed"] == [0, 2**31 - 1]
@@ -133,7 +138,7 @@ def test_every_model_and_network_exports(tmp_path, model, model_args):
         generate(open_sampler(path), count, seed=2).images for path in (run.path, version, version / "model.tflite")
     )
     assert drawn.shape == (count, *shape) and np.ptp(drawn) > 0
-    np.testing.assert_array_equal(drawn, saved)
+    assert_same_images(saved, drawn)
     np.testing.assert_allclose(drawn, lite, atol=1e-5)
 
 
@@ -230,7 +235,7 @@ def test_another_golden_batch_is_not_met(default_export, tmp_path):
     version = shutil.copytree(default_export, tmp_path / "1")
     golden = Golden.load(version)
     replace(golden, tempered=golden.tempered + np.float32(1e-3)).save(version)
-    with pytest.raises(ExportFailed, match=r"saved_model generate does not agree .*0.001 .at most 1e-06"):
+    with pytest.raises(ExportFailed, match=r"saved_model generate does not agree .*0.001 .at most 1e-05"):
         certify(version, Golden.load(version))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tiny_models
 from page_case import Page, pixels, png, write_export
+from same_images import same_pixels
 from serving_case import SECONDS, Held, running
 
 from kgen import generate, images, open_sampler, portable
@@ -69,6 +70,11 @@ def pictures(page, css: str) -> list[bytes]:
     return [png(source) for source in page.sources(css)]
 
 
+def alike(found: list[bytes], expected: list[bytes]) -> bool:
+    """Whether PNG files show the same, but for pixels at the border of two grey levels: calls have other batches."""
+    return len(found) == len(expected) and all(map(same_pixels, map(pixels, found), map(pixels, expected)))
+
+
 def body_of(curl: str) -> dict:
     """The body of a call that the page shows."""
     return json.loads(re.search(r"-d '(.*?)'", curl)[1])
@@ -94,11 +100,11 @@ def test_a_seed_is_the_same_latent_point_in_the_browser(page):
 
 def test_samples_are_those_of_their_seeds(page, server):
     assert [seed.text for seed in page.all("#grid .seed")] == [str(seed) for seed in SEEDS[:24]]
-    assert pictures(page, GRID) == drawn(server, SEEDS[:24])
+    assert alike(pictures(page, GRID), drawn(server, SEEDS[:24]))
     assert [label.text for label in page.all("#classes label")] == list(TOY.class_names)  # names are no markup
     page.click("#more")
     page.wait(lambda: len(page.all(GRID)) == 48)
-    assert pictures(page, GRID) == drawn(server, SEEDS)
+    assert alike(pictures(page, GRID), drawn(server, SEEDS))
     before = page.sources(GRID)
     page.click("#new-seeds")
     page.wait(lambda: len(page.all(GRID)) == 24 and page.sources(GRID)[0] != before[0])
@@ -107,27 +113,28 @@ def test_samples_are_those_of_their_seeds(page, server):
 def test_class_temperature_and_seed(page, server):
     page.click("#classes input", 2)
     expected = drawn(server, SEEDS[:24], label=2)
-    page.wait(lambda: pictures(page, GRID) == expected)
+    page.wait(lambda: alike(pictures(page, GRID), expected))
     page.set("#temperature", 0.5)
     expected = drawn(server, SEEDS[:24], label=2, temperature=0.5)
-    page.wait(lambda: pictures(page, GRID) == expected)
+    page.wait(lambda: alike(pictures(page, GRID), expected))
     page.set("#seed", 2**31)
     page.wait(lambda: "whole number from 0 to 2147483647" in page.text("#samples-status"))
     page.set("#seed", 11)
     expected = drawn(server, portable.row_seeds(11, 24).tolist(), label=2, temperature=0.5)
-    page.wait(lambda: pictures(page, GRID) == expected and page.text("#samples-status") == "")
+    page.wait(lambda: alike(pictures(page, GRID), expected) and page.text("#samples-status") == "")
 
 
 def test_kept_samples_outlive_the_page(page, server):
     page.click("#classes input", 1)
-    page.wait(lambda: pictures(page, GRID) == drawn(server, SEEDS[:24], label=1))
+    page.wait(lambda: alike(pictures(page, GRID), drawn(server, SEEDS[:24], label=1)))
     page.click("#grid button", 3)
     kept = drawn(server, [SEEDS[3]], label=1)
-    assert pictures(page, "#tray img") == pictures(page, "#selected-picture") == kept
+    assert pictures(page, "#tray img") == pictures(page, "#selected-picture")
+    assert alike(pictures(page, "#tray img"), kept)
     pressed = [button.get_attribute("aria-pressed") for button in page.all("#grid button")]
     assert pressed == ["true" if place == 3 else "false" for place in range(24)]
     page.go(server)
-    page.wait(lambda: pictures(page, "#tray img") == kept)
+    page.wait(lambda: alike(pictures(page, "#tray img"), kept))
     page.go(server, "flat/1")
     assert page.all("#tray li") == [] and page.one("#kept-empty").is_displayed()
     page.go(server)
@@ -148,7 +155,7 @@ def test_a_drag_over_the_plane_is_decoded(page, server):
     decoded = ask(server, "decode", **body["inputs"])[0]
     expected = images.to_uint8(np.array(decoded, np.float32))
     for css in ("#plane-picture", "#selected-picture"):
-        np.testing.assert_array_equal(pixels(page.sources(css)[0]), expected)
+        assert same_pixels(pixels(page.sources(css)[0]), expected)
 
 
 def test_the_plane_by_keys_and_the_whole_plane_of_two_numbers(page, server):
@@ -216,18 +223,18 @@ def test_the_copied_curl_call_gives_the_same_picture(page, server, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("no curl on the path")
     page.click("#classes input", 2)
-    page.wait(lambda: pictures(page, GRID) == drawn(server, SEEDS[:24], label=2))
+    page.wait(lambda: alike(pictures(page, GRID), drawn(server, SEEDS[:24], label=2)))
     page.click("#grid button", 4)
     call = page.copied("#copy-curl")
     done = subprocess.run(["bash", "-c", call], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     (file,) = tmp_path.iterdir()
-    assert [file.read_bytes()] == pictures(page, "#selected-picture")
+    assert alike([file.read_bytes()], pictures(page, "#selected-picture"))
     page.drag((0.3, 0.3))
     page.wait(lambda: page.text("#selected-facts").startswith("Calldecode"))
     done = subprocess.run(["bash", "-c", page.copied("#copy-curl")], capture_output=True, timeout=SECONDS)
     answered = np.array(json.loads(done.stdout)["outputs"], np.float32)[0]
-    np.testing.assert_array_equal(images.to_uint8(answered), pixels(page.sources("#selected-picture")[0]))
+    assert same_pixels(images.to_uint8(answered), pixels(page.sources("#selected-picture")[0]))
 
 
 @pytest.mark.parametrize("what", ["sample", "point", "frame", "sample of a fitted prior"])

@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 import kgen
+import kgen.run
 from kgen.cli.train import main
 from kgen.config import override
+from kgen.environment import environment
 from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
 from kgen.train import interrupt, machine, resume, train
@@ -105,6 +107,22 @@ def test_more_epochs(tmp_path):
     train(config(), run_dir=str(tmp_path / "run"))
     run = resume(tmp_path / "run", {"train.epochs": 5})
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4, 5] and Run.open(run.path).config.train.epochs == 5
+
+
+def test_going_on_with_another_kind_of_processor_is_said_and_recorded(tmp_path, monkeypatch, capsys):
+    train(config(), run_dir=str(tmp_path / "run"))
+    resume(tmp_path / "run", {"train.epochs": 4})
+    assert "not to the bit" not in capsys.readouterr().out
+    here = environment()
+    monkeypatch.setattr(kgen.run, "environment", lambda: here | {"onednn": None, "cores": 3})
+    run = resume(tmp_path / "run", {"train.epochs": 5})
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "not to the bit" in line]
+    assert line.startswith(f"note: 3 cores (was {here['cores']}), ") and "at most 0.03 %" in line
+    assert Run.open(run.path).environments == run.environments and [e["cores"] for e in run.environments] == [
+        here["cores"], 3,
+    ]  # fmt: skip
+    resume(tmp_path / "run", {"train.epochs": 6})
+    assert "not to the bit" not in capsys.readouterr().out  # the same as the last time
 
 
 def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys):
