@@ -37,8 +37,8 @@ export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
-workers=(--numprocesses logical --maxprocesses 4)
+workers=(--numprocesses logical --maxprocesses 4 --dist loadfile)
 if [[ " $* " != *" -"[km]* && " $* " != *tests* ]]; then
   "$venv/bin/python" tools/worlds.py -- "$venv/bin/python" -m pytest -q -m numerics "${workers[@]}"
 fi
-exec "$venv/bin/python" -m pytest "${workers[@]}" --dist loadfile "$@"
+exec "$venv/bin/python" -m pytest "${workers[@]}" "$@"

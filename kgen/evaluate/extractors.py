@@ -24,7 +24,7 @@ BATCH = 256
 
 
 class Extractor:
-    """Images to feature vectors, the same whatever the number of images.
+    """Images to feature vectors, the same to rounding whatever the number of images.
 
     Attributes:
         name: under which it is registered.
