@@ -34,6 +34,7 @@ WORDS = {
     "blas": "{}",
     "variables": "{}",
     "gpus": "GPUs {}",
+    "libraries": "{}",
 }
 """How the keys are told, in this order."""
 
@@ -45,7 +46,7 @@ def environment() -> dict[str, Any]:
         "processor": its name; "architecture": e.g. "x86_64"; "instruction_sets": those of INSTRUCTION_SETS that NumPy
         finds; "cores": that this process may use; "onednn": whether TensorFlow computes with oneDNN; "blas": NumPy's,
         with its version and the processor that it took its kernels for; "variables": those of VARIABLES that are set;
-        "gpus": names.
+        "gpus": names; "libraries": name -> version.
     """
     import tensorflow as tf
     from tensorflow.python.util import _pywrap_util_port
@@ -59,6 +60,7 @@ def environment() -> dict[str, Any]:
         "onednn": bool(_pywrap_util_port.IsMklEnabled()),
         "blas": _blas(),
         "variables": {name: os.environ[name] for name in VARIABLES if os.environ.get(name)},
+        "libraries": {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
         "gpus": [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus],
     }
 
@@ -76,7 +78,7 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
         other: as it is.
     """
     differ = [key for key in WORDS if one.get(key) != other.get(key)]
-    return [f"{_word(key, other.get(key)) or _word(key, 'none')} (was {_value(one.get(key))})" for key in differ]
+    return [f"{_word(key, other.get(key)) or f'no {key}'} (was {_value(one.get(key))})" for key in differ]
 
 
 def versions() -> dict[str, str]:
@@ -98,7 +100,7 @@ def _value(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, Mapping):
         return " ".join(f"{name}={setting}" for name, setting in value.items()) or "none"
-    return " ".join(value) or "none" if isinstance(value, list) else str(value)
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def _processor() -> str:
@@ -124,7 +126,7 @@ def _blas() -> str:
     from threadpoolctl import threadpool_info
 
     loaded = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
-    libraries = Path(numpy.__file__).parents[1] / "numpy.libs"  # of a wheel
+    libraries = Path(numpy.__file__).resolve().parents[1] / "numpy.libs"  # of a wheel
     found = [pool for pool in loaded if libraries in Path(pool["filepath"]).parents] or loaded[:1]
     return " ".join(
         f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}" for pool in found
@@ -133,4 +135,3 @@ def _blas() -> str:
 
 if __name__ == "__main__":
     print(words(environment()))
-    print(", ".join(f"{name} {version}" for name, version in versions().items()))

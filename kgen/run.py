@@ -44,7 +44,8 @@ class Run:
         spec: of its data.
         data_hashes: split -> content hash of what it was trained on.
         versions: of the libraries that it was created with.
-        environments: those that it was trained in, in order; see `kgen.environment`. Unknown of an older run: [].
+        environments: those that it was trained in, in order, of several workers the chief's; see `kgen.environment`.
+            Unknown of an older run: [].
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Run:
         environments: Sequence[Mapping[str, Any]] = (),
     ):
         self.path, self.config, self.spec, self.data_hashes = path, config, spec, dict(data_hashes or {})
-        self.versions, self.environments = dict(versions or {}), [dict(one) for one in environments]
+        self.versions = versions if isinstance(versions, dict) else {}
+        known = environments if isinstance(environments, (list, tuple)) else ()
+        self.environments = [one for one in known if isinstance(one, dict)]
 
     # Making and finding ---------------------------------------------------------------------------------------------
 
@@ -236,14 +239,21 @@ class Run:
         values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         write_json(self.path / "config.json", values | config.to_json())
 
-    def goes_on_here(self) -> list[str]:
-        """Records that the training goes on in this process; returns how its environment differs from the last one."""
-        here = environment()
-        if not self.environments or not (found := difference(self.environments[-1], here)):
-            return []
-        self.environments.append(here)
-        values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        write_json(self.path / "config.json", values | {"environments": self.environments})
+    def record_environment(self, *, anew: bool = False) -> list[str]:
+        """Records that the training goes on in this process.
+
+        Args:
+            anew: from its beginning; what was trained before does not count.
+
+        Returns:
+            How the environment differs from the one before, in words; [] if it does not, or none is known.
+        """
+        here, before = environment(), [] if anew else self.environments
+        found = difference(before[-1], here) if before else []
+        if found or not before:
+            self.environments = [*before, here]
+            values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            write_json(self.path / "config.json", values | {"environments": self.environments})
         return found
 
     def save_checkpoint(self, model, which: str, state: dict[str, Any]):

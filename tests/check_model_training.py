@@ -131,6 +131,10 @@ def check_sgd_fit_equal_on_replicas(case: Case):
     batches = tf.data.Dataset.from_tensor_slices(both).batch(size)
     moves, models = _moves_by(case, lambda model, _: fit(model, batches), [None, two_replicas()])
     assert_same_moves(moves, paths_of(models[0]))
+    for one, two in zip(*(model.weights for model in models), strict=True):  # statistics of batch normalization too
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5, err_msg=one.path)
+    told = [{key: float(tracker.result()) for key, tracker in model.trackers.items()} for model in models]
+    assert told[1] == pytest.approx(told[0], rel=1e-4, abs=1e-6), "metrics on two replicas are not those on one"
 
 
 def check_replicas_draw_different_noise(case: Case):

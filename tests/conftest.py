@@ -49,10 +49,14 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items, config):
+    named = set()
     for item in items:
-        if any(fnmatch.fnmatchcase(item.nodeid, f"tests/{_pattern(entry)}") for entry in NUMERICS):
+        if found := [e for e in NUMERICS if fnmatch.fnmatchcase(item.nodeid, f"tests/{_pattern(e)}")]:
             item.add_marker("numerics")
+            named.update(found)
+    if config.option.markexpr == "numerics" and config.args == ["tests"] and (idle := {*NUMERICS} - named):
+        raise pytest.UsageError(f"NUMERICS in tests/conftest.py names no test with {sorted(idle)}")
 
 
 def _pattern(entry: str) -> str:

@@ -47,13 +47,21 @@ def test_a_hash_that_was_changed_to_a_number_is_read_as_text(tmp_path):
 def test_where_it_was_trained_is_recorded_and_old_runs_say_nothing(tmp_path):
     run = Run.create(RunConfig(), SPEC, run_dir=str(tmp_path / "run"))
     (found,) = Run.open(run.path).environments
-    assert found == run.environments[0] and found["processor"] and run.goes_on_here() == []
+    assert found == run.environments[0] and found["processor"] and run.record_environment() == []
     path = run.path / "config.json"
     values = json.loads(path.read_text())
     assert Run.open(run.path).versions == values["versions"] != {}
     del values["environments"]
     path.write_text(json.dumps(values))
-    assert Run.open(run.path).environments == [] and Run.open(run.path).goes_on_here() == []
+    old = Run.open(run.path)
+    assert old.environments == [] and old.record_environment() == []  # nothing to tell a difference from
+    assert Run.open(run.path).environments == [found]
+    path.write_text(json.dumps(values | {"versions": "x", "environments": [3, {"processor": 5, "blas": [1]}]}))
+    edited = Run.open(run.path)
+    assert edited.versions == {} and len(edited.environments) == 1
+    assert edited.record_environment() and Run.open(run.path).environments[1:] == [found]
+    edited.record_environment(anew=True)
+    assert Run.open(run.path).environments == [found]
 
 
 def test_no_space(tmp_path, monkeypatch):

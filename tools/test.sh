@@ -33,12 +33,12 @@ fi
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 
 # What to reproduce a failure with: the processor, and what the libraries choose on it.
-"$venv/bin/python" -m kgen.environment 2>/dev/null
+"$venv/bin/python" -m kgen.environment 2>/dev/null || echo "python -m kgen.environment failed"
 
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
 workers=(--numprocesses logical --maxprocesses 4 --dist loadfile)
+"$venv/bin/python" -m pytest "${workers[@]}" "$@"
 if [[ " $* " != *" -"[km]* && " $* " != *tests* ]]; then
   "$venv/bin/python" tools/worlds.py -- "$venv/bin/python" -m pytest -q -m numerics "${workers[@]}"
 fi
-exec "$venv/bin/python" -m pytest "${workers[@]}" "$@"

@@ -1,6 +1,6 @@
 """Runs a command as on other processors: with the kernels that the libraries choose there.
 
-    python tools/worlds.py -- .venv/bin/python -m pytest -m numerics        # in every world but this machine's own
+    python tools/worlds.py -- .venv/bin/python -m pytest -m numerics        # in the worlds of CHECKED
     python tools/worlds.py --worlds sse41 -- kgen-train --model cvae
 
 Kernels for other instruction sets, or another number of threads, add in another order, and so find what depends on the

@@ -64,5 +64,6 @@ def _show(measured: Mapping[str, Mapping[str, Any]]):
         told = "" if psnr is None else f", PSNR {psnr:5.1f} dB, {pixels} of {found['values']} uint8 pixels differ"
         if pixels and pixels == found["uint8_pixels_different_at_a_border"]:
             told += " (by one level, rounded at the border of two)"
+        alone = f" (row by row {found['row_by_row']['max_abs_difference']:.1e})" if "row_by_row" in found else ""
         latency = f", {found['latency_ms']:.2f} ms a row" if "latency_ms" in found else ""
-        print(f"  {artefact:{width}}  largest difference {found['max_abs_difference']:.1e}{told}{latency}")
+        print(f"  {artefact:{width}}  largest difference {found['max_abs_difference']:.1e}{alone}{told}{latency}")

@@ -1,6 +1,6 @@
 """Step 2 of the pipeline: images of any size and number of channels -> one shape, uint8.
 
-In whole numbers from end to end (Pillow resizes with fixed-point weights), so that an image has the same pixels, and a
+In whole numbers (Pillow resizes with weights that it rounds to 2^-22), so that an image has the same pixels, and a
 data set the same content hash, on every processor. TensorFlow's resizing, in float32, gives other grey levels on arm64.
 """
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from kgen.data.source import WHITE
 
+SHAPING = 2
+"""Raised with anything that gives other pixels, so that none that were kept before are taken for these."""
 LUMA = (299, 587, 114)  # ITU-R BT.601, in thousandths
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kgen.config import DataConfig
+from kgen.data.shape import SHAPING
 from kgen.data.source import BLOCK, ArraySource, Skipped, Source
 from kgen.errors import UserError
 
@@ -200,7 +201,7 @@ def _decode(source, split, indices, shaper, image_shape, out: np.ndarray | None 
 def _key(source: Source, chosen, image_shape, config: DataConfig) -> str:
     """A hash of all that the decoded images depend on."""
     options = [config.fit, config.grayscale, config.mat_key, config.mat_orientation, config.mat_image_shape]
-    text = json.dumps([1, source.identity, image_shape, options, sorted(chosen)])
+    text = json.dumps([SHAPING, source.identity, image_shape, options, sorted(chosen)])
     digest = hashlib.blake2b(text.encode(), digest_size=8)
     for split in sorted(chosen):
         digest.update(np.ascontiguousarray(chosen[split], np.int64).tobytes())

@@ -17,7 +17,7 @@ BEST, NEAR = "*", "~"
 
 OTHER_PROCESSORS = (
     "Some figures of a column were measured on another kind of processor than others: of the same generator they agree "
-    "to 1e-5 of their size (measured: 3e-6), shares of images to an image."
+    "to 1e-5 of their size (measured on CPUs: 3e-6), shares of images to an image."
 )
 
 FACTS = {
@@ -97,12 +97,16 @@ class Comparison:
             lines.append(
                 "A figure of one repeat and without an interval is taken as exact: repeat it to know its spread."
             )
-        kinds = [[row.get("environment") for row in column.cells.values()] for column in self.measures]
-        if any(difference_of_environments(found[0], other) for found in kinds for other in found if found[0] and other):
+        if any(_of_several_environments(column) for column in self.measures):
             lines.append(OTHER_PROCESSORS)
         if any(column.marks for column in self.facts if "seconds" in column.key):
             lines.append("Seconds are those of the machine that each was trained or evaluated on.")
         return lines
+
+
+def _of_several_environments(column: Column) -> bool:
+    known = [row["environment"] for row in column.cells.values() if isinstance(row.get("environment"), dict)]
+    return any(difference_of_environments(known[0], other) for other in known[1:])
 
 
 # Columns --------------------------------------------------------------------------------------------------------------

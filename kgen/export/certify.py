@@ -36,20 +36,29 @@ def certify(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
                 found[artefact] = agreement.to_json()
             if kind == SAVED_MODEL:
                 alone = partial(row_by_row, runtime.call)
-                for artefact, agreement in agreements(file, kind, alone, signature, golden, rows=FEW):
+                again = agreements(file, kind, alone, signature, golden, rows=FEW, way=", row by row,")
+                for artefact, agreement in again:
                     found[artefact]["row_by_row"] = agreement.to_json()
             found[artefact]["latency_ms"] = _latency(runtime, signature, inputs_of(golden, signature))
     return found
 
 
 def agreements(
-    file: str, kind: str, call: Callable[..., dict], signature: str, golden: Golden, rows: int | None = None
+    file: str,
+    kind: str,
+    call: Callable[..., dict],
+    signature: str,
+    golden: Golden,
+    *,
+    rows: int | None = None,
+    way: str = "",
 ) -> Iterator[tuple[str, Agreement]]:
     """("FILE SIGNATURE", agreement) of each output of a signature; raises ExportFailed when a bound is broken.
 
     Args:
         call: `Runtime.call` of the file.
         rows: of the golden batch, the first; None takes all.
+        way: words for the message.
     """
     inputs, expected = ({name: value[:rows] for name, value in part.items()} for part in _case(golden, signature))
     got = _decoded(call(signature, **inputs))
@@ -58,7 +67,7 @@ def agreements(
         border = BOUNDS[kind].largest_difference if BOUNDS[kind].same_pixels else BORDER
         agreement = compare(values, got[name], are_images=signature != "encode", border=border)
         advice = f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
-        agreement.demand(artefact, BOUNDS[kind], advice)
+        agreement.demand(artefact + way, BOUNDS[kind], advice)
         yield artefact, agreement
 
 

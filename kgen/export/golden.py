@@ -19,7 +19,7 @@ import numpy as np
 
 from kgen import portable
 from kgen.errors import ExportFailed, UserError
-from kgen.export.agreement import near_border
+from kgen.export.agreement import BOUNDS, near_border
 from kgen.sampling.great_circle import between
 
 FILE = "golden.npz"
@@ -33,7 +33,7 @@ TURNED = 0.01
 """A nudge of z turns an image into another when a pixel changes by more."""
 TEMPERATURE = 0.75
 NEARLY_OPPOSITE = -0.8
-"""The cosine of an angle above which rounding is amplified by more than 1.7 on the great circle."""
+"""Below this cosine (a sine of 0.6) the great circle amplifies rounding more than 1.7 times."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def golden_batch(sampler, encode=None) -> Golden:
 
     z = draw(seeds, labels, tf.ones(CANDIDATES))
     candidates = sampler.decode(z, labels)
-    near = near_border(candidates).reshape(CANDIDATES, -1).sum(axis=1)
+    near = near_border(candidates, BOUNDS["float32"].largest_difference).reshape(CANDIDATES, -1).sum(axis=1)
     for nudge in (-NUDGE, NUDGE):
         moved = np.abs(sampler.decode(z + np.float32(nudge), labels) - candidates)
         near += candidates[0].size * (moved.reshape(CANDIDATES, -1).max(axis=1) > TURNED)

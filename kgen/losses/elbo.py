@@ -12,7 +12,7 @@ LOG_2_PI = math.log(2.0 * math.pi)
 
 
 def sum_per_example(values):
-    """[B, ...] -> [B]: the sum over everything but the batch, in float32."""
+    """[B, ...] -> [B]: the sum over everything but the batch, in Keras' floatx (float32)."""
     values = tf.cast(values, keras.config.floatx())
     return tf.reduce_sum(tf.reshape(values, [tf.shape(values)[0], -1]), axis=1)
 

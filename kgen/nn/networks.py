@@ -170,6 +170,6 @@ class NetworkOptions:
         return inputs if self.conditional else inputs[0]
 
     def encoder_of(self, inputs: list, x) -> keras.Model:
-        """The encoder of these inputs and last features: mean and log-variance, in float32 whatever the precision."""
+        """The encoder of these inputs and last features: mean and log-variance, in float32 whatever the policy."""
         posterior = [self.dense(self.latent_dim, name, dtype=keras.config.floatx())(x) for name in ("mean", "log_var")]
         return keras.Model(self.given(inputs), posterior, name="encoder")

@@ -190,11 +190,13 @@ def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened, de
         model = _build(config, dataset, devices)
     if start is None:
         warm_start.start(model, config)
+        if devices.is_chief:
+            run.record_environment(anew=True)
         run.log(f"run {run.path}: starts anew, it had written no checkpoint")
     else:
         where = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
         run.log(f"run {run.path}: goes on in {where} of {config.train.epochs} epochs")
-        if devices.is_chief and (found := run.goes_on_here()):
+        if devices.is_chief and (found := run.record_environment()):
             run.log(f"note: {', '.join(found)}: {going_on.OTHER_BITS}")
     return _finish(run, dataset, model, watching, start, started, devices)
 

@@ -17,6 +17,7 @@ LONG_TRAINING_STEPS, UNROLLED_STEPS = 20_000, 8
 
 def set_precision(config: RunConfig):
     """Sets Keras' dtype policy (networks end in float32 whatever it is), and asks for determinism if that is wanted."""
+    keras.config.set_floatx("float32")  # whatever ~/.keras/keras.json says
     keras.mixed_precision.set_global_policy(config.train.precision)
     if config.train.deterministic:
         tf.config.experimental.enable_op_determinism()

@@ -87,6 +87,7 @@ def test_figures_of_other_processors_are_remarked_on():
     assert OTHER_PROCESSORS in legend(here, there) and "1e-5" in OTHER_PROCESSORS
     assert OTHER_PROCESSORS not in legend(here, here)
     assert OTHER_PROCESSORS not in legend(here, None)  # an older row says nothing
+    assert OTHER_PROCESSORS in legend(None, here, there) and OTHER_PROCESSORS not in legend("x", here)
 
 
 # What compares --------------------------------------------------------------------------------------------------------

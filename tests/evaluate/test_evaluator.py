@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from evaluate.conftest import blobs
 from PIL import Image
+from same_images import about
 
 import kgen
 from kgen.config import DataConfig
@@ -78,15 +79,15 @@ def test_the_same_protocol_and_weights_replace_a_figure(of_run, default_job, out
 
 
 def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_export, out):
-    """Pixels of the SavedModel are those of the run; the .tflite file rounds a few of them to the next level."""
+    """To rounding: a few pixels may be the next grey level, so an image may fall into another class."""
     saved = by_name(evaluate(default_export, QUICK, out=out / "saved.jsonl")[0])
     lite = by_name(evaluate(default_export / "model.tflite", QUICK, out=out / "lite.jsonl")[0])
     expected = by_name(of_run)
     of_model = {"active_units", "label_agreement_drawn"}  # exports tell no likelihood
     assert {*saved} == {*expected} - of_model and {*lite} == {*saved} - {"reconstruction_mse"}
-    for found, tolerance in ((saved, 1e-6), (lite, 1e-4)):
+    for found in (saved, lite):
         for name, row in found.items():
-            assert row["values"] == pytest.approx(expected[name]["values"], rel=tolerance, abs=tolerance), name
+            assert row["values"] == about(expected[name]["values"], name, 360), name
             assert row["protocol"] == expected[name]["protocol"]  # weights and extractor included
             assert row["floor"] == expected[name]["floor"]
             assert rows.difference(row["protocol"], expected[name]["protocol"]) == []
@@ -173,7 +174,7 @@ def test_a_trained_model_is_far_better_than_noise(of_run, tmp_path, out):
     trained = by_name(of_run)
     assert noise["fid"]["value"] > 5 * trained["fid"]["value"] and noise["kid"]["value"] > 5 * trained["kid"]["value"]
     assert trained["label_agreement"]["value"] > 0.8 and trained["classes_covered"]["value"] == 10
-    assert noise["precision"]["value"] < 0.05 < trained["precision"]["value"]
+    assert noise["precision"]["value"] < trained["precision"]["value"] / 5
 
 
 def test_a_folder_of_the_runs_samples_has_its_figures(default_job, tmp_path, out):
@@ -186,7 +187,7 @@ def test_a_folder_of_the_runs_samples_has_its_figures(default_job, tmp_path, out
     found = by_name(evaluate(tmp_path / "fakes", config, dataset="digits", out=out / "fakes.jsonl")[0])
     assert {*found} == {*expected} - {"label_agreement_drawn"}
     for name, row in found.items():
-        assert row["value"] == pytest.approx(expected[name]["value"], rel=1e-9, abs=1e-9), name
+        assert row["value"] == about(expected[name]["value"], name, 360), name
         assert rows.difference(row["protocol"], expected[name]["protocol"]) == []
         assert row["subject"]["kind"] == "folder" and row["protocol"]["weights_hash"]
     with pytest.raises(UserError, match=r"metric 'reconstruction' needs an encoder, which .* a folder"):
@@ -282,7 +283,7 @@ def test_reconstruction_of_a_run_and_its_export(of_run, default_job, default_exp
     config = EvalConfig(metrics=("reconstruction",), repeats=3)
     saved = evaluate(default_export, config, out=out / "reconstruction.jsonl")[0][0]
     own = by_name(of_run)["reconstruction_mse"]
-    assert saved["value"] == pytest.approx(own["value"], abs=1e-6)
+    assert saved["value"] == pytest.approx(own["value"], abs=1e-5)
     model = default_job[0].load_model()
     images = kgen.images.to_unit(digits.real.pixels)
     made = model.generate(model.encode(images, digits.real.labels)[0], digits.real.labels).numpy()

@@ -63,7 +63,7 @@ def golden(default_export):
 @pytest.fixture(scope="module")
 def clear_row(golden):
     """Of the golden row that is farthest from being rounded to other grey levels."""
-    return int(near_border(golden.images).reshape(len(golden.images), -1).sum(axis=1).argmin())
+    return int(near_border(golden.images, BOUND).reshape(len(golden.images), -1).sum(axis=1).argmin())
 
 
 @pytest.fixture(scope="module")
