@@ -239,16 +239,16 @@ class Run:
         values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         write_json(self.path / "config.json", values | config.to_json())
 
-    def record_environment(self, *, anew: bool = False) -> list[str]:
+    def record_environment(self, *, from_start: bool = False) -> list[str]:
         """Records that the training goes on in this process.
 
         Args:
-            anew: from its beginning; what was trained before does not count.
+            from_start: what was trained before does not count.
 
         Returns:
             How the environment differs from the one before, in words; [] if it does not, or none is known.
         """
-        here, before = environment(), [] if anew else self.environments
+        here, before = environment(), [] if from_start else self.environments
         found = difference(before[-1], here) if before else []
         if found or not before:
             self.environments = [*before, here]

@@ -60,7 +60,7 @@ def test_where_it_was_trained_is_recorded_and_old_runs_say_nothing(tmp_path):
     edited = Run.open(run.path)
     assert edited.versions == {} and len(edited.environments) == 1
     assert edited.record_environment() and Run.open(run.path).environments[1:] == [found]
-    edited.record_environment(anew=True)
+    edited.record_environment(from_start=True)
     assert Run.open(run.path).environments == [found]
 
 

@@ -191,7 +191,7 @@ def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened, de
     if start is None:
         warm_start.start(model, config)
         if devices.is_chief:
-            run.record_environment(anew=True)
+            run.record_environment(from_start=True)
         run.log(f"run {run.path}: starts anew, it had written no checkpoint")
     else:
         where = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
