@@ -36,7 +36,7 @@ WORDS = {
     "gpus": "GPUs {}",
     "libraries": "{}",
 }
-"""How the keys are told, in this order."""
+"""How each key is written in a sentence, in this order."""
 
 
 def environment() -> dict[str, Any]:
