@@ -24,9 +24,9 @@ _HOMES = {
     "generate": "kgen.sampling",
 }
 _PACKAGES = (
-    "data", "models", "nn", "losses", "divergence", "images", "rng", "tfgan", "recipes", "train", "evaluate", "export",
+    "data", "models", "nn", "losses", "metrics", "divergence", "images", "random", "tfgan", "recipes", "train",
+    "evaluate", "export",
 )  # fmt: skip
-"""Of these `train`, `evaluate` and `export` can be called."""
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kgen.errors import UserError
-from kgen.files import write_aside
+from kgen.io import write_aside
 
 
 def levels(images: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ import numpy as np
 from kgen.config import RunConfig
 from kgen.environment import difference, environment, versions
 from kgen.errors import UserError
-from kgen.files import ASIDE, write_aside, write_json, write_text
+from kgen.io import ASIDE, write_aside, write_json, write_text
 from kgen.spec import DataSpec
 
 FREE_BYTES_NEEDED = 50 * 2**20

@@ -10,7 +10,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from model_case import BATCH, Case, assert_same_state, state_of, train
 
-from kgen import rng
+from kgen import random
 from kgen.config import defaults_of, schema_of
 from kgen.errors import UserError
 from kgen.models import MODELS, build_model
@@ -101,7 +101,9 @@ def check_generate_is_pure(case: Case):
 def check_label_reaches_the_images(case: Case):
     """The same z under two labels gives two images if the model is conditional; an encoder, too, sees its label."""
     model = case.build()
-    z = rng.latents(1, 1, model.latent_shape)  # apart: the same row may differ by rounding at another place of a batch
+    z = random.latents(
+        1, 1, model.latent_shape
+    )  # apart: the same row may differ by rounding at another place of a batch
     zero, one = (model.generate(z, np.array([label], np.int32)).numpy() for label in (0, 1))
     if not model.conditional:
         assert np.array_equal(zero, one), "the label reaches the images of a model that says it is unconditional"

@@ -10,20 +10,22 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # exact comparisons are of the CPU
+pytest_plugins = ["evaluation_fixtures"]
 pytest.register_assert_rewrite("check_metric", "model_case")
 pytest.register_assert_rewrite("check_model", "check_model_training", "check_model_results")
 
 
 NUMERICS = (
-    "test_portable.py::test_[!t]*", "test_rng.py", "test_images.py", "data/test_fingerprint.py", "data/test_shape.py",
+    "test_portable.py::test_[!t]*", "test_random.py", "test_images.py", "data/test_fingerprint.py",
+    "data/test_transforms.py",
     "losses/", "nn/test_few_channels.py", "nn/test_kinked.py", "nn/test_likelihoods.py", "nn/test_spectral.py",
     "models/test_conv_cvae.py::test_checks[conv-sgd_step*", "models/test_conv_cvae.py::test_checks[conv-same_seed*",
     "models/test_conv_cvae.py::test_checks[conv-exports*", "models/test_gans.py::test_checks[gan-sgd_step*",
     "models/test_gans.py::test_checks[gan-xla*",
-    "evaluate/test_frechet.py", "evaluate/test_kernel.py", "evaluate/test_prdc.py", "evaluate/test_sliced.py",
-    "evaluate/test_scores.py", "evaluate/test_likelihood.py", "evaluate/test_nearest.py",
-    "evaluate/test_extractors.py::test_features_are*", "evaluate/test_extractors.py::test_random*",
-    "evaluate/test_inception.py::test_[fr]*",
+    "metrics/test_frechet.py", "metrics/test_kernel.py", "metrics/test_prdc.py", "metrics/test_sliced.py",
+    "metrics/test_inception_score.py", "metrics/test_likelihood.py", "metrics/test_memorization.py",
+    "features/test_extractors.py::test_features_are*", "features/test_extractors.py::test_random*",
+    "features/test_inception.py::test_[fr]*",
     "export/test_agreement.py", "export/test_golden_batch.py", "export/test_sample_export.py",
     "export/test_signatures.py",
     "train/test_resume.py::test_the_same_to_the_last_bit[[]gan-10*", "train/test_histograms.py::test_the_gradient*",

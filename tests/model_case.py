@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kgen import rng
+from kgen import random
 from kgen.models import build_model
 from kgen.spec import DataSpec
 
@@ -42,7 +42,7 @@ class Case:
 
     def examples(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Random images in [0, 1] and labels."""
-        generator = rng.generator(0, "examples")
+        generator = random.generator(0, "examples")
         images = generator.uniform(size=(count, *self.spec.image_shape)).astype(np.float32)
         return images, (np.arange(count) % max(self.spec.num_classes, 1)).astype(np.int32)
 
@@ -52,7 +52,7 @@ class Case:
 
     def latents(self, model, count: int):
         """(z, labels): the arguments of `generate`; labels only for a conditional model."""
-        z = rng.latents(1, count, model.latent_shape)
+        z = random.latents(1, count, model.latent_shape)
         labels = (np.arange(count) % max(self.spec.num_classes, 1)).astype(np.int32)
         return (z, labels) if model.conditional else (z,)
 

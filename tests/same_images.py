@@ -5,8 +5,8 @@ That order differs by processor, by runtime and by the size of a batch."""
 import numpy as np
 import pytest
 
-from kgen.evaluate.measures import SHARES
-from kgen.export.agreement import BOUNDS, SAVED_MODEL, compare
+from kgen.evaluate.registry import SHARES
+from kgen.export.golden import BOUNDS, SAVED_MODEL, compare_outputs
 
 LARGEST_SHARE = 2 * 255 * BOUNDS[SAVED_MODEL].largest_difference
 """Of values that are spread over [0, 1], what lies so near to one of 255 borders of grey levels: 0.5 %."""
@@ -14,7 +14,7 @@ LARGEST_SHARE = 2 * 255 * BOUNDS[SAVED_MODEL].largest_difference
 
 def assert_same_images(got: np.ndarray, expected: np.ndarray):
     """Floats [N, H, W, C] that agree as a SavedModel must with its model, or uint8 pixels of such `expected` floats."""
-    agreement = compare(expected, got, border=BOUNDS[SAVED_MODEL].largest_difference)
+    agreement = compare_outputs(expected, got, border=BOUNDS[SAVED_MODEL].largest_difference)
     agreement.demand("images", BOUNDS[SAVED_MODEL])
     assert agreement.uint8_pixels_different <= max(1, LARGEST_SHARE * agreement.values)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kgen import files, images
+from kgen import images, io
 from kgen.errors import UserError
 
 
@@ -98,15 +98,15 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        files.write_aside(path, breaks_off)
+        io.write_aside(path, breaks_off)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]  # nor is anything left beside it
     with pytest.raises(OSError, match="disk full"):
-        files.write_aside(tmp_path / "b.png", breaks_off)
+        io.write_aside(tmp_path / "b.png", breaks_off)
     assert not (tmp_path / "b.png").exists()
 
 
 def test_text_and_json_files(tmp_path):
-    assert files.write_text(tmp_path / "a.txt", "ä").read_text(encoding="utf-8") == "ä"
-    files.write_json(tmp_path / "a.json", {"é": [1]})
+    assert io.write_text(tmp_path / "a.txt", "ä").read_text(encoding="utf-8") == "ä"
+    io.write_json(tmp_path / "a.json", {"é": [1]})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "é": [\n    1\n  ]\n}\n'

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from kgen import portable
-from kgen.export.signatures import Signature
+from kgen import random
+from kgen.export.signatures import ExportSignature
 from kgen.export.tflite import convert
-from kgen.sampling.runtimes import TFLiteRuntime
+from kgen.sampling.exported import TFLiteRuntime
 
 SEEDS = 10**6
 
@@ -16,7 +16,7 @@ SEEDS = 10**6
 def by_hand(seed: int, k: int) -> tuple[int, int]:
     """The same function in Python's own integers, written from its definition."""
     found = []
-    for field, constants in zip((46337, 46307), portable.ROUNDS, strict=True):
+    for field, constants in zip((46337, 46307), random.ROUNDS, strict=True):
         low, middle, high = seed & 0x7FFF, seed >> 15 & 0x7FFF, seed >> 30
         keys = [low, middle, k % field + 20011 * high, low, middle, k % field]
         x = k % field
@@ -29,21 +29,21 @@ def by_hand(seed: int, k: int) -> tuple[int, int]:
 def test_elements_are_those_of_the_definition_and_stay_below_two_to_31():
     seeds = np.array([0, 1, 32767, 32768, 2**30 - 1, 2**30, 2**31 - 1], np.int32)
     for k in (0, 1, 700, 46306, 46307, 46337, 2**30):
-        a, b = portable.elements(seeds, np.int32(k))
+        a, b = random.elements(seeds, np.int32(k))
         assert a.dtype == b.dtype == np.int32  # nothing was widened: nothing may overflow
         assert list(zip(a.tolist(), b.tolist(), strict=True)) == [by_hand(seed, k) for seed in seeds.tolist()]
-    assert max(portable.FIELDS) ** 2 < 2**31 and portable.PAIRS < 2**31
-    assert all((field - 1) % 3 for field in portable.FIELDS)  # 3 divides no group order: cubes have one root
+    assert max(random.FIELDS) ** 2 < 2**31 and random.PAIRS < 2**31
+    assert all((field - 1) % 3 for field in random.FIELDS)  # 3 divides no group order: cubes have one root
 
 
 def uniforms(seeds, k: int) -> np.ndarray:
-    a, b = portable.elements(seeds, np.int32(k))
-    return (a.astype(np.int64) * portable.FIELDS[1] + b + 0.5) / portable.PAIRS
+    a, b = random.elements(seeds, np.int32(k))
+    return (a.astype(np.int64) * random.FIELDS[1] + b + 0.5) / random.PAIRS
 
 
 @pytest.mark.parametrize("seeds", ["consecutive", "rows of one seed"])
 def test_a_million_seeds_are_uniform_uncorrelated_and_distinct(seeds):
-    seeds = np.arange(SEEDS, dtype=np.int32) if seeds == "consecutive" else portable.row_seeds(7, SEEDS)
+    seeds = np.arange(SEEDS, dtype=np.int32) if seeds == "consecutive" else random.row_seeds(7, SEEDS)
     columns = [uniforms(seeds, k) for k in range(3)]
     for u in columns:
         assert stats.kstest(u, "uniform").statistic < 0.00195  # the critical value of 10^6 draws at 0.1 %
@@ -60,12 +60,12 @@ def test_a_million_seeds_are_uniform_uncorrelated_and_distinct(seeds):
 
 def test_seeds_that_share_a_remainder_are_no_aliases():
     seeds = np.arange(10_000, dtype=np.int64)
-    for apart in (*portable.FIELDS, portable.LIMB, 2**30):
+    for apart in (*random.FIELDS, random.LIMB, 2**30):
         assert abs(np.corrcoef(uniforms(seeds, 0), uniforms((seeds + apart) % 2**31, 0))[0, 1]) < 0.04
 
 
 def test_normals_are_normal():
-    z = portable.normals(portable.row_seeds(0, 50_000), 5)
+    z = random.normals(random.row_seeds(0, 50_000), 5)
     assert z.shape == (50_000, 5) and z.dtype == np.float32
     for column in z.T.astype(np.float64):
         assert stats.kstest(column, "norm").statistic < 0.0087  # the critical value of 50,000 draws at 0.1 %
@@ -74,19 +74,19 @@ def test_normals_are_normal():
 
 
 def test_every_number_has_a_finite_normal():
-    ends = np.array([1, 2, portable.PAIRS - 1, portable.PAIRS])
-    u = np.float32(ends) / np.float32(portable.PAIRS)
-    assert (u > 0).all() and (u <= 1).all() and portable._near_one(np.float32(0)) == 0
+    ends = np.array([1, 2, random.PAIRS - 1, random.PAIRS])
+    u = np.float32(ends) / np.float32(random.PAIRS)
+    assert (u > 0).all() and (u <= 1).all() and random._near_one(np.float32(0)) == 0
     # at the seam of the series and the logarithm, both give the same
-    t = np.float32(portable.NEAR_ONE)
-    assert portable._near_one(t) == pytest.approx(-2 * np.log1p(-np.float64(t)), rel=1e-6)
+    t = np.float32(random.NEAR_ONE)
+    assert random._near_one(t) == pytest.approx(-2 * np.log1p(-np.float64(t)), rel=1e-6)
 
 
 def test_rows_have_seeds_of_their_own():
-    seeds = portable.row_seeds(5, 50_000)
+    seeds = random.row_seeds(5, 50_000)
     assert seeds[0] == 5 and seeds.dtype == np.int32 and len(np.unique(seeds)) == 50_000
-    np.testing.assert_array_equal(portable.row_seeds(5, 30, first=20), seeds[20:50])
-    near = [portable.row_seeds(seed, 50_000) for seed in (6, 7, 100, 18_999)]
+    np.testing.assert_array_equal(random.row_seeds(5, 30, first=20), seeds[20:50])
+    near = [random.row_seeds(seed, 50_000) for seed in (6, 7, 100, 18_999)]
     assert not np.isin(np.concatenate(near), seeds).any()
 
 
@@ -95,16 +95,16 @@ def module():
     class Noise(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="seed")])
         def draw(self, seed):
-            return {"z": portable.graph_normals(seed, 21)}
+            return {"z": random.graph_normals(seed, 21)}
 
     return Noise()
 
 
 def test_numpy_tensorflow_and_xla_agree(module):
-    seeds = portable.row_seeds(3, 100_000)
-    expected = portable.normals(seeds, 21)
+    seeds = random.row_seeds(3, 100_000)
+    expected = random.normals(seeds, 21)
     np.testing.assert_allclose(module.draw(seeds)["z"], expected, atol=2e-6)
-    compiled = tf.function(lambda s: portable.graph_normals(s, 21), jit_compile=True)
+    compiled = tf.function(lambda s: random.graph_normals(s, 21), jit_compile=True)
     np.testing.assert_allclose(compiled(tf.constant(seeds)), expected, atol=5e-6)
 
 
@@ -112,8 +112,8 @@ def test_numpy_tensorflow_and_xla_agree(module):
 def test_tflite_agrees_with_builtin_operators_alone(quantize, tmp_path):
     """Also when the file keeps its constants in half precision, or in 8 bits."""
     seed = tf.TensorSpec([1000], tf.int32, name="seed")
-    draw = Signature(lambda seed: {"z": portable.graph_normals(seed, 21)}, (seed,))
+    draw = ExportSignature(lambda seed: {"z": random.graph_normals(seed, 21)}, (seed,))
     (tmp_path / "draw.tflite").write_bytes(convert({"draw": draw}, quantize=quantize))
-    runtime, seeds = TFLiteRuntime(tmp_path / "draw.tflite"), portable.row_seeds(3, 100_000)
+    runtime, seeds = TFLiteRuntime(tmp_path / "draw.tflite"), random.row_seeds(3, 100_000)
     runs = [runtime.run("draw", seed=part)["z"] for part in seeds.reshape(-1, 1000)]
-    np.testing.assert_allclose(np.concatenate(runs), portable.normals(seeds, 21), atol=2e-5)
+    np.testing.assert_allclose(np.concatenate(runs), random.normals(seeds, 21), atol=2e-5)

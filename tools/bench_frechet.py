@@ -19,7 +19,7 @@ import numpy as np
 
 
 def by_kgen():
-    from kgen.evaluate.frechet import frechet_distance, moments
+    from kgen.metrics.frechet import frechet_distance, moments
 
     return lambda real, fake: frechet_distance(moments(real), moments(fake))
 

@@ -15,9 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 
-from kgen import rng
+from kgen import random
 from kgen.models import build_model
-from kgen.nn import pixels
+from kgen.nn import pixelcnn
 from kgen.spec import DataSpec
 
 SIDE = 28
@@ -26,11 +26,11 @@ SIDE = 28
 def naive(model, z):
     """`model.generate`, recomputing the image for every pixel."""
     condition = model.decoder(z[:, : model.code_dim], training=False)
-    noise = tf.reshape(pixels.normal_cdf(z[:, model.code_dim :]), (-1, SIDE, SIDE, 1))
+    noise = tf.reshape(pixelcnn.normal_cdf(z[:, model.code_dim :]), (-1, SIDE, SIDE, 1))
 
     def pixel(place, image):
-        logits = model.pixel_cnn(pixels.signed(image, 2), condition)
-        drawn = pixels.draw(logits, noise)  # of every pixel; one is right
+        logits = model.pixel_cnn(pixelcnn.signed(image, 2), condition)
+        drawn = pixelcnn.draw_pixels(logits, noise)  # of every pixel; one is right
         here = tf.reshape(tf.one_hot(place, SIDE * SIDE), (1, SIDE, SIDE, 1))
         return place + 1, image + here * drawn
 
@@ -57,7 +57,7 @@ def main():
     generator = np.random.default_rng(0)
     for weight in model.trainable_variables:  # as after training: every weight has a say
         weight.assign(weight.numpy() + 0.05 * generator.normal(size=weight.shape))
-    z = tf.constant(rng.latents(0, args.batch, model.latent_shape))
+    z = tf.constant(random.latents(0, args.batch, model.latent_shape))
     kept, images = seconds(tf.function(model.generate), z, args.repeats)
     loop, expected = seconds(tf.function(lambda z: naive(model, z)), z, 1)
     print(f"{args.batch} images {SIDE}x{SIDE}, {args.layers} layers of {args.width} channels")

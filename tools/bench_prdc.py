@@ -26,7 +26,7 @@ NEIGHBOURS = 5
 
 
 def by_kgen():
-    from kgen.evaluate.prdc import prdc
+    from kgen.metrics.prdc import prdc
 
     return lambda real, fake: prdc(real, fake, k_precision_recall=NEIGHBOURS, k_density_coverage=NEIGHBOURS)
 

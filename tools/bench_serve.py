@@ -153,15 +153,15 @@ def version_change(root: Path, name: str, manifest: dict, seconds: float):
 def tflite(folder: Path):
     """Part 1; bytes are those of a file with `decode` alone."""
     from kgen.export.golden import Golden
-    from kgen.export.signatures import Signature
+    from kgen.export.signatures import ExportSignature
     from kgen.export.tflite import convert
-    from kgen.sampling.runtimes import TFLiteRuntime
+    from kgen.sampling.exported import TFLiteRuntime
 
     golden = Golden.load(folder)
     row = {"z": golden.z[:1]} | ({} if golden.label is None else {"label": golden.label[:1]})
     loaded = tf.saved_model.load(str(folder))  # holds the variables
     inputs = tuple(tf.TensorSpec(value.shape, value.dtype, name=name) for name, value in row.items())
-    decode = Signature(lambda *values: loaded.signatures["decode"](**dict(zip(row, values, strict=True))), inputs)
+    decode = ExportSignature(lambda *values: loaded.signatures["decode"](**dict(zip(row, values, strict=True))), inputs)
     files = {"model.tflite": folder / "model.tflite", "decode-dynamic.tflite": folder / "decode-dynamic.tflite"}
     runtimes = {name: TFLiteRuntime(file) for name, file in files.items() if file.is_file()}
     seconds: dict[str, list[float]] = {name: [] for name in runtimes}

@@ -12,7 +12,7 @@ import time
 import keras
 import tensorflow as tf
 
-from kgen.nn.upsampling import UpsampledConv2D
+from kgen.nn.cpu_kernels import UpsampledConv2D
 
 PLACES = ((5, 64, 32), (12, 32, 16))
 """Side and channels of the input, channels of the output."""

@@ -26,7 +26,7 @@ ORIGINAL = {
 def losses(settings: dict, args) -> list[float]:
     """Test loss after each epoch."""
     config = configure(RECIPE, {**settings, "seed": args.seed, "train.validate_every": 1})
-    return [row["test_loss"] for row in kgen.train(config, runs_root=args.runs_root).metrics()]
+    return [row["test_loss"] for row in kgen.train.train(config, runs_root=args.runs_root).metrics()]
 
 
 def column(loss: float | None) -> str:

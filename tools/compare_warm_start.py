@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import kgen
 from kgen.config import RunConfig, override
-from kgen.evaluate import EvalConfig, Watch
+from kgen.evaluate import EvalConfig, Monitor
 
 SAMPLES = 10_000
 DATA = {"data.dataset": "mnist"}
@@ -33,7 +33,7 @@ GAN = {
 ARCHITECTURE = ("network", "filters", "hidden", "latent_dim", "activation", "batch_norm")
 
 
-class Clock(Watch):
+class Clock(Monitor):
     """Measures samples, and what the training between two measurements cost.
 
     Attributes:
@@ -60,13 +60,13 @@ def trained(settings: dict, args) -> tuple[kgen.Run, list[float]]:
         clocks.append(Clock(config, dataset))
         return clocks[-1]
 
-    run = kgen.train(override(RunConfig(), settings), runs_root=args.runs_root, watch=watch)
+    run = kgen.train.train(override(RunConfig(), settings), runs_root=args.runs_root, watch=watch)
     return run, clocks[0].core_seconds if clocks else []
 
 
 def distance(run: kgen.Run) -> float:
     """To the test images."""
-    rows, _ = kgen.evaluate(run.path, EvalConfig(("fid",), count=SAMPLES, repeats=1))
+    rows, _ = kgen.evaluate.evaluate(run.path, EvalConfig(("fid",), count=SAMPLES, repeats=1))
     return next(row["value"] for row in rows if row["measure"] == "fid")
 
 

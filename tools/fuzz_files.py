@@ -190,9 +190,9 @@ def _sampled(path: Path):
 
 def _start_found(path: Path):
     from kgen.run import Run
-    from kgen.train import going_on
+    from kgen.train import checkpointing
 
-    assert going_on.start_of(Run.open(path)) is not None  # the one before is whole
+    assert checkpointing.latest_checkpoint(Run.open(path)) is not None  # the one before is whole
 
 
 def _gone_on(path: Path):

@@ -42,7 +42,7 @@ def measure(run_path, count: int = 1000, seed: int = 0, checkpoint: str = "best"
 
     import kgen
     from kgen.errors import UserError
-    from kgen.evaluate.conditioning import wilson_interval
+    from kgen.metrics.conditioning import wilson_interval
 
     run = kgen.Run.open(run_path)
     sampler = kgen.open_sampler(run_path, checkpoint=checkpoint)

@@ -29,9 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(*paths: str):
-        from kgen.evaluate.compare import compare
+        from kgen.evaluate.compare import compare, open_subjects
         from kgen.evaluate.compare_page import write
-        from kgen.evaluate.compared import open_subjects
 
         measures = None if cmd["measures"] is None else [word.strip() for word in cmd["measures"].split(",")]
         compared = compare(open_subjects(paths), measures=measures, sort=cmd["sort"], anyway=cmd["anyway"])
@@ -44,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def text(compared) -> str:
     """The table, what its marks mean, what is to know of the subjects, and the protocols."""
-    from kgen.evaluate.table import render
+    from kgen.evaluate.tables import render_table
 
     headers, rows, marks = compared.table()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     named = [("Note on ", compared.notes()), ("Protocol of ", compared.protocols())]
     lines = [*compared.legend(), *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs)]
-    return render(headers, rows, best=marks, width=width) + "\n" + "".join(f"{line}\n" for line in lines)
+    return render_table(headers, rows, best=marks, width=width) + "\n" + "".join(f"{line}\n" for line in lines)

@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(dataset: str):
-        from kgen.data.doctor import examine
-        from kgen.data.sizes import load_any
+        from kgen.data.audit.outliers import load_any
+        from kgen.data.audit.report import examine
 
         config = data_flags.data_config(cmd, DataConfig(dataset))
         loaded, notes = load_any(config, seed=cmd["seed"])
@@ -56,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def write(dataset, report, folder: Path) -> list[Path]:
     """Writes the report and the pictures; returns where. Pictures of copies that are no longer there are removed."""
-    from kgen.data.contact_sheet import contact_sheet, pairs_sheet
-    from kgen.files import write_json
+    from kgen.data.audit.contact_sheet import contact_sheet, pairs_sheet
     from kgen.images import save_png
+    from kgen.io import write_json
 
     written = [
         write_json(folder / "report.json", report.to_json()),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kgen.cli.command import Command
 from kgen.errors import UserError
-from kgen.files import write_json
+from kgen.io import write_json
 
 EXAMPLES = (
     ("kgen-divergence", "both divergences of p = (0, Z) and q = (phi, Z), Z ~ U(0, 1), for 21 phi in [-1, 1]"),

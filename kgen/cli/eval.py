@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         from kgen.evaluate import EvalConfig, evaluate
-        from kgen.evaluate.table import eval_table
+        from kgen.evaluate.tables import eval_table
 
         config = EvalConfig(
             metrics=tuple(cmd["metrics"]),

@@ -52,7 +52,7 @@ def write(samples, form: str, out: str | None, columns: int | None) -> Path:
     import numpy as np
 
     from kgen import images
-    from kgen.files import write_aside
+    from kgen.io import write_aside
 
     stem = f"samples-seed{samples.seed}"
     if form == "png":

@@ -152,18 +152,18 @@ def changes_of(cmd: Command) -> dict[str, Any]:
 
 
 def open_source(data: DataConfig):
-    """`kgen.data.resolve.open_source`, imported late."""
+    """`kgen.data.sources.resolve.open_source`, imported late."""
     import_tensorflow_quietly()
-    from kgen.data.resolve import open_source
+    from kgen.data.sources.resolve import open_source
 
     return open_source(data)
 
 
 def print_recipes():
     """The table of recipes, as wide as the terminal; not wrapped where it goes to a file or a pipe."""
-    from kgen.recipes.table import render
+    from kgen.recipes.recipe import render_recipes
 
-    print(render(shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
+    print(render_recipes(shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
 
 
 def next_commands(run) -> list[str]:
@@ -206,13 +206,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = config_of(cmd)
         import_tensorflow_quietly()
         from kgen.models import MODELS
-        from kgen.train import plan, resume, train
+        from kgen.train import dry_run, resume, train
 
         if cmd["dry_run"]:
-            return print(plan(config))
+            return print(dry_run(config))
         watch = None
         if config.train.eval_every or "discriminator" in MODELS.defaults(config.model)["learning_rates"]:
-            from kgen.evaluate import Watch as watch
+            from kgen.evaluate import Monitor as watch
 
         runs = []
         try:

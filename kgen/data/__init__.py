@@ -6,6 +6,6 @@ TensorFlow.
 
 from kgen.data.dataset import Dataset
 from kgen.data.pipeline import load, pipeline
-from kgen.data.source import Skipped
+from kgen.data.sources.base import Skipped
 
 __all__ = ["Dataset", "Skipped", "load", "pipeline"]

@@ -3,12 +3,11 @@
 import numpy as np
 
 from kgen.config import DataConfig, coerce, lookup, schema_of
-from kgen.data.dataset import Dataset
-from kgen.data.resolve import open_source
-from kgen.data.shape import make_shaper
-from kgen.data.source import WHITE, Skipped, Source
-from kgen.data.splits import make_splits, note_missing_test
+from kgen.data.dataset import Dataset, make_splits, note_missing_test
+from kgen.data.sources.base import WHITE, Skipped, Source
+from kgen.data.sources.resolve import open_source
 from kgen.data.store import Stored, shaped_records, store
+from kgen.data.transforms import make_transform
 from kgen.errors import UserError
 from kgen.spec import DataSpec
 
@@ -40,7 +39,7 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
         raise UserError(f"data set {source.name!r}: no image can be read. {left_out}")
     # 2. one shape: channels, aspect ratio, size
     image_shape = _image_shape(source, config)
-    shaper = make_shaper(source.channels, image_shape, config.fit, source.size)
+    shaper = make_transform(source.channels, image_shape, config.fit, source.size)
     # 3. keep: decoded once, in memory, on disk, or not at all
     kept, where = store(source, readable, shaper, image_shape, config)
     left_out = _refuse_or_note(source.skipped, total, config)

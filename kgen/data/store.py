@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from kgen.cache import cache_root
 from kgen.config import DataConfig
-from kgen.data.shape import SHAPING
-from kgen.data.source import BLOCK, ArraySource, Skipped, Source
+from kgen.data.sources.base import BLOCK, ArraySource, Skipped, Source
+from kgen.data.transforms import SHAPING
 from kgen.errors import UserError
 
 HELD_BYTES = 2**26
@@ -42,11 +43,6 @@ def memory_budget() -> int:
     import psutil
 
     return psutil.virtual_memory().total // 4
-
-
-def cache_root() -> Path:
-    """Where decoded images are kept on disk: $KGEN_CACHE_DIR, or ~/.cache/kgen."""
-    return Path(os.environ.get("KGEN_CACHE_DIR") or Path.home() / ".cache" / "kgen")
 
 
 def store(

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from kgen import rng
-from kgen.divergence.critics import Critics
+from kgen import random
+from kgen.divergence.critics import Critics, loss_of, make_optimizer, train
 from kgen.divergence.samples import MAX_CHOICE, check_samples, draw_rows, split_samples
 from kgen.divergence.toy import DENSITIES
-from kgen.divergence.training import loss_of, make_optimizer, train
 from kgen.errors import UserError
 
 DENSITY_STEPS = 2000
@@ -94,7 +93,7 @@ def estimate_density(
     target = DENSITIES[name]
 
     def draw(key):
-        return target.draw(batch_size, key)[None, :, None], rng.stateless_normal([1, base_batch_size, 1], key + 2)
+        return target.draw(batch_size, key)[None, :, None], random.stateless_normal([1, base_batch_size, 1], key + 2)
 
     critics = fit(draw, steps, seed, None, on_steps)
     x = np.linspace(*target.bounds, POINTS)
@@ -140,11 +139,11 @@ def estimate_density_of_samples(
     training, choosing, others = split_samples(scaled, seed, "p")
     choosing = np.concatenate([choosing, others])
     points, chosen = tf.constant(training), tf.constant(choosing[None, :MAX_CHOICE])
-    base = rng.stateless_normal(chosen.shape, rng.replica_seed(seed, 0, "base"))
+    base = random.stateless_normal(chosen.shape, random.replica_seed(seed, 0, "base"))
 
     def draw(key):
         rows = draw_rows(points, DENSITY_BATCH_SIZE, key)
-        return rows, rng.stateless_normal(rows.shape, key + 2)
+        return rows, random.stateless_normal(rows.shape, key + 2)
 
     critics = fit(draw, steps, seed, (chosen, base), on_steps)
     margin = 0.1 * np.ptp(samples)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from kgen import rng
-from kgen.divergence.critics import Critics, mix, slopes
+from kgen import random
+from kgen.divergence.critics import LEARNING_RATES, Critics, loss_of, make_optimizer, mix, slopes, train
 from kgen.divergence.toy import PHIS, draw_lines, jsd_of_lines, wasserstein_of_lines
-from kgen.divergence.training import LEARNING_RATES, loss_of, make_optimizer, train
 
 BATCH_SIZE = 512
 STEPS = 250
@@ -81,7 +80,7 @@ def measure(
         scores_q.append(score(q).numpy())
         if estimator == "wasserstein":
             common = min(p.shape[1], q.shape[1])
-            critic_slopes.append(slope(p[:, :common], q[:, :common], rng.replica_seed(seed, i, "slopes")).numpy())
+            critic_slopes.append(slope(p[:, :common], q[:, :common], random.replica_seed(seed, i, "slopes")).numpy())
     scores = np.concatenate(scores_p, axis=1), np.concatenate(scores_q, axis=1)
     if estimator == "jsd":
         return jsd_from_logits(*scores)
@@ -136,7 +135,7 @@ def estimate_lines(
         seed=seed,
         on_steps=on_steps,
     )
-    keys = (rng.replica_seed(seed, i, "held-out points") for i in range(HELD_OUT_BATCHES))
+    keys = (random.replica_seed(seed, i, "held-out points") for i in range(HELD_OUT_BATCHES))
     values, stderrs = measure(estimator, critics, (draw_lines(phis, HELD_OUT_BATCH_SIZE, key) for key in keys), seed)
     rows = zip(phis, values.tolist(), stderrs.tolist(), strict=True)
     return [LineEstimate(estimator, phi, TRUTHS[estimator](phi), value, stderr) for phi, value, stderr in rows]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from kgen.divergence.density import DensityEstimate
 from kgen.divergence.estimate import LineEstimate
 from kgen.divergence.samples import SampleEstimate
-from kgen.files import write_aside
+from kgen.io import write_aside
 
 TITLES = {"jsd": "Jensen-Shannon divergence", "wasserstein": "Wasserstein-1 distance"}
 UNITS = {"jsd": "nats", "wasserstein": "units of the points"}

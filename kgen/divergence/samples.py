@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from kgen import rng
-from kgen.divergence.critics import Critics
+from kgen import random
+from kgen.divergence.critics import LEARNING_RATES, Critics, loss_of, make_optimizer, train
 from kgen.divergence.estimate import BATCH_SIZE, PENALTY, measure
-from kgen.divergence.training import LEARNING_RATES, loss_of, make_optimizer, train
 from kgen.errors import UserError
 
 SAMPLE_STEPS = 1000
@@ -106,7 +105,7 @@ class SampleEstimate:
 
 def split_samples(samples: np.ndarray, seed: int, name: str) -> list[np.ndarray]:
     """Disjoint parts of PARTS, in an order that the seed and the name decide."""
-    order = rng.generator(seed, "split", name).permutation(len(samples))
+    order = random.generator(seed, "split", name).permutation(len(samples))
     ends = np.round(np.cumsum(PARTS[:-1]) * len(samples)).astype(int)
     return [samples[part] for part in np.split(order, ends)]
 

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 from scipy import optimize, stats
 
+from kgen.random import stateless_normal
 from kgen.registry import Registry
-from kgen.rng import stateless_normal
 
 PHIS = tuple(round(0.1 * i - 1.0, 1) for i in range(21))
 DENSITIES = Registry("density")

@@ -5,16 +5,12 @@ Names load when they are first used: comparing what was evaluated needs no Tenso
 
 import importlib
 
-from kgen.callable_module import make_callable
-
 _HOMES = {
-    "METRICS": "measures",
+    "METRICS": "registry",
     "EvalConfig": "evaluator",
     "Evaluator": "evaluator",
-    "Reference": "reference",
-    "Watch": "watch",
+    "Monitor": "monitor",
     "evaluate": "evaluator",
-    "load_reference": "reference",
 }
 
 __all__ = [*_HOMES]
@@ -24,6 +20,3 @@ def __getattr__(name: str):
     if name in _HOMES:
         return getattr(importlib.import_module(f"kgen.evaluate.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'kgen.evaluate' has no attribute {name!r}")
-
-
-make_callable(__name__, "evaluate")

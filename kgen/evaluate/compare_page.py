@@ -9,11 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from kgen import svg_curves
-from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Comparison, ends_of
-from kgen.evaluate.compare_curves import panels
-from kgen.evaluate.compared import Compared
-from kgen.files import write_text
+from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Compared, Comparison, ends_of, panels
+from kgen.io import write_text
+from kgen.web import curves
 
 ABOUT = ("kind", "checkpoint", "epoch", "prior", *FACTS)
 PARTS = ("", " stddev", " low", " high", " floor", " mark", " protocol")
@@ -103,7 +101,7 @@ def to_html(comparison: Comparison) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Comparison of image generators</title>\n<style>{STYLE}{svg_curves.STYLE}</style>\n</head>\n"
+        f"<title>Comparison of image generators</title>\n<style>{STYLE}{curves.STYLE}</style>\n</head>\n"
         "<body>\n<main>\n"
         "<h1>Comparison of image generators</h1>\n" + "".join(sections) + "</main>\n</body>\n</html>\n"
     )
@@ -146,9 +144,9 @@ def _list(title: str, named: list[tuple[str, str]]) -> str:
 
 def _curves(comparison: Comparison) -> str:
     figures = "".join(
-        f"<p>{escape(words)}</p>\n{svg_curves.figures(drawn)}" for words, drawn in panels(comparison.subjects)
+        f"<p>{escape(words)}</p>\n{curves.figures(drawn)}" for words, drawn in panels(comparison.subjects)
     )
-    script = f"<script>{svg_curves.SCRIPT}</script>\n"
+    script = f"<script>{curves.SCRIPT}</script>\n"
     return f"<h2>Quality of samples while training</h2>\n{figures}{script}" if figures else ""
 
 

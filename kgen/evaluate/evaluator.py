@@ -8,20 +8,28 @@ from typing import Any
 import numpy as np
 
 import kgen
-from kgen import images, rng
+from kgen import images, random
+from kgen.cache import cached_json
 from kgen.config import DataConfig, RunConfig, override
+from kgen.data.reference import RealImages, Reference, load_reference
 from kgen.environment import environment
 from kgen.errors import UserError
-from kgen.evaluate.cache import cached_json
-from kgen.evaluate.conditioning import wilson_interval
-from kgen.evaluate.extractors import Extractor, open_extractor
-from kgen.evaluate.imageset import ImageSet
-from kgen.evaluate.likelihood_measures import is_likelihood
-from kgen.evaluate.measures import METRICS, SHARES
-from kgen.evaluate.reference import RealImages, Reference, load_reference
-from kgen.evaluate.rows import merge_rows, read_rows
-from kgen.evaluate.sets import Figure, Modelled, Sets, check, has_likelihood, of_samples
-from kgen.evaluate.subject import Subject, open_subject
+from kgen.evaluate.registry import (
+    METRICS,
+    SHARES,
+    Inputs,
+    MetricValue,
+    Modelled,
+    check,
+    has_likelihood,
+    is_likelihood,
+    of_samples,
+)
+from kgen.evaluate.results import merge_rows, read_rows
+from kgen.evaluate.target import Target, open_target
+from kgen.features.extractors import Extractor, open_extractor
+from kgen.features.imageset import ImageSet
+from kgen.metrics.conditioning import wilson_interval
 from kgen.run import check_space
 from kgen.sampling import Sampler
 
@@ -66,7 +74,7 @@ class EvalConfig:
         for name, least in (("count", 2), ("nll_samples", 1), ("nll_images", 2), ("repeats", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} must be at least {least}. Received: {getattr(self, name)}")
-        if self.seed + self.repeats > rng.SEED_LIMIT:
+        if self.seed + self.repeats > random.SEED_LIMIT:
             raise UserError(f"--seed, with the --repeats added to it, must lie in [0, 2^31). Received: {self.seed}")
         for name in self.metrics:
             METRICS[name]
@@ -94,13 +102,13 @@ def evaluate(
         out: a .jsonl file; None takes eval/ of the run or of the export, or else eval/ in the current folder.
 
     Returns:
-        The rows (see `kgen.evaluate.rows`), and the file that they were written to; pictures are beside it.
+        The rows (see `kgen.evaluate.results`), and the file that they were written to; pictures are beside it.
 
     Raises:
         UserError: the path, the data set or a metric will not do.
     """
     config = config or EvalConfig()
-    subject = open_subject(path, checkpoint=checkpoint, prior=prior)
+    subject = open_target(path, checkpoint=checkpoint, prior=prior)
     reference = load_reference(
         _data_config(subject, dataset, data_settings), split=config.split, num_real=config.num_real, seed=subject.seed,
         spec=subject.spec,
@@ -119,7 +127,7 @@ def evaluate(
     return rows, path
 
 
-def _data_config(subject: Subject, dataset: str | None, settings: Mapping[str, Any] | None) -> DataConfig:
+def _data_config(subject: Target, dataset: str | None, settings: Mapping[str, Any] | None) -> DataConfig:
     base = subject.config
     if dataset is not None and (base is None or base.dataset != dataset):
         chosen: dict[str, Any] = {"data.dataset": dataset}
@@ -132,7 +140,7 @@ def _data_config(subject: Subject, dataset: str | None, settings: Mapping[str, A
     return override(RunConfig(data=base), settings or {}).data
 
 
-def _check_unchanged(subject: Subject, reference: Reference):
+def _check_unchanged(subject: Target, reference: Reference):
     """Raises UserError when the real images are not those that there were when the run was trained."""
     split = reference.real.split
     was = subject.data_hashes.get(split)
@@ -167,8 +175,8 @@ class Evaluator:
         self._sets: dict[tuple, ImageSet] = {}
         self._environment = environment()
 
-    def rows(self, subject: Subject) -> list[dict[str, Any]]:
-        """One row a figure; see `kgen.evaluate.rows`.
+    def rows(self, subject: Target) -> list[dict[str, Any]]:
+        """One row a figure; see `kgen.evaluate.results`.
 
         Raises:
             UserError: a metric that the subject cannot give.
@@ -178,7 +186,7 @@ class Evaluator:
         names = self._names(sampler, labelled=sampler is None or sampler.conditional)
         drawn, modelled, fake = of_samples(names), self._modelled(sampler), None
         repeats = config.repeats if drawn and subject.repeatable else 1
-        figures: dict[tuple[str, str], list[Figure]] = {}
+        figures: dict[tuple[str, str], list[MetricValue]] = {}
         self.pictures = {}
         with self._bar(subject, repeats, names) as bar:
             for repeat in range(repeats):
@@ -207,7 +215,7 @@ class Evaluator:
         Returns:
             name of a figure -> value; None where it cannot be told.
         """
-        subject = Subject("", "run", sampler, None, 0, Path())
+        subject = Target("", "run", sampler, None, 0, Path())
         names, fake = self._names(sampler, labelled=sampler.conditional), None
         if of_samples(names):
             pixels, labels = subject.draw(self.reference, self.config.count, seed)
@@ -232,7 +240,7 @@ class Evaluator:
         names += ["elbo"] if modelled and is_likelihood(modelled) else []
         return names + (["active_units"] if modelled else [])
 
-    def _bar(self, subject: Subject, repeats: int, names: Sequence[str]):
+    def _bar(self, subject: Target, repeats: int, names: Sequence[str]):
         from tqdm import tqdm
 
         total = repeats * self.config.count * (len(names) + of_samples(names))
@@ -270,8 +278,8 @@ class Evaluator:
 
     def _with(
         self, fake: ImageSet | None, seed: int, sampler: Sampler | None = None, modelled: Modelled | None = None
-    ) -> Sets:
-        return Sets(
+    ) -> Inputs:
+        return Inputs(
             real=self._real(self.reference.real),
             fake=fake,
             train=self._real(self.reference.train),
@@ -308,7 +316,7 @@ class Evaluator:
     # Rows -----------------------------------------------------------------------------------------------------------
 
     def _row(
-        self, subject: Subject, name: str, key: str, figures: list[Figure], floor, num_fake: int
+        self, subject: Target, name: str, key: str, figures: list[MetricValue], floor, num_fake: int
     ) -> dict[str, Any]:
         values, first = [figure.value for figure in figures], figures[0]
         floors, floor_count = floor
@@ -329,7 +337,7 @@ class Evaluator:
             "kgen": kgen.__version__,
         }
 
-    def _protocol(self, subject: Subject, name: str, figure: Figure, num_fake: int, repeats: int) -> dict[str, Any]:
+    def _protocol(self, subject: Target, name: str, figure: MetricValue, num_fake: int, repeats: int) -> dict[str, Any]:
         needs, real = METRICS.defaults(name)["needs"], self.reference.real
         extractor: Extractor | None = self.extractor
         if "classifier" in needs or ("logits" in needs and not self.extractor.num_classes):
@@ -358,7 +366,7 @@ class Evaluator:
         }
 
 
-def _interval(figures: list[Figure], share: bool) -> list[float] | None:
+def _interval(figures: list[MetricValue], share: bool) -> list[float] | None:
     """95 %: Wilson's of a share, Student's over the repeats, or the measure's own when there is one repeat."""
     if all(figure.hits for figure in figures):
         hits, trials = np.sum([figure.hits for figure in figures], axis=0)

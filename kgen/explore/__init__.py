@@ -6,9 +6,7 @@ runs an export. Names load when they are first used.
 
 import importlib
 
-from kgen.callable_module import make_callable
-
-_HOMES = {"KINDS": "kinds", "Options": "options", "explore": "explorer", "explore_page": "explorer"}
+_HOMES = {"KINDS": "context", "Options": "context", "explore": "explorer", "explore_page": "explorer"}
 
 __all__ = [*_HOMES]
 
@@ -17,6 +15,3 @@ def __getattr__(name: str):
     if name in _HOMES:
         return getattr(importlib.import_module(f"kgen.explore.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'kgen.explore' has no attribute {name!r}")
-
-
-make_callable(__name__, "explore")

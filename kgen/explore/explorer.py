@@ -9,10 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from kgen.errors import UserError
-from kgen.explore import beside_real, draws, encodings, paths, planes, training  # noqa: F401  they register
-from kgen.explore.kinds import KINDS, Picture
-from kgen.explore.lab import Lab
-from kgen.explore.options import Options
+from kgen.explore import latent, samples, training  # noqa: F401  they register
+from kgen.explore.context import KINDS, Context, Options, PictureKind
 from kgen.explore.page import write_page
 from kgen.export import export
 from kgen.sampling import latest_version
@@ -31,7 +29,7 @@ def explore(
     dataset: str | None = None,
     data_settings: dict[str, Any] | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> Iterator[tuple[Path, Picture]]:
+) -> Iterator[tuple[Path, PictureKind]]:
     """Writes pictures, one after the other.
 
     Args:
@@ -52,7 +50,7 @@ def explore(
     """
     for name in what:
         KINDS[name]
-    lab = Lab(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
+    lab = Context(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
               data_settings=data_settings)  # fmt: skip
     folder = Path(out) if out else folder_of(lab)
     reasons = {name: lacks(lab, name) for name in dict.fromkeys(what or KINDS)}
@@ -69,13 +67,13 @@ def explore(
                 yield picture.save(folder, lab.options.milliseconds), picture
 
 
-def lacks(lab: Lab, name: str) -> str:
+def lacks(lab: Context, name: str) -> str:
     """Why a model cannot give a picture; "" if it can."""
     reasons = (getattr(lab, f"no_{need}") for need in KINDS.defaults(name).get("needs", ()))
     return next(filter(None, reasons), "")
 
 
-def folder_of(lab: Lab) -> Path:
+def folder_of(lab: Context) -> Path:
     """Where pictures go when nobody says."""
     return lab.run.path / FOLDER if lab.run else Path(f"{FOLDER}-{lab.name.replace('/', '-')}")
 

@@ -1,13 +1,17 @@
 """Matplotlib figures as arrays, with a caption below; no display, no global state."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
-from kgen.explore.sheet import captioned
+from kgen import images
+from kgen.io import write_aside
 
 DOTS = 110  # an inch
 
 
-class Figure:
+class Canvas:
     """A figure of so many inches."""
 
     def __init__(self, width: float, height: float):
@@ -39,3 +43,111 @@ class Figure:
         canvas = FigureCanvasAgg(self.drawing)
         canvas.draw()
         return captioned(np.asarray(canvas.buffer_rgba())[..., :3].copy(), caption)
+
+
+# Sheet ----------------------------------------------------------------------------------------------------------------
+# Sheets of pictures with names beside the rows, headings over the columns and a caption below; strips become GIFs.
+
+
+LETTERS = 13  # height of a line of text
+GAP = 3
+MARGIN = 8
+LEAST_WIDTH = 460  # so that a caption has room
+MOST_SIDE = 2400  # pixels of a sheet; more are shrunk
+INK, FAINT, PAPER = (20, 20, 24), (90, 90, 100), (255, 255, 255)
+
+
+def sheet(
+    rows: Sequence[np.ndarray],
+    *,
+    caption: str,
+    names: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    gap_after: Sequence[int] = (),
+) -> np.ndarray:
+    """One picture of rows of pictures.
+
+    Args:
+        rows: each [N, H, W, C] uint8, or float in [0, 1]; C is 1 or 3. Small images are enlarged in whole multiples.
+        caption: what there is to see; wrapped.
+        names: of the rows.
+        columns: headings.
+        gap_after: rows with more room below.
+
+    Returns:
+        [height, width, 3] uint8.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(LETTERS - 1)
+    cells = [[_rgb(images.to_view(cell)) for cell in _bytes(row)] for row in rows]
+    height, width, _ = cells[0][0].shape
+    left = MARGIN + max((round(font.getlength(name)) + MARGIN for name in names), default=0)
+    top = MARGIN + (LETTERS + GAP if any(columns) else 0)
+    full = max(left + max(map(len, cells)) * (width + GAP) + MARGIN, LEAST_WIDTH)
+    lines = wrapped(caption, font, full - 2 * MARGIN)
+    tops, down = [], top
+    for i in range(len(cells)):
+        tops.append(down)
+        down += height + GAP + (3 * MARGIN // 2 if i in gap_after else 0)
+    picture = Image.new("RGB", (full, down + MARGIN + len(lines) * (LETTERS + 2) + MARGIN), PAPER)
+    draw = ImageDraw.Draw(picture)
+    for j, text in enumerate(columns):
+        draw.text((left + j * (width + GAP) + width / 2, MARGIN), text, fill=FAINT, font=font, anchor="mt")
+    for i, (row, start) in enumerate(zip(cells, tops, strict=True)):
+        if names:
+            draw.text((left - MARGIN, start + height / 2), names[i], fill=INK, font=font, anchor="rm")
+        for j, cell in enumerate(row):
+            picture.paste(Image.fromarray(cell), (left + j * (width + GAP), start))
+    for i, line in enumerate(lines):
+        draw.text((MARGIN, down + MARGIN + i * (LETTERS + 2)), line, fill=INK, font=font)
+    picture.thumbnail((MOST_SIDE, MOST_SIDE))
+    return np.asarray(picture)
+
+
+def captioned(image: np.ndarray, caption: str) -> np.ndarray:
+    """One image, [H, W, C] uint8, with a caption: [height, width, 3] uint8."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font, image = ImageFont.load_default(LETTERS - 1), _rgb(image)
+    height, width, _ = image.shape
+    full = max(width, LEAST_WIDTH)
+    lines = wrapped(caption, font, full - 2 * MARGIN)
+    picture = Image.new("RGB", (full, height + (len(lines) * (LETTERS + 2)) + 2 * MARGIN), PAPER)
+    picture.paste(Image.fromarray(image), (0, 0))
+    for i, line in enumerate(lines):
+        place = (MARGIN, height + MARGIN + i * (LETTERS + 2))
+        ImageDraw.Draw(picture).text(place, line, fill=INK, font=font)
+    return np.asarray(picture)
+
+
+def wrapped(text: str, font, width: float) -> list[str]:
+    """Lines of at most so many pixels; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int) -> Path:
+    """Writes frames, each [H, W, 3] uint8, as a GIF that runs for ever; the last stands longer."""
+    from PIL import Image
+
+    first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames)
+    lasting = [milliseconds] * len(rest) + [4 * milliseconds]
+    return write_aside(
+        path, lambda aside: first.save(aside, format="GIF", save_all=True, append_images=rest, duration=lasting, loop=0)
+    )
+
+
+def _bytes(row: np.ndarray) -> np.ndarray:
+    row = np.asarray(row)
+    return row if row.dtype == np.uint8 else images.to_uint8(row)
+
+
+def _rgb(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image

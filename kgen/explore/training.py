@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from kgen.explore.kinds import KINDS, Picture
-from kgen.explore.lab import Lab
-from kgen.explore.sheet import captioned
-from kgen.train.curves import draw_curves
+from kgen.explore.context import KINDS, Context, PictureKind
+from kgen.explore.figures import captioned
+from kgen.train.plots import draw_curves
 
 MOST_FRAMES = 80
 LEAST_SIDE = 320
@@ -21,21 +20,21 @@ PLOTS = {
 
 
 @KINDS.register("curves", needs=("run", "metrics"))
-def curves(lab: Lab) -> Iterator[Picture]:
+def curves(lab: Context) -> Iterator[PictureKind]:
     """Losses, rate and distortion, vital signs; figures of quality and gradient norms where they were measured."""
     rows, folder = lab.run.metrics(), lab.run.path / "plots"
     unit = "" if any(key.startswith("vitals_") for key in rows[-1]) else "nats an image"
     draw_curves(rows, folder / "curves.png", title=lab.name, unit=unit)
     caption = f"Terms of the training of {lab.name} over {rows[-1]['epoch']} epochs, for every split that was measured."
-    yield Picture("curves", [captioned(_read(folder / "curves.png"), caption)], caption)
+    yield PictureKind("curves", [captioned(_read(folder / "curves.png"), caption)], caption)
     for plot, words in PLOTS.items():
         if (folder / f"{plot}.png").is_file():
             caption = words.format(name=lab.name)
-            yield Picture(f"curves-{plot}", [captioned(_read(folder / f"{plot}.png"), caption)], caption)
+            yield PictureKind(f"curves-{plot}", [captioned(_read(folder / f"{plot}.png"), caption)], caption)
 
 
 @KINDS.register("progress", needs=("run", "frames"))
-def progress(lab: Lab) -> Iterator[Picture]:
+def progress(lab: Context) -> Iterator[PictureKind]:
     """The fixed latent points of the training as they changed, and a strip between some of them."""
     for name, what in (("epoch", "The same latent points"), ("interpolation", "The same paths between latent points")):
         files = lab.frames(name)
@@ -44,7 +43,7 @@ def progress(lab: Lab) -> Iterator[Picture]:
         chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, MOST_FRAMES).astype(int))]
         caption = f"{what} of {lab.name} over the training."
         frames = [captioned(_large(_read(file)), f"{caption} Epoch {int(file.stem[-4:])}.") for file in chosen]
-        yield Picture("progress" if name == "epoch" else f"progress-{name}", frames, caption)
+        yield PictureKind("progress" if name == "epoch" else f"progress-{name}", frames, caption)
 
 
 def _read(file: Path) -> np.ndarray:

@@ -1,8 +1,5 @@
 """Export: a trained model as files that need no kgen, measured against the model they came from."""
 
-from kgen.callable_module import make_callable
 from kgen.export.bundle import export, verify
 
 __all__ = ["export", "verify"]
-
-make_callable(__name__, "export")

@@ -13,16 +13,13 @@ from typing import Any
 from kgen import sampling
 from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
-from kgen.export.certify import certify
-from kgen.export.examples import training_rows
-from kgen.export.golden import Golden, golden_batch
-from kgen.export.model_base import write_server_files
+from kgen.export.golden import QUANTIZATIONS, Golden, golden_batch, training_rows
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
-from kgen.export.tflite import QUANTIZATIONS
-from kgen.export.tflite_files import write_tflite
-from kgen.export.warmup import write_warmup
-from kgen.files import write_json
+from kgen.export.tf_serving import write_server_files, write_warmup
+from kgen.export.tflite import write_tflite
+from kgen.export.verify import certify
+from kgen.io import write_json
 from kgen.run import Run, check_space
 from kgen.sampling.exported import MANIFEST, prior_file, read_manifest
 

@@ -1,26 +1,142 @@
-"""The golden batch: inputs, and what the trained model makes of them; every exported file is compared with it.
+"""How far what an exported file gives is from what the model gives, and how far it may be.
 
-It is chosen clear of pixels at the border of two grey levels, which two runtimes round by chance; where an image has so
-many pixels that none is clear, those with the fewest are taken.
-
-A pixel that is drawn (PixelVAE) hangs on whether noise is below a probability: where the two are that near, another
-rounding draws another pixel, and all that follow differ. So the golden batch holds no image that a change of z in its
-sixth digit turns into another, as far as there are others.
-
-The great circle between two nearly opposite points hangs on their last digits (1 / sine of the angle), so points are
-paired with others that are not opposite.
+Two runtimes add float32 numbers in different orders, and so does one runtime on another processor or with another
+number of rows. Each sum is off by some 2^-24 = 6e-8, and the layers after it amplify that: to 1.6e-6 of a pixel at
+most, over 13 trained models and four kinds of processor. A pixel whose value lies that near to the border between two
+grey levels is rounded by chance (about one in 100,000). Where float32 files differ in a uint8 pixel, it must be at such
+a border.
 """
 
+import math
 import zipfile
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kgen import portable
+from kgen import data, images, random
 from kgen.errors import ExportFailed, UserError
-from kgen.export.agreement import BOUNDS, near_border
-from kgen.sampling.great_circle import between
+from kgen.run import Run
+from kgen.sampling import Prior
+from kgen.sampling.slerp import slerp
+
+BORDER = 1e-6
+HALF_A_LEVEL = 0.5 / 255
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What an artefact is held to.
+
+    Attributes:
+        largest_difference: of two values; of values beyond [-1, 1] as a share of the largest.
+        least_psnr_db: peak signal-to-noise ratio of its images; None demands none.
+        same_pixels: its images have the same uint8 pixels, but within the largest difference of borders.
+    """
+
+    largest_difference: float
+    least_psnr_db: float | None = None
+    same_pixels: bool = False
+
+
+SAVED_MODEL = "saved_model"
+BOUNDS = {
+    SAVED_MODEL: Tolerance(1e-5, same_pixels=True),
+    "float32": Tolerance(1e-5, same_pixels=True),
+    "float16": Tolerance(2e-3),
+    "dynamic": Tolerance(0.05, 50.0),
+    "int8": Tolerance(math.inf, 42.0),
+}
+QUANTIZATIONS = tuple(kind for kind in BOUNDS if kind not in (SAVED_MODEL, "float32"))
+"""By the kind of an artefact: a SavedModel, or how the numbers of a .tflite file are stored."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What was measured.
+
+    Attributes:
+        max_abs_difference: over all values; as a share of the largest where that is above 1.
+        psnr_db: -10 log10 of the mean square of the differences of images; None for what are no images. At most 200.
+        uint8_pixels_different: after rounding to 0..255; None for what are no images.
+        uint8_pixels_different_at_a_border: those of them whose value is that near to the border of two grey levels.
+        values: how many were compared.
+    """
+
+    max_abs_difference: float
+    psnr_db: float | None
+    uint8_pixels_different: int | None
+    uint8_pixels_different_at_a_border: int | None
+    values: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def demand(self, artefact: str, bound: Tolerance, advice: str = ""):
+        """Raises ExportFailed, with advice at its end, when a bound is broken; a NaN breaks it."""
+        pixels = (self.uint8_pixels_different or 0) - (self.uint8_pixels_different_at_a_border or 0)
+        broken = []
+        if not self.max_abs_difference <= bound.largest_difference:
+            broken.append(f"largest difference {self.max_abs_difference:.3g} (at most {bound.largest_difference:g})")
+        if bound.least_psnr_db is not None and self.psnr_db is not None and not self.psnr_db >= bound.least_psnr_db:
+            broken.append(f"PSNR {self.psnr_db:.1f} dB (at least {bound.least_psnr_db:g})")
+        if bound.same_pixels and pixels:
+            broken.append(f"{pixels} uint8 pixels differ (none may)")
+        if broken:
+            raise ExportFailed(f"{artefact} does not agree with the trained model: {', '.join(broken)}{advice}")
+
+
+def compare_outputs(
+    expected: np.ndarray, got: np.ndarray, *, are_images: bool = True, border: float = BORDER
+) -> Deviation:
+    """The agreement of two arrays of one shape.
+
+    Args:
+        expected: floats; images in [0, 1].
+        got: the same; or images as uint8, each of which says a value to half a level.
+        are_images: or encodings.
+        border: how near is at a border of two grey levels.
+
+    Raises:
+        ExportFailed: the shapes differ.
+    """
+    if expected.shape != got.shape:
+        raise ExportFailed(f"shapes differ: the model gives {expected.shape}, the export {got.shape}")
+    shown = got.dtype == np.uint8
+    difference = np.abs(expected.astype(np.float64) - (images.to_unit(got) if shown else got))
+    if not are_images:
+        largest = max(1.0, float(np.max(np.abs(expected))))
+        return Deviation(float(np.max(difference)) / largest, None, None, None, int(expected.size))
+    different = images.to_uint8(expected) != (got if shown else images.to_uint8(np.nan_to_num(got)))
+    at_border = int((different & near_border(expected, border)).sum())
+    if shown:
+        difference = np.maximum(difference - HALF_A_LEVEL, 0)
+    psnr = -10 * math.log10(max(float(np.mean(np.square(difference))), 1e-20))
+    return Deviation(float(np.max(difference)), psnr, int(different.sum()), at_border, int(expected.size))
+
+
+def near_border(values: np.ndarray, border: float = BORDER) -> np.ndarray:
+    """Where a value in [0, 1] is nearer than `border` to the border between two grey levels."""
+    levels = images.levels(values)
+    return np.abs(levels - np.floor(levels) - 0.5) < images.levels(border)
+
+
+# Golden ---------------------------------------------------------------------------------------------------------------
+# The golden batch: inputs, and what the trained model makes of them; every exported file is compared with it.
+#
+# It is chosen clear of pixels at the border of two grey levels, which two runtimes round by chance; where an image
+# has so
+# many pixels that none is clear, those with the fewest are taken.
+#
+# A pixel that is drawn (PixelVAE) hangs on whether noise is below a probability: where the two are that near, another
+# rounding draws another pixel, and all that follow differ. So the golden batch holds no image that a change of z in its
+# sixth digit turns into another, as far as there are others.
+#
+# The great circle between two nearly opposite points hangs on their last digits (1 / sine of the angle), so points are
+# paired with others that are not opposite.
+
 
 FILE = "golden.npz"
 SEED = 0
@@ -104,7 +220,7 @@ def golden_batch(sampler, encode=None) -> Golden:
     import tensorflow as tf
 
     classes = sampler.spec.num_classes
-    seeds = portable.row_seeds(SEED, CANDIDATES)
+    seeds = random.row_seeds(SEED, CANDIDATES)
     labels = np.arange(CANDIDATES, dtype=np.int32) % classes if sampler.conditional else None
 
     def draw(seeds, labels, temperature):
@@ -125,7 +241,49 @@ def golden_batch(sampler, encode=None) -> Golden:
         raise ExportFailed("the trained model gives pixels that are not finite; see its log, and train it again")
     temperature, t = np.full(FEW, TEMPERATURE, np.float32), np.linspace(0, 1, FEW, dtype=np.float32)
     tempered = sampler.decode(draw(seeds[:FEW], few, tf.constant(temperature)), few)
-    middle = between(tf.constant(z[:FEW]), tf.constant(z[FEW : 2 * FEW]), tf.constant(t)).numpy()
+    middle = slerp(tf.constant(z[:FEW]), tf.constant(z[FEW : 2 * FEW]), tf.constant(t)).numpy()
     interpolated = sampler.decode(middle, few)
     encoded = () if encode is None else (np.asarray(x) for x in encode(images[:FEW], few))
     return Golden(seeds, labels, z, images, temperature, tempered, t, interpolated, *encoded)
+
+
+# Examples -------------------------------------------------------------------------------------------------------------
+# Rows for the inputs of signatures, from the training split: what "int8" takes the ranges of its numbers from.
+
+
+TRAINING_ROWS = 200
+
+
+def training_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
+    """COUNT values of every input that a signature may have, by name.
+
+    Latent points are draws of the posterior of training images; of a model without an encoder, of the prior.
+
+    Raises:
+        UserError: the training images cannot be loaded.
+    """
+    try:
+        dataset = data.load(run.config.data, seed=run.config.seed)
+    except UserError as error:
+        raise UserError(f"--quantize int8 takes its ranges from the training images of {run.path}: {error}") from error
+    (images, labels), *_ = dataset.batches(
+        "train", batch_size=TRAINING_ROWS, seed=run.config.seed, training=False, limit=TRAINING_ROWS
+    )
+    images, labels = np.asarray(images), np.asarray(labels, np.int32)
+    count, given = len(images), labels if model.conditional else None
+    z = density.draw(run.config.seed, count, given)
+    if hasattr(model, "encode"):
+        mean, log_var = (np.asarray(x) for x in model.encode(images, given))
+        z = mean + np.exp(0.5 * log_var) * random.normals(random.row_seeds(0, count), z[0].size).reshape(z.shape)
+    return {
+        "images": images, "label": labels, "z": z, "z0": z, "z1": np.roll(z, 1, axis=0),
+        "seed": random.row_seeds(run.config.seed, count), "temperature": np.ones(count, np.float32),
+        "t": np.linspace(0, 1, count, dtype=np.float32),
+    }  # fmt: skip
+
+
+def one_by_one(rows: Mapping[str, np.ndarray], names: Iterable[str]) -> Iterable[dict[str, np.ndarray]]:
+    """The rows of some inputs, each a batch of one."""
+    chosen = {name: rows[name] for name in names}
+    for i in range(len(next(iter(chosen.values())))):
+        yield {name: values[i : i + 1] for name, values in chosen.items()}

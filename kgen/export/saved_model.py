@@ -5,10 +5,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from kgen.export.signatures import Signature
+from kgen.export.signatures import ExportSignature
 
 
-def write_saved_model(signatures: Mapping[str, Signature], path: Path) -> dict[str, dict]:
+def write_saved_model(signatures: Mapping[str, ExportSignature], path: Path) -> dict[str, dict]:
     """Writes the signatures with the variables that they use, each once.
 
     Returns:

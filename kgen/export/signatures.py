@@ -13,9 +13,9 @@ from typing import Any
 import tensorflow as tf
 
 from kgen.images import to_uint8_tensor
-from kgen.portable import SEED_LIMIT
+from kgen.random import SEED_LIMIT
 from kgen.sampling import Prior
-from kgen.sampling.great_circle import between
+from kgen.sampling.slerp import slerp
 
 DEFAULT = "serving_default"
 PNG = "generate_png"
@@ -23,7 +23,7 @@ LARGEST_TEMPERATURE = 10.0
 
 
 @dataclass(frozen=True)
-class Signature:
+class ExportSignature:
     """A function and what it takes.
 
     Attributes:
@@ -38,7 +38,7 @@ class Signature:
         return tf.function(self.call).get_concrete_function(*self.inputs)
 
 
-def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str, Signature]:
+def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str, ExportSignature]:
     """The signatures of a model.
 
     Where the model is conditional, all but those of no images take `label` [B] int32.
@@ -76,24 +76,24 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 
     def interpolate(z0, z1, *rest):
         label, (t,) = given(rest)
-        return {"images": core(between(z0, z1, t), label)}
+        return {"images": core(slerp(z0, z1, t), label)}
 
     def encode(images, label=None):
         mean, log_var = model.encode(images, label)
         return {"mean": mean, "log_var": log_var}
 
     found = {
-        DEFAULT: Signature(lambda *a: {"images": drawn(*a)}, (*label, seed)),
-        "generate": Signature(lambda *a: {"images": drawn(*a)}, (*label, seed, temperature)),
-        "generate_u8": Signature(lambda *a: {"images": to_uint8_tensor(drawn(*a))}, (*label, seed, temperature)),
-        PNG: Signature(
+        DEFAULT: ExportSignature(lambda *a: {"images": drawn(*a)}, (*label, seed)),
+        "generate": ExportSignature(lambda *a: {"images": drawn(*a)}, (*label, seed, temperature)),
+        "generate_u8": ExportSignature(lambda *a: {"images": to_uint8_tensor(drawn(*a))}, (*label, seed, temperature)),
+        PNG: ExportSignature(
             lambda *a: {"png_bytes": tf.io.encode_png(to_uint8_tensor(drawn(*a)))}, (*label, seed, temperature)
         ),
-        "decode": Signature(decode, (spec("z", z), *label)),
-        "interpolate": Signature(interpolate, (spec("z0", z), spec("z1", z), *label, spec("t"))),
+        "decode": ExportSignature(decode, (spec("z", z), *label)),
+        "interpolate": ExportSignature(interpolate, (spec("z0", z), spec("z1", z), *label, spec("t"))),
     }
     if hasattr(model, "encode"):
-        found["encode"] = Signature(encode, (spec("images", model.spec.image_shape), *label))
+        found["encode"] = ExportSignature(encode, (spec("images", model.spec.image_shape), *label))
     return found
 
 

@@ -6,22 +6,25 @@ in float32 are shared by the signatures of one file; quantized ones are not, so 
 
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from kgen.errors import ExportFailed
+from kgen.export.golden import Golden, one_by_one
 from kgen.export.saved_model import write_saved_model
-from kgen.export.signatures import Signature
-
-QUANTIZATIONS = ("float16", "dynamic", "int8")
+from kgen.export.signatures import PNG, ExportSignature
+from kgen.export.verify import agreements
+from kgen.sampling.exported import TFLiteRuntime, with_metadata
 
 Examples = Callable[[], Iterable[Mapping[str, np.ndarray]]]
 
 
 def convert(
-    signatures: Mapping[str, Signature],
+    signatures: Mapping[str, ExportSignature],
     *,
     quantize: str | None = None,
     examples: Examples | None = None,
@@ -52,3 +55,68 @@ def convert(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its calibration says that tf.lite.Interpreter is old
             return converter.convert()
+
+
+# Tflite files ---------------------------------------------------------------------------------------------------------
+# The .tflite files of a bundle: model.tflite and encoder.tflite in float32, and smaller ones of a signature each.
+
+
+WORTH_IT = 0.9
+"""Of the bytes of a file, below which a coarser one is worth its errors."""
+
+
+def write_tflite(
+    signatures: Mapping[str, ExportSignature],
+    about: Mapping[str, Any],
+    folder: Path,
+    golden: Golden,
+    quantize: Sequence[str],
+    rows: Mapping[str, np.ndarray],
+):
+    """Writes them.
+
+    Args:
+        signatures: of batch 1.
+        about: goes into each file.
+        golden: what files are held to where there is a choice.
+        quantize: of QUANTIZATIONS.
+        rows: examples for "int8".
+    """
+    signatures = {name: found for name, found in signatures.items() if name != PNG}  # no builtin operator writes PNG
+
+    def write(file: str, *names: str, **options) -> Path:
+        chosen = {name: signatures[name] for name in names}
+        told = {name: [tensor.name for tensor in found.inputs] for name, found in chosen.items()}
+        content = with_metadata(convert(chosen, **options), {**about, "signatures": told})
+        (folder / file).write_bytes(content)
+        return folder / file
+
+    write("model.tflite", *(name for name in signatures if name != "encode"))
+    if "encode" in signatures:
+        write("encoder.tflite", "encode")
+    for kind in dict.fromkeys(quantize):
+        for name, signature in signatures.items():
+            if (kind, name) == ("int8", "interpolate"):  # of angles 8 bits keep too little; decode takes points between
+                continue
+            inputs = [tensor.name for tensor in signature.inputs]
+            file = f"{name}-{kind}.tflite"
+            written = write(file, name, quantize=kind, examples=lambda i=inputs: one_by_one(rows, i))
+            if kind == "dynamic":
+                coarser = write(f".{file}", name, quantize=kind, dense_per_channel=False)
+                _take_smaller(written, coarser, kind, name, golden)
+
+
+def _take_smaller(file: Path, coarser: Path, kind: str, signature: str, golden: Golden):
+    """Puts the coarser file in the other's place if that saves something and it holds the bounds.
+
+    A dense layer with few inputs needs more room for the scales of its outputs than for its weights.
+    """
+    try:
+        if coarser.stat().st_size <= WORTH_IT * file.stat().st_size:
+            call = TFLiteRuntime(coarser).call
+            list(agreements(coarser.name, kind, call, signature, golden))  # raises where one is broken
+            coarser.replace(file)
+    except ExportFailed:
+        pass
+    finally:
+        coarser.unlink(missing_ok=True)

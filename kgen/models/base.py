@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from kgen.errors import UserError
-from kgen.models import fused_steps
-from kgen.models.averages import Averages
+from kgen.models import train_function
+from kgen.models.ema import WeightAverages
 from kgen.models.optimizers import registered_optimizers
+from kgen.random import replica_seed, stateless_normal, stateless_uniform
 from kgen.registry import Registry, nearest
-from kgen.rng import replica_seed, stateless_normal, stateless_uniform
 from kgen.spec import DataSpec
 
 MODELS = Registry("model")
@@ -93,7 +93,7 @@ class GenerativeModel(keras.Model):
         self.failed_step = self._counter("failed_step", -1)
         self.phase_optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.trackers: dict[str, keras.metrics.Mean] = {}
-        self.averages: Averages | None = None
+        self.averages: WeightAverages | None = None
         self.steps_per_graph = 1
         self._repeat, self._evaluates = 0, False
         self._jit_steps = False
@@ -232,7 +232,7 @@ class GenerativeModel(keras.Model):
             keys += [f"{name}{GRADIENT}" for name in phases if self.tracks_gradients]
             self.trackers = {key: keras.metrics.Mean(name=key) for key in keys}
             averaged = [w for network in self.averaged_networks for w in network.weights]
-            self.averages = Averages(averaged, ema_momentum) if ema_momentum is not None else None
+            self.averages = WeightAverages(averaged, ema_momentum) if ema_momentum is not None else None
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
         self.steps_per_graph = steps_per_graph or 1
 
@@ -333,13 +333,13 @@ class GenerativeModel(keras.Model):
 
     def make_train_function(self, force: bool = False):
         if self.train_function is None or force:
-            self.train_function = fused_steps.train_function(self)
+            self.train_function = train_function.train_function(self)
 
     def make_test_function(self, force: bool = False):
         if not self.distribute_strategy.extended._in_multi_worker_mode():
             super().make_test_function(force)
         elif self.test_function is None or force:
-            self.test_function = fused_steps.test_function(self)
+            self.test_function = train_function.test_function(self)
 
     def fit(self, x=None, *args, steps_per_epoch: int | None = None, initial_step: int = 0, **kwargs):
         """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch.

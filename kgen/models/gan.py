@@ -1,15 +1,277 @@
-"""GAN: the adversarial network of Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661), of dense layers.
+"""Adversarial: what all generative adversarial networks share: a generator, a discriminator, and their two phases.
 
-    discriminator: softplus(-D(x)) + softplus(D(G(z)));  generator: softplus(-D(G(z)))
+    discriminator: E_x[l_real(D(x))] + E_z[l_fake(D(G(z)))] (+ penalties);  generator: E_z[l(D(G(z)))]
 
-For small images, and to compare with: `dcgan` makes better ones in the same time.
+Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661); for the losses see `kgen.losses.adversarial`. D gives one
+number, never through a sigmoid: the losses take logits.
+
+In the discriminator's phase the generator draws with the statistics of its batch, and in the generator's phase the
+discriminator judges so; the moving statistics of batch normalization follow the phase whose network it is, once a step.
 """
 
 import keras
+import tensorflow as tf
 
-from kgen.models.adversarial import Adversarial
-from kgen.models.base import MODELS
+from kgen import images as pixels
+from kgen.errors import UserError
+from kgen.losses import penalties
+from kgen.losses.adversarial import LOSSES
+from kgen.models.base import MODELS, GenerativeModel, Phase, check_at_least
+from kgen.nn import NETWORKS, DiscriminatorOptions, NetworkOptions
+from kgen.nn.augment import AUGMENTATIONS, augment
+from kgen.nn.layers import BatchNormalization
+from kgen.registry import nearest
 from kgen.spec import DataSpec
+
+
+class Adversarial(GenerativeModel):
+    """Base of the generative adversarial networks.
+
+    Args:
+        spec: of the data.
+        latent_dim: length of z.
+        network: of both: the decoder of this network is the generator, its encoder the discriminator; see NETWORKS.
+        hidden: widths of the dense layers, from the image to the latent; the generator mirrors them.
+        discriminator_hidden: of the discriminator; None: those of the generator.
+        filters: of the convolutions, from the image to the latent.
+        discriminator_filters: of the discriminator; None: those of the generator.
+        activation: of the generator's hidden layers, a Keras name.
+        discriminator_activation: of the discriminator's.
+        batch_norm: batch normalization in the generator's hidden layers.
+        discriminator_batch_norm: in the discriminator's.
+        initial_stddev: of the normal that kernels are drawn from; None: Glorot's uniform distribution.
+        dropout: share of the discriminator's hidden units that training leaves out.
+        spectral_norm: divides the discriminator's kernels by their largest singular value.
+        loss: see `kgen.losses.adversarial`.
+        label_smoothing: of the discriminator's cross-entropy on real images: its target is 1 - label_smoothing / 2.
+        r1: weight of the gradient penalty at real images (Mescheder et al. 2018).
+        gradient_penalty: weight of the penalty on slopes other than 1 between real and generated images (Gulrajani et
+            al. 2017).
+        critic_steps: moves of the discriminator a step, each on images of its own: a batch is shared out over them.
+        clip: weights of the discriminator stay in [-clip, clip].
+        projection: in a conditional model the label meets the discriminator's last features instead of its image.
+        augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
+            "translation", "cutout" (Zhao et al. 2020).
+        seed: root of the initial weights and the noise.
+
+    Attributes:
+        generator: z (and labels) -> logits of images.
+        discriminator: images (and labels) -> [B].
+    """
+
+    tracks_gradients = True
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        latent_dim: int = 100,
+        network: str = "mlp",
+        hidden: tuple[int, ...] = (),
+        discriminator_hidden: tuple[int, ...] | None = None,
+        filters: tuple[int, ...] = (64, 128, 256, 512),
+        discriminator_filters: tuple[int, ...] | None = None,
+        activation: str = "relu",
+        discriminator_activation: str = "leaky_relu",
+        batch_norm: bool = False,
+        discriminator_batch_norm: bool = False,
+        initial_stddev: float | None = None,
+        dropout: float = 0.0,
+        spectral_norm: bool = False,
+        loss: str = "non_saturating",
+        label_smoothing: float = 0.0,
+        r1: float = 0.0,
+        gradient_penalty: float = 0.0,
+        critic_steps: int = 1,
+        clip: float | None = None,
+        projection: bool = False,
+        augment: tuple[str, ...] = (),
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        super().__init__(spec, seed=seed, name=name)
+        self._model_args = {
+            "latent_dim": latent_dim, "network": network, "hidden": list(hidden),
+            "discriminator_hidden": discriminator_hidden and list(discriminator_hidden), "filters": list(filters),
+            "discriminator_filters": discriminator_filters and list(discriminator_filters), "activation": activation,
+            "discriminator_activation": discriminator_activation, "batch_norm": batch_norm,
+            "discriminator_batch_norm": discriminator_batch_norm, "initial_stddev": initial_stddev,
+            "dropout": dropout, "spectral_norm": spectral_norm, "loss": loss, "label_smoothing": label_smoothing,
+            "r1": r1, "gradient_penalty": gradient_penalty, "critic_steps": critic_steps, "clip": clip,
+            "projection": projection, "augment": list(augment),
+        }  # fmt: skip
+        self.loss_name, self.adversarial_loss = loss, LOSSES[loss]
+        self._check(self._model_args)
+        self.latent_shape = (latent_dim,)
+        self.label_smoothing, self.r1, self.gradient_penalty = label_smoothing, r1, gradient_penalty
+        self.critic_steps, self.augmentations = critic_steps, tuple(augment)
+        common = {"spec": spec, "latent_dim": latent_dim, "conditional": self.conditional, "seed": seed,
+                  "initial_stddev": initial_stddev}  # fmt: skip
+        options = NetworkOptions(
+            hidden=tuple(hidden), filters=tuple(filters), activation=activation, batch_norm=batch_norm, **common
+        )
+        critic = DiscriminatorOptions(
+            hidden=tuple(hidden if discriminator_hidden is None else discriminator_hidden),
+            filters=tuple(filters if discriminator_filters is None else discriminator_filters),
+            activation=discriminator_activation, batch_norm=discriminator_batch_norm, dropout=dropout,
+            spectral_norm=spectral_norm, clip=clip, projection=projection,
+            bias=not self.adversarial_loss.shift_free, **common,
+        )  # fmt: skip
+        self.generator = NETWORKS[network].decoder(options)
+        self.discriminator = NETWORKS[network].encoder(critic)
+        self._batch_dependent = discriminator_batch_norm
+
+    def _check(self, args):
+        """Raises UserError for arguments that make no sense."""
+        check_at_least(
+            1, latent_dim=args["latent_dim"], critic_steps=args["critic_steps"],
+            **{key: min(args[key] or [1]) for key in ("hidden", "discriminator_hidden", "discriminator_filters")},
+            filters=min(args["filters"], default=0),
+        )  # fmt: skip
+        check_at_least(0, **{key: args[key] for key in ("dropout", "label_smoothing", "r1", "gradient_penalty")})
+        for key in ("dropout", "label_smoothing"):
+            if args[key] >= 1:
+                raise UserError(f"model_args.{key} must be less than 1. Received: {args[key]}")
+        for key in ("clip", "initial_stddev"):
+            if args[key] is not None and not args[key] > 0:
+                raise UserError(f"model_args.{key} must be greater than 0, or null. Received: {args[key]}")
+        if args["label_smoothing"] and not self.adversarial_loss.smooths:
+            smoothing = [name for name, loss in LOSSES.items() if loss.smooths]
+            raise UserError(
+                f"model_args.label_smoothing belongs to the losses {' and '.join(smoothing)}. Received: "
+                f"label_smoothing={args['label_smoothing']}, loss={args['loss']}"
+            )
+        if args["discriminator_batch_norm"] and (args["gradient_penalty"] or args["r1"]):
+            raise UserError(
+                "model_args.discriminator_batch_norm makes the slope at one image depend on the others of its batch: "
+                "leave it out with model_args.gradient_penalty and model_args.r1"
+            )
+        if args["discriminator_batch_norm"] and args["loss"] == "wasserstein":
+            raise UserError(
+                "model_args.discriminator_batch_norm does not go with model_args.loss=wasserstein: a critic bounds "
+                "the slope at every single image"
+            )
+        if args["projection"] and not self.conditional:
+            raise UserError("model_args.projection is for conditional models: an unconditional one has no labels")
+        for kind in args["augment"]:
+            if kind not in AUGMENTATIONS:
+                raise UserError(f"unknown model_args.augment {kind!r}: {nearest(kind, AUGMENTATIONS)}")
+
+    @classmethod
+    def default_args(cls, args):
+        """What the network brings along that was made for one experiment."""
+        return NETWORKS.defaults(args["network"]).get("model_args", {}) if "network" in args else {}
+
+    def model_args(self):
+        return dict(self._model_args)
+
+    # The game -------------------------------------------------------------------------------------------------------
+
+    def phases(self):
+        judged = ("loss", "real", "fake")
+        judged += ("distance",) if self.loss_name == "wasserstein" else ()
+        judged += ("penalty",) if self.r1 or self.gradient_penalty else ()
+        return (
+            Phase("discriminator", self.discriminator_terms, (self.discriminator,), judged, self.critic_steps),
+            Phase("generator", self.generator_terms, (self.generator,)),
+        )
+
+    @property
+    def averaged_networks(self):
+        return [self.generator]
+
+    def discriminator_terms(self, images, labels, training: bool = False):
+        """{"loss", "real", "fake", ...}: each [B] float32.
+
+        real and fake are what D says of real and generated images: a probability with the losses of that kind. Of a
+        Wasserstein critic the difference is its estimate of the distance, up to its largest slope.
+        """
+        real = self._augmented(self.shown(images), "real", training)
+        with BatchNormalization.statistics_kept(self.generator):
+            fake = self._augmented(self._drawn(labels, "discriminator", training), "fake", training)
+        fake = tf.stop_gradient(fake)
+
+        def judge(x):
+            return self.discriminator(self.with_labels(x, labels), training=training)
+
+        penalty = tf.zeros_like(labels, keras.config.floatx())
+        if self.r1:
+            slope, judged_real = penalties.r1(judge, real)
+            penalty += self.r1 * slope
+        elif self._batch_dependent:
+            judged_real = judge(real)
+        if self.r1 or self._batch_dependent:
+            with BatchNormalization.statistics_kept(self.discriminator):
+                judged_fake = judge(fake)
+        else:  # one pass over both
+            both = self.with_labels(tf.concat([real, fake], axis=0), tf.concat([labels, labels], axis=0))
+            judged_real, judged_fake = tf.split(self.discriminator(both, training=training), 2)
+        if self.gradient_penalty:
+            weights = self.uniform(tf.shape(labels), "between", training=training)
+            penalty += self.gradient_penalty * penalties.gradient_penalty(judge, real, fake, weights)
+        loss = self.adversarial_loss.discriminator(judged_real, judged_fake, self.label_smoothing) + penalty
+        say = tf.sigmoid if self.adversarial_loss.smooths else tf.identity
+        terms = {"loss": loss, "real": say(judged_real), "fake": say(judged_fake)}
+        if self.loss_name == "wasserstein":
+            terms["distance"] = judged_real - judged_fake
+        if self.r1 or self.gradient_penalty:
+            terms["penalty"] = penalty
+        return terms
+
+    def generator_terms(self, images, labels, training: bool = False):
+        """{"loss"}: [B] float32."""
+        fake = self._augmented(self._drawn(labels, "generator", training), "generated", training)
+        with BatchNormalization.statistics_kept(self.discriminator):
+            judged_fake = self.discriminator(self.with_labels(fake, labels), training=training)
+            judged_real = None
+            if self.adversarial_loss.relativistic:
+                real = self._augmented(self.shown(images), "compared", training)
+                judged_real = self.discriminator(self.with_labels(real, labels), training=training)
+        return {"loss": self.adversarial_loss.generator(judged_real, judged_fake)}
+
+    # Images ---------------------------------------------------------------------------------------------------------
+
+    def shown(self, images):
+        """Images in [0, 1] as the discriminator sees them: in [-1, 1]."""
+        return pixels.to_tanh(tf.cast(images, keras.config.floatx()))
+
+    def painted(self, logits):
+        """The generator's output as the discriminator sees it: in [-1, 1]."""
+        return tf.tanh(logits)
+
+    def unit(self, x):
+        """What the discriminator sees as images in [0, 1]."""
+        return pixels.from_tanh(x)
+
+    def _drawn(self, labels, stream: str, training: bool):
+        """Generated images, one a label, as the discriminator sees them."""
+        z = self.noise(tf.stack([tf.size(labels), *self.latent_shape]), "z", stream, training=training)
+        return self.painted(self.generator(self.with_labels(z, labels), training=training))
+
+    def _augmented(self, x, stream: str, training: bool):
+        if not (training and self.augmentations):
+            return x
+        x = pixels.to_tanh(self.unit(x))  # where 0 is a middle grey
+        x = augment(x, self.augmentations, lambda shape, name: self.uniform(shape, "augment", stream, name))
+        return self.shown(pixels.from_tanh(x))
+
+    def generate(self, z, labels=None):
+        """Images: [B, H, W, C] float32 in [0, 1]."""
+        return self.unit(self.painted(self.generator(self.with_labels(z, labels), training=False)))
+
+    def call(self, inputs, training: bool = False):
+        """(images, labels) -> what the discriminator says of them, [B] float32; images in [0, 1]."""
+        images, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
+        return self.discriminator(self.with_labels(self.shown(images), labels), training=training)
+
+
+# Gan ------------------------------------------------------------------------------------------------------------------
+# GAN: the adversarial network of Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661), of dense layers.
+#
+#     discriminator: softplus(-D(x)) + softplus(D(G(z)));  generator: softplus(-D(G(z)))
+#
+# For small images, and to compare with: `dcgan` makes better ones in the same time.
+
 
 RATES = {"discriminator": 2e-4, "generator": 2e-4}
 ADAM = {"optimizer": "adam", "beta_1": 0.5}
@@ -31,3 +293,129 @@ class GAN(Adversarial):
         **kwargs,
     ):
         super().__init__(spec, hidden=hidden, activation=activation, dropout=dropout, **kwargs)
+
+
+# Cgan -----------------------------------------------------------------------------------------------------------------
+# CGAN: the conditional GAN of Mirza & Osindero 2014 (https://arxiv.org/abs/1411.1784), of dense layers.
+#
+# Generator and discriminator see the label as a one-hot vector beside z and beside the pixels.
+
+
+@MODELS.register("cgan", learning_rates=RATES, optimizer=ADAM)
+@keras.saving.register_keras_serializable("kgen")
+class CGAN(GAN):
+    """A GAN whose networks are given the label. Arguments are those of GAN."""
+
+    conditional = True
+
+
+# Dcgan ----------------------------------------------------------------------------------------------------------------
+# DCGAN: the deep convolutional GAN of Radford et al. 2016 (https://arxiv.org/abs/1511.06434).
+#
+#     discriminator: softplus(-D(x)) + softplus(D(G(z))) + r1 / 2 || grad D(x) ||^2;  generator: softplus(-D(G(z)))
+#
+# The discriminator has no batch normalization, and the R1 penalty of Mescheder et al. 2018
+# (https://arxiv.org/abs/1801.04406) instead: it then neither overpowers the generator nor lets it collapse.
+
+
+DCGAN_RATES = {"discriminator": 1e-3, "generator": 1e-3}
+DCGAN_ADAM = {"optimizer": "adam", "beta_1": 0.0, "beta_2": 0.99}
+
+
+@MODELS.register("dcgan", learning_rates=DCGAN_RATES, optimizer=DCGAN_ADAM)
+@keras.saving.register_keras_serializable("kgen")
+class DCGAN(Adversarial):
+    """4x4 convolutions of stride 2, transposed in the generator; see `kgen.nn.dcgan`. Arguments are Adversarial's."""
+
+    def __init__(self, spec: DataSpec, *, network: str = "dcgan", batch_norm: bool = True, r1: float = 1.0, **kwargs):
+        super().__init__(spec, network=network, batch_norm=batch_norm, r1=r1, **kwargs)
+
+
+# Cdcgan ---------------------------------------------------------------------------------------------------------------
+# CDCGAN: a DCGAN that is given the label.
+#
+# The generator sees it as a one-hot vector beside z, the discriminator as constant maps beside the image, one channel a
+# class; or, with `projection`, by an inner product with its last features (Miyato & Koyama 2018,
+# https://arxiv.org/abs/1802.05637).
+
+
+@MODELS.register("cdcgan", learning_rates=DCGAN_RATES, optimizer=DCGAN_ADAM)
+@keras.saving.register_keras_serializable("kgen")
+class CDCGAN(DCGAN):
+    """A DCGAN whose networks are given the label. Arguments are those of DCGAN."""
+
+    conditional = True
+
+
+# Wgan -----------------------------------------------------------------------------------------------------------------
+# WGAN: the Wasserstein GAN of Arjovsky et al. 2017 (https://arxiv.org/abs/1701.07875), with clipped weights.
+#
+#     critic: D(G(z)) - D(x), every weight kept in [-clip, clip];  generator: -D(G(z))
+#
+# The critic has no sigmoid and no batch normalization, and is trained with RMSprop: a momentum would work against a
+# loss
+# that moves. With the published rates (5e-5, clip 0.01) training is slow; those here are larger. `wgan_gp` needs no
+# clip.
+
+
+@MODELS.register("wgan", learning_rates={"discriminator": 5e-4, "generator": 5e-4}, optimizer={"optimizer": "rmsprop"})
+@keras.saving.register_keras_serializable("kgen")
+class WGAN(Adversarial):
+    """A DCGAN's networks with a clipped critic, five steps a step of the generator. Arguments are Adversarial's."""
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        network: str = "dcgan",
+        batch_norm: bool = True,
+        loss: str = "wasserstein",
+        critic_steps: int = 5,
+        clip: float | None = 0.03,
+        **kwargs,
+    ):
+        super().__init__(
+            spec, network=network, batch_norm=batch_norm, loss=loss, critic_steps=critic_steps, clip=clip, **kwargs
+        )
+
+
+# Wgan gp --------------------------------------------------------------------------------------------------------------
+# WGAN-GP: the Wasserstein GAN with gradient penalty of Gulrajani et al. 2017 (https://arxiv.org/abs/1704.00028).
+#
+#     critic: D(G(z)) - D(x) + 10 (|| grad D(x^) || - 1)^2, x^ between x and G(z) by U(0, 1);  generator: -D(G(z))
+#
+# Five critic steps a step of the generator, each on real images of its own; no batch normalization in the critic.
+
+
+WGAN_GP_RATES = {"discriminator": 1e-4, "generator": 1e-4}
+WGAN_GP_ADAM = {"optimizer": "adam", "beta_1": 0.0, "beta_2": 0.9}
+
+
+@MODELS.register("wgan_gp", learning_rates=WGAN_GP_RATES, optimizer=WGAN_GP_ADAM)
+@keras.saving.register_keras_serializable("kgen")
+class WGANGP(Adversarial):
+    """A DCGAN's networks with a penalized critic. Arguments are Adversarial's."""
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        *,
+        network: str = "dcgan",
+        batch_norm: bool = True,
+        loss: str = "wasserstein",
+        critic_steps: int = 5,
+        gradient_penalty: float = 10.0,
+        **kwargs,
+    ):
+        super().__init__(
+            spec, network=network, batch_norm=batch_norm, loss=loss, critic_steps=critic_steps,
+            gradient_penalty=gradient_penalty, **kwargs,
+        )  # fmt: skip
+
+
+@MODELS.register("wcgan_gp", learning_rates=WGAN_GP_RATES, optimizer=WGAN_GP_ADAM)
+@keras.saving.register_keras_serializable("kgen")
+class WCGANGP(WGANGP):
+    """A WGAN-GP whose networks are given the label. Arguments are those of WGANGP."""
+
+    conditional = True

@@ -18,11 +18,10 @@ import keras
 import tensorflow as tf
 
 from kgen.errors import UserError
-from kgen.models.autoencoder import Autoencoder
 from kgen.models.base import MODELS, check_at_least
-from kgen.nn import NETWORKS, NetworkOptions, pixels
-from kgen.nn.causal import PixelCNN
-from kgen.nn.causal_sampling import sample
+from kgen.models.vae import Autoencoder
+from kgen.nn import NETWORKS, NetworkOptions, pixelcnn
+from kgen.nn.pixelcnn import PixelCNN, sample_pixels
 from kgen.spec import DataSpec
 
 MOST_LEVELS = 256
@@ -115,9 +114,9 @@ class PixelVAE(Autoencoder):
 
     def nll(self, images, code, labels=None, training: bool = False):
         """-log p(images | code), exact, of the images rounded to their levels: [B] float32, nats an image."""
-        x = pixels.to_levels(images, self.levels)
+        x = pixelcnn.to_levels(images, self.levels)
         condition = self.decoder(self.with_labels(code, labels), training=training)
-        return pixels.nll(x, self.pixel_cnn(pixels.signed(x, self.levels), condition))
+        return pixelcnn.pixel_nll(x, self.pixel_cnn(pixelcnn.signed(x, self.levels), condition))
 
     def nll_many(self, images, codes, labels=None):
         """`nll` of many codes an image; what does not depend on the code is computed once an image.
@@ -135,13 +134,13 @@ class PixelVAE(Autoencoder):
         def many(x):
             return tf.tile(x, tf.concat([[count], tf.ones([tf.rank(x) - 1], tf.int32)], axis=0))
 
-        x = pixels.to_levels(images, self.levels)
-        shown = pixels.signed(x, self.levels)
+        x = pixelcnn.to_levels(images, self.levels)
+        shown = pixelcnn.signed(x, self.levels)
         labels = None if labels is None else many(tf.convert_to_tensor(labels))
         condition = self.decoder(self.with_labels(tf.reshape(codes, (-1, self.code_dim)), labels), training=False)
         seen = tf.nest.map_structure(many, self.pixel_cnn.see(shown))
         logits = self.pixel_cnn.finish(seen, condition, many(shown))
-        return tf.reshape(pixels.nll(many(x), logits), (count, batch))
+        return tf.reshape(pixelcnn.pixel_nll(many(x), logits), (count, batch))
 
     def generate(self, z, labels=None):
         """A draw of p(x|z), whose noise is the tail of z: [B, H, W, C] float32, levels in [0, 1].
@@ -152,8 +151,8 @@ class PixelVAE(Autoencoder):
         """
         z = tf.convert_to_tensor(z)
         condition = self.decoder(self.with_labels(z[:, : self.code_dim], labels), training=False)
-        noise = tf.reshape(pixels.normal_cdf(z[:, self.code_dim :]), (-1, *self.spec.image_shape))
-        return sample(self.pixel_cnn, condition, noise, self.levels) / (self.levels - 1)
+        noise = tf.reshape(pixelcnn.normal_cdf(z[:, self.code_dim :]), (-1, *self.spec.image_shape))
+        return sample_pixels(self.pixel_cnn, condition, noise, self.levels) / (self.levels - 1)
 
 
 @MODELS.register("pixel_cvae", learning_rates={"elbo": 1e-3}, **EXPENSIVE)

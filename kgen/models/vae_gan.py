@@ -7,13 +7,12 @@ A VAE knows after a minute where everything is, and blurs it; the discriminator 
 import keras
 import tensorflow as tf
 
-from kgen.models.adversarial import Adversarial
 from kgen.models.base import MODELS
-from kgen.models.dcgan import ADAM, RATES
+from kgen.models.gan import DCGAN_ADAM, DCGAN_RATES, Adversarial
 from kgen.spec import DataSpec
 
 
-@MODELS.register("vae_gan", learning_rates=RATES, optimizer=ADAM)
+@MODELS.register("vae_gan", learning_rates=DCGAN_RATES, optimizer=DCGAN_ADAM)
 @keras.saving.register_keras_serializable("kgen")
 class VAEGAN(Adversarial):
     """The decoder of a VAE as generator, its encoder with one output as discriminator.

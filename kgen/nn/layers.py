@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from kgen import rng
+from kgen import random
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -96,7 +96,7 @@ class Dropout(keras.layers.Layer):
     def call(self, x, training: bool = False):
         if not training:
             return x
-        kept = rng.stateless_uniform(tf.shape(x), rng.replica_seed(self.seed, self.calls.value)) >= self.rate
+        kept = random.stateless_uniform(tf.shape(x), random.replica_seed(self.seed, self.calls.value)) >= self.rate
         self.calls.assign_add(1)
         return tf.where(kept, x / (1.0 - self.rate), tf.zeros_like(x))
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import keras
 
 from kgen.errors import UserError
-from kgen.nn import few_channels
+from kgen.nn import cpu_kernels
 from kgen.nn.layers import BatchNormalization, LabelMaps, OneHot
+from kgen.random import seed_of
 from kgen.registry import Registry
-from kgen.rng import seed_of
 from kgen.spec import DataSpec
 
 NETWORKS = Registry("network")
 """Name -> a class with `encoder(options)` and `decoder(options)`, both of them returning a `keras.Model`:
 
 encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var, each [B, latent_dim] float32; from
-    `CriticOptions` a discriminator: one number an image, from the same layers.
+    `DiscriminatorOptions` a discriminator: one number an image, from the same layers.
 decoder: z [B, latent_dim] (and labels [B] when conditional) -> logits [B, H, W, C] float32.
 
 Registered with `jit_compile_on_cpu` (whether XLA was measured to help there, in long trainings) and, where the network
@@ -92,12 +92,12 @@ class NetworkOptions:
         return keras.layers.Dense(width, kernel_initializer=self.initializer(name), name=name, **kwargs)
 
     def conv(self, filters: int, name: str, *, size: int = 3, padding: str = "same", **kwargs) -> keras.layers.Layer:
-        return few_channels.Conv2D(
+        return cpu_kernels.Conv2D(
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **kwargs
         )
 
     def conv_transpose(self, filters: int, name: str, *, size: int = 3, padding: str = "same", **kwargs):
-        return few_channels.Conv2DTranspose(
+        return cpu_kernels.Conv2DTranspose(
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **kwargs
         )
 

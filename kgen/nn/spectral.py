@@ -9,7 +9,7 @@ the optimizer's step is followed by a projection, and no gradient knows of it.
 import keras
 import tensorflow as tf
 
-from kgen.rng import seed_of
+from kgen.random import seed_of
 
 EPSILON = 1e-12
 

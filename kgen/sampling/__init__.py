@@ -4,14 +4,11 @@ The same seed gives the same picture from all of them: the latent points are dra
 and the pixels agree to the rounding of what decodes them.
 """
 
-from kgen.sampling.draw import Samples, generate
 from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
-from kgen.sampling.grpc_server import GrpcSampler
-from kgen.sampling.opening import is_url, latest_version, open_run, open_sampler
-from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
+from kgen.sampling.opening import Samples, generate, is_url, latest_version, open_run, open_sampler
+from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal, check_prior, stored_priors
+from kgen.sampling.remote import GrpcSampler, ServerSampler
 from kgen.sampling.sampler import ROWS_A_CALL, ModelSampler, Sampler
-from kgen.sampling.server import ServerSampler
-from kgen.sampling.stored import check_prior, stored_priors
 
 __all__ = [
     "PRIORS",

@@ -1,17 +1,87 @@
-"""Samplers over what kgen-export wrote: a SavedModel, a .tflite file."""
+"""The runtimes of exported files: call a signature of a SavedModel or of a .tflite file with NumPy arrays."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
-from kgen.sampling.runtimes import Runtime, SavedModelRuntime, TFLiteRuntime
 from kgen.sampling.sampler import halves, in_chunks
-from kgen.sampling.tflite_metadata import read_metadata
 from kgen.spec import DataSpec
+
+
+class Runtime(Protocol):
+    """What has signatures.
+
+    Attributes:
+        signatures: their names.
+    """
+
+    signatures: tuple[str, ...]
+
+    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Inputs by name, each [B, ...] -> outputs by name, each [B, ...]."""
+        ...
+
+
+class SavedModelRuntime:
+    """A SavedModel in TensorFlow.
+
+    Args:
+        folder: that holds saved_model.pb.
+    """
+
+    def __init__(self, folder: Path):
+        import tensorflow as tf
+
+        self._constant, self._loaded = tf.constant, tf.saved_model.load(str(folder))
+        self.signatures = tuple(self._loaded.signatures)
+
+    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        given = {name: self._constant(value) for name, value in inputs.items()}
+        return {name: value.numpy() for name, value in self._loaded.signatures[signature](**given).items()}
+
+
+class TFLiteRuntime:
+    """A .tflite file of batch 1 in LiteRT, a row at a time, on one thread.
+
+    Args:
+        file: that ends in .tflite.
+    """
+
+    def __init__(self, file: Path):
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(model_path=str(file), num_threads=1)
+        except ValueError as error:
+            raise UserError(f"{file} cannot be read as a .tflite file ({error}); export the run again") from error
+        self._runners = {}
+        self.signatures = tuple(self._interpreter.get_signature_list())
+
+    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        return row_by_row(self.run, signature, **inputs)
+
+    def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """One run with inputs of the shapes that the file has."""
+        if signature not in self._runners:
+            self._runners[signature] = self._interpreter.get_signature_runner(signature)
+        return self._runners[signature](**inputs)
+
+
+def row_by_row(call: Callable[..., dict[str, np.ndarray]], signature: str, **inputs: np.ndarray):
+    """What a call per row returns, as one batch; arguments as of `Runtime.call`."""
+    count = len(next(iter(inputs.values())))
+    rows = [call(signature, **{name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+# Exported -------------------------------------------------------------------------------------------------------------
+# Samplers over what kgen-export wrote: a SavedModel, a .tflite file.
+
 
 MANIFEST = "manifest.json"
 
@@ -103,3 +173,44 @@ class TFLiteSampler(_ExportSampler):
 
     def decode(self, z, labels=None):
         return self.call("decode", labels, z=z)["images"]
+
+
+# Tflite metadata ------------------------------------------------------------------------------------------------------
+# What a .tflite file says of itself: a JSON text in a Metadata buffer of its own, as the format has them.
+#
+# The buffer changes no output; any reader of the format finds it by its name.
+
+
+NAME = "kgen"
+
+
+def with_metadata(model: bytes, values: dict[str, Any]) -> bytes:
+    """A .tflite file with `values` in it."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(model), 0))
+    buffer, metadata = schema.BufferT(), schema.MetadataT()
+    buffer.data = list(json.dumps(values, ensure_ascii=False).encode())
+    content.buffers.append(buffer)
+    metadata.name, metadata.buffer = NAME, len(content.buffers) - 1
+    content.metadata = [*(content.metadata or []), metadata]
+    builder = flatbuffers.Builder(len(model) + len(buffer.data))
+    builder.Finish(content.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """What `with_metadata` put into a file.
+
+    Raises:
+        UserError: the file has none.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAsModel(bytearray(Path(path).read_bytes()), 0)
+    for i in range(model.MetadataLength()):
+        metadata = model.Metadata(i)
+        if metadata.Name() == NAME.encode():
+            return json.loads(model.Buffers(metadata.Buffer()).DataAsNumpy().tobytes())
+    raise UserError(f"{path} says nothing of itself: it was not written by kgen-export, or by an old one; export again")

@@ -10,17 +10,21 @@ Every prior is a proper density of the code, so it gives samples and likelihoods
 
 import hashlib
 import math
+import time
+import warnings
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from kgen import portable, rng
+from kgen import data, random
 from kgen.errors import UserError
-from kgen.files import write_aside
+from kgen.io import write_aside
 from kgen.registry import Registry
+from kgen.run import Run
 
 PRIORS = Registry("prior")
 
@@ -71,12 +75,12 @@ class StandardNormal:
         self.latent_shape = tuple(latent_shape)
 
     def draw(self, seed, count, labels=None, *, first=0, temperature=1.0):
-        return rng.latents(seed, count, self.latent_shape, temperature=temperature, first=first)
+        return random.latents(seed, count, self.latent_shape, temperature=temperature, first=first)
 
     def graph_draw(self, seeds, labels=None, temperature=None):
         import tensorflow as tf
 
-        z = portable.graph_normals(seeds, math.prod(self.latent_shape))
+        z = random.graph_normals(seeds, math.prod(self.latent_shape))
         z = z if temperature is None else temperature[:, None] * z
         return tf.reshape(z, (-1, *self.latent_shape))
 
@@ -112,7 +116,7 @@ class GaussianMixture:
                 f"shapes of weights, means and factors: {self.weights.shape}, {shape}, {self.factors.shape}"
             )
         shares = np.cumsum(self.weights, axis=1) / self.weights.sum(axis=1, keepdims=True)
-        self._thresholds = np.round(portable.FIELDS[0] * shares).astype(np.int32)
+        self._thresholds = np.round(random.FIELDS[0] * shares).astype(np.int32)
 
     @property
     def hash(self) -> str:
@@ -123,9 +127,9 @@ class GaussianMixture:
 
     def draw(self, seed, count, labels=None, *, first=0, temperature=1.0):
         size, code_dim = math.prod(self.latent_shape), self.means.shape[-1]
-        seeds, groups = portable.row_seeds(seed, count, first), self._groups(labels, count)
-        z = temperature * portable.normals(seeds, size).astype(np.float64)  # the noise of the standard normal prior
-        place = portable.elements(seeds, portable.after(size))[0]
+        seeds, groups = random.row_seeds(seed, count, first), self._groups(labels, count)
+        z = temperature * random.normals(seeds, size).astype(np.float64)  # the noise of the standard normal prior
+        place = random.elements(seeds, random.after(size))[0]
         components = np.sum(place[:, None] >= self._thresholds[groups], axis=1)
         for row, chosen in enumerate(zip(groups, components, strict=True)):
             z[row, :code_dim] = self.means[chosen] + _times(self.factors[chosen], z[row, :code_dim])
@@ -135,10 +139,10 @@ class GaussianMixture:
         import tensorflow as tf
 
         size, (classes, most, code_dim) = math.prod(self.latent_shape), self.means.shape
-        z = portable.graph_normals(seeds, size)
+        z = random.graph_normals(seeds, size)
         z = z if temperature is None else temperature[:, None] * z
         group = tf.zeros_like(seeds) if classes == 1 else labels
-        place = portable.elements(seeds, portable.after(size))[0][:, None]
+        place = random.elements(seeds, random.after(size))[0][:, None]
         thresholds = tf.gather(tf.constant(self._thresholds, tf.int32), group)
         component = tf.reduce_sum(tf.cast(place >= thresholds, tf.int32), axis=1)
         chosen = group * most + component
@@ -210,3 +214,191 @@ class GaussianMixture:
 def _times(factor: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """factor @ noise, added up in NumPy's own order: that of a BLAS differs between machines, and so would pixels."""
     return factor * noise if factor.ndim == 1 else (factor * noise).sum(axis=1)
+
+
+# Fitting --------------------------------------------------------------------------------------------------------------
+# Fits a Gaussian mixture to the aggregate posterior of a model: to draws of q(z|x) of its training images.
+
+
+COMPONENTS = 10
+"""At most so many a mixture."""
+IMAGES_A_COMPONENT_AND_DIMENSION = 10
+"""A mixture has one component for so many images times the length of the code: a full covariance must be known."""
+FULL_COVARIANCE_DIMENSIONS = 64
+"""Longer codes get diagonal covariances."""
+LEAST_DRAWS = 10_000
+"""Where a mixture has fewer images, each is drawn from several times: the mixture is of q(z|x), not of its means."""
+MOST_IMAGES = 50_000
+"""Of a larger training split a seeded choice is encoded."""
+BATCH = 512
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """Of N images.
+
+    Attributes:
+        mean, log_var: of q(code|x), [N, code_dim] float32.
+        labels: [N] int32.
+    """
+
+    mean: np.ndarray
+    log_var: np.ndarray
+    labels: np.ndarray
+
+    def draws(self, seed: int, label: int | None = None) -> np.ndarray:
+        """Draws of q(code|x), of the images of one class or of all: [at least LEAST_DRAWS, code_dim] float64."""
+        rows = slice(None) if label is None else self.labels == label
+        mean, stddev = (x[rows].astype(np.float64) for x in (self.mean, np.exp(0.5 * self.log_var)))
+        if not len(mean):
+            return mean
+        stream, times = random.generator(seed, "prior", str(label)), -(-LEAST_DRAWS // len(mean))
+        return np.concatenate([mean + stddev * stream.standard_normal(mean.shape) for _ in range(times)])
+
+
+def encode_training_images(model, dataset: data.Dataset, seed: int) -> Encodings:
+    """The posteriors of the training images (at most MOST_IMAGES) of a model with an encoder.
+
+    Raises:
+        UserError: the model's weights encode them into what is not finite.
+    """
+    import tensorflow as tf
+
+    posterior, parts = tf.function(model.posterior, reduce_retracing=True), []
+    limit = min(MOST_IMAGES, dataset.spec.examples["train"])
+    for images, labels in dataset.batches("train", batch_size=BATCH, seed=seed, training=False, limit=limit):
+        parts.append([np.asarray(x) for x in (*posterior(images, labels), labels)])
+    mean, log_var, labels = map(np.concatenate, zip(*parts, strict=True))
+    if not (np.isfinite(mean).all() and np.isfinite(log_var).all()):
+        raise UserError(f"the encodings of {dataset.spec.name!r} are not finite: no prior can be fitted to them")
+    return Encodings(mean, log_var, labels)
+
+
+def fit_gaussian_mixture(model, encodings: Encodings, seed: int) -> GaussianMixture:
+    """A Gaussian mixture over the codes of a model; in a conditional model one a class.
+
+    A mixture has COMPONENTS components, and fewer where it has fewer than IMAGES_A_COMPONENT_AND_DIMENSION images times
+    the length of the code for each. A class without images gets the standard normal.
+
+    Args:
+        model: a GenerativeModel with an encoder.
+        encodings: of its training images.
+        seed: of the draws, and of scikit-learn's start.
+    """
+    labels = range(model.spec.num_classes) if model.conditional else [None]
+    counts = [len(encodings.labels) if y is None else int(np.sum(encodings.labels == y)) for y in labels]
+    sizes = [components(count, model.code_dim) for count in counts]
+    shape = (len(sizes), max(sizes), model.code_dim)
+    full = model.code_dim <= FULL_COVARIANCE_DIMENSIONS
+    weights, means = np.zeros(shape[:2]), np.zeros(shape)
+    weights[:, 0] = 1.0
+    factors = np.tile(np.eye(model.code_dim), (*shape[:2], 1, 1)) if full else np.ones(shape)
+    for i, (label, size) in enumerate(zip(labels, sizes, strict=True)):
+        if counts[i]:
+            fitted = _fit(encodings.draws(seed, label), size, full, random.seed_of(seed, "mixture", str(label)))
+            weights[i, :size], means[i, :size], factors[i, :size] = fitted
+    return GaussianMixture(weights, means, factors, latent_shape=model.latent_shape, weights_hash=model.weights_hash())
+
+
+def components(images: int, code_dim: int) -> int:
+    """How many components a mixture has that is fitted to the encodings of so many images."""
+    return min(COMPONENTS, max(1, images // (IMAGES_A_COMPONENT_AND_DIMENSION * code_dim)))
+
+
+def _fit(codes: np.ndarray, size: int, full: bool, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(weights [K], means [K, d], Cholesky factors [K, d, d] or standard deviations [K, d])."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture as Mixture
+
+    fitted = Mixture(size, covariance_type="full" if full else "diag", max_iter=300, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what 300 steps of EM give is a density as well
+        fitted.fit(codes)
+    factors = np.linalg.cholesky(fitted.covariances_) if full else np.sqrt(fitted.covariances_)
+    return fitted.weights_, fitted.means_, factors
+
+
+# Stored ---------------------------------------------------------------------------------------------------------------
+# The priors of a run: <run>/priors/NAME-CHECKPOINT.npz, each fitted when it is first asked for.
+
+
+def check_prior(name: str, model: str):
+    """Raises UserError for an unknown prior, and for one that a registered model cannot have."""
+    from kgen.models import MODELS
+
+    if PRIORS[name] is GaussianMixture and not hasattr(MODELS[model], "posterior"):
+        raise UserError(
+            f"--prior {name} is fitted to encodings, and model {model!r} has no encoder; use --prior "
+            f"{StandardNormal.name}, or a model that encodes, e.g. --model vae"
+        )
+
+
+def prior_of(run: Run, model, checkpoint: str, name: str, dataset: data.Dataset | None = None) -> Prior:
+    """A prior of a run's checkpoint; where none is stored for these weights, it is fitted now and stored.
+
+    Args:
+        run: the run.
+        model: with the weights of the checkpoint.
+        checkpoint: "best" or "last".
+        name: registered in PRIORS.
+        dataset: that the run was trained on; None loads it if it is needed.
+
+    Raises:
+        UserError: an unknown prior; the model has no encoder; the training images are gone, or other ones.
+    """
+    check_prior(name, run.config.model)
+    if name == StandardNormal.name:
+        return StandardNormal(model.latent_shape)
+    path = _file(run, name, checkpoint)
+    if (stored := _stored(path, model)) is not None:
+        return stored
+    dataset = dataset or _training_images(run, name)
+    started = time.monotonic()
+    encodings = encode_training_images(model, dataset, run.config.seed)
+    prior = fit_gaussian_mixture(model, encodings, run.config.seed)
+    prior.save(path)
+    run.log(
+        f"prior {name} of checkpoint {checkpoint!r}: {_components(prior)}, fitted to the encodings of "
+        f"{len(encodings.labels)} training images in {time.monotonic() - started:.1f} seconds; stored as {path}"
+    )
+    return prior
+
+
+def stored_priors(run: Run, model, checkpoint: str) -> list[Prior]:
+    """The fitted priors that are stored for these weights."""
+    found = [_stored(_file(run, name, checkpoint), model) for name in PRIORS if name != StandardNormal.name]
+    return [prior for prior in found if prior is not None]
+
+
+def _file(run: Run, name: str, checkpoint: str) -> Path:
+    return run.path / "priors" / f"{name}-{checkpoint}.npz"
+
+
+def _stored(path: Path, model) -> GaussianMixture | None:
+    """What a file holds, if it was fitted to the encodings of this model."""
+    if not path.is_file():
+        return None
+    prior = GaussianMixture.load(path)
+    return prior if prior.weights_hash == model.weights_hash() else None
+
+
+def _components(prior: GaussianMixture) -> str:
+    used = (prior.weights > 0).sum(axis=1)
+    count = str(used[0]) if min(used) == max(used) else f"{min(used)} to {max(used)}"
+    return f"{count} component{'s' if max(used) > 1 else ''}{' a class' if len(used) > 1 else ''}"
+
+
+def _training_images(run: Run, name: str) -> data.Dataset:
+    try:
+        dataset = data.load(run.config.data, seed=run.config.seed)
+    except UserError as error:
+        raise UserError(
+            f"--prior {name} is fitted to the training images of {run.path}, which cannot be loaded: {error}"
+        ) from error
+    was = run.data_hashes.get("train")
+    if was is not None and was != (now := dataset.fingerprint("train")):
+        raise UserError(
+            f"--prior {name} is fitted to the training images of {run.path}, and those of {run.spec.name!r} have "
+            f"changed since it was trained (content hash {was}, now {now}); put them back"
+        )
+    return dataset

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from kgen.serve.errors import Code, ServingError, invalid, serving_error
-from kgen.serve.limits import Gate, Limits
 from kgen.serve.metrics import Metrics
-from kgen.serve.servable import Servable
-from kgen.serve.signature import Signature
-from kgen.serve.store import ModelStore
+from kgen.serve.models import ModelStore, Servable
+from kgen.serve.validation import Code, Gate, Limits, ServingError, Signature, invalid, serving_error
 
 
 @dataclass

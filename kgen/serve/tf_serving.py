@@ -10,9 +10,9 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from kgen.errors import UserError
-from kgen.files import write_text
-from kgen.serve import model_config
-from kgen.serve.discovery import Found, check_folder, find_models, versions_of
+from kgen.io import write_text
+from kgen.serve import models
+from kgen.serve.models import Found, check_folder, find_models, versions_of
 
 BINARY = "tensorflow_model_server"
 BATCHING, MONITORING = "batching.config", "monitoring.config"
@@ -61,9 +61,9 @@ def _models(root: Path) -> list[str]:
     found = find_models(root)
     if versions_of(root):
         return [f"--model_name={next(iter(found))}", f"--model_base_path={root}"]
-    path = root / model_config.FILE
-    if not path.is_file() or not all(base.is_dir() for base in model_config.base_paths(root)):
-        path = write_text(Path(tempfile.mkdtemp(prefix="kgen-serve-")) / model_config.FILE, config_text(found))
+    path = root / models.MODEL_CONFIG_FILE
+    if not path.is_file() or not all(base.is_dir() for base in models.base_paths(root)):
+        path = write_text(Path(tempfile.mkdtemp(prefix="kgen-serve-")) / models.MODEL_CONFIG_FILE, config_text(found))
     labelled = any(model.config.labels for model in found.values())
     return [
         f"--model_config_file={path}",

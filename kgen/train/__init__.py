@@ -1,9 +1,6 @@
 """Training: the loop, what it writes as it goes, and how the machine is used."""
 
-from kgen.callable_module import make_callable
-from kgen.train.loop import prepare, resume, train
-from kgen.train.plan import Plan, plan
+from kgen.train.dry_run import DryRun
+from kgen.train.trainer import prepare, resume, train
 
-__all__ = ["Plan", "plan", "prepare", "resume", "train"]
-
-make_callable(__name__, "train")
+__all__ = ["DryRun", "prepare", "resume", "train"]

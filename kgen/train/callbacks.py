@@ -3,18 +3,20 @@
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 from tqdm import tqdm
 
+from kgen.config import RunConfig
+from kgen.errors import UserError
+from kgen.models import MODELS
 from kgen.run import Run
 from kgen.sampling import ModelSampler
-from kgen.train import early_stopping
-from kgen.train.curves import draw_curves, draw_quality
-from kgen.train.doctor import PATIENCE, Diagnosis, diagnose, not_finite, settled_after
-from kgen.train.vitals import Vitals
+from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
+from kgen.train.plots import draw_curves, draw_quality
 
 SAVE_EVERY_SECONDS = 5.0
 
@@ -94,7 +96,7 @@ class Record(keras.callbacks.Callback):
         run: written to.
         evaluations: split -> its batches.
         images_per_epoch: to say how fast it went.
-        watch: gives figures of samples every `train.eval_every` epochs and after the last; see `kgen.evaluate.Watch`.
+        watch: gives figures of samples every `train.eval_every` epochs and after the last; see `kgen.evaluate.Monitor`.
         vitals: of an adversarial model; measured each epoch.
     """
 
@@ -104,7 +106,7 @@ class Record(keras.callbacks.Callback):
         evaluations: dict[str, tf.data.Dataset],
         images_per_epoch: int,
         watch=None,
-        vitals: Vitals | None = None,
+        vitals: HealthMetrics | None = None,
     ):
         super().__init__()
         self.vitals = vitals
@@ -222,7 +224,7 @@ class Record(keras.callbacks.Callback):
             return ""
         figure, falls = self._figure
         best = self.lowest if falls else -self.lowest
-        return early_stopping.words(figure, falls, best, self.since, self.waited, self.row["epoch"], epochs)
+        return early_stopping_message(figure, falls, best, self.since, self.waited, self.row["epoch"], epochs)
 
     def _write(self):
         """Writes "last" unless the weights failed, and "best" where it has changed."""
@@ -260,14 +262,14 @@ class Record(keras.callbacks.Callback):
 
 
 class Checkup(keras.callbacks.Callback):
-    """Asks the doctor after each epoch, and logs each diagnosis once; see `kgen.train.doctor`.
+    """Asks the doctor after each epoch, and logs each diagnosis once; see `kgen.train.diagnostics`.
 
     Args:
         run: its metrics are read, its log is written.
         vitals: of the model.
     """
 
-    def __init__(self, run: Run, vitals: Vitals):
+    def __init__(self, run: Run, vitals: HealthMetrics):
         super().__init__()
         self.run, self.vitals, self.told, self.found = run, vitals, set(), []
         train = run.config.train
@@ -309,3 +311,96 @@ class Checkup(keras.callbacks.Callback):
                 f"doctor: at the end nothing was found wrong, but {rows[-1]['step']} steps in {len(rows)} epochs are "
                 f"too few to judge samples by ({PATIENCE} epochs after {self.settled:.0f} steps)"
             )
+
+
+# Early stopping -------------------------------------------------------------------------------------------------------
+# Early stopping: which trainings have a figure to wait for, and how a run says that it waited in vain.
+#
+# The figure is the one that the best checkpoint is chosen by; `kgen.train.callbacks.Record` keeps the best so far, and
+# counts.
+
+
+def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None = None):
+    """Raises UserError when `train.patience` waits for a figure that the training does not have.
+
+    Args:
+        config: of the training.
+        examples: split -> how many images; None where the data have not been read.
+    """
+    train = config.train
+    if not train.patience or train.best_by != "loss":
+        return
+    by_samples = "--eval_every 1 --metrics fid --best_by fid"
+    if len(MODELS.defaults(config.model)["learning_rates"]) > 1:
+        raise UserError(
+            f"train.patience waits for the figure that the best checkpoint is chosen by, and the losses of "
+            f"{config.model!r} choose none; add {by_samples}, or leave out --patience. Received: {train.patience}"
+        )
+    if examples is not None and not examples.get("validation"):
+        raise UserError(
+            f"train.patience waits for the validation loss, and {config.data.dataset!r} has no validation images "
+            f"(data.validation_fraction is {config.data.validation_fraction:g}); set some aside with "
+            f"--validation_fraction 0.1, add {by_samples}, or leave out --patience. Received: {train.patience}"
+        )
+
+
+def early_stopping_message(
+    figure: str, falls: bool, best: float, since: int, waited: int, epoch: int, epochs: int
+) -> str:
+    """Why and when a training stopped early.
+
+    Args:
+        figure: its key in metrics.jsonl.
+        falls: whether less of it is better.
+        best: of the figure; infinite where it never was a finite number.
+        since: the epoch of the best.
+        waited: validations after it.
+        epoch, epochs: the last one, and how many there might have been.
+    """
+    name, times = figure.replace("_", " "), f"{waited} validation{'s' if waited > 1 else ''}"
+    waiting = f"{name} has not {'fallen' if falls else 'risen'} for {times}, since epoch {since}; best {best:.6g}"
+    if not math.isfinite(best):
+        waiting = f"{name} was no finite number in {times}"
+    return f"stopped early: {waiting}; trained {epoch} of {epochs} epochs"
+
+
+# Profile --------------------------------------------------------------------------------------------------------------
+# A trace of some training steps for TensorBoard: what the processor does with its time.
+
+
+FIRST_CALL, CALLS = 2, 10
+"""The first calls compile; so many after them are traced."""
+
+
+class Profile(keras.callbacks.Callback):
+    """Writes tensorboard/plugins/profile/ of a run.
+
+    Args:
+        run: written to.
+    """
+
+    def __init__(self, run: Run):
+        super().__init__()
+        self.run, self.calls, self.tracing = run, 0, False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.calls == FIRST_CALL:
+            tf.profiler.experimental.start(str(self.run.path / "tensorboard"))
+            self.tracing = True
+        self.calls += 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.tracing and self.calls >= FIRST_CALL + CALLS:
+            self._stop()
+
+    def on_train_end(self, logs=None):
+        if self.tracing:
+            self._stop()
+
+    def _stop(self):
+        tf.profiler.experimental.stop()
+        self.tracing = False
+        self.run.log(
+            f"profile of {self.calls - FIRST_CALL} calls in {self.run.path / 'tensorboard'}; to see it: "
+            f"pip install tensorboard-plugin-profile && tensorboard --logdir {self.run.path}"
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluate.test_compare import a_run
-from evaluate.test_rows import a_row
+from evaluate.test_results import a_row
 
 from kgen.cli import compare
 from kgen.images import save_png
@@ -88,7 +88,7 @@ def test_the_page_is_one_accessible_file(runs, capsys, tmp_path):
 
 
 def test_the_page_escapes_what_others_wrote(runs, tmp_path):
-    from kgen.evaluate.rows import merge_rows
+    from kgen.evaluate.results import merge_rows
 
     row = a_row("<b>&fid", 1.0, note="<script>alert(1)</script>", subject={"path": 'a"<i>x', "model": "<u>"})
     file = merge_rows(tmp_path / "all.jsonl", [row])

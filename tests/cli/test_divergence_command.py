@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from kgen.cli import divergence
-from kgen.rng import generator
+from kgen.random import generator
 
 
 def picture_of(path) -> tuple[int, int]:

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 from same_images import about
-from test_server_sampler import decode_signature, metadata, model_server, serving, unused_address
+from sampling.test_remote import decode_signature, metadata, model_server, serving, unused_address
 
 import kgen
 from kgen.cli import eval as command
 from kgen.cli import train
-from kgen.evaluate import EvalConfig, evaluate, rows
+from kgen.evaluate import EvalConfig, evaluate, results
 
 CHEAP = ["--metrics", "prdc", "--features", "pixels", "--count", "20", "--repeats", "1"]
 
@@ -48,7 +48,7 @@ def test_a_run_is_measured_shown_and_kept(run_copy, capsys):
     arguments = ["--metrics", "fid,label_agreement,reconstruction", "--count", "200", "--repeats", "2", "--seed", "3"]
     assert command.main([str(run_copy), *arguments]) == 0
     said = capsys.readouterr().out
-    found = rows.read_rows(run_copy / "eval" / "best.jsonl")
+    found = results.read_rows(run_copy / "eval" / "best.jsonl")
     assert [row["measure"] for row in found] == [
         "fid",
         "label_agreement",
@@ -71,7 +71,7 @@ def test_the_last_checkpoint_and_another_file(run_copy, capsys, tmp_path):
     assert command.main([str(run_copy), *CHEAP, "--checkpoint", "last"]) == 0
     assert command.main([str(run_copy), *CHEAP, "--out", "mine/rows.jsonl"]) == 0
     (last, *_), (mine, *_) = (
-        rows.read_rows(p) for p in (run_copy / "eval" / "last.jsonl", tmp_path / "mine/rows.jsonl")
+        results.read_rows(p) for p in (run_copy / "eval" / "last.jsonl", tmp_path / "mine/rows.jsonl")
     )
     assert (last["subject"]["checkpoint"], mine["subject"]["checkpoint"]) == ("last", "best")
     assert not (run_copy / "eval" / "best.jsonl").exists()
@@ -79,7 +79,7 @@ def test_the_last_checkpoint_and_another_file(run_copy, capsys, tmp_path):
 
 def test_the_split_and_the_number_of_real_images(run_copy, capsys):
     assert command.main([str(run_copy), *CHEAP, "--split", "train", "--num_real", "50"]) == 0
-    row, *_ = rows.read_rows(run_copy / "eval" / "best.jsonl")
+    row, *_ = results.read_rows(run_copy / "eval" / "best.jsonl")
     assert (row["protocol"]["split"], row["protocol"]["num_real"]) == ("train", 20)  # equal numbers, of the 50
 
 
@@ -112,7 +112,7 @@ def test_a_run_from_before_hashes_were_kept(run_copy, capsys):
 
 def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     assert command.main(["photos/", *CHEAP, "--dataset", "digits"]) == 0
-    row, *_ = rows.read_rows(tmp_path / "eval" / "photos.jsonl")
+    row, *_ = results.read_rows(tmp_path / "eval" / "photos.jsonl")
     assert (row["subject"]["kind"], row["subject"]["name"], row["protocol"]["num_fake"]) == ("folder", "photos", 20)
     assert "wrote eval/photos.jsonl" in capsys.readouterr().out
 
@@ -126,11 +126,11 @@ def test_a_served_model_has_the_figures_of_the_run(default_job, default_export, 
     with serving(model_server(default_export)) as address:
         arguments = ["--dataset", "digits", "--metrics", ",".join(metrics), "--count", "200", "--repeats", "1"]
         assert command.main([f"{address}/v1/models/cvae", *arguments, "--out", "served.jsonl"]) == 0
-    served = rows.read_rows(tmp_path / "served.jsonl")
+    served = results.read_rows(tmp_path / "served.jsonl")
     assert [row["measure"] for row in served] == [row["measure"] for row in expected]
     for own, other in zip(expected, served, strict=True):
         assert other["value"] == about(own["value"], own["measure"], 200, 1e-4)
-        assert rows.difference(own["protocol"], other["protocol"]) == []
+        assert results.difference(own["protocol"], other["protocol"]) == []
         assert other["protocol"]["weights_hash"] is None and other["subject"]["kind"] == "server"
 
 

@@ -6,7 +6,7 @@ import pytest
 import kgen
 from kgen.cli import eval as command
 from kgen.cli import train
-from kgen.evaluate import rows
+from kgen.evaluate import results
 
 METRICS = ["--metrics", "elbo,nll,active_units"]
 
@@ -43,7 +43,7 @@ def test_likelihoods_of_a_binarized_run(binarized, capsys):
     capsys.readouterr()
     assert command.main([str(binarized), *METRICS, "--nll_samples", "50", "--nll_images", "20"]) == 0
     said = capsys.readouterr().out
-    found = {row["measure"]: row for row in rows.read_rows(binarized / "eval" / "best.jsonl")}
+    found = {row["measure"]: row for row in results.read_rows(binarized / "eval" / "best.jsonl")}
     table = shown(said)
     assert {*found} == {
         "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim",

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from kgen.config import DataConfig
-from kgen.data import duplicates, load
-from kgen.data.duplicates import distance, near_pairs, same_pixels
-from kgen.data.pool import Pool
+from kgen.data import load
+from kgen.data.audit import duplicates
+from kgen.data.audit.duplicates import distance, near_pairs, same_pixels
+from kgen.data.dataset import IndexedImages
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def pool(tmp_path):
 
     def make(cache="memory", **splits):
         np.savez(tmp_path / "set.npz", **{f"x_{name}": images for name, images in splits.items()})
-        return Pool(load(DataConfig(str(tmp_path / "set.npz"), validation_fraction=0, cache=cache)))
+        return IndexedImages(load(DataConfig(str(tmp_path / "set.npz"), validation_fraction=0, cache=cache)))
 
     return make
 
@@ -126,10 +127,10 @@ def test_the_search_ends_where_everything_is_alike(noise, pool, monkeypatch):
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 def test_pool_reads_the_images_of_the_splits(noise, pool, tmp_path, monkeypatch, cache):
-    monkeypatch.setattr("kgen.data.pool.BLOCK_BYTES", 5 * 64)
+    monkeypatch.setattr("kgen.data.dataset.BLOCK_BYTES", 5 * 64)
     pool(train=noise(40, 8, 8, 1), test=noise(9, 8, 8, 1, seed=1))
     dataset = load(DataConfig(str(tmp_path / "set.npz"), validation_fraction=0.25, cache=cache), seed=2)
-    found = Pool(dataset)
+    found = IndexedImages(dataset)
     expected = np.concatenate([dataset.arrays(split)[0] for split in dataset.splits])
     assert found.starts.tolist() == [0, 30, 40, 49] and len(found) == 49
     numbers, blocks = zip(*found.blocks(), strict=True)

@@ -10,7 +10,7 @@ from check_dataset import check_dataset
 
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.folder import open_folder
+from kgen.data.sources.folder import open_folder
 from kgen.errors import UserError
 
 
@@ -44,7 +44,7 @@ def test_pixels_and_labels_are_those_of_the_files(photos, noise):
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_threads_that_take_many_at_once_keep_the_order_and_leave_out_the_broken_one(photos, noise, monkeypatch, cache):
-    from kgen.data import folder
+    from kgen.data.sources import folder
 
     monkeypatch.setattr(folder, "IN_A_TASK", 3)
     (photos / "cats" / "7.png").write_bytes(b"broken")

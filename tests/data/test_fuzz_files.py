@@ -125,7 +125,7 @@ def test_a_picture_of_ten_billion_pixels_is_left_out(tmp_path):
 
 
 def test_a_zip_bomb_is_left_out(tmp_path, monkeypatch):
-    from kgen.data import folder
+    from kgen.data.sources import folder
 
     monkeypatch.setattr(folder, "MOST_BYTES", 2**22)
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as file:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from check_dataset import check_dataset, evaluated, taken
 
-import kgen.data.tfds as kgen_tfds
+import kgen.data.sources.tfds as kgen_tfds
 from kgen.config import DataConfig
 from kgen.data import load
 from kgen.errors import UserError

@@ -6,19 +6,28 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen import rng
-from kgen.divergence.critics import Critics, classification_loss, mix, slopes, wasserstein_loss
-from kgen.divergence.training import LEARNING_RATES, loss_of, make_optimizer, train
+from kgen import random
+from kgen.divergence.critics import (
+    LEARNING_RATES,
+    Critics,
+    classification_loss,
+    loss_of,
+    make_optimizer,
+    mix,
+    slopes,
+    train,
+    wasserstein_loss,
+)
 
 
 def with_random_weights(critics: Critics) -> Critics:
-    weights = [rng.generator(0, "test", i).normal(0.0, 0.5, w.shape) for i, w in enumerate(critics.get_weights())]
+    weights = [random.generator(0, "test", i).normal(0.0, 0.5, w.shape) for i, w in enumerate(critics.get_weights())]
     critics.set_weights(weights)
     return critics
 
 
 def points(count: int, batch: int, dimension: int, name: str) -> tf.Tensor:
-    return tf.constant(rng.generator(0, "test", name).normal(size=(count, batch, dimension)), tf.float32)
+    return tf.constant(random.generator(0, "test", name).normal(size=(count, batch, dimension)), tf.float32)
 
 
 def test_a_critic_is_a_multilayer_perceptron_by_itself():
@@ -54,14 +63,14 @@ def test_gradient_at_slope_zero_is_finite():
     critics = Critics(1, 2, last_bias=False)  # starts as the constant 0, with slope 0
     p, q = points(1, 8, 2, "p"), points(1, 8, 2, "q")
     with tf.GradientTape() as tape:
-        loss = wasserstein_loss(critics, p, q, 100.0, rng.replica_seed(0, 0, "mix"))
+        loss = wasserstein_loss(critics, p, q, 100.0, random.replica_seed(0, 0, "mix"))
     gradients = tape.gradient(loss, [variable.value for variable in critics.trainable_variables])
     assert all(np.isfinite(gradient.numpy()).all() for gradient in gradients)
 
 
 def test_mixed_points_lie_between_with_uniform_weights():
     p, q = tf.zeros([1, 20_000, 2]), tf.ones([1, 20_000, 2]) * [2.0, -4.0]
-    between = mix(p, q, rng.replica_seed(0, 0, "mix")).numpy()[0]
+    between = mix(p, q, random.replica_seed(0, 0, "mix")).numpy()[0]
     np.testing.assert_allclose(between[:, 1], -2.0 * between[:, 0], rtol=1e-5)  # one weight for both coordinates
     weights = np.sort(between[:, 0] / 2.0)
     # Kolmogorov's distance to U(0, 1) exceeds 1.95 / sqrt(N) with probability 0.001; of a normal it would be > 0.1
@@ -73,7 +82,7 @@ def test_wasserstein_loss_by_hand():
     critics.set_weights([np.full((1, 1, 1), 1.5)])
     p, q = tf.constant([[[1.0], [3.0]]]), tf.constant([[[0.0], [1.0]]])
     # f = 1.5 x: E_q f - E_p f = 0.75 - 3 = -2.25; the slope is 1.5 everywhere: 10 (0.5)^2 = 2.5
-    assert wasserstein_loss(critics, p, q, 10.0, rng.replica_seed(0, 0, "mix")).numpy() == pytest.approx([0.25])
+    assert wasserstein_loss(critics, p, q, 10.0, random.replica_seed(0, 0, "mix")).numpy() == pytest.approx([0.25])
 
 
 def test_classification_loss_by_hand():

@@ -11,7 +11,7 @@ from kgen.divergence.density import (
     total_variation,
 )
 from kgen.errors import UserError
-from kgen.rng import generator
+from kgen.random import generator
 
 
 def test_total_variation():

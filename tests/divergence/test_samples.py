@@ -8,7 +8,7 @@ from scipy import integrate, stats
 
 from kgen.divergence.samples import check_pair, check_samples, estimate_samples, load_samples, scale_of, split_samples
 from kgen.errors import UserError
-from kgen.rng import generator
+from kgen.random import generator
 
 STEPS = 250
 

@@ -7,15 +7,13 @@ import math
 from pathlib import Path
 
 import pytest
-from evaluate.test_rows import PROTOCOL, a_row
+from evaluate.test_results import PROTOCOL, a_row
 
 from kgen.config import RunConfig, TrainConfig
 from kgen.errors import UserError
-from kgen.evaluate.compare import BEST, NEAR, OTHER_PROCESSORS, compare, ends_of
-from kgen.evaluate.compare_curves import qualities
+from kgen.evaluate.compare import BEST, NEAR, OTHER_PROCESSORS, Compared, compare, ends_of, open_subjects, qualities
 from kgen.evaluate.compare_page import to_csv, to_html
-from kgen.evaluate.compared import Compared, open_subjects
-from kgen.evaluate.rows import merge_rows
+from kgen.evaluate.results import merge_rows
 from kgen.run import Run
 from kgen.spec import DataSpec
 

@@ -6,18 +6,19 @@ import shutil
 
 import numpy as np
 import pytest
-from evaluate.conftest import blobs
+from evaluation_fixtures import blobs
 from PIL import Image
 from same_images import about
 
 import kgen
 from kgen.config import DataConfig
+from kgen.data.reference import load_reference
 from kgen.errors import UserError
-from kgen.evaluate import EvalConfig, Evaluator, evaluate, load_reference, rows
+from kgen.evaluate import EvalConfig, Evaluator, evaluate, results
 from kgen.evaluate.evaluator import _check_unchanged
-from kgen.evaluate.frechet import frechet_distance, moments
-from kgen.evaluate.imageset import ImageSet
-from kgen.evaluate.subject import Subject
+from kgen.evaluate.target import Target
+from kgen.features.imageset import ImageSet
+from kgen.metrics.frechet import frechet_distance, moments
 
 QUICK = EvalConfig(count=400, repeats=2)
 DEFAULTS = {
@@ -59,14 +60,14 @@ def test_all_that_applies_is_measured(of_run):
 
 def test_again_without_what_was_kept_is_equal_to_the_last_digit(of_run, default_job, tmp_path, out, monkeypatch):
     """Only the classifier is taken along; features, moments and floors are made anew."""
-    from kgen.data.store import cache_root
+    from kgen.cache import cache_root
 
     shutil.copytree(cache_root() / "classifiers", tmp_path / "cache" / "classifiers")
     monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
     again, path = evaluate(default_job[0].path, QUICK, out=out / "again.jsonl")
     assert without_timing(again) == without_timing(of_run)
     assert path == out / "again.jsonl"
-    assert [json.loads(line) for line in path.read_text().splitlines()] == again == rows.read_rows(path)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == again == results.read_rows(path)
     assert not [*(tmp_path / "cache").rglob(".part-*")] and [*(tmp_path / "cache" / "floors").glob("*.json")]
 
 
@@ -75,7 +76,7 @@ def test_the_same_protocol_and_weights_replace_a_figure(of_run, default_job, out
     config = EvalConfig(metrics=("fid",), count=400, repeats=2)
     for seed, lines in ((0, 1), (0, 1), (1, 2)):
         evaluate(default_job[0].path, dataclasses.replace(config, seed=seed), out=out / "fid.jsonl")
-        assert len(rows.read_rows(out / "fid.jsonl")) == lines
+        assert len(results.read_rows(out / "fid.jsonl")) == lines
 
 
 def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_export, out):
@@ -90,7 +91,7 @@ def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_
             assert row["values"] == about(expected[name]["values"], name, 360, tolerance), name
             assert row["protocol"] == expected[name]["protocol"]  # weights and extractor included
             assert row["floor"] == expected[name]["floor"]
-            assert rows.difference(row["protocol"], expected[name]["protocol"]) == []
+            assert results.difference(row["protocol"], expected[name]["protocol"]) == []
 
 
 def test_every_figure_bears_its_protocol(of_run, digits, digits_classifier, default_job):
@@ -188,7 +189,7 @@ def test_a_folder_of_the_runs_samples_has_its_figures(default_job, tmp_path, out
     assert {*found} == {*expected} - {"label_agreement_drawn"}
     for name, row in found.items():
         assert row["value"] == about(expected[name]["value"], name, 360), name
-        assert rows.difference(row["protocol"], expected[name]["protocol"]) == []
+        assert results.difference(row["protocol"], expected[name]["protocol"]) == []
         assert row["subject"]["kind"] == "folder" and row["protocol"]["weights_hash"]
     with pytest.raises(UserError, match=r"metric 'reconstruction' needs an encoder, which .* a folder"):
         evaluate(tmp_path / "fakes", EvalConfig(metrics=("reconstruction",)), dataset="digits", out=out / "x.jsonl")
@@ -346,7 +347,7 @@ def test_fewer_real_images_are_not_taken_for_others(save_set, tmp_path, own_cach
 
 
 def test_data_that_changed_since_the_training(digits, tmp_path):
-    subject = Subject("runs/x", "run", None, DataConfig(), 0, tmp_path, {}, {"test": "0" * 16})
+    subject = Target("runs/x", "run", None, DataConfig(), 0, tmp_path, {}, {"test": "0" * 16})
     with pytest.raises(UserError, match=r"the test images of 'digits' have changed since runs/x was trained .*0{16}"):
         _check_unchanged(subject, digits)
     held_out = dataclasses.replace(digits, real=dataclasses.replace(digits.real, split="validation"))

@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kgen.evaluate import likelihood_measures
-from kgen.evaluate.likelihood import Estimate, elbo, log_likelihood
-from kgen.evaluate.measures import METRICS
-from kgen.evaluate.reference import RealImages
-from kgen.evaluate.sets import Modelled, Sets
+from kgen.data.reference import RealImages
+from kgen.evaluate import registry
+from kgen.evaluate.registry import METRICS, Inputs, Modelled
+from kgen.metrics.likelihood import Estimate, elbo, log_likelihood
 from kgen.models import build_model
 from kgen.sampling import StandardNormal
 from kgen.spec import DataSpec
@@ -32,7 +31,7 @@ def modelled(name: str = "vae", binarization: str = "fixed", **options) -> Model
 
 
 def measure(name: str, given: Modelled, **options):
-    sets = Sets(None, None, None, modelled=given, **options)
+    sets = Inputs(None, None, None, modelled=given, **options)
     return METRICS[name](sets), sets
 
 
@@ -73,7 +72,7 @@ def test_nll_is_of_some_images_and_says_of_how_many_samples():
 )
 def test_an_estimate_of_few_effective_samples_is_called_loose(effective, note, monkeypatch):
     estimate = Estimate(np.arange(-15.0, 0.0), np.arange(-16.0, -1.0), np.full(15, effective))
-    monkeypatch.setattr(likelihood_measures, "log_likelihood", lambda *given, **options: estimate)
+    monkeypatch.setattr(registry, "log_likelihood", lambda *given, **options: estimate)
     figures, _ = measure("nll", modelled())
     assert (figures["nll"].value, figures["nll"].note) == (8.0, note)
     assert figures["effective_samples"].value == effective
@@ -98,7 +97,7 @@ def test_a_likelihood_says_of_what_it_is(name, arguments, binarization, expected
     figures, _ = measure("elbo", given)
     expected = {"binarization": binarization} | expected
     assert all(figure.settings == expected and figure.value is not None for figure in figures.values())
-    assert (likelihood_measures.is_likelihood(given), figures["neg_elbo"].note) == (True, "")
+    assert (registry.is_likelihood(given), figures["neg_elbo"].note) == (True, "")
 
 
 def test_bits_of_a_density_are_of_256_grey_levels():
@@ -118,7 +117,7 @@ def test_a_density_of_black_and_white_pixels_is_told_with_a_warning():
 @pytest.mark.parametrize("name", ["elbo", "nll"])
 def test_grey_pixels_have_no_bernoulli_likelihood(name):
     given = modelled(binarization="none: grey")
-    assert not likelihood_measures.is_likelihood(given)
+    assert not registry.is_likelihood(given)
     figures, _ = measure(name, given)
     assert {*figures} == {*METRICS.defaults(name)["figures"]}
     for figure in figures.values():
@@ -171,7 +170,7 @@ def test_the_picture_shows_the_rates_in_order(monkeypatch):
         matplotlib.axes.Axes, "bar", lambda axes, x, height, **options: bars.append((x, height, options["label"]))
     )
     monkeypatch.setattr(matplotlib.axes.Axes, "legend", lambda axes: None)
-    picture = likelihood_measures.rates_picture(np.array([0.1, 2.0, 0.0, 3.0]), np.array([0, 1, 0, 1], bool))
+    picture = registry.rates_picture(np.array([0.1, 2.0, 0.0, 3.0]), np.array([0, 1, 0, 1], bool))
     (places, heights, label), (dead_places, dead_heights, dead_label) = bars
     assert places.tolist() == [0, 1] and heights.tolist() == [3.0, 2.0] and label == "2 active"
     assert dead_places.tolist() == [2, 3] and dead_heights.tolist() == [0.1, 0.0] and dead_label == "2 not active"

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from evaluate.conftest import blobs
+from evaluation_fixtures import blobs
 
 import kgen
 from kgen.config import override
+from kgen.data.reference import load_reference
 from kgen.errors import UserError
-from kgen.evaluate import EvalConfig, Evaluator, evaluate, load_reference, rows
-from kgen.evaluate.compare import compare
-from kgen.evaluate.compared import open_subjects
-from kgen.evaluate.subject import Subject, open_subject
+from kgen.evaluate import EvalConfig, Evaluator, evaluate, results
+from kgen.evaluate.compare import compare, open_subjects
+from kgen.evaluate.target import Target, open_target
 
 QUICK = EvalConfig(("elbo", "nll", "active_units"), nll_samples=20, nll_images=10)
 FIGURES = [
@@ -29,7 +29,7 @@ def a_run(folder, **settings) -> kgen.run.Run:
         "model": "vae", "train.epochs": 1, "train.jit_compile": False, "model_args.hidden": [8],
         "model_args.latent_dim": 2, "data.dataset": str(path),
     }  # fmt: skip
-    return kgen.train(override(kgen.RunConfig(), chosen | settings), run_dir=str(folder / "run"))
+    return kgen.train.train(override(kgen.RunConfig(), chosen | settings), run_dir=str(folder / "run"))
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +56,10 @@ def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkey
     def fail(*arguments, **options):
         raise AssertionError("not needed")
 
-    monkeypatch.setattr(Subject, "draw", fail)
+    monkeypatch.setattr(Target, "draw", fail)
     monkeypatch.setattr("kgen.evaluate.evaluator.open_extractor", fail)
     found, path = evaluate(dynamic.path, QUICK, out=tmp_path / "rows.jsonl")
-    assert [row["measure"] for row in found] == FIGURES and rows.read_rows(path) == found
+    assert [row["measure"] for row in found] == FIGURES and results.read_rows(path) == found
     model = dynamic.load_model()
     for name, row in by_name(found).items():
         protocol = row["protocol"]
@@ -90,7 +90,7 @@ def test_the_bound_belongs_to_what_is_measured_by_default(fixed, tmp_path):
 
 def test_grey_data_have_no_bound_by_default(trained_vae):
     """Digits: grey. They are measured when they are made black and white."""
-    sampler = open_subject(trained_vae.path).sampler
+    sampler = open_target(trained_vae.path).sampler
     for binarize, expected in (("none", False), ("sample", True), ("threshold", True)):
         reference = load_reference(kgen.DataConfig(binarize=binarize))
         assert reference.binarization == {"none": "none: grey", "sample": "dynamic"}.get(binarize, binarize)
@@ -142,4 +142,4 @@ def test_more_samples_are_closer_to_the_likelihood(dynamic, tmp_path):
         config = EvalConfig(("nll",), nll_samples=samples, nll_images=40)
         (first, *_) = evaluate(dynamic.path, config, out=tmp_path / "rows.jsonl")[0]
         values.append(first["value"])
-    assert values[1] < values[0] and len(rows.read_rows(tmp_path / "rows.jsonl")) == 8  # other K, other figures
+    assert values[1] < values[0] and len(results.read_rows(tmp_path / "rows.jsonl")) == 8  # other K, other figures

@@ -7,7 +7,7 @@ import pytest
 from latent_page_case import ROOT, SAMPLE, SECONDS, LatentPage
 
 from kgen.errors import UserError
-from kgen.explore import litert_js
+from kgen.explore import page as page_module
 from kgen.explore.page import write_page
 
 
@@ -16,12 +16,12 @@ def runtime():
     """The files of LiteRT.js: those that tools/on_device has installed, or npm's registry's."""
     with pytest.MonkeyPatch.context() as patch:
         try:
-            patch.setenv(litert_js.FOLDER_VARIABLE, str(ROOT / "tools" / "on_device" / "web" / "node_modules"))
-            return litert_js.runtime_files()
+            patch.setenv(page_module.FOLDER_VARIABLE, str(ROOT / "tools" / "on_device" / "web" / "node_modules"))
+            return page_module.runtime_files()
         except UserError:
-            patch.delenv(litert_js.FOLDER_VARIABLE)
+            patch.delenv(page_module.FOLDER_VARIABLE)
         try:
-            return litert_js.runtime_files()
+            return page_module.runtime_files()
         except UserError as error:
             if "cannot be fetched" in str(error):
                 pytest.skip("LiteRT.js is not installed, and no package registry is reached")
@@ -36,7 +36,7 @@ def write(runtime, tmp_path_factory):
     @functools.cache
     def write(version: Path) -> Path:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(litert_js, "runtime_files", lambda: runtime)
+            patch.setattr(page_module, "runtime_files", lambda: runtime)
             return write_page(version, folder / f"{version.parent.name}.html", source=f"exports/{version.parent.name}")
 
     return write

@@ -13,12 +13,11 @@ from kgen.cli.explore import KINDS as NAMES
 from kgen.cli.explore import PAGE, main
 from kgen.config import override
 from kgen.errors import UserError
-from kgen.explore import KINDS, Options, explore, paths
+from kgen.explore import KINDS, Options, explore, latent
+from kgen.explore.context import Context, soft_labels
 from kgen.explore.explorer import lacks
-from kgen.explore.lab import Lab
-from kgen.explore.planes import usage
-from kgen.explore.sheet import GAP, MARGIN, sheet
-from kgen.explore.soft_labels import soft_labels
+from kgen.explore.figures import GAP, MARGIN, sheet
+from kgen.explore.latent import usage
 from kgen.sampling import generate, open_sampler
 from kgen.train import train
 
@@ -101,9 +100,9 @@ def test_reconstructions_stand_below_their_images_and_the_best_are_better_than_t
 def test_between_two_test_images(path, tmp_path, monkeypatch):
     """The ends of both latent paths are their reconstructions, those of the blend too."""
     drawn = []
-    monkeypatch.setattr(paths, "sheet", lambda rows, **words: drawn.append(rows) or np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(latent, "sheet", lambda rows, **words: drawn.append(rows) or np.zeros((9, 9, 3), np.uint8))
     pictures(path, tmp_path, "interpolation", between="3,17", label="4", steps=5)
-    lab = Lab(path, Options())
+    lab = Context(path, Options())
     codes = lab.encoded(lab.reference.real.pixels[[3, 17]], np.array([4, 4]))
     ends = lab.decode(codes.mean, 4).astype(int)
     curved, straight, blend = (np.asarray(row, int) for row in drawn[0])
@@ -123,7 +122,7 @@ def test_between_what_is_not_there(path, tmp_path, between, words):
 
 
 def test_images_of_ones_own(path, tmp_path):
-    real = Lab(path, Options()).reference.real
+    real = Context(path, Options()).reference.real
     folders = tmp_path / "mine"
     for place in range(6):
         images.save_png(folders / str(real.labels[place]) / f"{place}.png", np.repeat(real.pixels[place], 2, axis=0))
@@ -136,7 +135,7 @@ def test_images_of_ones_own(path, tmp_path):
 
 
 def test_vectors_in_the_place_of_labels(path):
-    model = Lab(path, Options()).sampler.model
+    model = Context(path, Options()).sampler.model
     z, labels = np.random.default_rng(0).normal(size=(10, *model.latent_shape)).astype("float32"), np.arange(10)
     expected = np.asarray(model.generate(z, labels.astype("int32")))
     with soft_labels(model) as opened:
@@ -154,9 +153,9 @@ def test_attributes_of_two_classes(path, tmp_path):
 
 
 def test_neighbours_of_copies_stand_at_distance_0(path, tmp_path, monkeypatch):
-    lab = Lab(path, Options())
+    lab = Context(path, Options())
     copies = lab.reference.train.pixels[:10]
-    monkeypatch.setattr(Lab, "decode", lambda self, z, labels=None: copies)
+    monkeypatch.setattr(Context, "decode", lambda self, z, labels=None: copies)
     assert "stand at 0 to 0." in pictures(path, tmp_path, "neighbours")["neighbours.png"]
 
 
@@ -181,7 +180,7 @@ def test_what_a_model_cannot_give_is_said(gan, tmp_path, capsys):
 
 
 def test_an_export_without_its_data(default_export, tmp_path):
-    lab = Lab(default_export, Options())
+    lab = Context(default_export, Options())
     assert lacks(lab, "curves") == "only a run directory tells of a training"
     assert "samples.png" in pictures(default_export, tmp_path, "samples", "scatter")
 

@@ -8,16 +8,16 @@ import pytest
 from latent_page_case import SAMPLE, write_version
 from PIL import Image
 
-from kgen import generate, images, open_sampler, portable
+from kgen import generate, images, open_sampler, random
 from kgen.errors import UserError
 from kgen.explore import page as explore_page
 from kgen.export.golden import Golden
+from kgen.sampling.exported import TFLiteRuntime
 from kgen.sampling.priors import GaussianMixture
-from kgen.sampling.runtimes import TFLiteRuntime
 from kgen.spec import DataSpec
 
 GREY_LEVELS = 2  # the largest difference that a picture may have
-SEEDS = portable.row_seeds(0, 25).tolist()
+SEEDS = random.row_seeds(0, 25).tolist()
 STRANGE = DataSpec("pets", (6, 5, 3), num_classes=2, class_names=("</script><b>cat</b>", 'it\'s a "dog" & {more}'))
 GRAY = DataSpec("gray", (8, 8, 1))
 
@@ -107,7 +107,7 @@ def test_a_slider_moves_the_picture(page, sampler):
     page.set("#z1", 1.5)
     after = page.painted("#picture")
     assert (before != after).any()
-    z = np.array([portable.normals(np.int32([0]), 2)[0, 0], 1.5], np.float32)
+    z = np.array([random.normals(np.int32([0]), 2)[0, 0], 1.5], np.float32)
     assert_close(after, coloured(sampler.decode(z[None], np.int32([0]))[0]))
     assert page.text("#call-title") == "The same in Python"
     found = json.loads(re.search(r"np\.array\((.*), np\.float32\)", page.text("#call"))[1])
@@ -170,7 +170,7 @@ def test_many_numbers_colour_and_names_that_look_like_markup(browser, write, wid
     browser.drag((-0.5, 0.5))
     browser.set("#z17", -2)
     browser.click("#classes label", 1)
-    z = portable.normals(np.int32([0]), 40)
+    z = random.normals(np.int32([0]), 40)
     z[0, [17, 38, 39]] = -2, *(float(browser.one(f"#z{place}").get_property("value")) for place in (38, 39))
     assert z[0, 38:] == pytest.approx([-1.5, 1.5], abs=0.05)
     expected = TFLiteRuntime(wide / "model.tflite").call("decode", z=z, label=np.int32([1]))["images"][0]
@@ -206,7 +206,7 @@ def test_the_noise_of_pixels_has_no_sliders(browser, write, tmp_path):
     assert len(browser.all("#sliders label")) == 3
     assert "latent 3, and 64 of noise" in browser.text("#facts")
     runtime = TFLiteRuntime(version / "model.tflite")
-    z = portable.normals(np.int32([0]), 3 + 64)
+    z = random.normals(np.int32([0]), 3 + 64)
     for changes in ({}, {0: 2.5}):
         for place, value in changes.items():
             browser.set(f"#z{place}", value)

@@ -12,19 +12,18 @@ import pytest
 import tensorflow as tf
 from same_images import assert_same_images
 
-from kgen import RunConfig, generate, open_sampler, portable
+from kgen import RunConfig, generate, open_sampler, random
 from kgen.cli import export as export_command
 from kgen.config import override
 from kgen.errors import ExportFailed, UserError
 from kgen.export import bundle, export, verify
-from kgen.export.certify import certify
 from kgen.export.golden import Golden
-from kgen.export.model_base import write_server_files
-from kgen.export.signatures import Signature, signatures
+from kgen.export.signatures import ExportSignature, signatures
+from kgen.export.tf_serving import write_server_files
 from kgen.export.tflite import convert
+from kgen.export.verify import certify
 from kgen.models import MODELS
-from kgen.sampling.runtimes import SavedModelRuntime, TFLiteRuntime
-from kgen.sampling.tflite_metadata import read_metadata
+from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime, read_metadata
 from kgen.train import train
 
 WITHOUT_KGEN = """
@@ -93,7 +92,7 @@ def test_a_tflite_file_says_what_it_is(default_export):
 
 def without_metadata(file):
     """A .tflite file as the converter writes it."""
-    signature = {"one": Signature(lambda x: {"y": x + 1.0}, (tf.TensorSpec([1], name="x"),))}
+    signature = {"one": ExportSignature(lambda x: {"y": x + 1.0}, (tf.TensorSpec([1], name="x"),))}
     path = file.parent.parent / "plain.tflite"
     path.write_bytes(convert(signature))
     return path
@@ -185,7 +184,7 @@ def test_seeds_draw_from_the_prior_of_the_export(tmp_path):
     plain = generate(open_sampler(version, prior="standard_normal"), 30, seed=4)
     assert np.abs(drawn.z - plain.z).max() > 0.1
     for runtime in (SavedModelRuntime(version), TFLiteRuntime(version / "model.tflite")):
-        got = runtime.call("serving_default", seed=portable.row_seeds(4, 30), label=drawn.labels)
+        got = runtime.call("serving_default", seed=random.row_seeds(4, 30), label=drawn.labels)
         np.testing.assert_allclose(got["images"], drawn.images, atol=1e-5)
 
 

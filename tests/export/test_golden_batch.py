@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kgen import rng
+from kgen import random
 from kgen.errors import ExportFailed, UserError
 from kgen.export.golden import CANDIDATES, COUNT, FEW, NEARLY_OPPOSITE, SEED, Golden, golden_batch, paired
 from kgen.sampling import StandardNormal
@@ -27,7 +27,7 @@ class Drawn:
 
 
 def drawn():
-    return rng.latents(SEED, CANDIDATES, (1,)).astype(np.float64)
+    return random.latents(SEED, CANDIDATES, (1,)).astype(np.float64)
 
 
 def test_images_that_a_nudge_turns_are_left_out():

@@ -20,12 +20,11 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from kgen import images
-from kgen.export.agreement import near_border
-from kgen.export.certify import inputs_of
-from kgen.export.golden import Golden
-from kgen.export.signatures import Signature
+from kgen.export.golden import Golden, near_border
+from kgen.export.signatures import ExportSignature
 from kgen.export.tflite import convert
-from kgen.sampling.tflite_metadata import with_metadata
+from kgen.export.verify import inputs_of
+from kgen.sampling.exported import with_metadata
 
 FOLDER = Path(__file__).parents[2] / "tools" / "on_device"
 SCRIPT, WEB = FOLDER / "generate.py", FOLDER / "web"
@@ -85,7 +84,7 @@ def colours(tmp_path_factory):
         "spec": {"name": "nothing"},
     }
     path = tmp_path_factory.mktemp("colours") / "colours.tflite"
-    path.write_bytes(with_metadata(convert({"generate_u8": Signature(draw, inputs)}), about))
+    path.write_bytes(with_metadata(convert({"generate_u8": ExportSignature(draw, inputs)}), about))
     return path
 
 

@@ -8,11 +8,11 @@ import tensorflow as tf
 from PIL import Image
 from same_images import assert_same_images
 
-from kgen import RunConfig, generate, open_sampler, portable
+from kgen import RunConfig, generate, open_sampler, random
 from kgen.config import override
 from kgen.export import export
-from kgen.sampling.great_circle import between
-from kgen.sampling.runtimes import SavedModelRuntime, TFLiteRuntime
+from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime
+from kgen.sampling.slerp import slerp
 from kgen.train import train
 
 DRAWN = ("serving_default", "generate", "generate_u8", "generate_png")
@@ -37,12 +37,12 @@ def lite(exported):
 
 
 def inputs(signature: str, count: int) -> dict[str, np.ndarray]:
-    seed, label = portable.row_seeds(11, count), np.arange(count, dtype=np.int32) % 10
+    seed, label = random.row_seeds(11, count), np.arange(count, dtype=np.int32) % 10
     if signature == "serving_default":
         return {"seed": seed, "label": label}
     if signature in DRAWN:
         return {"seed": seed, "label": label, "temperature": np.linspace(0, 1.5, count, dtype=np.float32)}
-    z = portable.normals(seed, 2)
+    z = random.normals(seed, 2)
     if signature == "decode":
         return {"z": z, "label": label}
     if signature == "interpolate":
@@ -128,15 +128,13 @@ def test_the_great_circle_between_two_points():
     x, y = np.zeros((2, 5, 2)), None
     x[0, :, 0], x[1, :, 1] = 3.0, 3.0
     t = np.linspace(0, 1, 5)
-    y = between(*tf.constant(x, tf.float32), tf.constant(t, tf.float32)).numpy()
+    y = slerp(*tf.constant(x, tf.float32), tf.constant(t, tf.float32)).numpy()
     angle = t * np.pi / 2  # a quarter of a circle of radius 3
     np.testing.assert_allclose(y, 3 * np.stack([np.cos(angle), np.sin(angle)], axis=1), atol=1e-6)
     nearly = tf.constant([[-1.0, 0.001]] * 5)  # opposite, and a third as long: lengths go from 3 to 1, none explodes
-    lengths = np.linalg.norm(between(tf.constant(x[0], tf.float32), nearly, tf.constant(t, tf.float32)), axis=1)
+    lengths = np.linalg.norm(slerp(tf.constant(x[0], tf.float32), nearly, tf.constant(t, tf.float32)), axis=1)
     np.testing.assert_allclose(lengths, 3 - 2 * t, atol=6e-4)  # ten roundings to 6e-8 over the angle's sine, 0.001
-    z = tf.constant(portable.normals(np.arange(4, dtype=np.int32), 8))
-    np.testing.assert_allclose(between(z, z, tf.fill([4], 0.3)), z, atol=1e-6)  # a point and itself
-    np.testing.assert_allclose(
-        between(z, -z, tf.fill([4], 0.25)), z / 2, atol=1e-5
-    )  # no circle is the shortest: a line
-    np.testing.assert_array_equal(between(0 * z, 0 * z, tf.fill([4], 0.5)), 0 * z)
+    z = tf.constant(random.normals(np.arange(4, dtype=np.int32), 8))
+    np.testing.assert_allclose(slerp(z, z, tf.fill([4], 0.3)), z, atol=1e-6)  # a point and itself
+    np.testing.assert_allclose(slerp(z, -z, tf.fill([4], 0.25)), z / 2, atol=1e-5)  # no circle is the shortest: a line
+    np.testing.assert_array_equal(slerp(0 * z, 0 * z, tf.fill([4], 0.5)), 0 * z)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from kgen import rng
+from kgen import random
 
 GOLDEN = Path(__file__).with_name("inception.npz")
 
 
 def random_array(key: str, shape: tuple[int, ...]) -> np.ndarray:
     """The array of one key of a state dictionary, float32: He's normal for convolutions, so that nothing fades."""
-    draw = rng.generator(0, "inception", key)
+    draw = random.generator(0, "inception", key)
     if len(shape) == 4:
         values = draw.standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / np.prod(shape[1:])))
     elif len(shape) == 2:
@@ -31,7 +31,7 @@ def random_array(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def random_images() -> np.ndarray:
     """[2, 40, 56, 3] uint8: noise, and noise upon a slope of colours; not square, so that no axis can be swapped."""
-    noise = rng.generator(0, "inception images").integers(0, 256, (2, 40, 56, 3))
+    noise = random.generator(0, "inception images").integers(0, 256, (2, 40, 56, 3))
     slope = np.arange(40)[:, None, None] * 3 + np.arange(56)[None, :, None] * np.array([0, 1, 2])
     noise[1] = noise[1] // 16 + slope
     return noise.astype(np.uint8)

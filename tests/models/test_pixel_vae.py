@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 from check_model import CHECKS, SLOW, Case, check_name
 
-from kgen import rng
+from kgen import random
 from kgen.errors import UserError
 from kgen.models import build_model
-from kgen.nn import pixels
+from kgen.nn import pixelcnn
 from kgen.spec import DataSpec
 
 SMALL = {
@@ -45,7 +45,7 @@ def test_samples_are_draws_of_what_nll_scores():
     for weight in model.pixel_cnn.trainable_variables:
         weight.assign(weight.numpy() + 0.5 * np.random.default_rng(len(weight.shape)).normal(size=weight.shape))
     draws, code = 20_000, np.array([[0.7, -0.3]], np.float32)
-    z = np.concatenate([np.repeat(code, draws, axis=0), rng.latents(0, draws, (2,))], axis=1)
+    z = np.concatenate([np.repeat(code, draws, axis=0), random.latents(0, draws, (2,))], axis=1)
     drawn = model.generate(z).numpy().reshape(-1, 2)
     for image in ((0, 0), (0, 1), (1, 0), (1, 1)):
         nll = model.nll(np.reshape(np.array(image, np.float32), (1, 1, 2, 1)), code)
@@ -55,14 +55,14 @@ def test_samples_are_draws_of_what_nll_scores():
 
 def test_grey_images_are_rounded_to_the_levels():
     model = build_model("pixel_vae", GRAY, **SMALL)
-    images, code = PLAIN.examples(2)[0], rng.latents(0, 2, (2,))
+    images, code = PLAIN.examples(2)[0], random.latents(0, 2, (2,))
     np.testing.assert_array_equal(model.nll(images, code), model.nll(np.round(images), code))
     assert np.abs(images - np.round(images)).max() > 0.1
 
 
 def test_nll_of_many_codes_is_that_of_each():
     model = build_model("pixel_cvae", COLOUR, **CONDITIONAL.model_args)
-    (images, labels), codes = CONDITIONAL.examples(3), rng.latents(0, 12, (2,)).reshape(4, 3, 2)
+    (images, labels), codes = CONDITIONAL.examples(3), random.latents(0, 12, (2,)).reshape(4, 3, 2)
     each = [model.nll(images, code, labels) for code in codes]
     np.testing.assert_allclose(model.nll_many(images, codes, labels), each, rtol=1e-5)
 
@@ -97,6 +97,6 @@ def test_uniform_noise_is_the_normal_noise_of_z():
     model = build_model("pixel_vae", GRAY, **SMALL)
     z = np.zeros((2, 50), np.float32)
     z[0, 2:], z[1, 2:] = -8, 8
-    assert float(pixels.normal_cdf(-8.0)) < 1e-6 and float(pixels.normal_cdf(8.0)) > 1 - 1e-6
+    assert float(pixelcnn.normal_cdf(-8.0)) < 1e-6 and float(pixelcnn.normal_cdf(8.0)) > 1 - 1e-6
     white, black = model.generate(z).numpy()
     assert (white == 1).all() and (black == 0).all()

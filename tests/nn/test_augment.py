@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen import rng
+from kgen import random
 from kgen.nn.augment import AUGMENTATIONS, augment
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, size=(6, 16, 12, 3)).astype(np.float32)
 
 
 def uniform(shape, name):
-    return rng.stateless_uniform(shape, tf.constant([rng.seed_of(0, name), 0], tf.int32))
+    return random.stateless_uniform(shape, tf.constant([random.seed_of(0, name), 0], tf.int32))
 
 
 def always(value: float):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen.nn import few_channels
+from kgen.nn import cpu_kernels
 
 SIZES = [((28, 28), 4, 2), ((7, 9), 3, 2), ((9, 7), 5, 3), ((5, 6), 2, 3), ((8, 8), 4, 4)]
 
@@ -19,11 +19,11 @@ def normal(*shape, seed=0):
 def test_both_equal_tensorflows(size, taps, stride, channels):
     images, kernel = normal(2, *size, channels), normal(taps, taps, channels, 6)
     expected = tf.nn.conv2d(images, kernel, stride, "SAME") + normal(6)
-    found = few_channels.convolved(images, kernel, normal(6), (stride, stride))
+    found = cpu_kernels.convolved(images, kernel, normal(6), (stride, stride))
     np.testing.assert_allclose(found, expected, atol=1e-5)
     maps = normal(*expected.shape)
     expected = tf.nn.conv2d_transpose(maps, kernel, images.shape, stride, "SAME") + normal(channels)
-    found = few_channels.transposed(maps, kernel, normal(channels), size, (stride, stride))
+    found = cpu_kernels.transposed(maps, kernel, normal(channels), size, (stride, stride))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -44,14 +44,14 @@ def test_slopes_and_the_gradients_of_slopes_equal_tensorflows(jit):
         return [slope, *outer.gradient(size, [images, kernel, bias])]
 
     expected = derivatives(lambda x: tf.nn.bias_add(tf.nn.conv2d(x, kernel, 2, "SAME"), bias))
-    found = derivatives(lambda x: few_channels.convolved(x, kernel, bias, (2, 2)))
+    found = derivatives(lambda x: cpu_kernels.convolved(x, kernel, bias, (2, 2)))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_layers_train_as_keras_own(bias):
-    mine = few_channels.Conv2DTranspose(3, 4, 2, padding="same", use_bias=bias, activation="tanh")
+    mine = cpu_kernels.Conv2DTranspose(3, 4, 2, padding="same", use_bias=bias, activation="tanh")
     keras_own = keras.layers.Conv2DTranspose(3, 4, 2, padding="same", use_bias=bias, activation="tanh")
     for layer in (mine, keras_own):
         layer.build((None, 9, 8, 6))
@@ -69,7 +69,7 @@ def test_layers_train_as_keras_own(bias):
 
 
 def test_what_is_sampled_and_exported_is_keras_own_operation():
-    layer = few_channels.Conv2DTranspose(1, 4, 2, padding="same")
+    layer = cpu_kernels.Conv2DTranspose(1, 4, 2, padding="same")
     layer.build((None, 8, 8, 8))
 
     def operations(training):
@@ -81,9 +81,9 @@ def test_what_is_sampled_and_exported_is_keras_own_operation():
 
 
 def test_small_images_many_channels_stride_one_and_half_precision_stay_with_keras():
-    assert not few_channels.pays(few_channels.Conv2D(8, 4, 2, padding="same"), (28, 8), 1)
-    assert not few_channels.pays(few_channels.Conv2D(8, 4, 2, padding="same"), (28, 28), 11)
-    assert not few_channels.pays(few_channels.Conv2D(8, 4, 1, padding="same"), (28, 28), 1)
-    assert not few_channels.pays(few_channels.Conv2D(8, 4, 2, padding="valid"), (28, 28), 1)
-    assert not few_channels.pays(few_channels.Conv2D(8, 4, 2, padding="same", dtype="mixed_bfloat16"), (28, 28), 1)
-    assert few_channels.pays(few_channels.Conv2D(8, 4, 2, padding="same"), (28, 28), 1)
+    assert not cpu_kernels.pays_off(cpu_kernels.Conv2D(8, 4, 2, padding="same"), (28, 8), 1)
+    assert not cpu_kernels.pays_off(cpu_kernels.Conv2D(8, 4, 2, padding="same"), (28, 28), 11)
+    assert not cpu_kernels.pays_off(cpu_kernels.Conv2D(8, 4, 1, padding="same"), (28, 28), 1)
+    assert not cpu_kernels.pays_off(cpu_kernels.Conv2D(8, 4, 2, padding="valid"), (28, 28), 1)
+    assert not cpu_kernels.pays_off(cpu_kernels.Conv2D(8, 4, 2, padding="same", dtype="mixed_bfloat16"), (28, 28), 1)
+    assert cpu_kernels.pays_off(cpu_kernels.Conv2D(8, 4, 2, padding="same"), (28, 28), 1)

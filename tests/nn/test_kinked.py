@@ -8,17 +8,17 @@ import pytest
 import tensorflow as tf
 
 from kgen.losses import penalties
-from kgen.nn import NETWORKS, CriticOptions, kinked
+from kgen.nn import NETWORKS, DiscriminatorOptions, cpu_kernels
 from kgen.spec import DataSpec
 
 THEIRS = {"relu": tf.nn.relu, "leaky_relu": lambda x: tf.nn.leaky_relu(x, 0.2)}
 X = (-3.0, -0.5, 0.0, 0.25, 2.0)
 
 
-@pytest.mark.parametrize("name", kinked.KINKED)
+@pytest.mark.parametrize("name", cpu_kernels.KINKED)
 def test_values_and_slopes_are_those_of_tensorflow(name):
     found = []
-    for function in (kinked.KINKED[name], THEIRS[name], keras.activations.get(name)):
+    for function in (cpu_kernels.KINKED[name], THEIRS[name], keras.activations.get(name)):
         with tf.GradientTape() as tape:
             tape.watch(x := tf.constant(X))
             y = function(x)
@@ -32,8 +32,8 @@ def penalty_gradients(monkeypatch, plain: bool):
     """The gradients of a gradient penalty, and how many operations of each kind they take."""
     with monkeypatch.context() as patch:
         if plain:
-            patch.setattr(CriticOptions, "activation_function", property(lambda options: options.activation))
-        options = CriticOptions(DataSpec("toy", (20, 20, 1)), 1, filters=(3, 4), activation="leaky_relu")
+            patch.setattr(DiscriminatorOptions, "activation_function", property(lambda options: options.activation))
+        options = DiscriminatorOptions(DataSpec("toy", (20, 20, 1)), 1, filters=(3, 4), activation="leaky_relu")
         critic = NETWORKS["dcgan"].encoder(options)
     weights = [w.value for w in critic.trainable_weights]
     images = [np.random.default_rng(i).uniform(-1, 1, (5, 20, 20, 1)).astype(np.float32) for i in (0, 1)]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen.nn.upsampling import UpsampledConv2D, bilinear
+from kgen.nn.cpu_kernels import UpsampledConv2D, bilinear
 
 
 def two_steps(x, kernel, bias):

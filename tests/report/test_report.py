@@ -17,9 +17,8 @@ from kgen.cli import report as command
 from kgen.cli import train
 from kgen.config import RunConfig
 from kgen.report import to_html, write_report
-from kgen.report.commands import next_commands, train_again
-from kgen.report.panels import panels_of
-from kgen.report.record import read
+from kgen.report.report import panels_of
+from kgen.report.run_files import next_commands, read, train_again
 from kgen.run import Run
 from kgen.spec import DataSpec
 

@@ -48,7 +48,7 @@ class Running(Address):
     """A server of ours, in a thread."""
 
     def __init__(self, root, settings):
-        from kgen.serve.server import Server
+        from kgen.serve.app import Server
 
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -81,8 +81,8 @@ class Running(Address):
 @contextlib.contextmanager
 def running(root, *, limits: dict | None = None, **settings):
     """A server as long as the context lasts; it looks at its folder only when told to."""
-    from kgen.serve.limits import Limits
-    from kgen.serve.server import Settings
+    from kgen.serve.app import Settings
+    from kgen.serve.validation import Limits
 
     settings = {"port": 0, "grpc_port": 0, "poll_seconds": 3600, "limits": Limits(**(limits or {}))} | settings
     server = Running(root, Settings(**settings))
@@ -96,7 +96,7 @@ class Held:
     """Stops the calls of a signature until told to go on, and remembers their rows."""
 
     def __init__(self, monkeypatch, signature: str):
-        from kgen.serve.loaded import LoadedModel
+        from kgen.serve.models import LoadedModel
 
         self.calls, self.running, self.go_on = [], threading.Event(), threading.Event()
         call = LoadedModel.call

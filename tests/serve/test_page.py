@@ -9,7 +9,7 @@ import tiny_models
 from page_case import manifest
 from serving_case import SECONDS, running
 
-from kgen.serve.page import read_manifest
+from kgen.serve.app import read_manifest
 from kgen.spec import DataSpec
 
 SPEC = DataSpec("pets", (2, 2, 1), num_classes=2, class_names=("cat", "dog"))

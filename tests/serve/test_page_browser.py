@@ -13,12 +13,12 @@ from page_case import Page, pixels, png, write_export
 from same_images import same_pixels
 from serving_case import SECONDS, Held, running
 
-from kgen import generate, images, open_sampler, portable
+from kgen import generate, images, open_sampler, random
 from kgen.spec import DataSpec
 
 TOY = DataSpec("toy", (6, 5, 3), num_classes=3, class_names=("cat", "dog", "it's a <b>bird</b>"))
 FLAT = DataSpec("flat", (8, 8, 1))
-SEEDS = portable.row_seeds(0, 48).tolist()
+SEEDS = random.row_seeds(0, 48).tolist()
 GRID = "#grid img"
 
 
@@ -89,13 +89,13 @@ def keep_two(page):
 
 
 def test_a_seed_is_the_same_latent_point_in_the_browser(page):
-    seeds = [0, 1, 7, 32767, 32768, 2**30 - 1, 2**30, 2**31 - 1, *portable.row_seeds(5, 200).tolist()]
+    seeds = [0, 1, 7, 32767, 32768, 2**30 - 1, 2**30, 2**31 - 1, *random.row_seeds(5, 200).tolist()]
     for size in (1, 2, 3, 64, 785):
         found = page.module("portable.js", "a[0].map(s => Array.from(m.normals(s, a[1])))", seeds, size)
-        expected = portable.normals(np.array(seeds, np.int32), size)
+        expected = random.normals(np.array(seeds, np.int32), size)
         np.testing.assert_allclose(found, expected, atol=2e-5, rtol=0)
     rows = page.module("portable.js", "a[0].map(row => m.rowSeed(2147483647, row))", list(range(100)))
-    assert rows == portable.row_seeds(2**31 - 1, 100).tolist()
+    assert rows == random.row_seeds(2**31 - 1, 100).tolist()
 
 
 def test_samples_are_those_of_their_seeds(page, server):
@@ -120,7 +120,7 @@ def test_class_temperature_and_seed(page, server):
     page.set("#seed", 2**31)
     page.wait(lambda: "whole number from 0 to 2147483647" in page.text("#samples-status"))
     page.set("#seed", 11)
-    expected = drawn(server, portable.row_seeds(11, 24).tolist(), label=2, temperature=0.5)
+    expected = drawn(server, random.row_seeds(11, 24).tolist(), label=2, temperature=0.5)
     page.wait(lambda: alike(pictures(page, GRID), expected) and page.text("#samples-status") == "")
 
 
@@ -150,7 +150,7 @@ def test_a_drag_over_the_plane_is_decoded(page, server):
     x, y = map(float, re.findall(r"[xy] (-?[\d.]+)", page.one("#pad").get_attribute("aria-valuetext")))
     assert (x, y) == pytest.approx((-0.9, 1.2), abs=0.02)
     body = body_of(page.text("#curl"))
-    a, b = portable.normals(portable.row_seeds(1, 2), 3)
+    a, b = random.normals(random.row_seeds(1, 2), 3)
     np.testing.assert_allclose(body["inputs"]["z"], [x * a + y * b], atol=0.02)  # x and y are told with two decimals
     decoded = ask(server, "decode", **body["inputs"])[0]
     expected = images.to_uint8(np.array(decoded, np.float32))
@@ -189,7 +189,7 @@ def test_interpolation_between_two_kept_samples(page, server):
     frames = [pixels(source) for source in page.sources("#strip img")]
     for frame, expected in zip((frames[0], frames[-1]), drawn(server, seeds), strict=True):
         assert np.abs(frame.astype(int) - pixels(expected)).max() <= 1  # z differs by 2e-5
-    z0, z1 = portable.normals(np.array(seeds, np.int32), 3).tolist()
+    z0, z1 = random.normals(np.array(seeds, np.int32), 3).tolist()
     page.set("#share", 0.25)
     page.wait(lambda: page.text("#selected-facts").startswith("Callinterpolate"))
     ours = ask(server, "interpolate", z0=[z0], z1=[z1], label=[0], t=[0.25])[0]
@@ -207,7 +207,7 @@ def test_a_plane_through_kept_samples(page):
     page.drag((1 / 1.5, 0))  # A
     page.wait(lambda: page.text("#selected-facts").startswith("Calldecode"))
     z = body_of(page.text("#curl"))["inputs"]["z"]
-    np.testing.assert_allclose(z, portable.normals(np.array(seeds[:1], np.int32), 3), atol=0.03)
+    np.testing.assert_allclose(z, random.normals(np.array(seeds[:1], np.int32), 3), atol=0.03)
 
 
 def test_a_prior_that_only_the_server_knows(page, server):

@@ -11,8 +11,7 @@ import tiny_models
 from serving_case import NUMBERS, SECONDS, Held, ask, refusal, request_of, running
 from tiny_models import images_of
 
-from kgen.serve.errors import ServingError
-from kgen.serve.limits import Gate, Limits
+from kgen.serve.validation import Gate, Limits, ServingError
 
 BODY = {"inputs": {"label": [1], "seed": [2]}}
 SMALL = {"max_body_bytes": 2000, "max_rows": 8, "max_depth": 5, "max_concurrent": 2, "max_seconds": SECONDS}

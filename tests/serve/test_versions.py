@@ -188,7 +188,7 @@ def warm(**inputs):
 
 
 def test_recorded_requests_are_replayed(exports, monkeypatch):
-    from kgen.serve.loaded import LoadedModel
+    from kgen.serve.models import LoadedModel
 
     calls, call = [], LoadedModel.call
 

@@ -15,10 +15,9 @@ from kgen.errors import UserError
 from kgen.models import GenerativeModel
 from kgen.report import write_report
 from kgen.run import Run
-from kgen.train import Plan, callbacks, histograms, loop, resume, train
-from kgen.train.going_on import MAY_CHANGE
-from kgen.train.keeper import Keeper
-from kgen.train.strategy import Devices
+from kgen.train import DryRun, callbacks, plots, resume, train, trainer
+from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback
+from kgen.train.distribution import Devices
 
 LOSSES = (9.0, 8.0, 7.0, 8.0, 7.5, 6.0, 7.0, 6.0, 7.0, 5.0)
 STEPS = 4
@@ -43,8 +42,8 @@ def flags(**changes):
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """Of layers and curves: most of the time of so small a training."""
-    monkeypatch.setattr(histograms, "gradients_of", lambda model, phase, batch: [np.zeros(1) for _ in phase.weights])
-    monkeypatch.setattr(histograms, "draw_norms", lambda *args, **kwargs: None)
+    monkeypatch.setattr(plots, "gradients_of", lambda model, phase, batch: [np.zeros(1) for _ in phase.weights])
+    monkeypatch.setattr(plots, "draw_norms", lambda *args, **kwargs: None)
     monkeypatch.setattr(callbacks, "draw_curves", lambda *args, **kwargs: None)
 
 
@@ -82,7 +81,7 @@ def kept(path) -> dict:
 
 def killed(monkeypatch, step: int | None, settings, path):
     """A training that ends after the call in which a step was taken; None: after all, before it is told to be done."""
-    ended = Keeper.on_train_batch_end
+    ended = CheckpointCallback.on_train_batch_end
 
     def end(self, batch, logs=None):
         ended(self, batch, logs)
@@ -93,7 +92,7 @@ def killed(monkeypatch, step: int | None, settings, path):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(*((Keeper, "on_train_batch_end", end) if step else (loop, "sample_sheet", stop)))
+        patch.setattr(*((CheckpointCallback, "on_train_batch_end", end) if step else (trainer, "sample_sheet", stop)))
         train(settings, run_dir=str(path))
     assert len(Run.open(path).metrics()) == (5 if step is None else 4)
 
@@ -212,7 +211,7 @@ def test_workers_stop_together(scripted, tmp_path, monkeypatch):
 
     def meet(go):
         for devices in (Chief(own, 0, 2), Second(own, 1, 2)):
-            monkeypatch.setattr(loop, "devices_of", lambda name, devices=devices: devices)
+            monkeypatch.setattr(trainer, "devices_of", lambda name, devices=devices: devices)
             assert len(go(devices.is_chief).metrics()) == 6
         assert not said
 
@@ -261,7 +260,7 @@ def test_going_on_with_patience_where_there_is_nothing_to_wait_for_is_refused(tm
 def test_a_dry_run_says_at_most():
     sizes = {"images": {"train": 40}, "parameters": 1, "state_bytes": 4, "resident_bytes": 4, "steps_per_epoch": 4}
     lines = [
-        str(Plan(config(patience), **sizes, compile_seconds=1.0, step_seconds=1.0)).splitlines()[-2:]
+        str(DryRun(config(patience), **sizes, compile_seconds=1.0, step_seconds=1.0)).splitlines()[-2:]
         for patience in (0, 3)
     ]
     for word, (steps, time) in zip(("", "at most "), lines, strict=True):

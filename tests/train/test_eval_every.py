@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from evaluate.conftest import blobs
+from evaluation_fixtures import blobs
 from PIL import Image
 
 import kgen
 from kgen.cli import train as command
 from kgen.config import TrainConfig, override
 from kgen.errors import TrainingFailed, UserError
-from kgen.evaluate import Watch
+from kgen.evaluate import Monitor
 from kgen.train import callbacks
-from kgen.train.curves import draw_quality
+from kgen.train.plots import draw_quality
 
 EPOCHS = 5
 
@@ -35,7 +35,7 @@ def config(tmp_path):
 
 
 class Script:
-    """In place of Watch: gives figures as written, and keeps what the model drew when it was asked."""
+    """In place of Monitor: gives figures as written, and keeps what the model drew when it was asked."""
 
     split = "validation"
 
@@ -72,7 +72,7 @@ def test_the_best_checkpoint_is_that_of_the_best_figure(
     """Whether it is written at once or at the end."""
     monkeypatch.setattr(callbacks, "SAVE_EVERY_SECONDS", save_every)
     watch = Script(**{best_by: values})
-    run = kgen.train(config(best_by=best_by), run_dir=str(tmp_path / "run"), watch=watch)
+    run = kgen.train.train(config(best_by=best_by), run_dir=str(tmp_path / "run"), watch=watch)
     assert [row[f"validation_{best_by}"] for row in run.metrics()] == values
     state = run.checkpoint_state()
     assert (state["best"]["epoch"], state["last"]["epoch"]) == (best, EPOCHS)
@@ -94,26 +94,26 @@ def test_weights_that_failed_are_never_the_best(config, tmp_path):
             return {"fid": None}
 
     with pytest.raises(TrainingFailed, match="in epoch 3"):
-        kgen.train(config(best_by="fid"), run_dir=str(tmp_path / "run"), watch=Breaking())
+        kgen.train.train(config(best_by="fid"), run_dir=str(tmp_path / "run"), watch=Breaking())
     assert not kgen.Run.open(tmp_path / "run").checkpoint("best").exists()
 
 
 def test_every_few_epochs_and_after_the_last(config, tmp_path):
     watch = Script(fid=[5, 3, 4])
-    run = kgen.train(config(eval_every=2, best_by="fid"), run_dir=str(tmp_path / "run"), watch=watch)
+    run = kgen.train.train(config(eval_every=2, best_by="fid"), run_dir=str(tmp_path / "run"), watch=watch)
     assert {row["epoch"]: row.get("validation_fid") for row in run.metrics()} == {1: None, 2: 5, 3: None, 4: 3, 5: 4}
     assert run.checkpoint_state()["best"]["epoch"] == 4
 
 
 def test_by_the_loss_unless_told_otherwise(config, tmp_path):
-    run = kgen.train(config(), run_dir=str(tmp_path / "run"), watch=Script(fid=[1, 2, 3, 4, 5]))
+    run = kgen.train.train(config(), run_dir=str(tmp_path / "run"), watch=Script(fid=[1, 2, 3, 4, 5]))
     losses = [row["validation_loss"] for row in run.metrics()]
     assert run.checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(losses)) > 1
 
 
 def test_measuring_does_not_change_the_training(config, tmp_path):
-    measured = kgen.train(config(metrics=["fid", "prdc"]), run_dir=str(tmp_path / "one"), watch=Watch)
-    plain = kgen.train(config(eval_every=None), run_dir=str(tmp_path / "two"))
+    measured = kgen.train.train(config(metrics=["fid", "prdc"]), run_dir=str(tmp_path / "one"), watch=Monitor)
+    plain = kgen.train.train(config(eval_every=None), run_dir=str(tmp_path / "two"))
     assert [row["validation_loss"] for row in measured.metrics()] == [row["validation_loss"] for row in plain.metrics()]
     assert not (plain.path / "plots" / "quality.png").exists()
     assert not [key for row in plain.metrics() for key in row if "fid" in key]
@@ -122,14 +122,14 @@ def test_measuring_does_not_change_the_training(config, tmp_path):
 def test_figures_curves_and_best_checkpoint(config, tmp_path):
     """The kept weights give the figure that metrics.jsonl has of their epoch."""
     settings = config(metrics=["fid", "prdc"], best_by="fid")
-    run = kgen.train(settings, run_dir=str(tmp_path / "run"), watch=Watch)
+    run = kgen.train.train(settings, run_dir=str(tmp_path / "run"), watch=Monitor)
     rows = run.metrics()
     for row in rows:
         assert {f"validation_{key}" for key in ("fid", "precision", "recall", "density", "coverage")} <= {*row}
     values = [row["validation_fid"] for row in rows]
     best = 1 + int(np.argmin(values))
     assert run.checkpoint_state()["best"]["epoch"] == best and len({*values}) == EPOCHS
-    again = Watch(run.config, kgen.data.load(run.config.data)).figures(kgen.open_sampler(run.path))
+    again = Monitor(run.config, kgen.data.load(run.config.data)).figures(kgen.open_sampler(run.path))
     assert again["fid"] == pytest.approx(values[best - 1], rel=1e-4)
     assert again["recall"] == pytest.approx(rows[best - 1]["validation_recall"], abs=0.02)
     width, height = Image.open(run.path / "plots" / "quality.png").size
@@ -139,7 +139,7 @@ def test_figures_curves_and_best_checkpoint(config, tmp_path):
 
 def test_figures_that_cannot_be_told_draw_no_curve(config, tmp_path):
     """64 dimensions, 60 samples."""
-    run = kgen.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), watch=Watch)
+    run = kgen.train.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), watch=Monitor)
     assert run.metrics()[0]["validation_fid"] is None
     assert not (run.path / "plots" / "quality.png").exists() and (run.path / "plots" / "curves.png").exists()
     assert (run.path / "DONE").exists()
@@ -147,7 +147,7 @@ def test_figures_that_cannot_be_told_draw_no_curve(config, tmp_path):
 
 def test_without_a_validation_split(config, tmp_path):
     settings = override(config(best_by="fid"), {"data.validation_fraction": 0.0})
-    rows = kgen.train(settings, run_dir=str(tmp_path / "run"), watch=Watch).metrics()
+    rows = kgen.train.train(settings, run_dir=str(tmp_path / "run"), watch=Monitor).metrics()
     values = [row["train_fid"] for row in rows]
     assert kgen.Run.open(tmp_path / "run").checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(values))
 
@@ -155,15 +155,15 @@ def test_without_a_validation_split(config, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "watch", "message"),
     [
-        ({}, None, "train.eval_every asks for figures.*watch=kgen.evaluate.Watch"),
-        ({"best_by": "kid"}, Watch, "'kid' is not measured; did you mean 'fid'"),
-        ({"metrics": ["fdi"]}, Watch, "unknown metric 'fdi'"),
-        ({"metrics": ["label_agreement"]}, Watch, "metric 'label_agreement' needs images with labels"),
+        ({}, None, "train.eval_every asks for figures.*watch=kgen.evaluate.Monitor"),
+        ({"best_by": "kid"}, Monitor, "'kid' is not measured; did you mean 'fid'"),
+        ({"metrics": ["fdi"]}, Monitor, "unknown metric 'fdi'"),
+        ({"metrics": ["label_agreement"]}, Monitor, "metric 'label_agreement' needs images with labels"),
     ],
 )
 def test_mistakes_leave_nothing(config, tmp_path, settings, watch, message):
     with pytest.raises(UserError, match=message):
-        kgen.train(config(**settings), run_dir=str(tmp_path / "run"), watch=watch)
+        kgen.train.train(config(**settings), run_dir=str(tmp_path / "run"), watch=watch)
     assert not (tmp_path / "run").exists()
 
 

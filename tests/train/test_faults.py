@@ -57,14 +57,14 @@ class Between(keras.callbacks.Callback):
 
 def after_an_epoch(monkeypatch, act):
     """Has every training do something after its first epoch."""
-    from kgen.train import loop
+    from kgen.train import trainer
 
-    fit = loop.GenerativeModel.fit
+    fit = trainer.GenerativeModel.fit
 
     def fit_and_act(self, *args, callbacks=(), **kwargs):
         return fit(self, *args, callbacks=[Between(act), *callbacks], **kwargs)
 
-    monkeypatch.setattr(loop.GenerativeModel, "fit", fit_and_act)
+    monkeypatch.setattr(trainer.GenerativeModel, "fit", fit_and_act)
 
 
 # Images that disappear ----------------------------------------------------------------------------------------------
@@ -251,16 +251,16 @@ def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once):
 
 
 def test_the_halved_rate_is_what_a_resumed_training_has(tmp_path, pictures, once, monkeypatch):
-    from kgen.train import optimizers
+    from kgen.train import defaults
 
     run = train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
-    factors, made = [], optimizers.of_phases
+    factors, made = [], defaults.phase_optimizers
 
     def of_phases(config, steps, factor):
         factors.append(factor)
         return made(config, steps, factor)
 
-    monkeypatch.setattr(optimizers, "of_phases", of_phases)
+    monkeypatch.setattr(defaults, "of_phases", of_phases)
     resume(run.path, {"train.epochs": 4})
     assert factors == [0.5]
 

@@ -7,7 +7,7 @@ from model_case import Case
 import kgen
 from kgen.config import override
 from kgen.train import train
-from kgen.train.histograms import MOST_VALUES, gradients_of, some
+from kgen.train.plots import MOST_VALUES, gradients_of, some
 
 ARGS = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
 

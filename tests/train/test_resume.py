@@ -21,12 +21,9 @@ from kgen.config import override
 from kgen.environment import environment
 from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
-from kgen.train import interrupt, machine, resume, train
+from kgen.train import checkpointing, defaults, resume, train
 from kgen.train.callbacks import Record
-from kgen.train.checkpoints import Checkpoints
-from kgen.train.going_on import MAY_CHANGE
-from kgen.train.interrupt import Stopper
-from kgen.train.keeper import Keeper
+from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback, Checkpoints, SignalHandler
 
 SMALL = {
     "model": "vae", "data.limit": 100, "train.batch_size": 10, "train.epochs": 3, "train.checkpoint_steps": 4,
@@ -41,14 +38,14 @@ def config(**changes):
 
 def interrupted_at(monkeypatch, step: int):
     """Raises KeyboardInterrupt after the call in which a step was taken."""
-    ended = Keeper.on_train_batch_end
+    ended = CheckpointCallback.on_train_batch_end
 
     def end(self, batch, logs=None):
         ended(self, batch, logs)
         if int(self.model.step.numpy()) >= step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "on_train_batch_end", end)
+    monkeypatch.setattr(CheckpointCallback, "on_train_batch_end", end)
 
 
 @pytest.fixture(scope="module", params=[SMALL, GAN], ids=["vae", "gan"])
@@ -130,8 +127,8 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys
     chosen = {"train.jit_compile": None, "train.epochs": 2, "train.batch_size": None, "train.steps_per_execution": None}
     train(config(**chosen), run_dir=str(tmp_path / "run"))
     decided = Run.open(tmp_path / "run").config.train
-    monkeypatch.setattr(machine, "use_xla", lambda config, steps: config.train.jit_compile in (None, True))
-    monkeypatch.setattr(machine, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(defaults, "use_xla", lambda config, steps: config.train.jit_compile in (None, True))
+    monkeypatch.setattr(defaults, "STEPS_A_CALL", 2)
     run = train(config(**chosen | {"train.epochs": 3}), run_dir=str(tmp_path / "run"))
     assert run.config.train == dataclasses.replace(decided, epochs=3) and [r["epoch"] for r in run.metrics()] == [
         1,
@@ -255,7 +252,7 @@ def test_a_signal_between_steps_loses_none(owner, name, when, where, alone, tmp_
     """While an epoch is measured, and while a checkpoint is written: there is one of all steps that were taken."""
     settings, _, expected = alone
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(interrupt, "GRACE", 1000.0)  # however slow the machine is
+        patch.setattr(checkpointing, "GRACE", 1000.0)  # however slow the machine is
         signal_from(patch, owner, name, when)
         train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
     found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
@@ -275,7 +272,7 @@ def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
         finally:
             measured.append(time.monotonic())
 
-    monkeypatch.setattr(interrupt, "GRACE", 0.2)
+    monkeypatch.setattr(checkpointing, "GRACE", 0.2)
     signal_from(monkeypatch, Record, "on_epoch_end", lambda epoch: True, long)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
@@ -285,13 +282,13 @@ def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
 
 
 def test_a_second_signal_does_not_wait():
-    with Stopper() as stopper:
+    with SignalHandler() as stopper:
         stopper.under_way = "steps"
         os.kill(os.getpid(), signal.SIGINT)
         assert stopper.asked
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    stopper = Stopper()
+    stopper = SignalHandler()
     with stopper, pytest.raises(KeyboardInterrupt):  # nothing is under way, nothing would be lost
         os.kill(os.getpid(), signal.SIGTERM)
 

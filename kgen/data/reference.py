@@ -1,0 +1,127 @@
+"""Reference: the real images that a generator is judged by, the same ones for every run on a data set."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from kgen import data, images, random
+from kgen.config import DataConfig
+from kgen.data.sources.base import WHITE
+from kgen.errors import UserError
+from kgen.spec import DataSpec
+
+BATCH = 512
+BINARIZATIONS = {"sample": "dynamic", "threshold": "threshold"}
+FIXED, GREY = "fixed", "none: grey"
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Real images of one split.
+
+    Attributes:
+        pixels: [N, H, W, C] uint8, after binarization where that was asked for.
+        labels: [N] int32; zeros when unlabelled.
+        split: their split.
+        hash: content hash of the whole split.
+        part: which images of the split they are; with split and hash it says for ever what they are.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    split: str
+    hash: str
+    part: str = "all"
+
+    @property
+    def count(self) -> int:
+        return len(self.pixels)
+
+    def some(self, count: int) -> "RealImages":
+        """At most `count` of them: a fixed random choice, in their order."""
+        if count >= self.count:
+            return self
+        rows = np.sort(random.generator(0, "real", self.split).choice(self.count, count, replace=False))
+        part = f"{count} of {self.count} of {self.part}"
+        return dataclasses.replace(self, pixels=self.pixels[rows], labels=self.labels[rows], part=part)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a generator is compared with.
+
+    Attributes:
+        spec: of the data.
+        real: the images of the split that figures are reported on.
+        train: all images that a model may have been trained on (those set aside for validation included).
+        floor: real images of another split than `real`, which the floor of a measure is computed from.
+        binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (drawn anew
+            in training, one fixed draw here), or "none: grey".
+    """
+
+    spec: DataSpec
+    real: RealImages
+    train: RealImages
+    floor: RealImages | None
+    binarization: str = GREY
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.spec.num_classes)
+
+
+def load_reference(
+    config: DataConfig, *, split: str | None = None, num_real: int = 10_000, seed: int = 0, spec: DataSpec | None = None
+) -> Reference:
+    """The reference images of a data set.
+
+    The test split, and with it everything else, is the same for every run on the set: `limit` and
+    `validation_fraction` concern training alone. A set without a test split is judged on the validation split of the
+    run, which is another one for every `seed`.
+
+    Args:
+        config: the data set, and how its images are brought to one shape.
+        split: "test", "validation", "train"; None takes the test split, or else the validation split.
+        num_real: at most so many reference images, a fixed random choice.
+        seed: of the run; for a set without a test split.
+        spec: what the generator makes; None for no check.
+
+    Raises:
+        UserError: no such data or split, or its images have another shape than the generator's.
+    """
+    if num_real < 2:
+        raise UserError(f"--num_real must be at least 2. Received: {num_real}")
+    dataset = data.load(dataclasses.replace(config, limit=None, validation_fraction=0.0), seed=0)
+    if "test" not in dataset.splits and "validation" not in dataset.splits and split != "train":
+        dataset = data.load(dataclasses.replace(config, limit=None), seed=seed)
+    if spec is not None and dataset.spec.image_shape != spec.image_shape:
+        raise UserError(
+            f"the generator makes images of shape {spec.image_shape}, those of data set {dataset.spec.name!r} are "
+            f"{dataset.spec.image_shape}; give the data set that it was trained on with --dataset"
+        )
+    split = split or ("test" if "test" in dataset.splits else "validation")
+    if split not in dataset.splits:
+        raise UserError(
+            f"data set {dataset.spec.name!r} has no split {split!r} here, only {' and '.join(dataset.splits)}; images "
+            "that a run set aside for validation count as training images where there is a test split"
+        )
+    real, train = real_images(dataset, split), real_images(dataset, "train")
+    other = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
+    floor = None if other is None else train if other == "train" else real_images(dataset, other)
+    return Reference(dataset.spec, real.some(num_real), train, floor, _binarization(dataset, real))
+
+
+def _binarization(dataset: data.Dataset, real: RealImages) -> str:
+    if dataset.binarize != "none":
+        return BINARIZATIONS[dataset.binarize]
+    return FIXED if dataset.binary and np.isin(real.pixels, (0, WHITE)).all() else GREY
+
+
+def real_images(dataset: data.Dataset, split: str) -> RealImages:
+    """The images of a split, binarized where the data are."""
+    pixels, labels = dataset.arrays(split)
+    if dataset.binarize != "none":
+        batches = dataset.batches(split, batch_size=BATCH, training=False)
+        pixels = np.concatenate([images.to_uint8(x) for x, _ in batches.as_numpy_iterator()])
+    return RealImages(pixels, labels, split, dataset.fingerprint(split))

@@ -1,0 +1,79 @@
+"""What a user means by `--dataset`: the embedded digits, a TFDS set, or a path. Decided here and nowhere else."""
+
+import difflib
+from pathlib import Path
+
+from kgen.config import DataConfig
+from kgen.data.sources.base import Source
+from kgen.errors import UserError
+from kgen.registry import nearest
+
+FILE_KINDS = (".zip", ".mat", ".npz")
+OTHER_SUFFIXES = (".npy", ".tar", ".gz", ".tgz", ".h5", ".hdf5", ".csv", ".7z", ".rar")
+WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
+HOW = "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip, .mat or .npz file"
+
+
+def open_source(config: DataConfig) -> Source:
+    """The source that `config.dataset` names.
+
+    Raises:
+        UserError: there is no such set or file, or what is there cannot be read.
+    """
+    from kgen.data.sources.tfds import open_tfds
+
+    name = config.dataset.strip()
+    if not name:
+        raise UserError(f"{HOW}. Received: {config.dataset!r}")
+    if name == "digits":
+        from kgen.data.sources.digits import open_digits
+
+        return open_digits()
+    if name.startswith("tfds:"):
+        _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
+        return open_tfds(name.removeprefix("tfds:"))
+    path = Path(name).expanduser()
+    if path.exists():
+        return _open_path(path, config)
+    if _must_be_path(name) or ("/" in name and not _known_to_tfds(name)):
+        raise UserError(f"dataset {name!r} does not exist (looked in {path.absolute().parent}). {HOW}")
+    _known_to_tfds(name, or_raise=True)
+    return open_tfds(name)
+
+
+def _open_path(path: Path, config: DataConfig) -> Source:
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix == ".zip":
+        from kgen.data.sources.folder import open_folder
+
+        return open_folder(path)
+    if suffix == ".mat":
+        from kgen.data.sources.mat import open_mat
+
+        return open_mat(path, config)
+    if suffix == ".npz":
+        from kgen.data.sources.arrays import open_npz
+
+        return open_npz(path)
+    raise UserError(f"dataset {str(path)!r} is a file of a kind that is not read ({suffix or 'no suffix'}). {HOW}")
+
+
+def _must_be_path(name: str) -> bool:
+    return (
+        name.lower().endswith((*FILE_KINDS, *OTHER_SUFFIXES, "/", "\\"))
+        or name.startswith((".", "/", "~"))
+        or "\\" in name
+    )
+
+
+def _known_to_tfds(name: str, *, or_raise: bool = False) -> bool:
+    from kgen.data.sources.tfds import prepared_sets, registered_sets
+
+    base = name.split("/")[0].split(":")[0]
+    registered, prepared = registered_sets(), prepared_sets()
+    if base in registered or base in {p.split("/")[0] for p in prepared}:
+        return True
+    if or_raise:
+        close = difflib.get_close_matches(base, registered, n=5, cutoff=0.6)
+        raise UserError(f"unknown dataset {name!r}: {nearest(name, {'digits', *WELL_KNOWN, *prepared, *close})}. {HOW}")
+    return False

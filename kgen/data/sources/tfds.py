@@ -1,0 +1,280 @@
+"""Image sets of TensorFlow Datasets, by name. Offline, a set that is not prepared is answered at once."""
+
+import difflib
+import os
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgen.data.sources.base import BLOCK, WHITE, Source
+from kgen.errors import DataMissing, UserError
+from kgen.io import data_folder
+from kgen.registry import nearest
+
+PROBE_SECONDS = 3.0
+PROBE_HOSTS = 3
+FALLBACK_URL = "https://storage.googleapis.com"
+PEEK = 64  # images that show whether the values are 0 and 1
+SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+
+
+class TfdsSource(Source):
+    """A prepared TFDS set; `open_tfds` makes one."""
+
+    random_access = False
+
+    def __init__(self, name: str, builder):
+        self._builder = builder
+        features = builder.info.features
+        self._image, self._label, notes = _find_features(name, features)
+        stored = {split: SPLIT_NAMES.get(split, split) for split in builder.info.splits}
+        self._stored = {ours: theirs for theirs, ours in stored.items()}
+        counts = {ours: builder.info.splits[theirs].num_examples for ours, theirs in self._stored.items()}
+        names = features[self._label].names if self._label else ()
+        if self._label and not names:
+            names = range(features[self._label].num_classes)
+        super().__init__(name, counts, names, (builder.info.full_name, str(builder.data_path)))
+        self.notes += notes
+        height, width, channels = features[self._image].shape
+        if channels not in (1, 2, 3, 4) or features[self._image].np_dtype not in (np.uint8, np.uint16):
+            raise UserError(
+                f"the images of TFDS set {name!r} are {features[self._image]}; kgen reads 8-bit or 16-bit images of "
+                "1, 3 or 4 channels"
+            )
+        if builder.info.file_format.value != "tfrecord":
+            raise UserError(
+                f"TFDS set {name!r} is prepared as {builder.info.file_format.value}; prepare it as tfrecord, "
+                "the default of TFDS"
+            )
+        self.channels = channels
+        self.size = (height, width) if height and width else None
+        self._wide = features[self._image].np_dtype == np.uint16
+        self._factor = 1
+
+    def choose(self, split: str, candidates: np.ndarray, limit: int, seed: int) -> np.ndarray:
+        """The first ones: TFDS mixed them when it prepared the set (otherwise a seeded choice)."""
+        if self._builder.info.disable_shuffling:
+            return super().choose(split, candidates, limit, seed)
+        return candidates[:limit]
+
+    def scan(self, chosen):
+        """Looks whether the images are written as 0 and 1."""
+        split = next(iter(chosen))
+        peeked = [image for _, image, _ in self.records(split, chosen[split][:PEEK]).as_numpy_iterator()]
+        if peeked and max(image.max() for image in peeked) <= 1:
+            self._factor = WHITE
+        return dict(chosen)
+
+    def check(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Those that have a label (in a labelled set, TFDS writes -1 for none); no image is decoded."""
+        blocks = [numbers for numbers, _, _ in self._encoded(split, indices).as_numpy_iterator()]
+        return np.concatenate(blocks) if blocks else indices[:0]
+
+    def describe_sizes(self) -> str:
+        return f"sizes that differ or are not recorded ({self._builder.info.features[self._image]})"
+
+    def records(self, split: str, indices: Any):
+        import tensorflow as tf
+
+        records = self._encoded(split, indices).unbatch()
+        return records.map(lambda i, x, y: (i, self._decode(x), y), num_parallel_calls=tf.data.AUTOTUNE)
+
+    def blocks(self, split: str, indices: np.ndarray):
+        import tensorflow as tf
+
+        def decode(index, encoded, label):
+            shape = tf.TensorSpec((*self.size, self.channels), tf.uint8)
+            return index, tf.map_fn(self._decode, encoded, fn_output_signature=shape), label
+
+        return self._encoded(split, indices).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _decode(self, encoded):
+        import tensorflow as tf
+
+        pixels = self._builder.info.features[self._image].decode_example(encoded)
+        if self._wide:
+            pixels = tf.cast(pixels // 257, tf.uint8)  # 65535 = 257 * 255
+        return pixels * tf.constant(self._factor, tf.uint8)
+
+    def _encoded(self, split: str, indices: np.ndarray):
+        """(indices [b] int64, encoded images [b], labels [b]), straight from the record files.
+
+        Many examples are parsed in one call: several times as fast as TFDS' `as_dataset`.
+        """
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):
+            wanted = np.zeros(self.counts[split], bool)
+            wanted[indices] = True
+            wanted = tf.constant(wanted)
+        schema = {self._image: tf.io.FixedLenFeature((), tf.string)}
+        if self._label:
+            schema[self._label] = tf.io.FixedLenFeature((), tf.int64)
+
+        def parse(numbers, examples):
+            keep = tf.gather(wanted, numbers)
+            numbers, examples = tf.boolean_mask(numbers, keep), tf.boolean_mask(examples, keep)
+            fields = tf.io.parse_example(examples, schema)
+            encoded = fields[self._image]
+            if not self._label:
+                return numbers, encoded, tf.zeros_like(numbers, tf.int32)
+            labels = tf.cast(fields[self._label], tf.int32)
+            keep = labels >= 0  # TFDS writes -1 where a labelled set has no label
+            return tf.boolean_mask(numbers, keep), tf.boolean_mask(encoded, keep), tf.boolean_mask(labels, keep)
+
+        files = [str(path) for path in self._builder.info.splits[self._stored[split]].filepaths]
+        last = int(np.max(indices, initial=-1)) + 1
+        records = tf.data.TFRecordDataset(files).take(last).enumerate().batch(BLOCK)
+        return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def open_tfds(name: str) -> TfdsSource:
+    """The TFDS set `name`; one that is not prepared is downloaded into TFDS_DATA_DIR (or ~/tensorflow_datasets).
+
+    Raises:
+        DataMissing: it is not prepared and cannot be downloaded.
+        UserError: no such set or configuration, or no images in it.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir(name), try_gcs=False)
+    except Exception as error:  # TFDS raises many kinds for a wrong name, configuration or version
+        raise UserError(f"TFDS set {name!r} cannot be opened: {_first_line(error)}. {_configs(name)}") from error
+    _find_features(name, builder.info.features)
+    if not builder.is_prepared():
+        _prepare(name, builder)
+    return TfdsSource(name, builder)
+
+
+def data_dir(name: str = "") -> str:
+    """Where TFDS keeps the set `name`: $TFDS_DATA_DIR, or its own default, ~/tensorflow_datasets.
+
+    Where the variable is not set and the set lies prepared in `tfds/` of the data folder alone, it is that.
+    """
+    folders = _data_dirs()
+    return next((folder for folder in folders if name.split(":")[0] in _prepared_in(folder)), folders[0])
+
+
+def _data_dirs() -> list[str]:
+    """The folders that prepared sets are read from; what has to be downloaded goes to the first."""
+    if given := os.environ.get("TFDS_DATA_DIR"):
+        return [os.path.expanduser(given)]
+    folder = data_folder()
+    return [os.path.expanduser("~/tensorflow_datasets"), *([str(folder.resolve() / "tfds")] if folder else [])]
+
+
+def registered_sets() -> list[str]:
+    """The names of all sets that TFDS knows how to prepare."""
+    import tensorflow_datasets as tfds
+
+    return tfds.list_builders(with_community_datasets=False)
+
+
+def prepared_sets() -> list[str]:
+    """The sets that lie prepared: "mnist", "imagenette/160px-v2"."""
+    return sorted({name for folder in _data_dirs() for name in _prepared_in(folder)})
+
+
+def _prepared_in(folder: str) -> set[str]:
+    root = Path(folder)
+    infos = [*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json")]
+    return {info.parent.parent.relative_to(root).as_posix() for info in infos}
+
+
+def _find_features(name: str, features) -> tuple[str, str | None, list[str]]:
+    """(key of the image, key of the label or None, notes)."""
+    import tensorflow_datasets as tfds
+
+    items = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    pictures = [k for k, v in items.items() if type(v) is tfds.features.Image]
+    if not pictures:
+        has = ", ".join(f"{k} ({type(v).__name__})" for k, v in items.items()) or type(features).__name__
+        raise UserError(f"TFDS set {name!r} has no image feature; it has {has}. Choose an image set such as mnist")
+    image = "image" if "image" in pictures else pictures[0]
+    classes = [k for k, v in items.items() if isinstance(v, tfds.features.ClassLabel)]
+    label = "label" if "label" in classes else classes[0] if len(classes) == 1 else None
+    notes = [f"images are taken from feature {image!r} of {pictures}"] if len(pictures) > 1 else []
+    if classes and label is None:
+        notes.append(f"no labels: features {classes} could each be the label")
+    return image, label, notes
+
+
+def _prepare(name: str, builder) -> None:
+    """Downloads and prepares a set, after a quick look whether its servers can be reached."""
+    import tensorflow_datasets as tfds
+
+    where = f"TFDS set {name!r} is not prepared in {data_dir()}"
+    manual = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+    folder = Path(data_dir()) / "downloads" / "manual"
+    if manual and not (folder.is_dir() and any(folder.iterdir())):
+        raise DataMissing(
+            f"{where} and must be downloaded by hand into {folder}: {' '.join(manual.split())}. {_instead()}"
+        )
+    try:
+        urls = list(builder.url_infos)
+    except Exception:  # a set without recorded checksums
+        urls = []
+    failures = probe(urls or [FALLBACK_URL])
+    if failures:
+        raise DataMissing(f"{where}, and it cannot be downloaded: {'; '.join(failures)}. {_instead()}")
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except Exception as error:  # the network, the disk, a changed checksum: all the user's to put right
+        raise DataMissing(f"{where}, and preparing it failed: {_first_line(error)}. {_instead()}") from error
+
+
+def probe(urls: list[str], seconds: float = PROBE_SECONDS) -> list[str]:
+    """Why none of the servers behind `urls` answers within `seconds`; empty when one does.
+
+    Any HTTP status is an answer: some servers refuse a HEAD request and still send the file.
+    """
+    first_of_host = {urllib.parse.urlsplit(url).netloc: url for url in reversed(urls)}
+    results: dict[str, str] = {}
+
+    def ask(host: str, url: str) -> None:
+        try:
+            opener = urllib.request.build_opener()  # a fresh one reads the proxies of now
+            opener.open(urllib.request.Request(url, method="HEAD"), timeout=seconds).close()
+        except urllib.error.HTTPError:
+            results[host] = ""
+        except Exception as error:  # anything else means that there is no way through
+            results[host] = f"{host} cannot be reached ({_first_line(error)})"
+        else:
+            results[host] = ""
+
+    hosts = list(first_of_host.items())[-PROBE_HOSTS:]
+    threads = [threading.Thread(target=ask, args=pair, daemon=True) for pair in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(seconds)
+    answers = [results.get(host, f"{host} did not answer within {seconds:g} seconds") for host, _ in hosts]
+    return [] if "" in answers else answers
+
+
+def _instead() -> str:
+    prepared = prepared_sets()
+    sets = f"the prepared sets {', '.join(prepared)}" if prepared else "another TFDS_DATA_DIR that holds it"
+    return f"Use {sets}, the embedded 'digits', or a folder of images; or connect to the network and try again"
+
+
+def _configs(name: str) -> str:
+    import tensorflow_datasets as tfds
+
+    base, _, config = name.partition("/")
+    try:
+        configs = list(tfds.builder_cls(base.split(":")[0]).builder_configs)
+    except Exception:  # the set itself is not known to TFDS
+        return f"Known sets: {nearest(name, difflib.get_close_matches(name, registered_sets(), n=5))}"
+    return f"Its configurations: {nearest(config, configs)}" if configs else "It has no configurations"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

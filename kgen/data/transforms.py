@@ -1,0 +1,159 @@
+"""Step 2 of the pipeline: images of any size and number of channels -> one shape, uint8.
+
+In whole numbers (Pillow resizes with weights that it rounds to 2^-22), so that an image has the same pixels, and a
+data set the same content hash, on every processor. TensorFlow's resizing, in float32, gives other grey levels on arm64.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from kgen.data.sources.base import WHITE
+
+SHAPING = 2
+"""Raised with anything that gives other pixels, so that none that were kept before are taken for these."""
+LUMA = (299, 587, 114)  # ITU-R BT.601, in thousandths
+
+
+def make_transform(
+    channels: int, image_shape: tuple[int, int, int], fit: str, size: tuple[int, int] | None
+) -> Callable | None:
+    """A function images [B, h, w, channels] uint8 -> [B, H, W, C] uint8, or None when there is nothing to do.
+
+    Alpha is laid over white; colour becomes luma, or gray becomes RGB, as the number of channels asks; the centre is
+    cut out ("crop") or white is added ("pad") until the aspect ratio fits; then the images are resized (bilinear, with
+    antialiasing when they shrink; Pillow's BILINEAR).
+
+    Args:
+        channels: of the input: 1, 2 (gray, alpha), 3 or 4 (RGBA).
+        image_shape: of the output, (H, W, C).
+        fit: "crop" or "pad".
+        size: (h, w) when every input has it, else None.
+    """
+    height, width, out_channels = image_shape
+    if size == (height, width) and channels == out_channels:
+        return None
+
+    def shape(pixels: np.ndarray) -> np.ndarray:
+        return _resized(_one_ratio(_one_colour(pixels, out_channels), height, width, fit), height, width)
+
+    def shaper(pixels):
+        import tensorflow as tf
+
+        return tf.ensure_shape(tf.numpy_function(shape, [pixels], tf.uint8), (None, height, width, out_channels))
+
+    return shaper
+
+
+def _one_colour(pixels: np.ndarray, out_channels: int) -> np.ndarray:
+    if pixels.shape[-1] in (2, 4):
+        alpha = pixels[..., -1:].astype(np.int32)
+        pixels = ((pixels[..., :-1] * alpha + WHITE * (WHITE - alpha) + WHITE // 2) // WHITE).astype(np.uint8)
+    if pixels.shape[-1] == 3 and out_channels == 1:
+        luma = np.sum(pixels * np.array(LUMA, np.int32), axis=-1, keepdims=True)
+        return ((luma + sum(LUMA) // 2) // sum(LUMA)).astype(np.uint8)
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 and out_channels == 3 else pixels
+
+
+def _one_ratio(pixels: np.ndarray, height: int, width: int, fit: str) -> np.ndarray:
+    h, w = pixels.shape[1:3]
+    # The window of the target's aspect ratio: the largest inside the image, or the smallest around it.
+    window_h, window_w = (_scaled(w, height, width), _scaled(h, width, height))
+    if fit == "crop":
+        window_h, window_w = min(h, window_h), min(w, window_w)
+        top, left = (h - window_h) // 2, (w - window_w) // 2
+        return pixels[:, top : top + window_h, left : left + window_w]
+    more_h, more_w = max(window_h - h, 0), max(window_w - w, 0)
+    around = [(0, 0), (more_h // 2, more_h - more_h // 2), (more_w // 2, more_w - more_w // 2), (0, 0)]
+    return np.pad(pixels, around, constant_values=WHITE)
+
+
+def _scaled(length: int, numerator: int, denominator: int) -> int:
+    """round(length * numerator / denominator), at least 1."""
+    return max((2 * length * numerator + denominator) // (2 * denominator), 1)
+
+
+def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    from PIL import Image
+
+    if pixels.shape[1:3] == (height, width):
+        return np.ascontiguousarray(pixels)
+    gray = pixels.shape[-1] == 1
+    found = [
+        np.asarray(Image.fromarray(one[..., 0] if gray else one).resize((width, height), Image.Resampling.BILINEAR))
+        for one in pixels
+    ]
+    return np.stack(found).reshape(len(pixels), height, width, -1)
+
+
+# Binarize -------------------------------------------------------------------------------------------------------------
+# Black-and-white images: a threshold, or every pixel drawn with its grey value as the probability of white.
+
+
+SIXTEEN_BITS = 2**16
+
+
+def binarize_threshold(pixels):
+    """uint8 -> float32 tensor: 1 from a grey value of 0.5 on, otherwise 0."""
+    import tensorflow as tf
+
+    return tf.cast(pixels >= np.uint8((WHITE + 1) // 2), tf.float32)
+
+
+def binarize_sample(pixels, key):
+    """A Bernoulli draw for each pixel.
+
+    Args:
+        pixels: [B, H, W, C] uint8 tensor; the probability of white is pixels / 255, exact for black and for white.
+        key: [2] integer tensor; the same key, the same draw.
+
+    Returns:
+        [B, H, W, C] float32 tensor of 0 and 1.
+    """
+    import tensorflow as tf
+
+    count = tf.size(pixels)
+    words = tf.random.stateless_uniform([(count + 1) // 2], key, minval=None, maxval=None, dtype=tf.uint32)
+    draws = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count], tf.shape(pixels))
+    return _compare(pixels, tf.cast(draws, tf.int32))
+
+
+def binarize_sample_once(pixels, indices, stream: int):
+    """A Bernoulli draw for each pixel that is a function of (stream, index of the image) alone, whatever the batch.
+
+    Args:
+        pixels: [B, H, W, C] uint8 tensor.
+        indices: [B] int64 tensor, the number of each image.
+        stream: a seed.
+    """
+    import tensorflow as tf
+
+    draws = tf.numpy_function(_drawer(tuple(pixels.shape[1:]), stream), [indices], tf.int32, stateful=False)
+    return _compare(pixels, tf.ensure_shape(draws, (None, *pixels.shape[1:])))
+
+
+def _compare(pixels, draws):
+    """1 where draw / 2^16 < pixel / 255, in whole numbers."""
+    import tensorflow as tf
+
+    return tf.cast(draws * WHITE < tf.cast(pixels, tf.int32) * SIXTEEN_BITS, tf.float32)
+
+
+def _drawer(image_shape: tuple[int, ...], stream: int) -> Callable:
+    """Indices [B] -> [B, *image_shape] int32 from 0 to 2^16 - 1, by SplitMix64 (Steele et al. 2014) on a counter."""
+    values = int(np.prod(image_shape))
+    words = -(-values // 4)
+    start = _mix(np.array([stream], np.uint64))
+
+    def draw(indices):
+        counter = indices.astype(np.uint64)[:, None] * np.uint64(words) + np.arange(words, dtype=np.uint64)
+        mixed = _mix(start + counter * np.uint64(0x9E3779B97F4A7C15))
+        return mixed.view(np.uint16)[:, :values].reshape(-1, *image_shape).astype(np.int32)
+
+    return draw
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

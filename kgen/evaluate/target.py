@@ -1,0 +1,221 @@
+"""Subject: what is judged: a run, an export, a .tflite file or a server that makes images, or a folder of them."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kgen import data, images, random
+from kgen.cache import digest
+from kgen.config import DataConfig, RunConfig, override
+from kgen.data.reference import Reference
+from kgen.data.sources import base
+from kgen.errors import UserError
+from kgen.run import Run
+from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
+from kgen.spec import DataSpec
+
+BLOCK = 1024
+"""Images drawn at a time."""
+PICTURE_FILES = (".zip", ".npz", ".mat")
+
+
+@dataclass
+class Target:
+    """A source of generated images.
+
+    Attributes:
+        path: as the user gave it.
+        kind: "run", "saved_model", "tflite", "server" or "folder".
+        sampler: what makes the images; None for a folder.
+        config: the data set it was trained on; None when nothing says so.
+        seed: root seed of the run; it chose the validation split.
+        data_hashes: split -> content hash of what it was trained on, where that is known and whole.
+        out: where its figures go.
+        about: what a table says of it besides its figures; completed by `draw`.
+    """
+
+    path: str
+    kind: str
+    sampler: Sampler | None
+    config: DataConfig | None
+    seed: int
+    out: Path
+    about: dict[str, Any] = field(default_factory=dict)
+    data_hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> DataSpec | None:
+        return None if self.sampler is None else self.sampler.spec
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether another seed gives other images."""
+        return self.sampler is not None
+
+    def check_classes(self, reference: Reference):
+        """Raises UserError for a conditional model of other classes than the reference's."""
+        sampler, classes = self.sampler, reference.spec.num_classes
+        if sampler is None or not sampler.conditional or classes == (sampler.spec.num_classes or classes) > 0:
+            return
+        raise UserError(
+            f"{self.path} knows {sampler.spec.num_classes} classes, data set {reference.spec.name!r} has "
+            f"{classes}; give the data set that it was trained on with --dataset"
+        )
+
+    def draw(
+        self, reference: Reference, count: int, seed: int, progress: Callable[[int], None] = lambda images: None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Generated images and their labels; conditional models make all classes in turn.
+
+        Args:
+            reference: names the classes, and the shape that the images of a folder are brought to.
+            count: how many; a folder gives at most what it holds.
+            seed: of the latent points, or of the choice from a folder.
+            progress: called with the number of images that were added.
+
+        Returns:
+            [N, H, W, C] uint8, and [N] int32 or None.
+        """
+        if self.sampler is None:
+            return _from_folder(self, reference, count, seed)
+        self.check_classes(reference)
+        sampler, classes = self.sampler, reference.spec.num_classes
+        labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
+        pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
+        one = None if labels is None else labels[:1]
+        sampler.decode(sampler.density.draw(seed, 1, one), one)  # traced
+        started = time.monotonic()
+        for start in range(0, count, BLOCK):
+            rows = slice(start, min(start + BLOCK, count))
+            some = None if labels is None else labels[rows]
+            z = sampler.density.draw(seed, rows.stop - start, some, first=start)
+            pixels[rows] = images.to_uint8(sampler.decode(z, some))
+            progress(len(z))
+        self.about["seconds_per_1000_samples"] = round((time.monotonic() - started) * 1000 / count, 4)
+        return pixels, labels
+
+
+def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Target:
+    """Opens whatever can be judged.
+
+    A generator whose z is drawn from another prior is another generator, measured by the same protocol: the prior is
+    part of what is judged, its figures go into a file of their own, and `kgen-compare` sets it beside the others.
+
+    Args:
+        path: what is judged.
+        checkpoint: of a run: "best" or "last".
+        prior: what z is drawn from; see `open_sampler`.
+
+    Raises:
+        UserError: there is nothing of the kind.
+    """
+    if is_url(path):
+        sampler = open_sampler(path, prior=prior)
+        about = {"name": sampler.spec.name, "path": str(path), "kind": "server", "version": sampler.version}
+        about |= _prior(sampler)
+        out = Path("eval") / f"{base.slug(str(path))}.jsonl"
+        return Target(str(path), "server", sampler, None, 0, out, about)
+    given, path = str(path), Path(path)
+    if (path / "config.json").is_file():
+        return _open_run(given, path, checkpoint, prior)
+    if checkpoint != "best":
+        raise UserError(f"--checkpoint {checkpoint} chooses among those of a run, and {path} is no run directory")
+    version = path if (path / "saved_model.pb").is_file() else latest_version(path)
+    if path.suffix == ".tflite" or version:
+        return _open_export(given, path if version is None else version, prior)
+    if prior is not None and path.exists():
+        raise UserError(f"--prior {prior} chooses what a generator draws from, and {path} is none")
+    if path.is_dir() or (path.suffix.lower() in PICTURE_FILES and path.is_file()):
+        about = {"name": path.resolve().name, "path": given, "kind": "folder"}
+        return Target(given, "folder", None, None, 0, Path("eval") / f"{base.slug(path.stem)}.jsonl", about)
+    what = "is nothing that can be judged" if path.exists() else "does not exist"
+    raise UserError(
+        f"{path} {what}; give a run directory, an export, a .tflite file, a server's address, or a folder of images"
+    )
+
+
+def _open_run(given: str, path: Path, checkpoint: str, prior: str | None) -> Target:
+    run = Run.open(path)
+    sampler = open_run(run, checkpoint=checkpoint, prior=prior)
+    rows, state = run.metrics(), run.checkpoint_state().get(checkpoint, {})
+    about = {
+        "name": run.name,
+        "path": given,
+        "kind": "run",
+        "model": run.config.model,
+        "checkpoint": checkpoint,
+        "epoch": state.get("epoch"),
+        "parameters": sampler.parameters,
+        "bytes": run.checkpoint(checkpoint).stat().st_size,
+        "training_seconds": rows[-1]["elapsed_seconds"] if rows else None,
+        "dataset": run.spec.name,
+        **_prior(sampler),
+    }
+    hashes = {} if run.config.data.limit else run.data_hashes
+    out = path / "eval" / f"{checkpoint}{_suffix(sampler)}.jsonl"
+    return Target(given, "run", sampler, run.config.data, run.config.seed, out, about, hashes)
+
+
+def _open_export(given: str, path: Path, prior: str | None) -> Target:
+    sampler = open_sampler(path, prior=prior)
+    kind = "tflite" if path.suffix == ".tflite" else "saved_model"
+    folder = path.parent if kind == "tflite" else path
+    manifest = sampler.manifest
+    about = {
+        "name": f"{folder.parent.name}/{folder.name}" + (f"/{path.name}" if kind == "tflite" else ""),
+        "path": given,
+        "kind": kind,
+        "model": manifest["model"],
+        "checkpoint": manifest["checkpoint"]["which"],
+        "epoch": manifest["checkpoint"].get("epoch"),
+        "parameters": sampler.parameters,
+        "bytes": path.stat().st_size if kind == "tflite" else manifest["bytes"][kind],
+        "dataset": sampler.spec.name,
+        **_prior(sampler),
+    }
+    settings = {f"data.{name}": value for name, value in manifest.get("data", {}).items()}
+    config = override(RunConfig(), settings).data if settings else None
+    hashes = {} if config is None or config.limit else manifest.get("data_hashes", {})
+    out = folder / "eval" / f"{kind}{_suffix(sampler)}.jsonl"
+    return Target(given, kind, sampler, config, manifest.get("seed", 0), out, about, hashes)
+
+
+def _prior(sampler: Sampler) -> dict[str, Any]:
+    return {"prior": sampler.prior, "prior_hash": sampler.density.hash}
+
+
+def _suffix(sampler: Sampler) -> str:
+    """Of a file of figures: those of a fitted prior have one of their own."""
+    return "" if sampler.prior == StandardNormal.name else f"-{sampler.prior}"
+
+
+def _from_folder(subject: Target, reference: Reference, count: int, seed: int):
+    """The images of a folder, brought to the reference's shape; labels where its classes bear the reference's names."""
+    height, width, channels = reference.spec.image_shape
+    config = DataConfig(
+        dataset=str(subject.path), image_size=(height, width), grayscale=channels == 1, validation_fraction=0.0
+    )
+    found = data.load(config)
+    if found.spec.image_shape != reference.spec.image_shape:
+        raise UserError(
+            f"{subject.path} holds images of shape {found.spec.image_shape}, those of data set "
+            f"{reference.spec.name!r} are {reference.spec.image_shape}"
+        )
+    parts = [found.arrays(split) for split in found.splits]
+    pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    names = found.spec.class_names
+    if names and set(names) <= set(reference.spec.class_names):
+        labels = np.array([reference.spec.class_names.index(name) for name in names], np.int32)[labels]
+    else:
+        labels = None
+    if count < len(pixels):
+        rows = np.sort(random.generator(seed, "folder").choice(len(pixels), count, replace=False))
+        pixels, labels = pixels[rows], None if labels is None else labels[rows]
+    if found.source.size != (height, width):
+        subject.about["resized_from"] = "x".join(map(str, found.source.size)) if found.source.size else "many sizes"
+    subject.about["content_hash"] = digest(np.ascontiguousarray(pixels))
+    return pixels, labels

@@ -1,0 +1,134 @@
+"""The files beside exports that start TF Serving on all of them: models.config, batching.config, and how to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kgen.export.golden import Golden
+from kgen.export.verify import inputs_of
+from kgen.io import write_text
+
+CONFIG = "models.config"
+MOUNTED = "/models"
+"""Where the container of TF Serving sees the folder."""
+
+BATCHING = """\
+max_batch_size { value: 64 }
+batch_timeout_micros { value: 1000 }
+max_enqueued_batches { value: 100 }
+num_batch_threads { value: 2 }
+allowed_batch_sizes: 4
+allowed_batch_sizes: 8
+allowed_batch_sizes: 16
+allowed_batch_sizes: 32
+allowed_batch_sizes: 64
+"""
+
+MONITORING = """\
+prometheus_config {
+  enable: true
+  path: "/monitoring/prometheus/metrics"
+}
+"""
+
+COMPOSE = f"""\
+# docker compose up: TF Serving on 8500 (gRPC) and 8501 (REST), for this machine alone
+services:
+  tf-serving:
+    image: tensorflow/serving:2.20.0
+    ports:
+      - "127.0.0.1:8500:8500"
+      - "127.0.0.1:8501:8501"
+    volumes:
+      - .:{MOUNTED}:ro
+    command:
+      - --model_config_file={MOUNTED}/{CONFIG}
+      - --model_config_file_poll_wait_seconds=60
+      - --enable_batching
+      - --batching_parameters_file={MOUNTED}/batching.config
+      - --monitoring_config_file={MOUNTED}/monitoring.config
+"""
+
+README = f"""\
+# Exported models
+
+Every folder here is a model as TF Serving polls it: NAME/VERSION/ is written by `kgen-export RUN --to exports/NAME`,
+and appears whole. In a version:
+
+- `saved_model.pb`, `variables/`: a SavedModel that needs neither kgen nor Keras. `manifest.json` names its signatures.
+- `model.tflite`: the same in float32 for one row, for phones and browsers; `encoder.tflite` where there is an encoder;
+  `SIGNATURE-float16.tflite`, `-dynamic`, `-int8`: smaller ones, from `--quantize`.
+- `manifest.json`: what was exported, and how far every file is from the trained model. `golden.npz`: inputs, and what
+  the model made of them; `kgen-export --verify exports/NAME` compares anew, anywhere.
+
+To try: `kgen-sample exports/NAME`, or `kgen-serve exports/` (REST on 8501, gRPC on 8500, a page at http://localhost:8501).
+
+The real TF Serving: `docker compose up` in this folder, or
+
+    tensorflow_model_server --port=8500 --rest_api_port=8501 --model_config_file={CONFIG} \\
+        --enable_batching --batching_parameters_file=batching.config --monitoring_config_file=monitoring.config
+
+with the paths in {CONFIG} (those of the container) made your own.
+
+    curl -d '{{"signature_name": "generate_png", "instances": [{{"label": 3, "seed": 7, "temperature": 1.0}}]}}' \\
+        http://localhost:8501/v1/models/NAME:predict
+"""
+
+ONCE = {"batching.config": BATCHING, "monitoring.config": MONITORING, "compose.yaml": COMPOSE, "README.md": README}
+
+
+def exports_in(folder: Path) -> list[str]:
+    """The names of the models that lie in a folder."""
+    return sorted(path.name for path in folder.iterdir() if _is_export(path))
+
+
+def write_server_files(folder: Path) -> bool:
+    """Writes models.config anew, and the other files where they are missing.
+
+    Only where nothing but exports lies: a folder that serves other ends is left as it is.
+
+    Returns:
+        Whether they were written.
+    """
+    ours = {CONFIG, *ONCE}
+    if any(not (p.name.startswith(".") or p.name in ours or _is_export(p)) for p in folder.iterdir()):
+        return False
+    listed = "".join(
+        f'  config {{\n    name: "{name}"\n    base_path: "{MOUNTED}/{name}"\n    model_platform: "tensorflow"\n  }}\n'
+        for name in exports_in(folder)
+    )
+    write_text(folder / CONFIG, f"model_config_list {{\n{listed}}}\n")
+    for name, text in ONCE.items():
+        if not (folder / name).exists():
+            write_text(folder / name, text)
+    return True
+
+
+def _is_export(path: Path) -> bool:
+    return path.is_dir() and any(p.name.isdigit() and (p / "saved_model.pb").is_file() for p in path.iterdir())
+
+
+# Warmup ---------------------------------------------------------------------------------------------------------------
+# Warm-up records: TF Serving calls every signature with them before a version answers, so that nobody waits.
+
+
+FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+BATCH_SIZES = (1, 8)
+
+
+def write_warmup(folder: Path, model_name: str, signatures: Sequence[str], golden: Golden):
+    """Writes a record for every signature and batch size."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    (folder / FILE).parent.mkdir()
+    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
+        for signature in signatures:
+            for size in BATCH_SIZES:
+                log = prediction_log_pb2.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name, request.model_spec.signature_name = model_name, signature
+                for name, value in inputs_of(golden, signature).items():
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(np.ascontiguousarray(value[:size])))
+                writer.write(log.SerializeToString())

@@ -1,0 +1,91 @@
+"""Whole files or none: written aside, then renamed."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kgen.errors import UserError
+
+ASIDE = ".part-"
+"""How the name of a file starts that is not whole yet; the number of the process that writes it follows."""
+
+
+def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
+    """Calls `write` with a name beside `path` (same suffixes), then renames: `path` appears whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        write: writes a file at the path that it is given.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Writes a text file whole; half characters, of file names that are no UTF-8, as JSON writes them."""
+    return write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8", errors="backslashreplace"))
+
+
+def write_json(path: str | os.PathLike, values: Any) -> Path:
+    """Writes a JSON file whole, indented by two."""
+    return write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+# Data folder ----------------------------------------------------------------------------------------------------------
+# The folder with data files that are found by their name: $KGEN_DATA_DIR, or ../shared/data where it exists.
+
+
+VARIABLE = "KGEN_DATA_DIR"
+BESIDE = Path("../shared/data")
+"""Where data are looked for when the variable is not set, from the current folder."""
+
+
+def data_folder() -> Path | None:
+    """The folder; None where there is none.
+
+    Raises:
+        UserError: KGEN_DATA_DIR names no folder.
+    """
+    given = os.environ.get(VARIABLE)
+    if not given:
+        return BESIDE if BESIDE.is_dir() else None
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{VARIABLE} must name a folder with data files, or not be set. Received: {given}")
+    return folder
+
+
+def find_data_file(name: str) -> Path | None:
+    """The absolute path of the file of this name in the folder or below it, the nearest to its top; None if not there.
+
+    Hidden folders are left out.
+    """
+    folder = data_folder()
+    level = [folder.resolve()] if folder else []
+    while level:
+        found = [parent / name for parent in level if (parent / name).is_file()]
+        if found:
+            return found[0]
+        level = [child for parent in level for child in sorted(parent.iterdir()) if _is_open(child)]
+    return None
+
+
+def where_looked() -> str:
+    """What a message says of a file that was not found."""
+    folder = data_folder()
+    if os.environ.get(VARIABLE):
+        return f"{VARIABLE} is {folder}"
+    return f"{VARIABLE} is not set" + (f", looked in {folder}" if folder else "")
+
+
+def _is_open(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not path.name.startswith(".")

@@ -1,0 +1,75 @@
+"""Nearest training images: does a model draw anew, or recite?"""
+
+import numpy as np
+
+from kgen.errors import UserError
+from kgen.metrics.checks import checked_pair
+from kgen.metrics.distances import neighbours
+
+COPY_SHARE = 1e-3  # of the median distance of unseen images
+
+
+def nearest_images(query: np.ndarray, base: np.ndarray, *, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest image of a set to every query.
+
+    Args:
+        query: [M, d] features.
+        base: [N, d] features.
+        exclude_self: query and base are the same images in the same order, and none counts as its own neighbour.
+
+    Returns:
+        (Euclidean distance [M] float64, row of the base [M]); among equally near ones, one of them.
+
+    Raises:
+        UserError: unequal dimensions, numbers that are not finite, or sets of unequal size with `exclude_self`.
+    """
+    if exclude_self and len(query) != len(base):
+        raise UserError(f"exclude_self needs one set twice. Received: {len(query)} and {len(base)} images")
+    same = query is base
+    base, query = checked_pair(base, query, at_least=1 + exclude_self)
+    squared, index = neighbours(base if same else query, base, 1 + exclude_self)
+    if not exclude_self:
+        return np.sqrt(squared[:, 0]), index[:, 0]
+    other = np.where(index[:, 0] == np.arange(len(index)), index[:, 1], index[:, 0])
+    return np.sqrt(squared[:, 1]), other  # the image itself is at 0, so the second distance is that of the first other
+
+
+def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
+    """How near samples are to the training images, beside how near unseen real images are.
+
+    Args:
+        fake: [M, d] features of samples.
+        train: [N, d] features of the images that the model was trained on.
+        test: [T, d] features of real images that it was not trained on.
+
+    Returns:
+        authenticity: share of the samples that are further from their nearest training image than that image is from
+            the nearest other training image (Alaa et al. 2022, https://arxiv.org/abs/2102.08921). Copies have 0; fresh
+            draws of the training distribution 1/3 in one dimension, and nearly 1/2 in many.
+        nearest_ratio: median distance of the samples to their nearest training image, over the same of the test images.
+            1: as far as unseen images. Near 0: copies.
+        copies: share of the samples that are as good as on a training image: within a thousandth of the median distance
+            of the test images.
+        distance: [M] float64, of every sample to its nearest training image.
+        index: [M], that training image.
+
+    Raises:
+        UserError: unequal dimensions, or most test images stand in training.
+    """
+    fake, train, test = np.asarray(fake), np.asarray(train), np.asarray(test)
+    distance, index = nearest_images(fake, train)
+    unseen = float(np.median(nearest_images(test, train)[0]))
+    if unseen == 0:
+        raise UserError(
+            "memorisation needs unseen images. Received: more than half of the test images stand in training"
+        )
+    closest, place = np.unique(index, return_inverse=True)
+    _, train = checked_pair(train, train)
+    spacing = np.sqrt(neighbours(train[closest], train, 2)[0][:, 1])[place]  # itself is at 0, the next is another image
+    return {
+        "authenticity": float((distance > spacing).mean()),
+        "nearest_ratio": float(np.median(distance)) / unseen,
+        "copies": float((distance <= COPY_SHARE * unseen).mean()),
+        "distance": distance,
+        "index": index,
+    }

@@ -1,0 +1,55 @@
+"""Averaged weights (Polyak & Juditsky 1992): evaluated, shown and exported in place of those that training moves.
+
+    average <- momentum * average + (1 - momentum) * weight, after every step; it starts at the weight
+
+The statistics of batch normalization are averaged with the weights. Weights and averages can change places: while they
+are swapped the model *is* the average, and a checkpoint written then holds the average as its weights, for everyone
+who only wants to sample, and the weights that training goes on with beside it, for who resumes: load, compile, `swap`.
+"""
+
+from collections.abc import Sequence
+
+import keras
+
+
+def momentum_of(halflife_images: float, batch_size: int) -> float:
+    """The momentum a step with which an image's influence on the average halves after `halflife_images` more."""
+    return 0.5 ** (batch_size / halflife_images)
+
+
+class WeightAverages(keras.layers.Layer):
+    """An exponential moving average of each of some weights.
+
+    Args:
+        weights: whose averages it keeps; those that are no floats (counters) are left out.
+        momentum: in [0, 1).
+    """
+
+    def __init__(self, weights: Sequence, momentum: float):
+        super().__init__(name="averages")
+        self.momentum = momentum
+        followed = [w for w in weights if "float" in w.dtype]
+        kept = [
+            self.add_weight(
+                shape=w.shape, dtype=w.dtype, trainable=False, name=f"average_{i}", autocast=False, initializer="zeros",
+                aggregation="only_first_replica",
+            )
+            for i, w in enumerate(followed)
+        ]  # fmt: skip
+        pairs = tuple(zip(followed, kept, strict=True))
+        object.__setattr__(self, "_pairs", pairs)  # or Keras would save the weights a second time, as this layer's
+        self.built = True
+        for weight, average in pairs:
+            average.assign(weight)
+
+    def update(self):
+        """One step."""
+        for weight, average in self._pairs:
+            average.assign(self.momentum * average + (1.0 - self.momentum) * weight)
+
+    def swap(self):
+        """Weights and averages change places; a second call undoes it."""
+        for weight, average in self._pairs:
+            value = weight.numpy()
+            weight.assign(average)
+            average.assign(value)

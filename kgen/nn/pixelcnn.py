@@ -1,0 +1,369 @@
+"""Pixels of a few levels: what an autoregressive decoder predicts, one after the other."""
+
+import math
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from kgen.losses.elbo import sum_per_example
+from kgen.nn.networks import NetworkOptions
+
+
+def to_levels(images, levels: int):
+    """images in [0, 1] -> the nearest of so many equally spaced levels, 0 to levels - 1, [B, H, W, C] float32."""
+    return tf.round(tf.cast(images, keras.config.floatx()) * (levels - 1))
+
+
+def signed(pixels, levels: int):
+    """Levels -> what a network sees, [-1, 1]."""
+    return pixels * (2.0 / (levels - 1)) - 1.0
+
+
+def pixel_nll(pixels, logits):
+    """-log p of pixels from logits: Bernoulli from one logit, categorical from one a level.
+
+    Args:
+        pixels: [B, H, W, C] float32 levels.
+        logits: [B, H, W, C, 1] for two levels, or [B, H, W, C, levels].
+
+    Returns:
+        [B] float32, nats an image, with respect to the counting measure of the levels.
+    """
+    if logits.shape[-1] == 1:
+        return sum_per_example(tf.nn.softplus(logits[..., 0]) - pixels * logits[..., 0])
+    return sum_per_example(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.cast(pixels, tf.int32), logits=logits)
+    )
+
+
+def draw_pixels(logits, uniform):
+    """The level that uniform noise picks, [...] float32: by the inverse distribution function, which of two levels
+    gives the upper one to low noise, of more to high noise.
+
+    Args:
+        logits: [..., 1], or [..., levels].
+        uniform: [...] in [0, 1].
+    """
+    if logits.shape[-1] == 1:
+        return tf.cast(uniform < tf.sigmoid(logits[..., 0]), keras.config.floatx())
+    below = tf.cumsum(tf.nn.softmax(logits), axis=-1)[..., :-1]
+    return tf.reduce_sum(tf.cast(uniform[..., None] >= below, keras.config.floatx()), axis=-1)
+
+
+def normal_cdf(x):
+    """The standard normal distribution function to 2e-7, of operations that every runtime has (TFLite has no erf).
+
+    Abramowitz & Stegun 1964, 26.2.17 with the constants of 7.1.26.
+    """
+    a = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+    t = 1.0 / (1.0 + 0.3275911 / math.sqrt(2.0) * tf.abs(x))
+    polynomial = t * (a[0] + t * (a[1] + t * (a[2] + t * (a[3] + t * a[4]))))
+    tail = 0.5 * polynomial * tf.exp(-0.5 * x * x)
+    return tf.where(x < 0, tail, 1.0 - tail)
+
+
+# Causal ---------------------------------------------------------------------------------------------------------------
+# A gated PixelCNN decoder: p(x | c) = prod_i p(x_i | x_<i, c), pixels in raster order, channels in order in a pixel.
+#
+# van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders" (https://arxiv.org/abs/1606.05328): a
+# vertical stack sees the rows above, a horizontal stack the pixels to the left and, through the vertical one, all
+# above.
+# There is no mask to multiply: kernels are only as large as what they may see. Two things are simpler than in the
+# paper:
+# the units are a * sigmoid(b) (Dauphin et al. 2017, https://arxiv.org/abs/1612.08083), and the channels of a pixel are
+# told apart in the last layer alone, which sees the earlier channels of its own pixel. Both stacks are residual: the
+# vertical one, which is not in the paper, dies out otherwise, for a gate halves what passes it.
+#
+# The condition c (what a latent and a label say, one vector a pixel) joins the horizontal stack of the last
+# `conditioned`
+# layers. All before it depends on the image alone, and is computed once for many conditions.
+
+
+FIRST_ROWS, FIRST_COLUMNS = 3, 3
+"""Reach of the first layer: rows above, and columns to each side."""
+
+
+class Seen(NamedTuple):
+    """What depends on the image alone: the horizontal stack before the condition joins, and the vertical after it."""
+
+    horizontal: tf.Tensor
+    vertical: tuple[tf.Tensor, ...]
+
+
+class CausalLayer(keras.layers.Layer):
+    """Weights with initial values of their own seed, and the two convolutions that see nothing later."""
+
+    def __init__(self, options: NetworkOptions, name: str, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.options = options
+
+    def weight(self, name: str, shape, zeros: bool = False):
+        initial = "zeros" if zeros else self.options.initializer(f"{self.name}_{name}")
+        return self.add_weight(shape=shape, initializer=initial, name=name, autocast=False)  # `cast` does it
+
+    def cast(self, *tensors):
+        return [tf.cast(tensor, self.compute_dtype) for tensor in tensors]
+
+
+def convolve(x, kernel, padding):
+    """A convolution with zeros around: padded first, for the gradients of conv2d's own padding take twice the time."""
+    return tf.nn.conv2d(tf.pad(x, padding), kernel, 1, "VALID")
+
+
+def rows_above(x, kernel, top: int):
+    """A convolution down to the pixel's own row, with so many rows of zeros above; sides are filled up."""
+    side = kernel.shape[1] // 2
+    return convolve(x, kernel, [[0, 0], [top, 0], [side, side], [0, 0]])
+
+
+def columns_left(x, kernel):
+    """A convolution up to the pixel's own column, filled up at the left."""
+    return convolve(x, kernel, [[0, 0], [0, 0], [kernel.shape[1] - 1, 0], [0, 0]])
+
+
+def gate(x):
+    """[..., 2 p] -> [..., p]: a * sigmoid(b)."""
+    a, b = tf.split(x, 2, axis=-1)
+    return a * tf.sigmoid(b)
+
+
+class First(CausalLayer):
+    """Pixels -> the two stacks: neither sees the pixel itself."""
+
+    def __init__(self, options: NetworkOptions, width: int):
+        super().__init__(options, "first")
+        channels = options.spec.image_shape[2]
+        self.rows = self.weight("rows", (FIRST_ROWS, 2 * FIRST_COLUMNS + 1, channels, width))
+        self.rows_bias = self.weight("rows_bias", (width,), zeros=True)
+        self.columns = self.weight("columns", (1, FIRST_COLUMNS, channels, width))
+        self.columns_bias = self.weight("columns_bias", (width,), zeros=True)
+        self.built = True
+
+    def call(self, pixels):
+        """[B, H, W, C] -> vertical and horizontal, [B, H, W, p]."""
+        down = tf.pad(pixels, [[0, 0], [1, 0], [0, 0], [0, 0]])[:, :-1]
+        right = tf.pad(pixels, [[0, 0], [0, 0], [1, 0], [0, 0]])[:, :, :-1]
+        right, columns, bias = self.cast(right, self.columns, self.columns_bias)
+        return self.vertical(down, top=FIRST_ROWS - 1), columns_left(right, columns) + bias
+
+    def vertical(self, above, top: int):
+        """Rows above, [B, ., W, C] -> [B, ., W, p]."""
+        above, rows, bias = self.cast(above, self.rows, self.rows_bias)
+        return rows_above(above, rows, top) + bias
+
+    def pixel(self, before):
+        """The FIRST_COLUMNS pixels before one, [B, FIRST_COLUMNS * C] -> its horizontal stack, [B, p]."""
+        before, columns, bias = self.cast(before, self.columns, self.columns_bias)
+        return tf.matmul(before, tf.reshape(columns, (-1, columns.shape[-1]))) + bias
+
+
+class Gated(CausalLayer):
+    """One gated layer of both stacks; `condition` is the length of c, or 0 where it does not join."""
+
+    def __init__(self, options: NetworkOptions, width: int, condition: int, name: str):
+        super().__init__(options, name)
+        self.rows = self.weight("rows", (2, 3, width, 2 * width))
+        self.rows_bias = self.weight("rows_bias", (2 * width,), zeros=True)
+        self.columns = self.weight("columns", (1, 2, width, 2 * width))
+        self.columns_bias = self.weight("columns_bias", (2 * width,), zeros=True)
+        self.down = self.weight("down", (1, 1, width, 2 * width))
+        self.out = self.weight("out", (1, 1, width, width))
+        self.out_bias = self.weight("out_bias", (width,), zeros=True)
+        self.condition = self.weight("condition", (1, 1, condition, 2 * width)) if condition else None
+        self.built = True
+
+    def vertical(self, v, top: int = 1):
+        """The vertical stack's next layer, and what it says to the horizontal one.
+
+        Args:
+            v: [B, H, W, p], or, with top = 0, the row above and the row, [B, 2, W, p].
+
+        Returns:
+            [B, H, W, p] and [B, H, W, 2 p]; H = 1 with top = 0.
+        """
+        v, rows, bias, down, columns_bias = self.cast(v, self.rows, self.rows_bias, self.down, self.columns_bias)
+        v = v[:, 1 - top :] + gate(rows_above(v, rows, top) + bias)
+        return v, tf.nn.conv2d(v, down, 1, "VALID") + columns_bias
+
+    def told(self, c):
+        """What the condition says to the horizontal stack: [B, H, W, .] -> [B, H, W, 2 p]."""
+        c, kernel = self.cast(c, self.condition)
+        return tf.nn.conv2d(c, kernel, 1, "VALID")
+
+    def horizontal(self, h, said):
+        """The horizontal stack's next layer, [B, H, W, p], from itself and from what it is told, [B, H, W, 2 p]."""
+        h, columns, out, out_bias = self.cast(h, self.columns, self.out, self.out_bias)
+        return h + tf.nn.conv2d(gate(columns_left(h, columns) + said), out, 1, "VALID") + out_bias
+
+    def pixel(self, before, h, said):
+        """`horizontal` at one pixel: the stack at the pixel before and at it, [B, p], and what it is told, [B, 2 p]."""
+        h, columns, out, out_bias = self.cast(h, self.columns, self.out, self.out_bias)
+        x = tf.matmul(tf.concat([before, h], axis=-1), tf.reshape(columns, (-1, columns.shape[-1])))
+        return h + tf.matmul(gate(x + said), out[0, 0]) + out_bias
+
+
+class Head(CausalLayer):
+    """Horizontal stack, condition and earlier channels of the pixel -> logits, channel after channel, in float32."""
+
+    def __init__(self, options: NetworkOptions, width: int, condition: int, outputs: int):
+        super().__init__(options, "head", dtype=keras.config.floatx())
+        channels = options.spec.image_shape[2]
+        self.hidden = [self.weight(f"hidden_{c}", (width + condition + c, width)) for c in range(channels)]
+        self.hidden_bias = [self.weight(f"hidden_bias_{c}", (width,), zeros=True) for c in range(channels)]
+        self.logits = [self.weight(f"logits_{c}", (width, outputs)) for c in range(channels)]
+        self.logits_bias = [self.weight(f"logits_bias_{c}", (outputs,), zeros=True) for c in range(channels)]
+        self.built = True
+
+    def channel(self, c: int, x, earlier):
+        """What `merge` gave, [..., .], and the pixel's channels before c, [..., c] -> logits [..., outputs]."""
+        if c:
+            x = tf.concat([x, tf.cast(earlier, keras.config.floatx())], axis=-1)
+        # tensordot, for oneDNN's matmul of 4 dimensions may abort
+        x = tf.nn.relu(tf.tensordot(x, self.hidden[c], 1) + self.hidden_bias[c])
+        return tf.tensordot(x, self.logits[c], 1) + self.logits_bias[c]
+
+    @staticmethod
+    def merge(h, condition):
+        """Horizontal stack [..., p] and condition [..., .], which so reaches the logits also on a short way."""
+        return tf.concat(
+            [tf.nn.relu(tf.cast(h, keras.config.floatx())), tf.cast(condition, keras.config.floatx())], axis=-1
+        )
+
+    def call(self, h, condition, pixels):
+        """h [B, H, W, p], condition [B, H, W, .], pixels [B, H, W, C] -> [B, H, W, C, outputs]."""
+        x = self.merge(h, condition)
+        return tf.stack([self.channel(c, x, pixels[..., :c]) for c in range(len(self.hidden))], axis=-2)
+
+
+class PixelCNN(keras.layers.Layer):
+    """The decoder whole.
+
+    Args:
+        options: gives the image shape and the seed of the initial weights.
+        width: p, channels of each stack.
+        layers: gated layers after the first.
+        conditioned: how many of them, the last, the condition joins.
+        condition: length of c at each pixel.
+        outputs: logits a pixel and channel: 1 for black and white, else one a level.
+    """
+
+    def __init__(
+        self, options: NetworkOptions, *, width: int, layers: int, conditioned: int, condition: int, outputs: int
+    ):
+        super().__init__(name="pixel_cnn")
+        self.width, self.free = width, layers - conditioned
+        self.first = First(options, width)
+        self.gated = [Gated(options, width, condition if i >= self.free else 0, f"gated_{i}") for i in range(layers)]
+        self.head = Head(options, width, condition, outputs)
+        self.built = True
+
+    def call(self, pixels, condition):
+        """Teacher forcing: pixels [B, H, W, C] in [-1, 1], condition [B, H, W, .] -> logits [B, H, W, C, outputs]."""
+        return self.finish(self.see(pixels), condition, pixels)
+
+    def see(self, pixels) -> Seen:
+        """What does not depend on the condition."""
+        v, h = self.first(pixels)
+        told = []
+        for layer in self.gated:
+            v, said = layer.vertical(v)
+            told.append(said)
+        for layer, said in zip(self.gated[: self.free], told, strict=False):
+            h = layer.horizontal(h, said)
+        return Seen(h, tuple(told[self.free :]))
+
+    def finish(self, seen: Seen, condition, pixels):
+        """Logits from what was seen of the pixels and from a condition."""
+        h = seen.horizontal
+        for layer, said in zip(self.gated[self.free :], seen.vertical, strict=True):
+            h = layer.horizontal(h, said + layer.told(condition))
+        return self.head(h, condition, pixels)
+
+
+# Causal sampling ------------------------------------------------------------------------------------------------------
+# Draws images from a PixelCNN, each activation computed once.
+#
+# Recomputing the image for every pixel costs a pass over all pixels for each of them. Here the vertical stacks of a row
+# are computed when the rows above are known, the horizontal ones as their pixel's turn comes, from what was kept of the
+# row before and of the pixel before: the work of about one pass in all (Ramachandran et al. 2017,
+# https://arxiv.org/abs/1704.06001).
+
+
+def sample_pixels(network: PixelCNN, condition, noise, levels: int):
+    """Pixels in raster order.
+
+    Args:
+        network: p(x | condition).
+        condition: [B, H, W, .].
+        noise: [B, H, W, C] uniform in [0, 1].
+        levels: of a pixel.
+
+    Returns:
+        [B, H, W, C] float32 levels.
+    """
+    batch, (height, width, _) = tf.shape(noise)[0], noise.shape[1:]
+    told = _told(network, condition)
+
+    def row(i, drawn, above, kept):
+        said, kept = _vertical(network, above, kept)
+        line = _row(network, said + told[:, i], condition[:, i], noise[:, i], levels)
+        drawn += tf.reshape(tf.one_hot(i, height), (1, height, 1, 1)) * line[:, None]
+        return i + 1, drawn, tf.concat([above[:, 1:], signed(line, levels)[:, None]], axis=1), kept
+
+    above = tf.zeros((batch, FIRST_ROWS, *noise.shape[2:]))
+    kept = tf.zeros((batch, len(network.gated), width, network.width), network.compute_dtype)
+    start = (tf.constant(0), tf.zeros_like(noise), above, kept)
+    return tf.while_loop(lambda i, *_: i < height, row, start)[1]
+
+
+def _told(network: PixelCNN, condition):
+    """What the condition says to each layer at each pixel: [B, H, W, layers, 2 p]."""
+    told = [layer.told(condition) for layer in network.gated[network.free :]]
+    return tf.stack([tf.zeros_like(told[0])] * network.free + told, axis=3)
+
+
+def _vertical(network: PixelCNN, above, kept):
+    """The vertical stacks of one row.
+
+    Args:
+        above: [B, FIRST_ROWS, W, C], the image's rows above it.
+        kept: [B, layers, W, p], what each layer saw of the row above.
+
+    Returns:
+        What they say to the horizontal stacks, [B, W, layers, 2 p], and the next `kept`.
+    """
+    v, seen, told = network.first.vertical(above, top=0), [], []
+    for i, layer in enumerate(network.gated):
+        seen.append(v)
+        v, said = layer.vertical(tf.concat([kept[:, i : i + 1], v], axis=1), top=0)
+        told.append(said)
+    return tf.stack([said[:, 0] for said in told], axis=2), tf.concat(seen, axis=1)
+
+
+def _row(network: PixelCNN, said, condition, noise, levels: int):
+    """The pixels of one row, from the left: [B, W, C] levels.
+
+    Args:
+        said: [B, W, layers, 2 p], what the horizontal stacks are told.
+        condition: [B, W, .].
+        noise: [B, W, C] uniform.
+    """
+    batch, (width, channels) = tf.shape(noise)[0], noise.shape[1:]
+
+    def pixel(j, line, before, kept):
+        h, seen = network.first.pixel(before), []
+        for i, layer in enumerate(network.gated):
+            seen.append(h)
+            h = layer.pixel(kept[:, i], h, said[:, j, i])
+        x, drawn = network.head.merge(h, condition[:, j]), tf.zeros((batch, 0))
+        for c in range(channels):
+            logits = network.head.channel(c, x, signed(drawn, levels))
+            drawn = tf.concat([drawn, draw_pixels(logits, noise[:, j, c])[:, None]], axis=1)
+        line += tf.reshape(tf.one_hot(j, width), (1, width, 1)) * drawn[:, None]
+        before = tf.concat([before[:, channels:], signed(drawn, levels)], axis=1)
+        return j + 1, line, before, tf.stack(seen, axis=1)
+
+    before = tf.zeros((batch, FIRST_COLUMNS * channels))
+    kept = tf.zeros((batch, len(network.gated), network.width), network.compute_dtype)
+    return tf.while_loop(lambda j, *_: j < width, pixel, (tf.constant(0), tf.zeros_like(noise), before, kept))[1]

@@ -1,0 +1,160 @@
+"""A sampler over a server that speaks TF Serving's REST calls.
+
+https://www.tensorflow.org/tfx/serving/api_rest: `GET …/metadata` tells the shapes, `POST …:predict` decodes.
+"""
+
+import re
+
+import numpy as np
+
+from kgen.errors import UserError
+from kgen.sampling.priors import StandardNormal
+from kgen.sampling.sampler import in_chunks
+from kgen.spec import DataSpec
+
+TIMEOUT_SECONDS = 60
+HOW = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
+
+
+class ServerSampler:
+    """Samples from the `decode` signature of a served model.
+
+    A server does not tell the classes of the data, so `spec.num_classes` is 0: labels are given as numbers. Nor does it
+    tell fitted priors: z is drawn from the standard normal.
+
+    Args:
+        url: http://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
+
+    Raises:
+        UserError: nobody answers there, or what is served has no `decode` signature of kgen's form.
+    """
+
+    parameters, weights_hash, prior, encodes = None, None, StandardNormal.name, False
+
+    def __init__(self, url: str):
+        self.url = url.rstrip("/")
+        found = re.search(r"/v1/models/([^/:]+)(/versions/\d+|/labels/[^/:]+)?$", self.url)
+        if not found:
+            raise UserError(f"{url} is no address of a served model; {HOW}")
+        self._found = found
+        answer = self._metadata()
+        try:
+            signatures = answer["metadata"]["signature_def"]["signature_def"]
+            decode = signatures["decode"]
+            self.latent_shape, image_shape = _shape(decode["inputs"]["z"]), _shape(decode["outputs"]["images"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{url} serves no model of kgen: its metadata name no signature 'decode' from z to images ({error!r}); "
+                "serve what kgen-export wrote"
+            ) from error
+        self.density = StandardNormal(self.latent_shape)
+        self.conditional = "label" in decode["inputs"]
+        self.spec = DataSpec(found[1], image_shape)
+        self.version = answer.get("model_spec", {}).get("version")
+
+    def decode(self, z, labels=None):
+        return in_chunks(self._predict, np.asarray(z), labels)
+
+    def _predict(self, z, labels=None):
+        answer = self._decode({"z": z} if labels is None else {"z": z, "label": labels})
+        try:
+            outputs = answer["outputs"]
+            images = outputs["images"] if isinstance(outputs, dict) else outputs
+            return np.asarray(images, np.float32).reshape(len(z), *self.spec.image_shape)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"answers :predict without images of {self.spec.image_shape}"
+            raise UserError(f"{self.url} {what} ({error!r})") from error
+
+    def _metadata(self):
+        """{"metadata": {"signature_def": {"signature_def": {NAME: {"inputs", "outputs"}}}}, "model_spec": ...}."""
+        return self._ask("GET", "/metadata")
+
+    def _decode(self, inputs: dict[str, np.ndarray]):
+        """{"outputs": images, or {"images": images}}."""
+        values = {name: value.tolist() for name, value in inputs.items()}
+        return self._ask("POST", ":predict", {"signature_name": "decode", "inputs": values})
+
+    def _ask(self, method: str, call: str, body=None):
+        import requests
+
+        try:
+            answer = requests.request(method, self.url + call, json=body, timeout=TIMEOUT_SECONDS)
+            values = answer.json()
+        except requests.JSONDecodeError as error:
+            what = f"answers, but not as TF Serving does (HTTP {answer.status_code})"
+            raise UserError(f"{self.url} {what}; {HOW}") from error
+        except requests.RequestException as error:
+            what = f"cannot be reached ({type(error).__name__}); start the server"
+            raise UserError(f"{self.url} {what}, or {HOW}") from error
+        if not answer.ok:
+            reason = values.get("error") if isinstance(values, dict) else None
+            raise UserError(f"{self.url} refused {call}: {reason or answer.reason}")
+        return values
+
+
+def _shape(tensor) -> tuple[int, ...]:
+    """The shape of a tensor without the batch, from a SignatureDef in JSON."""
+    sizes = [int(side["size"]) for side in tensor["tensor_shape"]["dim"]][1:]
+    if min(sizes, default=0) < 1:
+        raise ValueError(f"its shape is {sizes}")
+    return tuple(sizes)
+
+
+# Grpc server ----------------------------------------------------------------------------------------------------------
+# A sampler over a server that speaks TF Serving's gRPC calls: `PredictionService`, by the official stubs.
+
+
+SCHEME = "grpc://"
+MESSAGE_BYTES = 256 * 2**20
+
+
+class GrpcSampler(ServerSampler):
+    """As `ServerSampler`, through gRPC: a tenth of the bytes.
+
+    Args:
+        url: grpc://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
+    """
+
+    def _metadata(self):
+        import grpc
+        from google.protobuf import json_format
+        from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
+
+        address = self.url.removeprefix(SCHEME).partition("/")[0]
+        channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", MESSAGE_BYTES)])
+        self._service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        answer = self._call(self._service.GetModelMetadata, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(signatures)
+        told = json_format.MessageToDict(signatures, preserving_proto_field_name=True)
+        return {"model_spec": {"version": str(answer.model_spec.version.value)}, "metadata": {"signature_def": told}}
+
+    def _decode(self, inputs: dict[str, np.ndarray]):
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        request = predict_pb2.PredictRequest()
+        request.model_spec.signature_name = "decode"
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        answer = self._call(self._service.Predict, request)
+        return {"outputs": {name: tf.make_ndarray(value) for name, value in answer.outputs.items()}}
+
+    def _call(self, method, request):
+        """The answer to a request about the model, or a UserError that says why there is none."""
+        import grpc
+
+        name, chosen = self._found[1], self._found[2] or ""
+        request.model_spec.name = name
+        if chosen.startswith("/versions/"):
+            request.model_spec.version.value = int(chosen.removeprefix("/versions/"))
+        elif chosen:
+            request.model_spec.version_label = chosen.removeprefix("/labels/")
+        try:
+            return method(request, timeout=TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                what = f"cannot be reached ({error.code().name}: {error.details()})"
+                raise UserError(f"{self.url} {what}; start the server, or give its gRPC address") from error
+            raise UserError(f"{self.url} refused the call: {error.code().name}, {error.details()}") from error

@@ -1,0 +1,338 @@
+"""What tells whether an adversarial training is well, beside its losses: numbers of a fixed draw of samples.
+
+diversity: mean distance between two samples over the mean distance between two real images. About 1; at a collapse
+    near 0.
+label_effect: of a conditional model: how far another label moves an image, over how far another z and label do. Near 0
+    where the label is ignored.
+saturated: share of the pixels whose tanh (or sigmoid) passes less than a thousandth of its slope, less the share of
+    real pixels that are black or white: those must be as extreme. Near 1 where the generator can no longer move.
+generator_alive, discriminator_alive: of the hidden layer where it is least: the share of units that differ between
+    images.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kgen import data, images, random
+
+SAMPLES = 256
+ENOUGH = 64
+"""With fewer validation images the real ones are taken from training."""
+FLAT_SLOPE = 1e-3
+
+
+class HealthMetrics:
+    """Measures them, the same latent points and real images every time.
+
+    Args:
+        model: an adversarial model.
+        dataset: that it trains on.
+        seed: of the latent points.
+
+    Attributes:
+        weakest: network -> name of the hidden layer with the smallest share of units that differ, when last measured.
+    """
+
+    def __init__(self, model, dataset: data.Dataset, seed: int):
+        many = model.spec.examples.get("validation", 0) >= ENOUGH
+        split = "validation" if many else "train"
+        stored, _ = next(iter(dataset.batches(split, batch_size=SAMPLES, seed=seed, training=False)))
+        real = np.asarray(stored, np.float32)
+        self.model, self.weakest = model, {}
+        self._real_distance = mean_distance(real)
+        self._real_extreme = float(np.mean((images.to_uint8(real) % 255) == 0))
+        self._z = random.latents(random.seed_of(seed, "vitals"), SAMPLES, model.latent_shape)
+        classes = max(model.spec.num_classes, 1)
+        numbers = np.arange(SAMPLES, dtype=np.int32)
+        self._labels = numbers % classes
+        self._other = (self._labels + 1 + numbers // classes % max(classes - 1, 1)) % classes
+        self._watched = {
+            "generator": _watched(model.generator),
+            "discriminator": _watched(model.discriminator),
+        }
+        self._logits = tf.function(lambda z, labels: model.generator(model.with_labels(z, labels), training=False))
+
+    def measure(self) -> dict[str, float]:
+        """Name -> number; see the module."""
+        model, given = self.model, (self._z, self._labels)
+        logits = self._logits(*given).numpy()
+        shown = model.painted(tf.constant(logits))
+        fake = np.asarray(model.unit(shown))
+        apart = mean_distance(fake)
+        found = {"saturated": max(0.0, self._flat(logits) - self._real_extreme)}
+        if self._real_distance:  # of a single image there is none
+            found["diversity"] = apart / self._real_distance
+        if model.conditional:
+            relabelled = np.asarray(model.unit(model.painted(self._logits(self._z, self._other))))
+            moved = np.sqrt(np.square(relabelled - fake).sum(axis=(1, 2, 3))).mean()
+            found["label_effect"] = float(moved) / apart if apart else 0.0
+        inputs = {"generator": model.with_labels(*given), "discriminator": model.with_labels(shown, self._labels)}
+        for name, (layers, activations) in self._watched.items():
+            if not layers:
+                continue
+            shares = [_alive(a) for a in keras.tree.flatten(activations(inputs[name], training=False))]
+            least = int(np.argmin(shares))
+            self.weakest[name], found[f"{name}_alive"] = layers[least], shares[least]
+        return {name: float(value) for name, value in found.items()}
+
+    def _flat(self, logits: np.ndarray) -> float:
+        """The share of the pixels where the generator's last function is flat."""
+
+        def slope(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                painted = self.model.painted(x)
+            return tape.gradient(painted, x).numpy()
+
+        steepest = slope(tf.zeros(1))
+        return float(np.mean(slope(tf.constant(logits)) < FLAT_SLOPE * steepest))
+
+
+def mean_distance(x: np.ndarray) -> float:
+    """The mean Euclidean distance between two of N images, over all pairs."""
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    squares = np.square(flat).sum(axis=1)
+    apart = np.maximum(squares[:, None] + squares[None] - 2.0 * flat @ flat.T, 0.0)
+    pairs = len(x) * (len(x) - 1)
+    return float(np.sqrt(apart).sum() / pairs) if pairs else 0.0
+
+
+def _watched(network: keras.Model) -> tuple[list[str], keras.Model | None]:
+    """The names of a network's hidden activations, and a model that gives them."""
+    layers = [layer for layer in network.layers if isinstance(layer, keras.layers.Activation)]
+    return [layer.name for layer in layers], keras.Model(
+        network.input, [layer.output for layer in layers]
+    ) if layers else None
+
+
+def _alive(activation) -> float:
+    """Of [B, ..., C]: the share of the units (channels, of maps) that are not the same for all images."""
+    x = np.asarray(activation, np.float32).reshape(len(activation), -1, activation.shape[-1])
+    spread = (x.max(axis=0) - x.min(axis=0)).max(axis=0)
+    return float(np.mean(spread > 1e-6))
+
+
+# Doctor ---------------------------------------------------------------------------------------------------------------
+# The doctor of adversarial trainings: reads the numbers of the epochs, and says in words what is wrong and why.
+#
+# Each rule looks at the last PATIENCE values of its numbers: one bad epoch is none. It names its evidence, and the
+# setting to change. What samples show counts from the step on at which they say something of the training: see
+# `settled_after`.
+
+
+PATIENCE = 3
+"""Values that must agree."""
+COLLAPSED, FEW_CLASSES = 0.35, 0.5
+SURE_LOSS = 0.06
+"""That of a discriminator that gives 0.97 to every real image and 0.03 to every generated one."""
+IGNORED_EFFECT, IGNORED_AGREEMENT = 0.1, 0.1
+"""Of the label: how far it moves an image; how much oftener than by chance it is found in one."""
+DEAD, SATURATED = 0.1, 0.3
+EXPLODED, HUGE, VANISHED = 1e3, 1e4, 1e-7
+"""Norms of a gradient: times the usual one, and as they are."""
+SPLITS = ("", "validation_", "train_")
+"""Before the names of figures of samples, in the order in which they are looked for."""
+YOUNG_STEPS, HALFLIVES = 500, 3
+
+
+def settled_after(ema_halflife_images: float | None, batch_size: int) -> float:
+    """The step after which samples are judged: the generator has learned for a while, and of the average that samples
+    come from no more than an eighth is the weights it began with.
+    """
+    return max(YOUNG_STEPS, HALFLIVES * (ema_halflife_images or 0) / batch_size)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong.
+
+    Attributes:
+        name: "collapse", "discriminator too strong", ...
+        evidence: the numbers that say so.
+        advice: the setting to change.
+    """
+
+    name: str
+    evidence: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.evidence}. {self.advice}"
+
+
+RULES: list[Callable[..., Diagnosis | None]] = []
+
+
+def diagnose(
+    rows: Sequence[Mapping],
+    num_classes: int = 0,
+    weakest: Mapping[str, str] | None = None,
+    *,
+    settled: float = 0,
+    label_smoothing: float = 0.0,
+) -> list[Diagnosis]:
+    """What is wrong with a training; nothing where it is well, or too young to tell.
+
+    Args:
+        rows: of metrics.jsonl, an epoch each.
+        num_classes: of the data.
+        weakest: network -> the name of its weakest layer; see `Vitals`.
+        settled: the step after which samples are judged; see `settled_after`.
+        label_smoothing: of the discriminator's loss.
+    """
+    grown = [row for row in rows if row.get("step", math.inf) > settled]
+    given = {"num_classes": num_classes, "weakest": weakest or {}, "smoothing": label_smoothing}
+    found = (rule(rows, grown, **given) for rule in RULES)
+    return [diagnosis for diagnosis in found if diagnosis]
+
+
+def not_finite(step: int, rows: Sequence[Mapping]) -> Diagnosis:
+    """A training that a loss has ended."""
+    keys = [f"train_{network}_gradient" for network in ("discriminator", "generator")]
+    last = [f"{_lately(rows, key)[-1]:.3g}" for key in keys if _lately(rows, key)]
+    before = f"; in the last whole epoch the gradients had norms of {' and '.join(last)}" if last else ""
+    return Diagnosis(
+        "divergence",
+        f"the loss was not finite at step {step}{before}",
+        "Try a smaller --learning_rate or --discriminator_learning_rate",
+    )
+
+
+def _lately(rows: Sequence[Mapping], key: str) -> list[float]:
+    """The last PATIENCE values of a number, of whatever split the samples were compared with; an epoch may lack it."""
+    named = [f"{split}{key}" for split in SPLITS]
+    values = (next((row[name] for name in named if row.get(name) is not None), None) for row in rows)
+    return [value for value in values if value is not None][-PATIENCE:]
+
+
+def _all(rows: Sequence[Mapping], key: str, holds: Callable[[float], bool]) -> bool:
+    """Whether the number has PATIENCE values, and it holds of the last of them."""
+    values = _lately(rows, key)
+    return len(values) == PATIENCE and all(holds(value) for value in values)
+
+
+@RULES.append
+def divergence(rows, grown, **_):
+    """A gradient beyond all that the training had when it was well. (A loss that is not finite ends the training.)"""
+    for network in ("discriminator", "generator"):
+        key = f"train_{network}_gradient"
+        before = sorted(row[key] for row in rows[: max(1, len(rows) // 2)] if math.isfinite(row.get(key, math.inf)))
+        usual = before[len(before) // 2] if before else math.inf
+        limit = min(HUGE, EXPLODED * usual)
+        if _all(rows, key, lambda x, limit=limit: not x <= limit):
+            return Diagnosis(
+                "divergence",
+                f"the {network}'s gradient has a norm of {_lately(rows, key)[-1]:.3g} (in the first half of the "
+                f"training: {usual:.3g})",
+                "Try a smaller --learning_rate or --discriminator_learning_rate, or a penalty on the discriminator: "
+                "--set model_args.r1=1",
+            )
+    return None
+
+
+@RULES.append
+def vanished(rows, grown, **_):
+    """The discriminator tells the generator nothing."""
+    key = "train_generator_gradient"
+    if not _all(rows, key, lambda x: x < VANISHED):
+        return None
+    return Diagnosis(
+        "vanishing gradient",
+        f"the generator's gradient has a norm of {_lately(rows, key)[-1]:.2g}",
+        "Try a larger model_args.clip in a wgan, or --model wgan_gp; else a smaller --discriminator_learning_rate",
+    )
+
+
+@RULES.append
+def collapse(rows, grown, num_classes, **_):
+    """Samples that are all alike."""
+    few = num_classes > 1 and _all(grown, "classes_covered", lambda x: x <= FEW_CLASSES * num_classes)
+    alike = _all(grown, "vitals_diversity", lambda x: x < COLLAPSED)
+    if not (few or alike):
+        return None
+    evidence = []
+    if diversity := _lately(grown, "vitals_diversity"):
+        evidence.append(f"two samples are {diversity[-1]:.2f} times as far apart as two real images")
+    if covered := _lately(grown, "classes_covered"):
+        evidence.append(f"the samples fall into {covered[-1]:.0f} of {num_classes} classes")
+    return Diagnosis(
+        "collapse",
+        " and ".join(evidence),
+        "Try --set model_args.r1=1 or --model wgan_gp, a larger clip in a wgan, or a smaller learning rate of the "
+        "generator",
+    )
+
+
+@RULES.append
+def discriminator_too_strong(rows, grown, smoothing, **_):
+    """It is right about every image, so its slope says nothing to the generator. A critic's loss has no such end."""
+    loss, target = "train_discriminator_loss", 1 - smoothing / 2
+    least = -sum(p * math.log(p) for p in (target, 1 - target) if p)
+    if any("train_discriminator_distance" in row for row in rows) or not _all(
+        rows, loss, lambda x: x - least < SURE_LOSS
+    ):
+        return None
+    says = [_lately(rows, f"train_discriminator_{kind}") for kind in ("real", "fake")]
+    verdict = f"; it says {says[0][-1]:.3f} of real images and {says[1][-1]:.3f} of generated ones" if all(says) else ""
+    return Diagnosis(
+        "discriminator too strong",
+        f"its loss is {_lately(rows, loss)[-1]:.3f}, and {least:.3f} were perfect{verdict}",
+        "Try a smaller --discriminator_learning_rate, --set model_args.r1=1, "
+        '--set model_args.label_smoothing=0.2, or for few images --set \'model_args.augment=["color", '
+        '"translation", "cutout"]\'',
+    )
+
+
+@RULES.append
+def condition_ignored(rows, grown, num_classes, **_):
+    """The label does not say what is drawn."""
+    effect = _all(grown, "vitals_label_effect", lambda x: x < IGNORED_EFFECT)
+    agreement = _all(grown, "label_agreement", lambda x: x < 1 / max(num_classes, 1) + IGNORED_AGREEMENT)
+    if not (effect or agreement):
+        return None
+    evidence = []
+    if moved := _lately(grown, "vitals_label_effect"):
+        evidence.append(f"another label moves an image {moved[-1]:.2f} times as far as another z does")
+    if found := _lately(grown, "label_agreement"):
+        evidence.append(f"the classifier finds the label in {found[-1]:.1%} of the samples")
+    return Diagnosis(
+        "condition ignored",
+        " and ".join(evidence),
+        "Are the labels right (kgen-data shows them)? Try --set model_args.projection=true, or a smaller "
+        "model_args.latent_dim",
+    )
+
+
+@RULES.append
+def dead_layers(rows, grown, weakest, **_):
+    """A hidden layer that gives the same for every image."""
+    for network in ("generator", "discriminator"):
+        key = f"vitals_{network}_alive"
+        if _all(rows, key, lambda x: x < DEAD):
+            return Diagnosis(
+                "dead layers",
+                f"in layer {weakest.get(network, '?')!r} of the {network} {_lately(rows, key)[-1]:.0%} of the units "
+                "differ between images",
+                "Try a smaller learning rate, --set model_args.activation=leaky_relu, or --set "
+                "model_args.batch_norm=true",
+            )
+    return None
+
+
+@RULES.append
+def saturated(rows, grown, **_):
+    """The generator's last function is flat, so it cannot be moved any more."""
+    key = "vitals_saturated"
+    if _all(rows, key, lambda x: x > SATURATED):
+        return Diagnosis(
+            "saturated output",
+            f"{_lately(rows, key)[-1]:.0%} of the pixels more than in real images are black or white to the end of the "
+            "generator's range",
+            "Try a smaller --learning_rate, or --set model_args.batch_norm=true",
+        )
+    return None

@@ -1,0 +1,110 @@
+"""What a training would be: its size, and how long it would take, from a few steps of it. Nothing is written."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+from kgen import data
+from kgen.config import RunConfig
+from kgen.models import build_model
+from kgen.train import callbacks, defaults, init_from
+from kgen.train.trainer import prepare
+
+SECONDS = 5.0
+"""About so long steps are taken after those that compile."""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """A training before it is begun.
+
+    Attributes:
+        config: with every choice made.
+        images: split -> how many.
+        parameters: numbers of the networks.
+        state_bytes: of weights, optimizers and averages.
+        resident_bytes: of this process after some steps, images included.
+        steps_per_epoch: of the optimizer.
+        compile_seconds: until the first steps were taken.
+        step_seconds: of one step after that.
+    """
+
+    config: RunConfig
+    images: dict[str, int]
+    parameters: int
+    state_bytes: int
+    resident_bytes: int
+    steps_per_epoch: int
+    compile_seconds: float
+    step_seconds: float
+
+    @property
+    def minutes(self) -> float:
+        """Of the steps alone; evaluations and pictures come on top."""
+        return (self.compile_seconds + self.config.train.epochs * self.steps_per_epoch * self.step_seconds) / 60
+
+    def __str__(self):
+        train = self.config.train
+        splits = ", ".join(f"{count} {split}" for split, count in self.images.items())
+        size = f"{self.parameters:,} parameters, {self.state_bytes / 2**20:.1f} MiB with optimizers and averages"
+        most = "at most " if train.patience else ""
+        steps = f"{most}{train.epochs} epochs of {self.steps_per_epoch}, {train.epochs * self.steps_per_epoch:,} in all"
+        each = f"{1000 * self.step_seconds:.1f} ms each after {self.compile_seconds:.0f} s of compilation"
+        return (
+            f"model     {self.config.model}: {size}\n"
+            f"data      {self.config.data.dataset}: {splits}\n"
+            f"memory    {self.resident_bytes / 2**20:.0f} MiB of this process after some steps\n"
+            f"steps     {steps}, {train.batch_size} images each\n"
+            f"time      {most}{self.minutes:.1f} minutes of steps on one device ({each}); evaluations come on top"
+        )
+
+
+def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun:
+    """Builds the model and takes a few steps.
+
+    Args:
+        config: of the training.
+        dataset: already loaded; None loads `config.data`.
+
+    Raises:
+        UserError: as `kgen.train` would.
+    """
+    callbacks.check_early_stopping(config)
+    config = init_from.with_architecture(config)
+    dataset = dataset or data.load(config.data, seed=config.seed)
+    config = prepare(config, dataset)
+    defaults.set_precision(config)
+    model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+    train, steps_per_epoch = config.train, dataset.spec.examples["train"] // config.train.batch_size
+    steps = train.epochs * steps_per_epoch
+    model.compile(
+        defaults.phase_optimizers(config, {phase.name: steps * phase.repeats for phase in model.phases()}),
+        steps_per_execution=train.steps_per_execution,
+        jit_compile=train.jit_compile,
+        steps_per_graph=defaults.steps_per_graph(config, steps),
+        ema_momentum=0.99 if train.ema_halflife_images else None,
+    )
+    batches = dataset.batches("train", batch_size=train.batch_size, seed=config.seed, repeat=True)
+    model.make_train_function()
+    iterator, started, call = iter(batches), time.monotonic(), train.steps_per_execution
+    model.train_function(iterator)
+    compiled, calls = time.monotonic(), 0
+    while not calls or time.monotonic() - compiled < SECONDS:
+        model.train_function(iterator)
+        calls += 1
+    step_seconds = (time.monotonic() - compiled) / (calls * call)
+    kept = [*model.weights, *(v for o in model.phase_optimizers.values() for v in o.variables)]
+    kept += [] if model.averages is None else model.averages.weights
+    kept = {id(variable): variable for variable in kept}.values()
+    return DryRun(
+        config=config,
+        images=dict(dataset.spec.examples),
+        parameters=model.parameters,
+        state_bytes=sum(np.asarray(v).nbytes for v in kept),
+        resident_bytes=psutil.Process().memory_info().rss,
+        steps_per_epoch=steps_per_epoch,
+        compile_seconds=max(0.0, compiled - started - call * step_seconds),
+        step_seconds=step_seconds,
+    )

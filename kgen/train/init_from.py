@@ -1,0 +1,103 @@
+"""Starts an adversarial model from a trained VAE: its generator is the run's decoder, its discriminator may be the
+run's encoder with another output.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from kgen.config import RunConfig
+from kgen.errors import UserError
+from kgen.models import GenerativeModel
+from kgen.run import Run
+
+SHARED = ("latent_dim", "network", "hidden", "filters", "activation", "batch_norm")
+"""Arguments of a VAE that make its decoder; the generator's bear the same names."""
+TAKES, GIVES = ("vae_gan",), ("vae", "conv_vae")
+
+
+def with_architecture(config: RunConfig) -> RunConfig:
+    """The configuration with the architecture of the run that `train.init_from` names.
+
+    Raises:
+        UserError: the run is no VAE, the model cannot start from one, or an argument was given that is not the run's.
+    """
+    train = config.train
+    if train.init_from is None:
+        if train.init_discriminator:
+            raise UserError("train.init_discriminator starts it from the run that train.init_from names; name one")
+        return config
+    if config.model not in TAKES:
+        raise UserError(f"train.init_from starts a {' or '.join(TAKES)}; {config.model!r} cannot start from a run")
+    source = Run.open(train.init_from).config
+    if source.model not in GIVES:
+        raise UserError(
+            f"train.init_from takes a run of {' or '.join(GIVES)}, whose decoder is an unconditional generator. "
+            f"Received: {train.init_from}, a {source.model}"
+        )
+    wanted = {name: source.model_args[name] for name in SHARED}
+    if train.init_discriminator:
+        wanted["discriminator_activation"] = source.model_args["activation"]
+    for name, value in wanted.items():
+        given = config.model_args.get(name, value)
+        if (list(given) if isinstance(given, (list, tuple)) else given) != value:
+            raise UserError(
+                f"model_args.{name}={given!r} is not what the run {train.init_from} has ({value!r}); leave it out: the "
+                "architecture comes with the weights"
+            )
+    return dataclasses.replace(config, model_args={**config.model_args, **wanted})
+
+
+def initialize_weights(model: GenerativeModel, config: RunConfig) -> list[str]:
+    """Gives the model the weights of the run that `train.init_from` names; returns what to log.
+
+    Raises:
+        UserError: the run's checkpoint does not fit.
+    """
+    train = config.train
+    if train.init_from is None:
+        return []
+    run = Run.open(train.init_from)
+    source = run.load_model("best")
+    copied = [_copy(source.decoder, model.generator, train.init_from)]
+    if train.init_discriminator:
+        copied.append(_copy(source.encoder, model.discriminator, train.init_from, new=("logit",)))
+    said = " and ".join(copied)
+    return [f"weights of {said} are those of {run.path} ({run.config.model}, checkpoint best)"]
+
+
+def _copy(source: keras.Model, target: keras.Model, where: str, new: tuple[str, ...] = ()) -> str:
+    """Copies every layer's weights by the layer's name; layers named in `new` keep their own.
+
+    A layer whose batch normalization the target lacks (an R1 penalty forbids it) takes that on: with the kernel and
+    bias that it then gets, it does what both do together in an evaluation.
+    """
+    given = {layer.name: layer for layer in source.layers}
+    for layer in target.layers:
+        if layer.name in new or not layer.weights:
+            continue
+        if layer.name not in given:
+            raise UserError(
+                f"train.init_from={where}: its {source.name} has no layer {layer.name!r}; it has {', '.join(given)}"
+            )
+        norm = f"{layer.name}_norm"
+        if norm in given and norm not in {other.name for other in target.layers}:
+            weights = _folded(given[layer.name], given[norm])
+        else:
+            weights = [np.asarray(w) for w in given[layer.name].weights]
+        shapes = [[w.shape for w in weights], [tuple(w.shape) for w in layer.weights]]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"train.init_from={where}: layer {layer.name!r} of its {source.name} has weights of {shapes[0]}, here "
+                f"they are {shapes[1]}; train on images of the size and channels of the run's"
+            )
+        layer.set_weights(weights)
+    return f"the {target.name if target.name == 'discriminator' else 'generator'}"
+
+
+def _folded(linear: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:
+    """[kernel, bias] of one layer that does what a linear one without a bias and its batch normalization do."""
+    kernel, gamma, beta = (np.asarray(w) for w in (linear.kernel, norm.gamma, norm.beta))
+    scale = gamma / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    return [kernel * scale, beta - np.asarray(norm.moving_mean) * scale]

@@ -1,0 +1,255 @@
+"""From values to places on an axis, and the values worth a mark on it."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+
+STYLE = (resources.files("kgen.web") / "curves.css").read_text(encoding="utf-8")
+SCRIPT = (resources.files("kgen.web") / "curves.js").read_text(encoding="utf-8")
+
+MOST_DECADES = 3.0
+"""An axis of positive values that spans more is logarithmic."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One axis.
+
+    Attributes:
+        low, high: the values at its ends; of a logarithmic axis both are positive.
+        start, end: their places, in units of the drawing.
+        log: whether equal factors, instead of equal differences, are equally far apart.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """The place of a finite value."""
+        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return self.start + (value - low) / (high - low) * (self.end - self.start)
+
+    def ticks(self, count: int, *, whole: bool = False) -> list[float]:
+        """About `count` round values from `low` to `high`, rising; only whole numbers if `whole`."""
+        if self.log:
+            first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+            step = max(1, -(-(last - first) // count))
+            return [10.0**power for power in range(first, last + 1, step)]
+        step = _round_step((self.high - self.low) / count)
+        step = max(1.0, step) if whole else step
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return [number * step for number in range(first, last + 1)]
+
+
+def fit(values: Iterable[float], start: float, end: float, *, may_log: bool = False, margin: float = 0.0) -> Scale:
+    """An axis that holds all values.
+
+    Args:
+        values: finite; none or equal ones give an axis around them.
+        start, end: places of the smallest and the largest.
+        may_log: whether it is logarithmic where positive values span more than MOST_DECADES.
+        margin: share of the axis that stays free at either end.
+    """
+    values = list(values) or [0.0, 1.0]
+    low, high = min(values), max(values)
+    if may_log and low > 0 and math.log10(high) - math.log10(low) > MOST_DECADES:
+        spare = (high / low) ** margin
+        return Scale(low / spare, high * spare, start, end, log=True)
+    if not high - low > 1e-9 * max(abs(low), abs(high)):
+        spare = abs(low) / 2 or 1.0
+        return Scale(low - spare, high + spare, start, end)
+    spare = margin * (high - low)
+    return Scale(low - spare, high + spare, start, end)
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 2.5 and 5 times a power of ten that is not below `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * (1 - 1e-9))
+
+
+def label(value: float) -> str:
+    """A mark's value in few characters: "0.25", "1200", "1e-05"."""
+    return f"{value:.6g}".replace("e-0", "e-").replace("e+0", "e") if value else "0"
+
+
+# Draw -----------------------------------------------------------------------------------------------------------------
+# One panel of curves as SVG, with the numbers that a pointer over it shows.
+
+
+WIDTH, HEIGHT = 400, 230
+LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
+"""Of the drawing and of its margins, in units of its viewBox."""
+
+MOST_POINTS = 500
+FEW_POINTS = 20
+"""A line of fewer shows each point."""
+TICKS_X, TICKS_Y = 6, 5
+COLOURS = 6
+"""Classes "line-0", "line-1", ... of curves.css; a further line begins again."""
+DIGITS = 6
+"""Significant digits that a value keeps."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        name: in the legend and beside its values.
+        points: (x, y), x finite and rising; a y that is not finite is a gap.
+        colour: a number; equal ones look the same in every panel.
+        best: the point to mark, if one is best.
+    """
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    colour: int = 0
+    best: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines over one axis.
+
+    Attributes:
+        title: what is drawn.
+        lines: at least one; those without points are left out.
+        note: a sentence below the title, or "".
+        x_name: what the horizontal axis counts, e.g. "epoch".
+        whole_x: whether x are whole numbers.
+    """
+
+    title: str
+    lines: Sequence[Line]
+    note: str = ""
+    x_name: str = "epoch"
+    whole_x: bool = True
+
+
+def thin(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` of the points: the first, the last, and of each stretch its lowest, its highest, and a gap.
+
+    Args:
+        points: (x, y), rising in x.
+        most: at least 5.
+    """
+    if len(points) <= most:
+        return list(points)
+    stretches = max(1, (most - 2) // 3)
+    kept = {0, len(points) - 1}
+    for number in range(stretches):
+        first = 1 + number * (len(points) - 2) // stretches
+        stop = 1 + (number + 1) * (len(points) - 2) // stretches
+        finite = [i for i in range(first, stop) if math.isfinite(points[i][1])]
+        gaps = [i for i in range(first, stop) if not math.isfinite(points[i][1])][:1]
+        kept.update(gaps)
+        if finite:
+            kept |= {min(finite, key=lambda i: points[i][1]), max(finite, key=lambda i: points[i][1])}
+    return [points[i] for i in sorted(kept)]
+
+
+def figures(panels: Iterable[Panel]) -> str:
+    """All panels; their pointers move together."""
+    return '<div class="curves">\n' + "".join(map(figure, panels)) + "</div>\n"
+
+
+def figure(panel: Panel) -> str:
+    """A <figure>; its text is escaped. Without a point to draw it says so."""
+    lines = [(line, thin(line.points)) for line in panel.lines if line.points]
+    finite = [(x, y) for _, points in lines for x, y in points if math.isfinite(y)]
+    xs = [x for _, points in lines for x, _ in points]
+    across = fit(xs, LEFT, WIDTH - RIGHT)
+    up = fit((y for _, y in finite), HEIGHT - BOTTOM, TOP, may_log=True, margin=0.05)
+    note = " ".join(filter(None, [panel.note, "Logarithmic scale." if up.log else ""]))
+    head = f"<figcaption><b>{escape(panel.title)}</b>{_legend(lines)}<small>{escape(note)}</small></figcaption>"
+    if not finite:
+        return f'<figure class="curve">{head}<p class="quiet">No finite value was recorded.</p></figure>\n'
+    drawing = _axes(across, up, panel) + "".join(_curve(line, points, across, up) for line, points in lines)
+    told = {
+        "x": panel.x_name,
+        "across": _ends(across),
+        "up": _ends(up),
+        "lines": [_numbers(line, points) for line, points in lines],
+    }
+    # Numbers of an attribute: not even a broken page could take them for a script.
+    return (
+        f'<figure class="curve" data-curve="{escape(json.dumps(told, separators=(",", ":"), allow_nan=False))}">{head}'
+        f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" '
+        f'aria-label="{escape(_words(panel, lines))}">{drawing}<g class="pointer"></g></svg>'
+        '<div class="tip" role="status" hidden></div></div></figure>\n'
+    )
+
+
+def _legend(lines: Sequence[tuple[Line, list]]) -> str:
+    several = lines if len(lines) > 1 else []
+    entries = "".join(
+        f'<span class="key line-{line.colour % COLOURS}">{escape(line.name)}</span>' for line, _ in several
+    )
+    best = [_short(line.best[1]) for line, _ in lines if line.best]
+    return f'<span class="legend">{entries}{"".join(f"<span>best {value}</span>" for value in best)}</span>'
+
+
+def _words(panel: Panel, lines: Sequence[tuple[Line, list]]) -> str:
+    """What somebody hears who cannot see the curves."""
+    ends = [f"{line.name} from {_short(points[0][1])} to {_short(points[-1][1])}" for line, points in lines]
+    return f"{panel.title} by {panel.x_name}: {', '.join(ends)}. Arrow keys read the values."
+
+
+def _axes(across: Scale, up: Scale, panel: Panel) -> str:
+    parts = []
+    for value in up.ticks(TICKS_Y):
+        y = f"{up(value):.1f}"
+        parts.append(f'<path class="rule" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y}" dy=".32em" text-anchor="end">{label(value)}</text>')
+    for value in across.ticks(TICKS_X, whole=panel.whole_x):
+        x = f"{across(value):.1f}"
+        parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{label(value)}</text>')
+    return f'<g class="axes">{"".join(parts)}</g>'
+
+
+def _curve(line: Line, points: Sequence[tuple[float, float]], across: Scale, up: Scale) -> str:
+    path, dots, pen_down = [], [], False
+    for i, (x, y) in enumerate(points):
+        if not math.isfinite(y):
+            pen_down = False
+            continue
+        place = f"{across(x):.1f} {up(y):.1f}"
+        path.append(("L" if pen_down else "M") + place)
+        alone = not pen_down and (i + 1 == len(points) or not math.isfinite(points[i + 1][1]))
+        if alone or len(points) < FEW_POINTS:
+            dots.append(f"M{place}h0")  # a stroke without length and with round ends is a dot
+        pen_down = True
+    drawing = f'<path d="{"".join(path)}"/>' + (f'<path class="dots" d="{"".join(dots)}"/>' if dots else "")
+    if line.best:
+        drawing += f'<circle class="best" cx="{across(line.best[0]):.1f}" cy="{up(line.best[1]):.1f}" r="5"/>'
+    return f'<g class="line-{line.colour % COLOURS}">{drawing}</g>'
+
+
+def _ends(scale: Scale) -> list[float]:
+    """[low, high, start, end, 1 if logarithmic], as curves.js reads it."""
+    return [scale.low, scale.high, scale.start, scale.end, int(scale.log)]
+
+
+def _numbers(line: Line, points: Sequence[tuple[float, float]]) -> dict:
+    return {
+        "name": line.name,
+        "colour": line.colour % COLOURS,
+        "x": [_rounded(x) for x, _ in points],
+        "y": [_rounded(y) if math.isfinite(y) else None for _, y in points],
+    }
+
+
+def _rounded(value: float) -> float | int:
+    value = float(f"{value:.{DIGITS}g}") if not float(value).is_integer() else value
+    return int(value) if float(value).is_integer() and abs(value) < 1e15 else value
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "no finite value"

@@ -1,0 +1,108 @@
+"""The real images: the same ones for every run on a data set, and never those that a figure must not see."""
+
+import numpy as np
+import pytest
+from evaluation_fixtures import blobs
+
+import kgen
+from kgen.config import DataConfig
+from kgen.data.reference import load_reference
+from kgen.errors import UserError
+from kgen.spec import DataSpec
+
+
+def rows_of(pixels):
+    return {image.tobytes() for image in pixels}
+
+
+def test_the_test_split_is_the_same_for_every_run(digits):
+    """A run's own seed, limit and validation split concern its training alone."""
+    expected = kgen.data.load(DataConfig()).fingerprint("test")
+    assert digits.real.hash == expected and digits.real.split == "test" and digits.real.count == 360
+    assert digits.train.count == 1437 and digits.floor is digits.train and digits.labelled
+    for config, seed in ((DataConfig(limit=50), 0), (DataConfig(validation_fraction=0.5), 7), (DataConfig(), 3)):
+        other = load_reference(config, seed=seed)
+        assert (other.real.hash, other.train.hash) == (digits.real.hash, digits.train.hash)
+        np.testing.assert_array_equal(other.real.pixels, digits.real.pixels)
+        np.testing.assert_array_equal(other.real.labels, digits.real.labels)
+
+
+def test_without_a_test_split_it_is_the_validation_split_of_the_run(save_set):
+    config = save_set(count=60, test=0)
+    first, again, other = (load_reference(config, seed=seed) for seed in (1, 1, 2))
+    assert first.real.split == "validation" and first.real.count == 6 and first.train.count == 54
+    assert not rows_of(first.real.pixels) & rows_of(first.train.pixels)
+    own = kgen.data.load(config, seed=1)
+    np.testing.assert_array_equal(first.real.pixels, own.arrays("validation")[0])
+    assert first.real.hash == again.real.hash == own.fingerprint("validation") != other.real.hash
+    assert first.floor is first.train
+
+
+def test_without_any_but_the_training_split(save_set):
+    config = kgen.DataConfig(dataset=save_set(count=60, test=0).dataset, validation_fraction=0.0)
+    with pytest.raises(UserError, match="no split 'validation'"):
+        load_reference(config)
+    whole = load_reference(config, split="train")
+    assert whole.real.count == 60 and whole.floor is None
+
+
+def test_the_training_split_as_reference(digits):
+    found = load_reference(DataConfig(), split="train", num_real=10_000)
+    assert found.real.split == "train" and found.real.count == 1437 and found.real.hash == digits.train.hash
+    assert found.floor.split == "test" and found.floor.hash == digits.real.hash
+
+
+def test_num_real_is_a_fixed_choice(digits):
+    few, again = (load_reference(DataConfig(), num_real=100, seed=seed).real for seed in (0, 5))
+    np.testing.assert_array_equal(few.pixels, again.pixels)
+    assert few.count == 100 and few.hash == digits.real.hash  # the hash is of the split, the count tells it apart
+    assert rows_of(few.pixels) <= rows_of(digits.real.pixels)
+    by_image = {image.tobytes(): label for image, label in zip(digits.real.pixels, digits.real.labels, strict=True)}
+    assert [by_image[image.tobytes()] for image in few.pixels] == few.labels.tolist()
+    assert not np.array_equal(few.pixels, digits.real.pixels[:100])  # not the first
+    assert len(load_reference(DataConfig(), num_real=100).train.pixels) == 1437
+    assert digits.real.some(360) is digits.real and digits.real.some(1000) is digits.real
+    for number in (1, 0, -3):
+        with pytest.raises(UserError, match=f"--num_real must be at least 2. Received: {number}"):
+            load_reference(DataConfig(), num_real=number)
+
+
+@pytest.mark.parametrize("binarize", ["threshold", "sample"])
+def test_binarized_data_have_black_and_white_references(digits, binarize):
+    found = load_reference(DataConfig(binarize=binarize))
+    assert {*np.unique(found.real.pixels)} == {*np.unique(found.train.pixels)} == {0, 255}
+    assert found.real.hash != digits.real.hash and found.train.hash != digits.train.hash
+    expected = digits.real.pixels >= 128
+    if binarize == "threshold":
+        np.testing.assert_array_equal(found.real.pixels == 255, expected)
+    else:
+        # A pixel is white with the probability of its grey level: the mean stays, to 3 standard errors (0.5 / sqrt(N)).
+        assert abs((found.real.pixels / 255).mean() - (digits.real.pixels / 255).mean()) < 1.5 / np.sqrt(360 * 784)
+        np.testing.assert_array_equal(found.real.pixels, load_reference(DataConfig(binarize=binarize)).real.pixels)
+
+
+def test_the_two_binarizations_have_two_hashes():
+    one, two = (load_reference(DataConfig(binarize=how)).real.hash for how in ("threshold", "sample"))
+    assert one != two
+
+
+def test_a_generator_of_another_shape():
+    with pytest.raises(UserError, match=r"images of shape \(32, 32, 3\), .*'digits' are \(28, 28, 1\).*--dataset"):
+        load_reference(DataConfig(), spec=DataSpec("faces", (32, 32, 3)))
+    assert load_reference(DataConfig(), spec=DataSpec("mine", (28, 28, 1))).spec.name == "digits"
+
+
+def test_a_folder_of_pictures_without_a_test_split(tmp_path):
+    pixels, labels = blobs(40)
+    for name in ("ant", "bee"):
+        chosen = pixels[labels == ("ant", "bee").index(name)]
+        kgen.images.save_pngs(tmp_path / "pictures" / name, chosen, [f"{i:03d}" for i in range(len(chosen))])
+    found = load_reference(DataConfig(dataset=str(tmp_path / "pictures")), seed=4)
+    assert found.real.split == "validation" and (found.real.count, found.train.count) == (4, 36)
+    assert found.spec.class_names == ("ant", "bee")
+    assert rows_of(found.real.pixels) | rows_of(found.train.pixels) == rows_of(pixels)
+
+
+def test_unlabelled_data(save_set):
+    found = load_reference(save_set(labelled=False))
+    assert not found.labelled and found.real.count == 40 and not found.real.labels.any()

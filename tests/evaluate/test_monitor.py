@@ -1,0 +1,122 @@
+"""Monitor: figures of samples while a model trains, of images that no report uses."""
+
+import numpy as np
+import pytest
+from evaluation_fixtures import blobs
+
+import kgen
+from kgen.config import DataConfig, RunConfig, TrainConfig
+from kgen.data.reference import load_reference, real_images
+from kgen.errors import UserError
+from kgen.evaluate import EvalConfig, Evaluator, Monitor
+from kgen.sampling import StandardNormal
+
+
+class Blobs:
+    """A sampler that recites: image i is one of 50 fixed ones, by the size of its latent point."""
+
+    latent_shape, conditional, encodes, parameters, weights_hash = (3,), False, False, 0, "w"
+    density, prior = StandardNormal((3,)), StandardNormal.name
+    spec = kgen.DataSpec("blobs", (8, 8, 1))
+
+    def decode(self, z, labels=None):
+        pixels, _ = blobs(50, seed=11)
+        return kgen.images.to_unit(pixels[(np.abs(z[:, 0]) * 1000).astype(int) % 50])
+
+
+def watch(data: DataConfig, seed: int = 0, **train) -> Monitor:
+    options = {"eval_every": 1, "metrics": ("kid",), "eval_features": "pixels", "eval_count": 60} | train
+    config = RunConfig("vae", data=data, train=TrainConfig(**options), seed=seed)
+    return Monitor(config, kgen.data.load(data, seed=seed))
+
+
+def test_the_real_images_are_the_validation_split_of_the_run(save_set, monkeypatch):
+    data = save_set(count=80, test=40)
+    seen = []
+    monkeypatch.setattr("kgen.evaluate.monitor.real_images", lambda *given: seen.append(given) or real_images(*given))
+    found = watch(data, seed=3)
+    assert found.split == "validation" and {split for _, split in seen} <= {"validation", "train"}
+    dataset = kgen.data.load(data, seed=3)
+    real = real_images(dataset, "validation")
+    config = EvalConfig(("kid",), features="pixels", count=60, repeats=1)
+    reference = load_reference(data)
+    expected = Evaluator(type(reference)(reference.spec, real, reference.train, None), config)
+    assert found.figures(Blobs()) == expected.figures(Blobs(), seed=3)
+    other = Evaluator(reference, config).figures(Blobs(), seed=3)  # of the test images
+    assert other["kid"] != found.figures(Blobs())["kid"]
+
+
+def test_test_images_do_not_count(tmp_path):
+    """Two sets that differ in their test images alone: equal figures."""
+    figures = []
+    for name, seed in (("one", 2), ("two", 99)):
+        (x, y), (x_test, y_test) = blobs(80, seed=1), blobs(40, seed=seed)
+        np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+        data = DataConfig(dataset=str(tmp_path / f"{name}.npz"))
+        figures.append(watch(data, metrics=("kid", "prdc", "swd")).figures(Blobs()))
+    assert figures[0] == figures[1] and None not in figures[0].values()
+
+
+def test_without_a_validation_split_it_is_the_training_split(save_set):
+    data = kgen.DataConfig(dataset=save_set(count=80, test=40).dataset, validation_fraction=0.0)
+    found = watch(data)
+    assert found.split == "train"
+    assert found.figures(Blobs())["kid"] is not None
+
+
+def test_the_same_images_every_time_and_others_for_another_seed(save_set):
+    data = save_set(count=80, test=40)
+    first = watch(data)
+    assert first.figures(Blobs()) == first.figures(Blobs()) == watch(data).figures(Blobs())
+    assert first.figures(Blobs()) != watch(data, seed=1).figures(Blobs())
+
+
+def test_names_and_directions_of_the_figures(save_set):
+    found = watch(save_set(), metrics=("fid", "prdc"))
+    assert found.better == {
+        "fid": "lower", "precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher",
+    }  # fmt: skip
+    assert {*found.figures(Blobs())} == {*found.better}
+
+
+def test_the_classifier_is_that_of_the_evaluation(digits_classifier, monkeypatch):
+    """Also when the run sets other images aside: its figures are then of the features that are reported."""
+    from kgen.features import classifier
+
+    def fail(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(classifier, "train_classifier", fail)
+    data = DataConfig(validation_fraction=0.3, limit=200)
+    found = watch(data, seed=5, metrics=("coverage",), eval_features=None)
+    assert found._evaluator.extractor.hash == digits_classifier.hash
+
+
+def test_memorisation_compares_with_what_the_run_trains_on(save_set):
+    """The validation images are unseen: they are no neighbours of themselves."""
+    data = save_set(count=80, test=40)
+    dataset = kgen.data.load(data)
+
+    class Recites(Blobs):
+        def decode(self, z, labels=None):
+            return kgen.images.to_unit(dataset.arrays("train")[0][np.arange(len(z))])
+
+    found = watch(data, metrics=("memorisation",), eval_count=20).figures(Recites())
+    assert found == {"authenticity": 0, "nearest_ratio": 0, "copies": 1}
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"metrics": ("kit",)}, "unknown metric 'kit': did you mean 'kid'"),
+        ({"best_by": "fid"}, "train.best_by: 'fid' is not measured; .*known: kid, loss"),
+        ({"metrics": ("prdc",), "best_by": "recal"}, "'recal' is not measured; did you mean 'recall'"),
+        ({"metrics": ("memorisation",), "best_by": "nearest_ratio"}, "'nearest_ratio' is not measured"),
+        ({"metrics": ("label_agreement",)}, "metric 'label_agreement' needs a data set with labels"),
+        ({"eval_features": "classifier"}, "a classifier needs labels"),
+        ({"eval_count": 1}, "count must be at least 2"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(save_set, train, message):
+    with pytest.raises(UserError, match=message):
+        watch(save_set(labelled=False), **train)

@@ -1,0 +1,81 @@
+"""Nearest training images against brute force and against samples whose answer is known."""
+
+import numpy as np
+import pytest
+from check_metric import check_metric
+
+from kgen.errors import UserError
+from kgen.metrics.memorization import memorization, nearest_images
+
+TRAIN = np.array([[0.0], [10.0], [20.0], [24.0]])
+TEST = np.array([[2.0], [13.0]])  # 2 and 3 from the nearest: median 2.5
+FIGURES = ("authenticity", "nearest_ratio", "copies")
+
+
+def figures(fake, train, test=TEST) -> dict[str, float]:
+    found = memorization(fake, train, test)
+    return {name: found[name] for name in FIGURES}
+
+
+def test_identical_shifted_collapsed():
+    """The nearest other training images are 10, 10, 4 and 4 away."""
+    check_metric(
+        figures,
+        identical=(TRAIN, TRAIN, {"authenticity": 0, "nearest_ratio": 0, "copies": 1}),
+        # 5.5 -> 10 at 4.5 < 10; 15.5 -> 20 at 4.5 > 4; 25.5 -> 24 at 1.5; 29.5 -> 24 at 5.5 > 4. Median 4.5 / 2.5.
+        shifted=(TRAIN + 5.5, TRAIN, {"authenticity": 0.5, "nearest_ratio": 1.8, "copies": 0}),
+        # All on 10.001: within a thousandth of 2.5, twice.
+        collapsed=(np.full((7, 1), 10.001), TRAIN, {"authenticity": 0, "nearest_ratio": 0.0004, "copies": 1}),
+    )
+
+
+def test_where_the_nearest_are():
+    found = memorization(np.array([[1.0], [10.0], [23.5], [40.0]]), TRAIN, TEST)
+    assert found["index"].tolist() == [0, 1, 3, 3]
+    assert found["distance"].tolist() == [1.0, 0.0, 0.5, 16.0]
+    assert found["authenticity"] == 0.25  # 16 > 4 alone
+    assert found["nearest_ratio"] == pytest.approx(0.75 / 2.5)
+    assert found["copies"] == 0.25
+
+
+def test_fresh_draws_on_a_line():
+    """The nearest neighbour of a random point on a line has it as its own nearest with probability 2/3."""
+    generator = np.random.default_rng(0)
+    found = memorization(*(generator.uniform(size=(count, 1)) for count in (4_000, 3_000, 3_500)))
+    # Fakes share neighbours, so the 4,000 are not independent: 0.03 is 4 standard errors of 4,000 independent ones.
+    assert found["authenticity"] == pytest.approx(1 / 3, abs=0.03)
+    assert found["nearest_ratio"] == pytest.approx(1, abs=0.1)
+    assert found["copies"] < 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nearest_by_brute_force(dtype):
+    generator = np.random.default_rng(0)
+    query, base = generator.normal(size=(60, 9)).astype(dtype), generator.normal(size=(80, 9)).astype(dtype)
+    exact = np.linalg.norm(query[:, None].astype(np.float64) - base, axis=-1)
+    distance, index = nearest_images(query, base)
+    assert distance.dtype == np.float64
+    np.testing.assert_array_equal(index, exact.argmin(1))
+    np.testing.assert_allclose(distance, exact.min(1), rtol=1e-13)
+
+
+def test_nearest_other():
+    generator = np.random.default_rng(1)
+    base = generator.normal(size=(80, 3))
+    base[[5, 17, 40]] = base[3]  # four copies
+    exact = np.linalg.norm(base[:, None] - base, axis=-1)
+    np.fill_diagonal(exact, np.inf)
+    for query in (base, base.copy()):
+        distance, index = nearest_images(query, base, exclude_self=True)
+        np.testing.assert_allclose(distance, exact.min(1), rtol=1e-13)
+        assert (index != np.arange(80)).all()
+        np.testing.assert_allclose(exact[np.arange(80), index], distance, rtol=1e-13)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(UserError, match=r"exclude_self needs one set twice. Received: 2 and 4 images"):
+        nearest_images(TEST, TRAIN, exclude_self=True)
+    with pytest.raises(UserError, match="more than half of the test images stand in training"):
+        memorization(TEST, TRAIN, TRAIN)
+    with pytest.raises(UserError, match="from one extractor"):
+        nearest_images(np.zeros((2, 3)), TRAIN)

@@ -1,0 +1,215 @@
+"""The doctor: each rule on rows made by hand, and on trainings that were made sick on purpose."""
+
+import numpy as np
+import pytest
+from evaluation_fixtures import blobs
+
+import kgen
+from kgen.config import override
+from kgen.errors import TrainingFailed
+from kgen.evaluate import Monitor
+from kgen.train import train
+from kgen.train.diagnostics import PATIENCE, RULES, HealthMetrics, diagnose, mean_distance, settled_after
+
+HEALTHY = {
+    "train_discriminator_loss": 1.2, "train_discriminator_real": 0.6, "train_discriminator_fake": 0.4,
+    "train_discriminator_gradient": 0.5, "train_generator_loss": 0.9, "train_generator_gradient": 0.3,
+    "vitals_diversity": 0.95, "vitals_saturated": 0.01, "vitals_label_effect": 0.8, "vitals_generator_alive": 0.9,
+    "vitals_discriminator_alive": 0.95, "validation_classes_covered": 10.0, "validation_label_agreement": 0.9,
+}  # fmt: skip
+SICK = {
+    "divergence": {"train_discriminator_gradient": 2e4},
+    "vanishing gradient": {"train_generator_gradient": 1e-9},
+    "collapse": {"vitals_diversity": 0.1, "validation_classes_covered": 1.0},
+    "discriminator too strong": {
+        "train_discriminator_loss": 0.002,
+        "train_discriminator_real": 0.999,
+        "train_discriminator_fake": 0.001,
+    },
+    "condition ignored": {"vitals_label_effect": 0.02, "validation_label_agreement": 0.1},
+    "dead layers": {"vitals_generator_alive": 0.0},
+    "saturated output": {"vitals_saturated": 0.9},
+}
+
+
+def names(rows, **kwargs):
+    return [diagnosis.name for diagnosis in diagnose(rows, 10, **kwargs)]
+
+
+def test_a_healthy_training_is_left_alone():
+    assert names([HEALTHY] * 20) == []
+
+
+def test_every_rule_is_tested():
+    assert len(SICK) == len(RULES)
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_rules(name):
+    """A sickness is told when it lasts, not after one bad epoch; with its numbers and the setting to change."""
+    sick = HEALTHY | SICK[name]
+    assert names([HEALTHY] * 5 + [sick] * PATIENCE) == [name]
+    assert names([sick] * (PATIENCE - 1)) == names([HEALTHY] * 5 + [sick] * (PATIENCE - 1)) == []
+    assert names([HEALTHY] * 5 + [sick] * PATIENCE + [HEALTHY]) == []
+    (diagnosis,) = diagnose([sick] * PATIENCE, 10)
+    assert any(character.isdigit() for character in diagnosis.evidence)
+    assert "--" in diagnosis.advice
+
+
+def test_a_gradient_that_grew_a_thousandfold_is_a_divergence():
+    assert names([HEALTHY] * 10 + [HEALTHY | {"train_generator_gradient": 400.0}] * PATIENCE) == ["divergence"]
+    assert names([HEALTHY] * 10 + [HEALTHY | {"train_generator_gradient": 200.0}] * PATIENCE) == []
+
+
+def test_a_critic_may_be_sure():
+    critic = HEALTHY | SICK["discriminator too strong"] | {"train_discriminator_distance": 5.0}
+    assert names([critic] * PATIENCE) == []
+
+
+def test_a_discriminator_with_smoothed_labels_may_be_too_strong():
+    """At best it says 0.9 of real images: a loss of -0.9 log 0.9 - 0.1 log 0.1 = 0.325."""
+    sure = HEALTHY | {"train_discriminator_loss": 0.33, "train_discriminator_real": 0.9}
+    assert names([sure] * PATIENCE) == []
+    assert names([sure] * PATIENCE, label_smoothing=0.2) == ["discriminator too strong"]
+
+
+@pytest.mark.parametrize("name", ["collapse", "condition ignored"])
+def test_figures_that_not_every_epoch_has(name):
+    """As a long training measures them: in every fifth epoch."""
+    figures = [key for key in HEALTHY if key.startswith("validation_")]
+    others = HEALTHY | {key: SICK[name][key] for key in SICK[name] if key in figures}
+    rows = [{k: v for k, v in others.items() if epoch % 5 == 0 or k not in figures} for epoch in range(1, 5 * PATIENCE)]
+    assert names(rows) == []
+    assert names([*rows, others]) == [name]
+    assert names([*rows, others, rows[0], rows[1]]) == [name]
+
+
+def test_samples_are_judged_when_the_average_they_come_from_has_left_its_beginning():
+    assert settled_after(None, 64) == settled_after(1_000, 64) == 500
+    assert settled_after(64_000, 64) == 3_000
+    sick = [HEALTHY | SICK["collapse"] | {"step": 100 * epoch} for epoch in range(1, 11)]
+    assert names(sick, settled=700) == ["collapse"] and names(sick, settled=800) == []
+    exploding = [HEALTHY | SICK["divergence"] | {"step": 100 * epoch} for epoch in range(1, 11)]
+    assert names(exploding, settled=10_000) == ["divergence"]
+
+
+def test_the_weakest_layer_is_named():
+    (found,) = diagnose([HEALTHY | SICK["dead layers"]] * PATIENCE, 10, {"generator": "decoder_1_relu"})
+    assert "layer 'decoder_1_relu' of the generator" in found.evidence
+
+
+# Vitals ---------------------------------------------------------------------------------------------------------------
+
+
+def test_mean_distance_by_hand():
+    """Three points 0, 3 and 4 i: distances 3, 4 and 5."""
+    assert mean_distance(np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])) == pytest.approx(4.0)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    (x, y), (x_test, y_test) = blobs(400, classes=4, seed=1), blobs(40, classes=4, seed=2)
+    np.savez(tmp_path / "blobs.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+    return tmp_path / "blobs.npz"
+
+
+def test_vitals_of_a_generator_whose_weights_are_known(dataset):
+    """All weights 0 but the last bias: every image alike, no unit alive; with a large bias all pixels at the end."""
+    loaded = kgen.data.load(kgen.DataConfig(dataset=str(dataset)))
+    model = kgen.build_model("cgan", loaded.spec, hidden=[8], latent_dim=4)
+    vitals = HealthMetrics(model, loaded, seed=0)
+    before = vitals.measure()
+    assert before["diversity"] > 0 and before["label_effect"] > 0.05 and before["generator_alive"] == 1
+    assert before["saturated"] == 0
+    for weight in model.generator.weights:
+        weight.assign(weight * 0)
+    still = vitals.measure()
+    assert still["label_effect"] == still["generator_alive"] == still["saturated"] == 0
+    assert still["diversity"] == pytest.approx(0, abs=1e-5)
+    assert vitals.weakest["generator"].startswith("decoder_0")
+    assert model.generator.weights[-1].path.endswith("bias")
+    model.generator.weights[-1].assign(model.generator.weights[-1] + 10)
+    real = np.concatenate([np.asarray(images) for images, _ in loaded.batches("validation", batch_size=400)])
+    extreme = np.mean((real == 0) | (real == 1))
+    assert vitals.measure()["saturated"] == pytest.approx(1 - extreme, abs=0.02)
+
+
+# Trainings that were made sick ----------------------------------------------------------------------------------------
+
+RUN = {
+    "data.validation_fraction": 0.25, "train.epochs": 12, "train.batch_size": 25, "train.jit_compile": False,
+    "model_args.hidden": [32], "model_args.latent_dim": 8, "train.validate_every": 12,
+}  # fmt: skip
+
+
+def log_of(dataset, folder, watch=None, **settings) -> str:
+    config = override(kgen.RunConfig(), RUN | {"data.dataset": str(dataset)} | settings)
+    run = train(config, run_dir=str(folder), watch=watch)
+    assert (run.path / "plots" / "layers.png").is_file()
+    return (run.path / "log.txt").read_text()
+
+
+LONG = {"train.epochs": 60, "train.learning_rate": 1e-3}  # 720 steps
+LABELLED = LONG | {
+    "model": "cdcgan", "model_args.filters": [8, 16], "model_args.hidden": [], "model_args.projection": True
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{}, {"train.ema_halflife_images": 0}])
+def test_a_healthy_run_is_silent(settings, dataset, tmp_path):
+    """With its classes and labels looked at, too; the control of the shuffled labels below."""
+    told = log_of(dataset, tmp_path / "run", Monitor, **LABELLED, **settings)
+    assert told.count("doctor") == 1 and "doctor: at the end nothing was found wrong\n" in told
+
+
+def test_a_run_that_is_too_short_to_be_judged_says_so(dataset, tmp_path):
+    told = log_of(dataset, tmp_path / "run", model="cgan", **{"train.ema_halflife_images": 100_000})
+    assert "nothing was found wrong, but 144 steps in 12 epochs are too few to judge samples by (3 epochs after" in told
+
+
+def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
+    with pytest.raises(TrainingFailed):
+        log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1e30})
+    told = (tmp_path / "run" / "log.txt").read_text()
+    assert "divergence: the loss was not finite at step" in told and "nothing was found wrong" not in told
+    assert "--learning_rate" in told
+
+
+def test_a_discriminator_that_runs_away_is_told(dataset, tmp_path):
+    """The generator stands still."""
+    rates = {"train.learning_rate": 1e-9, "train.discriminator_learning_rate": 1e-3}
+    told = log_of(dataset, tmp_path / "run", model="gan", **LONG | rates)
+    assert "discriminator too strong: its loss is 0.0" in told and "--discriminator_learning_rate" in told
+
+
+def test_a_network_whose_units_have_died_is_told(dataset, tmp_path):
+    """ReLU units that a step of a far too large rate has pushed below 0 for every input."""
+    settings = {
+        "train.learning_rate": 1e-9, "train.discriminator_learning_rate": 30.0, "train.optimizer": "sgd",
+        "train.epochs": 6, "model_args.discriminator_activation": "relu",
+    }  # fmt: skip
+    told = log_of(dataset, tmp_path / "run", model="gan", **settings)
+    assert "dead layers: in layer 'encoder_0_relu' of the discriminator" in told
+
+
+def test_a_clip_that_is_too_small_leaves_no_gradient(dataset, tmp_path):
+    settings = {"model_args.network": "mlp", "model_args.clip": 1e-4, "model_args.hidden": [32, 32]}
+    told = log_of(dataset, tmp_path / "run", model="wgan", **settings)
+    assert "vanishing gradient: the generator's gradient has a norm of" in told
+    assert "model_args.clip" in told
+
+
+def test_a_learning_rate_of_one_is_told(dataset, tmp_path):
+    told = log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1.0, "train.epochs": 12})
+    assert any(name in told for name in ("divergence:", "saturated output:", "collapse:"))
+    assert "--learning_rate" in told
+
+
+def test_shuffled_labels_are_a_condition_that_is_ignored(dataset, tmp_path):
+    """Labels that say nothing of the images: nobody can find them in the samples."""
+    with np.load(dataset) as stored:
+        arrays = dict(stored)
+    arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
+    np.savez(tmp_path / "shuffled.npz", **arrays)
+    told = log_of(tmp_path / "shuffled.npz", tmp_path / "run", Monitor, **LABELLED)
+    assert "condition ignored:" in told and "the classifier finds the label in" in told

@@ -1,0 +1,238 @@
+"""Many devices: replicas and worker processes train as one device does, and a lost worker ends a training clearly."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from model_case import two_replicas
+
+import kgen
+from kgen.config import override
+from kgen.errors import TrainingFailed, UserError
+from kgen.models import GenerativeModel
+from kgen.train import distribution, train
+
+ROOT = Path(kgen.__file__).parents[1]
+LAUNCH = ROOT / "tools" / "launch_workers.py"
+SETTINGS = {
+    "data.limit": 61, "train.epochs": 2, "train.batch_size": 6, "train.optimizer": "sgd", "train.learning_rate": 1e-3,
+    "train.jit_compile": False, "train.validate_every": 2, "model_args.hidden": [8], "model_args.latent_dim": 3,
+}  # fmt: skip
+MODELS = {"vae": {}, "gan": {"model_args.dropout": 0.0}}
+STEPS = 20
+WORKER = """
+import json, os, sys
+import numpy as np
+import tensorflow as tf
+sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
+from test_strategy import MODELS, newest, same_noise_for_all, settings_of
+from kgen.models import GenerativeModel
+from kgen.train import train
+from kgen.train.distribution import devices_of
+
+same_noise_for_all(GenerativeModel)
+number = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
+devices = devices_of("multi_worker")
+for model in MODELS:
+    run = train(settings_of(model, "multi_worker"), run_dir=f"{sys.argv[2]}/{model}")
+    np.savez(f"{sys.argv[2]}/{model}-{number}.npz", **newest(run.path))
+from kgen.data import load
+config = settings_of("vae", "multi_worker")
+batches = load(config.data, seed=0).batches("train", batch_size=7, seed=0, repeat=True).take(8)
+local = devices.strategy.experimental_local_results
+seen = [local(images)[0].numpy() for images, _ in devices.strategy.experimental_distribute_dataset(batches)]
+np.savez(f"{sys.argv[2]}/seen-{number}.npz", *seen)
+"""
+
+
+def settings_of(model: str, name: str) -> kgen.RunConfig:
+    return override(kgen.RunConfig(), {"model": model, "train.strategy": name, **SETTINGS, **MODELS[model]})
+
+
+def same_noise_for_all(model_class, patch=setattr):
+    """Fixed noise, the same row for every example: replicas draw their own otherwise."""
+
+    def noise(self, shape, *names, training=True):
+        row = tf.random.stateless_normal(shape[1:], [len("".join(names)), 1], alg="philox")
+        return tf.broadcast_to(row, shape)
+
+    patch(model_class, "noise", noise)
+    patch(model_class, "uniform", lambda self, shape, *names, training=True: tf.fill(shape, 0.3))
+
+
+def newest(path: Path) -> dict[str, np.ndarray]:
+    """The variables of a run's last checkpoint."""
+    with np.load(max((path / "checkpoints").glob("step-*.npz"))) as found:
+        return dict(found)
+
+
+def assert_close(one: dict[str, np.ndarray], other: dict[str, np.ndarray]):
+    """Weights, optimizers, averages and sums of metrics."""
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """model -> its run on one device."""
+    folder = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        same_noise_for_all(GenerativeModel, patch.setattr)
+        return {model: train(settings_of(model, "one"), run_dir=str(folder / model)) for model in MODELS}
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two workers left: a run of each model, and what each of them saw."""
+    folder = tmp_path_factory.mktemp("together")
+    command = [sys.executable, LAUNCH, "2", "--", sys.executable, "-c", WORKER, Path(__file__).parent, folder]
+    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=200, cwd=ROOT)
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-1000:]
+    return folder, ended.stdout
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_replicas_train_as_one(tmp_path, monkeypatch, alone, model):
+    asked = []
+    monkeypatch.setattr(distribution, "_mirrored", lambda devices: asked.append(devices) or two_replicas())
+    same_noise_for_all(GenerativeModel, monkeypatch.setattr)
+    run = train(settings_of(model, "mirrored"), run_dir=str(tmp_path / "two"))
+    assert asked == [("CPU:0", "CPU:1")]
+    assert "2 replicas" in (run.path / "log.txt").read_text()
+    assert_close(newest(alone[model].path), newest(run.path))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_workers_train_as_one_process(alone, together, model):
+    ends = []
+    for number in (0, 1):
+        with np.load(together[0] / f"{model}-{number}.npz") as found:
+            ends.append(dict(found))
+    assert alone[model].metrics()[-1]["step"] == STEPS
+    assert ends[0]["model/0"].size and all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
+    expected = newest(alone[model].path)
+    assert_close(expected, ends[0])
+    figures = [run.metrics()[-1] for run in (alone[model], kgen.run.Run.open(together[0] / model))]
+    for key, value in figures[0].items():
+        if key.endswith(("_loss", "_rate", "_distortion", "_gradient")):  # evaluated on 61: a short last share
+            assert figures[1][key] == pytest.approx(value, rel=1e-5), key
+
+
+def test_workers_share_each_batch_and_see_no_image_twice(together):
+    parts = []
+    for number in (0, 1):
+        with np.load(together[0] / f"seen-{number}.npz") as found:
+            parts.append([found[name] for name in found.files])
+    dataset = kgen.data.load(settings_of("vae", "one").data, seed=0)
+    whole = list(dataset.batches("train", batch_size=7, seed=0, repeat=True).take(8).as_numpy_iterator())
+    assert len(parts[0]) == len(parts[1]) == len(whole)
+    for (images, _), *shares in zip(whole, *parts, strict=True):
+        assert sorted(map(len, shares)) == [3, 4] and np.array_equal(np.concatenate(shares), images)
+    seen = {image.tobytes() for part in parts for images in part for image in images}
+    assert len(seen) == len({image.tobytes() for images, _ in whole for image in images}) > 50
+
+
+def test_the_chief_alone_writes_and_speaks(together):
+    folder, said = together
+    assert not [line for line in said.splitlines() if line.startswith("[1]") and ("run " in line or "done" in line)]
+    assert "2 workers" in said and (folder / "vae" / "DONE").is_file()
+    rows = (folder / "vae" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
+    assert (folder / "vae" / "log.txt").read_text().count("done in") == 1
+
+
+def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
+    sys.path.insert(0, str(LAUNCH.parent))
+    try:
+        from launch_workers import configs, start
+    finally:
+        sys.path.pop(0)
+
+    def begin(*args):
+        code = "import sys; from kgen.cli.train import main; sys.exit(main())"
+        return [start([sys.executable, "-c", code, *map(str, args)], config) for config in configs(2)]
+
+    path = tmp_path / "run"
+    small = ["--limit", 32, "--batch_size", 8, "--set", "model_args.hidden=[8]", "--nojit_compile", "--set"]
+    workers = begin("--model", "vae", "--strategy", "multi_worker", "--run_dir", path, *small, "train.epochs=9999",
+                    "--checkpoint_steps", 1)  # fmt: skip
+    try:
+        until = time.monotonic() + 100
+        while not (path / "metrics.jsonl").is_file():
+            assert time.monotonic() < until and workers[0].poll() is None, workers[0].communicate()[0]
+            time.sleep(0.05)
+        workers[1].kill()
+        killed = time.monotonic()
+        said, _ = workers[0].communicate(timeout=60)
+        assert time.monotonic() - killed < 60 and workers[0].returncode == 1, said
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert "kgen-train: worker 0 of 2 stops, for another one is gone or does not answer" in said
+    assert f"kgen-train --resume {path}" in said and "Traceback" not in said
+    reached = max(int(file.stem[5:]) for file in (path / "checkpoints").glob("step-*.json"))
+    epochs = reached // 4 + 2
+    ends = [worker.communicate(timeout=100)[0] for worker in begin("--resume", path, "--epochs", epochs)]
+    assert (path / "DONE").is_file(), ends
+    log = (path / "log.txt").read_text()
+    assert f", step {reached} of {epochs} epochs" in log
+    assert [row["epoch"] for row in kgen.run.Run.open(path).metrics()][-1] == epochs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "TF_CONFIG is not set"),
+        ("", "TF_CONFIG is not set"),
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"cluster": {"worker": ["a:1"]}}', "cannot be read"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}', "cannot be read"),
+        ('{"cluster": {"worker": ["a"]}, "task": {"type": "worker", "index": 0}}', "no cluster of workers"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": -1}}', "no cluster of workers"),
+        ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}', "names a:1 twice"),
+        ('{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}', "a job 'ps'"),
+    ],
+)
+def test_a_wrong_tf_config_is_explained(text, message):
+    with pytest.raises(UserError, match=message) as error:
+        distribution.cluster_of(text)
+    assert distribution.EXAMPLE in str(error.value)
+
+
+def test_the_chief_comes_first():
+    cluster = {"chief": ["c:1"], "worker": ["a:1", "b:1"]}
+    found = [
+        distribution.cluster_of(json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
+        for kind, index in (("chief", 0), ("worker", 0), ("worker", 1))
+    ]
+    assert found == [(number, ("c:1", "a:1", "b:1")) for number in range(3)]
+
+
+def test_without_gpus_auto_is_one_device_and_there_is_no_tpu(monkeypatch):
+    for name in ("auto", "one"):
+        devices = distribution.devices_of(name)
+        assert devices.replicas == 1 and devices.is_chief and devices.agreed(3) == 3 and str(devices) == "1 replica"
+
+    def nowhere():
+        raise ValueError("Please provide a TPU Name to connect to.")
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver.TPUClusterResolver, "connect", nowhere)
+    with pytest.raises(UserError, match=r"finds no TPU .* use --strategy auto"):
+        distribution.devices_of("tpu")
+
+
+def test_an_error_of_one_process_stays_what_it_is():
+    error = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: peer is gone\nmore")
+    with pytest.raises(tf.errors.UnavailableError), distribution.Devices(tf.distribute.get_strategy()).watched():
+        raise error
+    told = r"UnavailableError: peer is gone\).*kgen-train --resume RUN"
+    second = distribution.Devices(tf.distribute.get_strategy(), 1, 2)
+    with pytest.raises(TrainingFailed, match=told), second.watched():
+        raise error

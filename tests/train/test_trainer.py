@@ -1,0 +1,154 @@
+"""The loop on tiny data: what it decides, and how it stops."""
+
+import math
+
+import numpy as np
+import pytest
+
+import kgen
+from kgen.config import override, resolve_model_args
+from kgen.errors import TrainingFailed, UserError
+from kgen.models import MODELS
+from kgen.train import defaults, prepare, train
+
+SMALL = {
+    "data.limit": 64, "train.epochs": 2, "train.batch_size": 16, "train.jit_compile": False, "model_args.hidden": [8],
+}  # fmt: skip
+
+
+def small(**settings) -> kgen.RunConfig:
+    return override(kgen.RunConfig(), SMALL | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "xla"),
+    [
+        ({"model_args.network": "conv", "train.epochs": None}, 1000, False),
+        ({"model": "conv_cvae", "train.epochs": None}, 1000, False),
+        ({"model_args.network": "mlp", "train.epochs": None, "train.batch_size": None}, 1000, False),
+        ({"model_args.network": "mlp", "train.epochs": 10_000}, 1000, True),
+    ],
+)
+def test_prepare_fills_in_every_choice(settings, steps, xla):
+    config = override(small(), {"train.jit_compile": None, **settings})
+    dataset = kgen.data.load(config.data)
+    ready = prepare(config, dataset)
+    assert ready.train.jit_compile is xla
+    assert ready.train.epochs * (dataset.spec.examples["train"] // ready.train.batch_size) >= min(steps, 200)
+    assert ready.model_args["likelihood"] == "bernoulli" and ready.train.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("model", "steps", "xla", "unrolled"),
+    [
+        ("vae", 4_000, False, 1),
+        ("vae", 50_000, True, 8),
+        ("gan", 4_000, True, 1),
+        ("gan", 50_000, True, 1),
+        ("dcgan", 50_000, False, 1),
+    ],
+)
+def test_xla_is_for_dense_networks_in_games_and_in_long_trainings(model, steps, xla, unrolled):
+    """And its programs are of several steps where that makes them faster."""
+    model_args = resolve_model_args(MODELS[model], {})
+    config = kgen.RunConfig(model=model, model_args=model_args)
+    assert defaults.use_xla(config, steps) is xla
+    for chosen in (xla, False):
+        config = override(config, {"train.jit_compile": chosen})
+        assert defaults.steps_per_graph(config, steps) == (unrolled if chosen else 1)
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_trains_in_every_precision(tmp_path, model, precision):
+    run = train(small(**{"model": model, "train.precision": precision}), runs_root=str(tmp_path))
+    assert (run.path / "DONE").is_file()
+    assert math.isfinite(run.metrics()[-1]["test_loss"])
+    assert kgen.generate(kgen.open_sampler(run.path), 4).images.dtype == np.float32
+
+
+def test_the_same_seed_trains_the_same_and_another_does_not(tmp_path):
+    def losses(seed):
+        rows = train(small(seed=seed), runs_root=str(tmp_path)).metrics()
+        return [row["test_loss"] for row in rows]
+
+    first = losses(3)
+    assert first == losses(3) and first != losses(4)
+
+
+def test_runs_are_numbered(tmp_path):
+    names = [train(small(**{"train.epochs": 1}), runs_root=str(tmp_path)).name for _ in range(2)]
+    assert names == ["00000-cvae-digits", "00001-cvae-digits"]
+
+
+def test_without_validation_the_best_checkpoint_is_the_last(tmp_path):
+    run = train(small(**{"data.validation_fraction": 0.0}), runs_root=str(tmp_path))
+    state = run.checkpoint_state()
+    assert "validation" not in run.spec.examples and state["best"] == state["last"] and state["best"]["epoch"] == 2
+
+
+def test_grey_pixels_under_a_bernoulli_are_remarked_on(tmp_path):
+    grey = train(small(), run_dir=str(tmp_path / "grey"))
+    black = train(small(**{"data.binarize": "threshold"}), run_dir=str(tmp_path / "black"))
+    assert "no likelihood" in (grey.path / "log.txt").read_text()
+    assert "no likelihood" not in (black.path / "log.txt").read_text()
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    # With this learning rate the first step is sane and the weights then explode.
+    config = small(**{"train.learning_rate": 1e30, "train.epochs": 50})
+    with pytest.raises(TrainingFailed, match=r"not finite at step \d+ .*learning_rate"):
+        train(config, run_dir=str(tmp_path / "run"))
+    run = kgen.Run.open(tmp_path / "run")
+    reason = (run.path / "FAILED").read_text()
+    assert "not finite at step" in reason and "last.weights.h5" in reason
+    assert not (run.path / "DONE").exists()
+    kept = run.load_model("last")
+    assert all(np.isfinite(w).all() for w in kept.get_weights())
+    assert int(kept.failed_step) == -1
+
+
+def test_an_interruption_is_recorded(tmp_path, monkeypatch):
+    from kgen.train import plots
+
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots.SampleGrids, "on_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), run_dir=str(tmp_path / "run"))
+    assert "interrupted" in (tmp_path / "run" / "FAILED").read_text()
+
+
+def test_an_interrupted_gan_can_be_sampled_from(tmp_path, monkeypatch):
+    """It has no validation loss to choose a best checkpoint by: that is the last whole epoch's."""
+    from kgen.train import plots
+
+    def interrupt(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots.SampleGrids, "on_epoch_end", interrupt)
+    settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "model_args.hidden": [8]}
+    with pytest.raises(KeyboardInterrupt):
+        train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    run = kgen.Run.open(tmp_path / "run")
+    assert run.checkpoint_state()["best"]["epoch"] == 1
+    assert kgen.generate(kgen.open_sampler(run.path), 2, seed=0).images.shape == (2, 28, 28, 1)
+
+
+def test_a_conditional_model_needs_labels_and_leaves_nothing(tmp_path):
+    np.savez(tmp_path / "plain.npz", images=np.zeros((20, 8, 8), np.uint8))
+    with pytest.raises(UserError, match=r"model 'cvae' needs labels.*num_classes=0.*--model vae"):
+        train(small(**{"data.dataset": str(tmp_path / "plain.npz")}), runs_root=str(tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unconditional_grids_and_colour(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "colour.npz", images=rng.integers(0, 256, (40, 12, 10, 3), np.uint8))
+    settings = {"model": "vae", "data.dataset": str(tmp_path / "colour.npz"), "model_args.network": "conv"}
+    run = train(small(**settings), run_dir=str(tmp_path / "run"))
+    from PIL import Image
+
+    assert Image.open(run.path / "samples" / "final.png").size == (8 * 12 + 2, 8 * 14 + 2)
+    assert "test" not in run.spec.examples and "test_loss" not in run.metrics()[0]
