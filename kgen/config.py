@@ -64,7 +64,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training images; None trains for about 4000 steps.
-        batch_size: images a step, over all replicas; None takes 128, and fewer (at least 16) for small sets, so that
+        batch_size: images per step, over all replicas; None takes 128, and fewer (at least 16) for small sets, so that
             an epoch has 40 steps.
         learning_rate: of the optimizer; None takes the model's own. Of an adversarial model the generator's.
         discriminator_learning_rate: None keeps its ratio to the generator's, which the model knows.
@@ -88,7 +88,7 @@ class TrainConfig:
         eval_every: epochs between two measurements of samples (and after the last); None measures none.
         metrics: what is measured then; names as in kgen-eval.
         eval_features: what samples are compared by; None takes the classifier of labelled data, or else random.
-        eval_count: samples a measurement.
+        eval_count: samples per measurement.
         best_by: what the best checkpoint is chosen by: "loss", or a figure such as "fid". The losses of an adversarial
             model choose none: with "loss" its best is the last.
         init_from: of a model that can start from a trained one, the run that it starts from: its architecture and

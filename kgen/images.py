@@ -49,7 +49,7 @@ def grid(images: np.ndarray, columns: int | None = None, *, padding: int = 2, ba
 
     Args:
         images: [N, H, W, C] uint8, or float in [0, 1]; C is 1 or 3.
-        columns: pictures a row; None makes the grid about square.
+        columns: pictures per row; None makes the grid about square.
         padding: pixels between two pictures and around them.
         background: grey value of the padding and of empty places.
 

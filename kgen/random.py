@@ -126,7 +126,7 @@ ROUNDS = (
     (7919, 31337, 2357, 17389, 40009, 11743),
     (23719, 5309, 37021, 12553, 1931, 29611),
 )
-"""Added to the key of every round, a row a field."""
+"""Added to the key of every round, a row per field."""
 BIT = 20011
 """What the highest bit of the seed adds to a key."""
 

@@ -3,7 +3,7 @@
 config.json       the whole configuration (defaults filled in), the data spec and content hashes, the seed, versions,
                   and the processors that it was trained on, with what the libraries chose on them
 log.txt           what was said, with the time
-metrics.jsonl     a line an epoch
+metrics.jsonl     a line per epoch
 checkpoints/      last.weights.h5, best.weights.h5, state.json (their epoch, step and loss); step-N.npz, to go on from
 priors/           NAME-CHECKPOINT.npz: what was fitted to the encodings of a checkpoint, to draw z from
 samples/ plots/   PNG

@@ -17,8 +17,8 @@ class DataSpec:
         name: of the data set, as a run directory shows it, e.g. "digits".
         image_shape: (height, width, channels), pixels; channels is 1 or 3.
         num_classes: 0 for unlabelled data.
-        class_names: one a class, in the order of the labels; empty when the classes have no names.
-        examples: images a split, e.g. {"train": 54_000, "validation": 6_000, "test": 10_000}.
+        class_names: one per class, in the order of the labels; empty when the classes have no names.
+        examples: images per split, e.g. {"train": 54_000, "validation": 6_000, "test": 10_000}.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How every model must train: on replicas, in phases, in mixed precision, many steps a call (see check_model)."""
+"""How every model must train: on replicas, in phases, in mixed precision, many steps per call (see check_model)."""
 
 import contextlib
 
@@ -279,16 +279,16 @@ def check_same_seed_same_training(case: Case):
     assert not same, f"another seed gives the same first weights: {same}"
 
 
-# Many steps a call ----------------------------------------------------------------------------------------------------
+# Many steps per call -----------------------------------------------------------------------------------------------
 
 
 def check_fit_equals_eager_steps(case: Case):
-    """Many steps a call: see below."""
+    """Many steps per call: see below."""
     _fit_equals_eager_steps(case, steps_per_execution=3)
 
 
 def check_xla_fit_equals_eager_steps(case: Case):
-    """Many steps a call, unrolled under XLA: see below."""
+    """Many steps per call, unrolled under XLA: see below."""
     _fit_equals_eager_steps(case, steps_per_execution=5, jit_compile=True, steps_per_graph=2)
 
 
@@ -299,7 +299,7 @@ def _fit_equals_eager_steps(case: Case, **how):
     """
     images, labels = case.examples(11 * BATCH)
     plans = {
-        "11 batches repeated, 7 steps an epoch": (lambda data: data.repeat(), {"epochs": 2, "steps_per_epoch": 7}, 14),
+        "11 batches repeated, 7 steps per epoch": (lambda data: data.repeat(), {"epochs": 2, "steps_per_epoch": 7}, 14),
         "11 batches": (lambda data: data, {"epochs": 1}, 11),
         "11 batches, their number unknown": (lambda data: data.filter(lambda *_: True), {"epochs": 2}, 22),
     }
@@ -327,7 +327,7 @@ def _fit_equals_eager_steps(case: Case, **how):
 
 
 def check_failed_step_is_exact(case: Case):
-    """The first step whose loss is not finite is remembered, however many steps a call makes."""
+    """The first step whose loss is not finite is remembered, however many steps per call makes."""
     images, labels = case.examples(6 * BATCH)
     images[5 * BATCH - 1] = np.nan  # an example of step 4
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH)
@@ -335,6 +335,6 @@ def check_failed_step_is_exact(case: Case):
     assert int(single.failed_step.numpy()) == -1
     train(single, images, labels)
     fit(fused, batches)
-    for how, model in {"single steps": single, "3 steps a call": fused}.items():
+    for how, model in {"single steps": single, "3 steps per call": fused}.items():
         found = int(model.failed_step.numpy())
         assert found == 4, f"{how}: the loss fails at step 4, failed_step says {found}"

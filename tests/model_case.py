@@ -103,5 +103,5 @@ def float64():
 
 @functools.cache
 def two_replicas():
-    """A strategy over two halves of the CPU; one a process: a second would number its collectives like it."""
+    """A strategy over two halves of the CPU; one per process: a second would number its collectives like it."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -172,7 +172,7 @@ def measure(folder: Path, kind: str, size: int, given, first: float | None) -> f
     if given.dcgan:
         share = max(0.0, 1 - told["given"] / told["fed"])
         print(
-            f"{kind:6} {size:9,} images  DCGAN {SIDE}x{SIDE}: {told['fed'] * 1000:.0f} ms a step of {DCGAN_BATCH}, "
+            f"{kind:6} {size:9,} images  DCGAN {SIDE}x{SIDE}: {told['fed'] * 1000:.0f} ms per step of {DCGAN_BATCH}, "
             f"{told['given'] * 1000:.0f} ms with the batch at hand: {share:.1%} of the time waiting for data; the "
             f"pipeline alone gives {told['alone']:,.0f} images/s; {most:,.0f} MiB resident",
             flush=True,

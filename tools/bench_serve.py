@@ -1,6 +1,6 @@
 """Measures kgen-serve on an export, side by side in one run: python tools/bench_serve.py exports/NAME
 
-1. `decode` of the .tflite files, float32 and (of an export with --quantize dynamic) 8 bits: milliseconds an image on
+1. `decode` of the .tflite files, float32 and (of an export with --quantize dynamic) 8 bits: milliseconds per image on
    one thread, bytes.
 2. The first request after the start beside the median.
 3. CPU-seconds of the server a request, --clients that each ask for one PNG at a time: joined, and one call each.
@@ -95,7 +95,7 @@ def joined_and_alone(root: Path, name: str, manifest: dict, clients: int, count:
                 assert not wrong, wrong[0]
     together, apart = (statistics.median(spent[key]) for key in ("joined", "alone"))
     print(
-        f"{clients} clients, {2 * turns * count} requests, no error: {1000 * together:.2f} CPU-ms a request joined, "
+        f"{clients} clients, {2 * turns * count} requests, no error: {1000 * together:.2f} CPU-ms per request joined, "
         f"{1000 * apart:.2f} alone: {apart / together:.2f} times fewer"
     )
 
@@ -173,7 +173,7 @@ def tflite(folder: Path):
     float32 = len(convert({"decode": decode}))
     for name, taken in seconds.items():
         size = float32 if name == "model.tflite" else files[name].stat().st_size
-        print(f"{name}: decode {1000 * np.median(taken):.3f} ms an image, alone {size:,} bytes ({size / float32:.2f})")
+        print(f"{name}: decode {1000 * np.median(taken):.3f} ms per image, alone {size:,} bytes ({size / float32:.2f})")
 
 
 def main():

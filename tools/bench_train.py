@@ -4,11 +4,11 @@
     python tools/bench_train.py [--job vae|conv_vae|wgan_gp|dcgan] [--rounds 5] [--torch_python PYTHON]
 
 vae: 784-400-20, batch 128, Adam, an epoch of 60,000 images a turn. conv_vae: 28x28, two strided convolutions of 32 and
-64 filters and their mirror, latent 20, 12,800 images a turn. wgan_gp: 28x28, networks of 64 and 128 filters, five
+64 filters and their mirror, latent 20, 12,800 images per turn. wgan_gp: 28x28, networks of 64 and 128 filters, five
 critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 filters, batch 64.
 Each contestant is a process of its own; they take turns. Run it on a quiet machine: PyTorch's threads wait in a loop,
 and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
-times as large, at random places (the posterior would collapse on noise). Printed: images a second of wall time and of
+times as large, at random places (the posterior would collapse on noise). Printed: images per second of wall time and of
 CPU time, medians, and their ratio to PyTorch; the share of the floor is what would be left of the CPU time if there
 were nothing but matrix products and convolutions (`train_floor.py`). `--torch_python` is an interpreter that has
 PyTorch and NumPy, if this one has not; without any, kgen's variants are compared alone.
@@ -32,7 +32,7 @@ class Job:
 
     Attributes:
         model: registered, with `model_args`.
-        batch: images a step.
+        batch: images per step.
         steps: a turn.
         shape: of the images.
         images: how many there are.

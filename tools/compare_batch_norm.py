@@ -4,7 +4,7 @@
 
 Trains the recipe mnist-vae-bn, the plain network of the original experiment, and, so that one sees what is owed to
 batch normalization and what to the recipe's learning rate and batches, the recipe with model_args.batch_norm=false.
-Compares test_loss (negative ELBO, nats an image) epoch by epoch. Needs the data of the recipe (TFDS_DATA_DIR).
+Compares test_loss (negative ELBO, nats per image) epoch by epoch. Needs the data of the recipe (TFDS_DATA_DIR).
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     plain, normalized, control = (losses(settings, args) for settings in (ORIGINAL, {}, CONTROL))
-    print(f"\ntest loss, nats an image, seed {args.seed}\nepoch{'plain':>12}{RECIPE:>14}{'without its BN':>16}")
+    print(f"\ntest loss, nats per image, seed {args.seed}\nepoch{'plain':>12}{RECIPE:>14}{'without its BN':>16}")
     for epoch, (one, other, third) in enumerate(zip_longest(plain, normalized, control), start=1):
         print(f"{epoch:5d}{column(one)}  {column(other)}    {column(third)}".rstrip())
     reached = next((epoch for epoch, loss in enumerate(normalized, start=1) if loss <= plain[-1]), None)

@@ -55,9 +55,9 @@ def _vae(images, model, job):
     while True:
         for batch in batches(images, job.batch, job.steps):
             logits, mean, log_var = model(batch)
-            distortion = functional.binary_cross_entropy_with_logits(logits, batch, reduction="sum")
+            reconstruction = functional.binary_cross_entropy_with_logits(logits, batch, reduction="sum")
             rate = -0.5 * torch.sum(1 + log_var - mean**2 - log_var.exp())
-            loss = (distortion + rate) / job.batch
+            loss = (reconstruction + rate) / job.batch
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -16,7 +16,7 @@ EXAMPLES = (
     ("kgen-divergence", "both divergences of p = (0, Z) and q = (phi, Z), Z ~ U(0, 1), for 21 phi in [-1, 1]"),
     ("kgen-divergence --estimator jsd --optimizer sgd", "the same by plain gradient descent, to see it fall short"),
     ("kgen-divergence --estimator density --density bimodal", "a density from a discriminator, beside the truth"),
-    ("kgen-divergence --p real.npy --q fake.npy", "between two sets of samples of your own, one sample a row"),
+    ("kgen-divergence --p real.npy --q fake.npy", "between two sets of samples of your own, one sample per row"),
     ("kgen-divergence --estimator density --p samples.npy", "the density that samples of one number come from"),
 )
 DIVERGENCES = ("jsd", "wasserstein")
@@ -31,7 +31,7 @@ def command() -> Command:
     cmd.flag("Estimate", "enum", "estimator", "both", "What to estimate.", enum_values=estimators)
     cmd.flag("Estimate", "list", "phi", None, "Where q stands, e.g. 0,0.1,0.5; else -1, -0.9, ... 1.")
     cmd.flag("Estimate", "enum", "density", "tanh", "With --estimator density.", enum_values=["tanh", "bimodal"])
-    cmd.flag("Samples of your own", "string", "p", None, "A .npy file, one sample a row.")
+    cmd.flag("Samples of your own", "string", "p", None, "A .npy file, one sample per row.")
     cmd.flag("Samples of your own", "string", "q", None, "A .npy file, rows as long as those of p.")
     cmd.flag("Training", "enum", "optimizer", "adam", "Of the critics.", enum_values=["adam", "sgd"])
     cmd.flag("Training", "integer", "steps", None, "Else 250 (toys), 1000 (samples), 2000 (density).", lower_bound=1)

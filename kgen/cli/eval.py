@@ -40,7 +40,7 @@ def command() -> Command:
              enum_values=get_args(PriorName))  # fmt: skip
     cmd.flag("Protocol", "enum", "split", None, "Of the real images; else test, or validation where there is no test "
              "split.", enum_values=["test", "validation", "train"])  # fmt: skip
-    cmd.flag("Protocol", "integer", "count", 10_000, "Generated images a repeat.")
+    cmd.flag("Protocol", "integer", "count", 10_000, "Generated images per repeat.")
     cmd.flag("Protocol", "integer", "num_real", 10_000, "At most so many real images.")
     cmd.flag("Protocol", "integer", "nll_samples", 5_000, "Draws an image, K, for metric nll.")
     cmd.flag("Protocol", "integer", "nll_images", 1_000, "At most so many real images for it.")

@@ -22,7 +22,7 @@ def command() -> Command:
     cmd.flag("Export", "enum", "prior", None, "What z is drawn from unless a reader says otherwise; else as the run "
              "was trained. Every mixture that the run has stored goes along.",
              enum_values=get_args(PriorName))  # fmt: skip
-    cmd.flag("Export", "list", "quantize", [], "Smaller .tflite files, one a signature: "
+    cmd.flag("Export", "list", "quantize", [], "Smaller .tflite files, one per signature: "
              "float16, dynamic (8-bit weights), int8 (8 bits throughout).")  # fmt: skip
     cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written under it.")
     cmd.flag(
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show(measured: Mapping[str, Mapping[str, Any]]):
-    """A line an artefact."""
+    """A line per artefact."""
     width = max(map(len, measured))
     for artefact, found in measured.items():
         psnr, pixels = found["psnr_db"], found["uint8_pixels_different"]
@@ -65,5 +65,5 @@ def _show(measured: Mapping[str, Mapping[str, Any]]):
         if pixels and pixels == found["uint8_pixels_different_at_a_border"]:
             told += " (by one level, rounded at the border of two)"
         alone = f" (row by row {found['row_by_row']['max_abs_difference']:.1e})" if "row_by_row" in found else ""
-        latency = f", {found['latency_ms']:.2f} ms a row" if "latency_ms" in found else ""
+        latency = f", {found['latency_ms']:.2f} ms per row" if "latency_ms" in found else ""
         print(f"  {artefact:{width}}  largest difference {found['max_abs_difference']:.1e}{alone}{told}{latency}")

@@ -12,7 +12,7 @@ EXAMPLES = (
     ("kgen-sample runs/00000-cvae-digits --count 64 --label 7 --seed 1", "64 sevens, the same whenever the seed is 1"),
     ("kgen-sample runs/00001-vae-digits --prior gaussian_mixture", "from a mixture fitted to the encodings"),
     ("kgen-sample exports/cvae --format npz --out sevens.npz", "images, labels and latent points as arrays"),
-    ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file an image"),
+    ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file per image"),
     ("kgen-sample http://localhost:8501/v1/models/cvae --label 7", "from a server; grpc://localhost:8500/... as well"),
 )
 FORMATS = ("png", "png-files", "npz")

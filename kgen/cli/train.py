@@ -23,7 +23,7 @@ EXAMPLES = (
     (
         "kgen-train --model vae --dataset mnist --binarize sample --set model_args.hidden=[400] "
         "--set model_args.latent_dim=2 --set model_args.batch_norm=true",
-        "784-400-2: two numbers a digit",
+        "784-400-2: two numbers per digit",
     ),
 )
 

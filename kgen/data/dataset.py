@@ -18,7 +18,7 @@ class Dataset:
     """Images of one shape, split and decoded; `kgen.data.load` makes one.
 
     Attributes:
-        spec: DataSpec: name, image_shape, classes and images a split.
+        spec: DataSpec: name, image_shape, classes and images per split.
         notes: sentences for the log: which splits were made, where decoded images are kept, what was left out.
         skipped: the images that were left out, with the reason.
         source: where the images come from.
@@ -75,7 +75,7 @@ class Dataset:
 
         Args:
             split: "train", "validation" or "test".
-            batch_size: images a batch, over all replicas.
+            batch_size: images per batch, over all replicas.
             seed: of the order, of sampled binarization and of `limit`.
             training: None means split == "train".
             start_epoch, start_step: with `repeat`, the epoch and the batch of it that come first (exact resume).

@@ -88,7 +88,7 @@ def pipeline(
     Args:
         dataset: "digits", a TFDS name, a path, a DataConfig, or a loaded Dataset.
         split: "train", "validation" or "test".
-        batch_size: images a batch.
+        batch_size: images per batch.
         seed: of splits, order, sampled binarization and limit.
         limit: at most so many images, a seeded choice.
         **options: fields of DataConfig, e.g. `image_size=(64, 64)`, `binarize="threshold"`.

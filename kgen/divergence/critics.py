@@ -114,7 +114,7 @@ def wasserstein_loss(critics: Critics, p: tf.Tensor, q: tf.Tensor, penalty: floa
 
 
 # Training -------------------------------------------------------------------------------------------------------------
-# How critics are trained: the optimizers, and many steps a call.
+# How critics are trained: the optimizers, and many steps per call.
 
 
 STEPS_PER_CALL = 10

@@ -104,12 +104,12 @@ def check_column(samples: np.ndarray) -> np.ndarray:
     """The samples as [N, 1] float64.
 
     Raises:
-        UserError: as `check_samples`; more than one number a row; all samples equal.
+        UserError: as `check_samples`; more than one number per row; all samples equal.
     """
     samples = check_samples(samples, "p")
     if samples.shape[1] > 1:
         raise UserError(
-            f"a density is estimated of samples with one number a row. Received: {samples.shape[1]} numbers a row in p"
+            f"a density is estimated of samples of one number per row. Received: {samples.shape[1]} per row in p"
         )
     if np.ptp(samples) == 0.0:
         raise UserError(f"a density needs samples that differ. Received: {samples[0, 0]:g} in every row of p")

@@ -52,7 +52,7 @@ def check_samples(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise UserError(f"{name} is to hold real numbers. Received: dtype {array.dtype}")
     if array.ndim == 0 or len(array) < MIN_SAMPLES or array.size == 0:
-        raise UserError(f"{name} is to hold at least {MIN_SAMPLES} samples, one a row. Received: shape {array.shape}")
+        raise UserError(f"{name} is to hold at least {MIN_SAMPLES} samples, one per row. Received: shape {array.shape}")
     rows = array.reshape(len(array), -1).astype(np.float64)
     broken = np.flatnonzero(~(np.abs(rows) < MAX_SIZE).all(axis=1))
     if len(broken):
@@ -72,7 +72,7 @@ def check_pair(p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     p, q = check_samples(p, "p"), check_samples(q, "q")
     if p.shape[1] != q.shape[1]:
         raise UserError(
-            f"p and q are to have rows of one length. Received: {p.shape[1]} numbers a row in p, {q.shape[1]} in q"
+            f"p and q are to have rows of one length. Received: {p.shape[1]} numbers per row in p, {q.shape[1]} in q"
         )
     return p, q
 
@@ -155,7 +155,7 @@ def estimate_samples(
     Args:
         estimator: "jsd" or "wasserstein".
         p: [N, ...] and
-        q: [M, ...], one sample a row, at least MIN_SAMPLES of them; N and M need not be equal.
+        q: [M, ...], one sample per row, at least MIN_SAMPLES of them; N and M need not be equal.
         optimizer: "adam" or "sgd".
         steps: of 512 samples of each.
         penalty: weight of the gradient penalty; "wasserstein" only.

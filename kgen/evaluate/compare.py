@@ -433,7 +433,7 @@ def _floor(column: Column) -> str:
 
 
 # Compare curves -------------------------------------------------------------------------------------------------------
-# How the samples of several runs became better while they trained: one panel a figure, one line a run.
+# How the samples of several runs became better while they trained: one panel per figure, one line per run.
 
 
 def qualities(subjects: Sequence[Compared]) -> list[dict[str, dict[str, list[tuple[float, float]]]]]:
@@ -476,7 +476,7 @@ def _points(run: Run) -> dict[str, list[tuple[float, float]]]:
 
 
 def panels(subjects: Sequence[Compared]) -> list[tuple[str, list[Panel]]]:
-    """(a sentence, a panel a figure) of every way to measure; a run has one colour in all of them."""
+    """(a sentence, a panel per figure) of every way to measure; a run has one colour in all of them."""
     found = []
     for figures in qualities(subjects):
         names = list(dict.fromkeys(name for lines in figures.values() for name in lines))

@@ -58,7 +58,7 @@ def write(comparison: Comparison, folder: str | Path) -> list[Path]:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """A line a subject, at full precision; beside every figure its interval, its floor and its protocol as JSON."""
+    """A line per subject, at full precision; beside every figure its interval, its floor and its protocol as JSON."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     titles = [column.title + part for column in comparison.measures for part in PARTS]

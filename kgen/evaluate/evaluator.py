@@ -47,9 +47,9 @@ class EvalConfig:
         features: "classifier", "random", "pixels", "inception"; None takes the classifier where the data has labels,
             else random.
         inception_weights: a file or folder of weights for `features="inception"`.
-        count: generated images a repeat.
+        count: generated images per repeat.
         num_real: at most so many reference images.
-        nll_samples: draws an image of the metric "nll", K; it takes exactly as many.
+        nll_samples: draws per image of the metric "nll", K; it takes exactly as many.
         nll_images: at most so many reference images for it: a fixed random choice.
         repeats: how often images are drawn anew, with seeds seed, seed + 1, ...
         seed: of the latent points and of random subsets.
@@ -176,7 +176,7 @@ class Evaluator:
         self._environment = environment()
 
     def rows(self, subject: Target) -> list[dict[str, Any]]:
-        """One row a figure; see `kgen.evaluate.results`.
+        """One row per figure; see `kgen.evaluate.results`.
 
         Raises:
             UserError: a metric that the subject cannot give.

@@ -25,7 +25,7 @@ from kgen.features.imageset import ImageSet
 from kgen.metrics import conditioning, inception_score, memorization, sliced
 from kgen.metrics.frechet import fid_infinity, frechet_distance
 from kgen.metrics.kernel import kernel_distance
-from kgen.metrics.likelihood import Posterior, bits_per_dim, elbo, encode, log_likelihood, rates
+from kgen.metrics.likelihood import Posterior, bits_per_dim, elbo, encode, kls, log_likelihood
 from kgen.metrics.prdc import prdc
 from kgen.registry import Registry
 from kgen.sampling import Prior
@@ -63,7 +63,7 @@ class Modelled:
         prior: of the code.
         real: the reference split.
         binarization: of its images; see `Reference`.
-        samples: draws an image, for importance sampling.
+        samples: draws per image, for importance sampling.
         images: at most so many are importance-sampled.
     """
 
@@ -379,10 +379,10 @@ def is_likelihood(modelled: Modelled) -> bool:
     needs=("likelihood",),
     floor=None,
     once=True,
-    figures={"neg_elbo": "lower", "distortion": "", "rate": "", "elbo_bits_per_dim": "lower"},
+    figures={"neg_elbo": "lower", "reconstruction": "", "kl": "", "elbo_bits_per_dim": "lower"},
 )
 def neg_elbo(sets: Inputs) -> dict[str, MetricValue]:
-    """The negative ELBO, distortion + rate, of one draw an image (Kingma & Welling 2014)."""
+    """The negative ELBO, reconstruction + KL, of one draw per image (Kingma & Welling 2014)."""
     names, modelled = METRICS.defaults("elbo")["figures"], sets.modelled
     if not (is_likelihood(modelled) or sets.anyway):
         return _refused(names, modelled)
@@ -390,7 +390,7 @@ def neg_elbo(sets: Inputs) -> dict[str, MetricValue]:
         modelled.model, modelled.prior, modelled.real.pixels, modelled.labels, seed=sets.seed,
         posterior=modelled.posterior,
     )  # fmt: skip
-    terms = {"neg_elbo": found.distortion + found.rate, "distortion": found.distortion, "rate": found.rate}
+    terms = {"neg_elbo": found.reconstruction + found.kl, "reconstruction": found.reconstruction, "kl": found.kl}
     figures = {name: _mean(values, modelled) for name, values in terms.items()}
     return figures | {"elbo_bits_per_dim": _bits(figures["neg_elbo"], modelled)}
 
@@ -435,7 +435,7 @@ def nll(sets: Inputs) -> dict[str, MetricValue]:
 def active_units(sets: Inputs) -> dict[str, MetricValue]:
     """Latent dimensions whose posterior mean varies from image to image: Var_x(mean_j) > 0.01 (Burda et al. 2016).
 
-    The picture shows the rate of every latent dimension, the KL of its posterior from N(0, 1), mean over the images.
+    The picture shows the KL of every latent dimension, the KL of its posterior from N(0, 1), mean over the images.
     """
     posterior = sets.modelled.posterior
     variance = posterior.mean.var(axis=0, dtype=np.float64, ddof=1)
@@ -443,15 +443,15 @@ def active_units(sets: Inputs) -> dict[str, MetricValue]:
     settings = {"variance_above": ACTIVE_VARIANCE}
     if not np.isfinite(variance).all():
         return {"active_units": MetricValue(None, note=NOT_FINITE, settings=settings)}
-    sets.pictures["rates"] = rates_picture(rates(posterior).mean(axis=0), active)
+    sets.pictures["kls"] = kls_picture(kls(posterior).mean(axis=0), active)
     return {"active_units": MetricValue(float(active.sum()), note=f"of {len(active)}", settings=settings)}
 
 
-def rates_picture(rate: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """A bar for the rate of each latent dimension, the largest first.
+def kls_picture(kl: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """A bar for the KL of each latent dimension, the largest first.
 
     Args:
-        rate: [d] nats.
+        kl: [d] nats.
         active: [d] booleans.
 
     Returns:
@@ -462,15 +462,15 @@ def rates_picture(rate: np.ndarray, active: np.ndarray) -> np.ndarray:
 
     picture = Picture(figsize=(6.4, 3.6), layout="constrained")
     axes = picture.add_subplot()
-    order = np.argsort(-rate, kind="stable")
+    order = np.argsort(-kl, kind="stable")
     for chosen, colour, label in ((active, "tab:blue", "active"), (~active, "tab:gray", "not active")):
         places = np.flatnonzero(chosen[order])
         if len(places):
-            axes.bar(places, rate[order[places]], color=colour, label=f"{len(places)} {label}", width=0.9)
+            axes.bar(places, kl[order[places]], color=colour, label=f"{len(places)} {label}", width=0.9)
     axes.set(
-        xlabel="latent dimension, by its rate",
-        ylabel="nats an image",
-        title=f"KL from N(0, I): {rate.sum():.2f} nats an image",
+        xlabel="latent dimension, by its KL",
+        ylabel="nats per image",
+        title=f"KL from N(0, I): {kl.sum():.2f} nats per image",
     )
     axes.grid(axis="y", alpha=0.3)
     axes.legend()
@@ -517,7 +517,7 @@ def _mean(values: np.ndarray, modelled: Modelled, count: int | None = None, **mo
 
 
 def _bits(figure: MetricValue, modelled: Modelled) -> MetricValue:
-    """A figure in nats an image as bits a pixel and channel, where that is the length of something."""
+    """A figure in nats per image as bits per pixel and channel, where that is the length of something."""
     density, grey = modelled.model.levels is None, modelled.binarization == GREY
     if figure.value is None or not is_likelihood(modelled) or (density and not grey):
         return replace(figure, value=None, interval=None)

@@ -73,7 +73,7 @@ def render_table(
     """A table as text. No cell is ever cut off.
 
     Args:
-        headers: one a column.
+        headers: one per column.
         rows: of cells; numbers are formatted by `number` and stand on the right, as does a column whose cells all
             begin like numbers; None is "-".
         best: (row, column) -> a mark that is put before the cell.

@@ -32,7 +32,7 @@ class Options:
         seed: of everything that is drawn; the same seed gives the same pictures.
         label: class name or number that conditional models draw; None shows all.
         temperature: spread of drawn latent points.
-        steps: pictures a strip.
+        steps: pictures per strip.
         dims: two latent dimensions for the plane of `traversal`; None takes the two most used.
         between: "A,B": indices of real images, or image files, for `interpolation`; None takes random points.
         images: a folder, .zip or image file of the user's own for `reconstructions`.
@@ -357,7 +357,7 @@ def soft_labels(model) -> Iterator:
     (layer,) = (layer for layer in network.layers if type(layer) is OneHot)
     z = network.inputs[0]
     opened = keras.Model([z, layer.output], network.output)
-    object.__setattr__(model, name, opened)  # past Keras, which would track its weights a second time
+    object.__setattr__(model, name, opened)  # past Keras, which would track its weights per second time
     try:
         yield model
     finally:

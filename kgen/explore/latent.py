@@ -320,7 +320,7 @@ def usage(lab: Context) -> tuple[np.ndarray, str]:
     if not lab.no_encoder and not lab.no_data:
         mean, log_var = (x.reshape(len(x), -1)[:, : lab.code_dim] for x in (lab.codes.mean, lab.codes.log_var))
         kl = 0.5 * (np.square(mean) + np.exp(log_var) - 1 - log_var)
-        return kl.mean(axis=0), "its Kullback-Leibler divergence from the prior, nats an image"
+        return kl.mean(axis=0), "its Kullback-Leibler divergence from the prior, nats per image"
     labels = lab.some_labels(PROBES)
     points, found = lab.draw(PROBES, labels), np.zeros(lab.code_dim)
     for d in range(lab.code_dim):
@@ -349,7 +349,7 @@ class Plane:
 
 @KINDS.register("manifold")
 def manifold(lab: Context) -> Iterator[PictureKind]:
-    """A plane of the latent space on a grid of normal quantiles; conditional: a panel a class."""
+    """A plane of the latent space on a grid of normal quantiles; conditional: a panel per class."""
     if lab.code_dim < 2:
         return
     plane = _plane(lab)

@@ -14,7 +14,7 @@ COLUMNS = 10
 
 @KINDS.register("samples")
 def samples(lab: Context):
-    """A grid; conditional: a row a class."""
+    """A grid; conditional: a row per class."""
     if not lab.sampler.conditional:
         drawn = lab.decode(lab.draw(8 * COLUMNS)).reshape(8, COLUMNS, *lab.spec.image_shape)
         caption = f"Samples of {lab.name} ({lab.seeds})."
@@ -23,7 +23,7 @@ def samples(lab: Context):
     classes = lab.classes if len(lab.classes) > 1 else lab.classes * 8
     labels = np.repeat(np.array(classes, np.int32), COLUMNS)
     drawn = lab.decode(lab.draw(len(labels), labels), labels).reshape(len(classes), COLUMNS, *lab.spec.image_shape)
-    what = "a row a class" if len(lab.classes) > 1 else f"class {lab.class_name(classes[0])}"
+    what = "a row per class" if len(lab.classes) > 1 else f"class {lab.class_name(classes[0])}"
     more = f", the first {len(classes)} of {lab.spec.num_classes}" if _cut(lab) else ""
     caption = f"Samples of {lab.name}, {what}{more} ({lab.seeds})."
     names = [lab.class_name(n) for n in classes] if len(lab.classes) > 1 else ()
@@ -32,7 +32,7 @@ def samples(lab: Context):
 
 @KINDS.register("style", needs=("labels",))
 def style(lab: Context):
-    """A row a latent point, a column a label."""
+    """A row per latent point, a column per label."""
     classes = np.arange(min(lab.spec.num_classes, 20), dtype=np.int32)
     points = [lab.draw(1, classes[:1], first=i) for i in range(8)]
     rows = [lab.decode(np.repeat(z, len(classes), axis=0), classes) for z in points]

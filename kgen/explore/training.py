@@ -15,15 +15,15 @@ LEAST_SIDE = 320
 
 PLOTS = {
     "quality": "Figures of the samples of {name} over the epochs, with the best marked.",
-    "layers": "Norms of the gradients of {name}, a row a weight and a column an epoch.",
+    "layers": "Norms of the gradients of {name}, a row per weight and a column per epoch.",
 }
 
 
 @KINDS.register("curves", needs=("run", "metrics"))
 def curves(lab: Context) -> Iterator[PictureKind]:
-    """Losses, rate and distortion, vital signs; figures of quality and gradient norms where they were measured."""
+    """Losses, reconstruction and KL, health metrics; figures of quality and gradient norms where they were measured."""
     rows, folder = lab.run.metrics(), lab.run.path / "plots"
-    unit = "" if any(key.startswith("vitals_") for key in rows[-1]) else "nats an image"
+    unit = "" if any(key.startswith("health_") for key in rows[-1]) else "nats per image"
     draw_curves(rows, folder / "curves.png", title=lab.name, unit=unit)
     caption = f"Terms of the training of {lab.name} over {rows[-1]['epoch']} epochs, for every split that was measured."
     yield PictureKind("curves", [captioned(_read(folder / "curves.png"), caption)], caption)

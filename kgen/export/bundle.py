@@ -40,7 +40,7 @@ def export(
         checkpoint: "best" or "last".
         prior: what seeds draw z from, and readers of the export unless they say otherwise; None takes what the run was
             trained with. Every fitted prior that the run has stored for these weights goes along.
-        quantize: of QUANTIZATIONS: also writes a smaller .tflite file a signature for each.
+        quantize: of QUANTIZATIONS: also writes a smaller .tflite file per signature for each.
 
     Returns:
         exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, encoder.tflite (of a model that encodes),

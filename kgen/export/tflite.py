@@ -37,7 +37,7 @@ def convert(
         quantize: None keeps float32. "float16" halves the weights. "dynamic" stores them in 8 bits, and rounds what
             they meet while it runs. "int8" computes in 8 bits; inputs and outputs stay what they are.
         examples: rows for a signature's inputs, that "int8" takes its ranges from.
-        dense_per_channel: 8-bit weights of dense layers get a scale for each output (12 bytes an output), not for all.
+        dense_per_channel: 8-bit weights of dense layers get a scale for each output (12 bytes per output), not for all.
     """
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(signatures, Path(folder))

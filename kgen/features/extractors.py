@@ -33,7 +33,7 @@ class Extractor:
         num_classes: of its logits; 0 when it is no classifier.
         resizer: how images are brought to its size, in words.
         value_range: what it is given, in words.
-        batch_size: images a call; the last call is filled up.
+        batch_size: images per call; the last call is filled up.
     """
 
     name: str

@@ -46,7 +46,7 @@ class AdversarialLoss:
 
 
 def _theirs(name: str, *logits, **kwargs):
-    """A loss of TensorFlow-GAN, one number an example; some compute in float32 whatever the logits are."""
+    """A loss of TensorFlow-GAN, one number per example; some compute in float32 whatever the logits are."""
     loss = getattr(tfgan.losses.losses_impl, name)
     found = loss(*logits, reduction=tf.compat.v1.losses.Reduction.NONE, loss_collection=None, **kwargs)
     return tf.cast(found, logits[0].dtype)

@@ -1,4 +1,4 @@
-"""The terms of the evidence lower bound, per example, in nats: ELBO = -(distortion + rate).
+"""The terms of the evidence lower bound, per example, in nats: ELBO = -(reconstruction + kl).
 
 Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114), Eq. 3; `log_var` is always the logarithm of a variance.
 """
@@ -25,7 +25,7 @@ def bernoulli_nll(images, logits):
         logits: [B, H, W, C].
 
     Returns:
-        [B] float32, nats an image.
+        [B] float32, nats per image.
     """
     images, logits = tf.cast(images, keras.config.floatx()), tf.cast(logits, keras.config.floatx())
     return _bernoulli_nll(images, logits)
@@ -52,7 +52,7 @@ def gaussian_nll(images, mean, log_var):
         log_var: log-variance, of any shape that broadcasts to the images'.
 
     Returns:
-        [B] float32, nats an image (negative when the density exceeds 1).
+        [B] float32, nats per image (negative when the density exceeds 1).
     """
     images, mean = tf.cast(images, keras.config.floatx()), tf.cast(mean, keras.config.floatx())
     log_var = tf.cast(log_var, keras.config.floatx())
@@ -74,8 +74,8 @@ def standard_normal_kls(mean, log_var):
     return 0.5 * (tf.exp(log_var) + tf.square(mean) - 1.0 - log_var)
 
 
-def paid_rate(rates, free_nats: float):
-    """The rate that training pays for: a dimension below `free_nats`, as its mean over the batch, is free.
+def free_bits_kl(kls, free_nats: float):
+    """The kl that training pays for: a dimension below `free_nats`, as its mean over the batch, is free.
 
     Under a distribution strategy the batch is that of a replica.
 
@@ -83,14 +83,14 @@ def paid_rate(rates, free_nats: float):
     over the examples: a dimension above the threshold costs each example its own KL, one below a constant.
 
     Args:
-        rates: [B, d] nats, from `standard_normal_kls`.
+        kls: [B, d] nats, from `standard_normal_kls`.
         free_nats: a dimension.
 
     Returns:
-        [B] float32, nats an image.
+        [B] float32, nats per image.
     """
-    above = tf.reduce_mean(rates, axis=0, keepdims=True) > free_nats
-    return tf.reduce_sum(tf.where(above, rates, free_nats), axis=1)
+    above = tf.reduce_mean(kls, axis=0, keepdims=True) > free_nats
+    return tf.reduce_sum(tf.where(above, kls, free_nats), axis=1)
 
 
 def reparameterize(mean, log_var, noise):

@@ -16,7 +16,7 @@ from kgen.errors import UserError
 TILE = 2_000  # rows and columns of a tile: 16 MB
 SPARE = 8  # candidates that are kept beside the k nearest while the tiles are passed
 HALF_FROM = 256  # dimensions from which a product costs more than a transposed tile
-CHUNK = 2**22  # numbers a temporary array of differences, 32 MB
+CHUNK = 2**22  # numbers per temporary array of differences, 32 MB
 FLOOR = 1e-30  # keeps squares that float32 cannot hold inside the bounds
 
 

@@ -23,7 +23,7 @@ class KernelDistance:
         value: mean over the subsets; unbiased, so it may be negative.
         standard_error: standard deviation over the subsets / sqrt(their number); a low estimate when the
             subsets share images.
-        subset_size: images a subset of each set.
+        subset_size: images per subset of each set.
     """
 
     value: float
@@ -42,7 +42,7 @@ def kernel_distance(
         real: [N, d] features.
         fake: [M, d] features.
         subsets: number of subsets, at least 2.
-        subset_size: images a subset; lowered to the smaller set.
+        subset_size: images per subset; lowered to the smaller set.
         seed: of the subsets.
 
     Raises:

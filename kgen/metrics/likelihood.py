@@ -1,6 +1,6 @@
-"""Likelihoods of images under a model with an encoder, in nats an image, summed in float64.
+"""Likelihoods of images under a model with an encoder, in nats per image, summed in float64.
 
-    ELBO(x) = -(distortion + rate);  distortion = E_q[-log p(x|z)];  rate = KL(q(z|x) || p(z))
+    ELBO(x) = -(reconstruction + kl);  reconstruction = E_q[-log p(x|z)];  kl = KL(q(z|x) || p(z))
     log p(x) >= L_K(x) = E[log 1/K sum_k w_k];  w_k = p(x|z_k) p(z_k) / q(z_k|x), z_k drawn from q(z|x)
 
 Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114); Eq. 8 of Burda et al. 2016, importance weighted autoencoders
@@ -52,10 +52,10 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class Bound:
-    """The two terms of the negative ELBO, each [N] float64, nats an image."""
+    """The two terms of the negative ELBO, each [N] float64, nats per image."""
 
-    distortion: np.ndarray
-    rate: np.ndarray
+    reconstruction: np.ndarray
+    kl: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Estimate:
     """Importance-sampled log-likelihoods, each [N] float64.
 
     Attributes:
-        log_likelihood: L_K, nats an image.
+        log_likelihood: L_K, nats per image.
         bound: L_1, of the same draws: the mean of the log-weights.
         effective_samples: (sum w)^2 / sum w^2, between 1 and K; of a few the estimate lies far below log p(x).
     """
@@ -94,7 +94,7 @@ def encode(model, images: np.ndarray, labels: np.ndarray | None) -> Posterior:
 def elbo(model, prior, images, labels, *, seed: int = 0, posterior: Posterior | None = None, draws: int = 1) -> Bound:
     """The terms of the ELBO.
 
-    The distortion is of `draws` draws an image. The rate is exact for the standard normal prior, and of the same draws
+    The reconstruction is of `draws` draws per image. The KL is exact for the standard normal prior, of the same draws
     (log q - log p) for any other.
 
     Args:
@@ -105,14 +105,14 @@ def elbo(model, prior, images, labels, *, seed: int = 0, posterior: Posterior | 
         draws: an image.
     """
     posterior = posterior or encode(model, images, labels)
-    distortion, rate = np.zeros(len(images)), np.zeros(len(images))
+    reconstruction, kl = np.zeros(len(images)), np.zeros(len(images))
     for part in draw(model, prior, images, labels, posterior, samples=draws, seed=seed):
-        distortion[part.rows] += part.nll.sum(axis=0) / draws
-        rate[part.rows] -= part.log_ratio.sum(axis=0) / draws
-    return Bound(distortion, rates(posterior).sum(axis=1) if prior.hash is None else rate)
+        reconstruction[part.rows] += part.nll.sum(axis=0) / draws
+        kl[part.rows] -= part.log_ratio.sum(axis=0) / draws
+    return Bound(reconstruction, kls(posterior).sum(axis=1) if prior.hash is None else kl)
 
 
-def rates(posterior: Posterior) -> np.ndarray:
+def kls(posterior: Posterior) -> np.ndarray:
     """KL(q(code|x) || N(0, I)) of each latent dimension: [N, code_dim] float64, nats."""
     mean, log_var = (part.astype(np.float64) for part in posterior)
     return 0.5 * (np.exp(log_var) + np.square(mean) - 1.0 - log_var)
@@ -207,7 +207,7 @@ class RunningWeights:
 
 
 def bits_per_dim(nats: float, dimensions: int, *, density: bool) -> float:
-    """Bits a pixel and channel of a negative log-likelihood in nats an image.
+    """Bits a pixel and channel of a negative log-likelihood in nats per image.
 
     Args:
         nats: an image.

@@ -35,7 +35,7 @@ class Phase:
         terms: (images, labels, training) -> {"loss": [B], ...}: per-example terms; the loss is what is minimised.
         networks: layers and models; their weights are the only ones that this phase may move.
         reports: the keys of what `terms` returns, in the order of display.
-        repeats: moves a training step; each sees real images of its own.
+        repeats: moves per training step; each sees real images of its own.
     """
 
     name: str
@@ -168,7 +168,7 @@ class GenerativeModel(keras.Model):
         if not self.conditional:
             return x
         if labels is None:
-            raise UserError(f"model {self.registered_name!r} is conditional: give labels, one an image")
+            raise UserError(f"model {self.registered_name!r} is conditional: give labels, one per image")
         return [tf.convert_to_tensor(x), tf.convert_to_tensor(labels)]
 
     # Randomness -----------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ class WeightAverages(keras.layers.Layer):
             for i, w in enumerate(followed)
         ]  # fmt: skip
         pairs = tuple(zip(followed, kept, strict=True))
-        object.__setattr__(self, "_pairs", pairs)  # or Keras would save the weights a second time, as this layer's
+        object.__setattr__(self, "_pairs", pairs)  # or Keras would save the weights per second time, as this layer's
         self.built = True
         for weight, average in pairs:
             average.assign(weight)

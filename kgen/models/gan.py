@@ -244,7 +244,7 @@ class Adversarial(GenerativeModel):
         return pixels.from_tanh(x)
 
     def _drawn(self, labels, stream: str, training: bool):
-        """Generated images, one a label, as the discriminator sees them."""
+        """Generated images, one per label, as the discriminator sees them."""
         z = self.noise(tf.stack([tf.size(labels), *self.latent_shape]), "z", stream, training=training)
         return self.painted(self.generator(self.with_labels(z, labels), training=training))
 
@@ -361,7 +361,7 @@ class CDCGAN(DCGAN):
 @MODELS.register("wgan", learning_rates={"discriminator": 5e-4, "generator": 5e-4}, optimizer={"optimizer": "rmsprop"})
 @keras.saving.register_keras_serializable("kgen")
 class WGAN(Adversarial):
-    """A DCGAN's networks with a clipped critic, five steps a step of the generator. Arguments are Adversarial's."""
+    """A DCGAN's networks with a clipped critic, five steps per step of the generator. Arguments are Adversarial's."""
 
     def __init__(
         self,
@@ -384,7 +384,7 @@ class WGAN(Adversarial):
 #
 #     critic: D(G(z)) - D(x) + 10 (|| grad D(x^) || - 1)^2, x^ between x and G(z) by U(0, 1);  generator: -D(G(z))
 #
-# Five critic steps a step of the generator, each on real images of its own; no batch normalization in the critic.
+# Five critic steps per step of the generator, each on real images of its own; no batch normalization in the critic.
 
 
 WGAN_GP_RATES = {"discriminator": 1e-4, "generator": 1e-4}

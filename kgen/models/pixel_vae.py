@@ -2,13 +2,13 @@
 https://arxiv.org/abs/1611.05013).
 
     p(x|z) = prod_i p(x_i | x_<i, z): a gated PixelCNN (van den Oord et al. 2016, https://arxiv.org/abs/1606.05328)
-    loss = distortion + beta * rate, as in a VAE; the distortion is exact, by teacher forcing
+    loss = reconstruction + beta * kl, as in a VAE; the reconstruction is exact, by teacher forcing
 
 z says what the image is of, the pixels before it how it goes on, so samples are sharp and the bound is the best of the
 family (on binarized MNIST some 8 nats below a VAE's); training and sampling cost more. A decoder that needs no latent
-leaves it unused: `free_bits` keeps a rate that costs nothing.
+leaves it unused: `free_bits` keeps a KL that costs nothing.
 
-`generate` stays pure: z is the code followed by one standard normal number a pixel and channel, which, through the
+`generate` stays pure: z is the code followed by one standard normal number per pixel and channel, which, through the
 normal distribution function, is the uniform noise that draws the pixel.
 """
 
@@ -47,9 +47,9 @@ class PixelVAE(Autoencoder):
         layers: gated layers of the PixelCNN.
         conditioned_layers: how many of them, the last, see the code. Fewer make importance sampling faster.
         condition: channels of what the code says to a pixel.
-        beta: weight of the rate.
-        kl_warmup_steps: training steps over which the weight of the rate rises linearly from 0 to beta.
-        free_bits: nats of rate a latent dimension (mean over the batch) that training does not pay for.
+        beta: weight of the KL term.
+        kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
+        free_bits: nats of KL a latent dimension (mean over the batch) that training does not pay for.
         seed: root of the initial weights and the noise.
     """
 
@@ -113,13 +113,13 @@ class PixelVAE(Autoencoder):
         return (self.encoder, self.decoder, self.pixel_cnn)
 
     def nll(self, images, code, labels=None, training: bool = False):
-        """-log p(images | code), exact, of the images rounded to their levels: [B] float32, nats an image."""
+        """-log p(images | code), exact, of the images rounded to their levels: [B] float32, nats per image."""
         x = pixelcnn.to_levels(images, self.levels)
         condition = self.decoder(self.with_labels(code, labels), training=training)
         return pixelcnn.pixel_nll(x, self.pixel_cnn(pixelcnn.signed(x, self.levels), condition))
 
     def nll_many(self, images, codes, labels=None):
-        """`nll` of many codes an image; what does not depend on the code is computed once an image.
+        """`nll` of many codes per image; what does not depend on the code is computed once an image.
 
         Args:
             images: [B, H, W, C].
@@ -127,7 +127,7 @@ class PixelVAE(Autoencoder):
             labels: [B] int32, for a conditional model.
 
         Returns:
-            [K, B] float32, nats an image.
+            [K, B] float32, nats per image.
         """
         count, batch = codes.shape[0] or tf.shape(codes)[0], tf.shape(codes)[1]
 

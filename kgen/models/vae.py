@@ -1,6 +1,6 @@
-"""Autoencoder: what all variational autoencoders share: an encoder, the rate, and the phase that lowers the bound.
+"""Autoencoder: what all variational autoencoders share: an encoder, the kl, and the phase that lowers the bound.
 
-    loss = distortion + beta * rate;  distortion = E_q[-log p(x|z)] (one draw);  rate = KL(q(z|x) || p(z))
+    loss = reconstruction + beta * kl;  reconstruction = E_q[-log p(x|z)] (one draw);  kl = KL(q(z|x) || p(z))
 
 Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114). A subclass builds `encoder`, says of what networks its phase
 is made, and what p(x|z) is (`nll`).
@@ -21,9 +21,9 @@ class Autoencoder(GenerativeModel):
 
     Args:
         spec: of the data.
-        beta: weight of the rate.
-        kl_warmup_steps: training steps over which the weight of the rate rises linearly from 0 to beta.
-        free_bits: nats of rate a latent dimension that training does not pay for; see `kgen.losses.elbo.paid_rate`.
+        beta: weight of the KL term.
+        kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
+        free_bits: nats of KL a latent dimension that training does not pay for; see `kgen.losses.elbo.free_bits_kl`.
         seed: root of the initial weights and the noise.
 
     Attributes:
@@ -66,25 +66,25 @@ class Autoencoder(GenerativeModel):
         raise NotImplementedError(f"{type(self).__name__} must define elbo_networks()")
 
     def nll(self, images, code, labels=None, training: bool = False):
-        """-log p(images | code): [B] float32, nats an image; code: [B, code_dim]."""
+        """-log p(images | code): [B] float32, nats per image; code: [B, code_dim]."""
         raise NotImplementedError(f"{type(self).__name__} must define nll()")
 
     # What they share ------------------------------------------------------------------------------------------------
 
     def phases(self):
-        return (Phase("elbo", self.elbo_terms, self.elbo_networks(), ("loss", "distortion", "rate")),)
+        return (Phase("elbo", self.elbo_terms, self.elbo_networks(), ("loss", "reconstruction", "kl")),)
 
     def elbo_terms(self, images, labels, training: bool = False):
-        """{"loss", "distortion", "rate"}: each [B] float32, nats an image."""
+        """{"loss", "reconstruction", "kl"}: each [B] float32, nats per image."""
         mean, log_var = self.posterior(images, labels, training=training)
         code = elbo.reparameterize(mean, log_var, self.noise(tf.shape(mean), "z", training=training))
-        distortion = self.nll(images, code, labels, training=training)
-        rates = elbo.standard_normal_kls(mean, log_var)
-        rate = tf.reduce_sum(rates, axis=1)
-        paid = elbo.paid_rate(rates, self.free_bits) if training and self.free_bits else rate
-        return {"loss": distortion + self.rate_weight(training) * paid, "distortion": distortion, "rate": rate}
+        reconstruction = self.nll(images, code, labels, training=training)
+        kls = elbo.standard_normal_kls(mean, log_var)
+        kl = tf.reduce_sum(kls, axis=1)
+        paid = elbo.free_bits_kl(kls, self.free_bits) if training and self.free_bits else kl
+        return {"loss": reconstruction + self.kl_weight(training) * paid, "reconstruction": reconstruction, "kl": kl}
 
-    def rate_weight(self, training: bool):
+    def kl_weight(self, training: bool):
         """beta, or its share so far during the KL warm-up."""
         if not training or not self.kl_warmup_steps:
             return self.beta
@@ -112,10 +112,11 @@ class Autoencoder(GenerativeModel):
 # VAE: the variational autoencoder of Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114).
 #
 #     q(z|x) = N(z; mean(x), exp(log_var(x)));  p(z) = N(0, I);  p(x|z): see `kgen.nn.likelihoods`
-#     loss = distortion + beta * rate;  distortion = E_q[-log p(x|z)] (one draw);  rate = KL(q(z|x) || p(z))
+#     loss = reconstruction + beta * kl;  reconstruction = E_q[-log p(x|z)] (one draw);  kl = KL(q(z|x) || p(z))
 #
-# With beta = 1 the loss is the negative ELBO in nats an image; beta > 1 is Eq. 4 of Higgins et al. 2017 (beta-VAE). The
-# rate that is reported is never clipped; free bits (Kingma et al. 2016) change the loss alone. The first choice for
+# With beta = 1 the loss is the negative ELBO in nats per image; beta > 1 is Eq. 4 of Higgins et al. 2017 (beta-VAE).
+# The
+# kl that is reported is never clipped; free bits (Kingma et al. 2016) change the loss alone. The first choice for
 # small images: it trains in a minute, encodes as well as it generates, and its loss is a bound on the likelihood.
 
 
@@ -127,18 +128,18 @@ class VAE(Autoencoder):
     Args:
         spec: of the data.
         latent_dim: length of z.
-        network: "mlp", "conv" (8 to 128 pixels a side), or that of an experiment, with defaults of its own for the
+        network: "mlp", "conv" (8 to 128 pixels per side), or that of an experiment, with defaults of its own for the
             next four: "conv_mlp", "pooled" (sides divisible by 8), "bilinear" (28x28), "widening_mlp"; see NETWORKS.
         hidden: widths of the dense layers, from the image to the latent; the decoder mirrors them.
-        filters: of the convolutions, from the image to the latent; of "conv" one a halving of the image.
+        filters: of the convolutions, from the image to the latent; of "conv" one per halving of the image.
         activation: of the hidden layers, a Keras name.
         batch_norm: batch normalization in the hidden layers.
         likelihood: "bernoulli" (from logits), "gaussian" (fixed stddev), "gaussian_learned".
         stddev: of the Gaussian likelihoods, in units of [0, 1] pixels.
-        beta: weight of the rate.
-        kl_warmup_steps: training steps over which the weight of the rate rises linearly from 0 to beta.
-        free_bits: nats of rate a latent dimension (mean over the batch) that training does not pay for: Eq. 15 of
-            Kingma et al. 2016 (https://arxiv.org/abs/1606.04934). The reported rate is whole.
+        beta: weight of the KL term.
+        kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
+        free_bits: nats of KL a latent dimension (mean over the batch) that training does not pay for: Eq. 15 of
+            Kingma et al. 2016 (https://arxiv.org/abs/1606.04934). The reported KL is whole.
         seed: root of the initial weights and the noise.
     """
 
@@ -231,7 +232,7 @@ class ConvVAE(VAE):
 # Conv cvae ------------------------------------------------------------------------------------------------------------
 # ConvCVAE: a CVAE whose encoder and decoder are convolutional; see `cvae` for the equations.
 #
-# The encoder sees the label as constant maps beside the image, one channel a class; the decoder as a one-hot vector
+# The encoder sees the label as constant maps beside the image, one channel per class; the decoder as a one-hot vector
 # beside z.
 
 

@@ -29,7 +29,7 @@ class Conv:
     """3x3 convolutions of stride 2, then the dense layers of `options.hidden`; at 64x64x3, the colour experiments'.
 
     One convolution a halving; `options.filters` are theirs, the last is repeated.
-    Labels join the encoder as constant maps (one channel a class) and the decoder as a one-hot vector beside z.
+    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod
@@ -79,7 +79,7 @@ class ConvMLP:
 
     One convolution for each of `options.filters`, for any size of image; nothing is halved, so the first dense layer
     is large: 784 * 32 inputs at 28x28. The experiment fixed kernel, stride and padding; the filters are kgen's choice.
-    Labels join the encoder as constant maps (one channel a class) and the decoder as a one-hot vector beside z.
+    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod
@@ -107,7 +107,7 @@ class Pooled:
     then mean and log-variance (one dense layer of 2 x 64), or `options.hidden` before them.
     Decoder: a dense layer to the smallest maps; a block for each: batch normalization, ReLU, nearest upsampling, 3x3
     convolution. (Nearest upsampling repeats pixels, so after the normalization it gives what it would give before it.)
-    Labels join the encoder as constant maps (one channel a class) and the decoder as a one-hot vector beside z.
+    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod
@@ -173,7 +173,7 @@ class Bilinear:
     Three steps are computed in another way that is faster and gives the same: a convolution over all of a 5x5 map, or
     of a 1x1 map, is a dense layer (whose bias is free to differ from pixel to pixel); upsampling and convolution are
     one layer; and the last convolution is a transposed one, which needs no padding.
-    Labels join the encoder as constant maps (one channel a class) and the decoder as a one-hot vector beside z.
+    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod

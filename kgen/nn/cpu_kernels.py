@@ -177,7 +177,7 @@ class UpsampledConv2D(keras.layers.Layer):
 
     Args:
         filters: channels of the output.
-        use_bias: adds one number a channel.
+        use_bias: adds one number per channel.
         kernel_initializer: of the kernel [3, 3, C, filters].
     """
 

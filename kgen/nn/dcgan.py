@@ -14,11 +14,11 @@ KERNEL = 4
 class DCGAN:
     """4x4 convolutions of stride 2 and no other layers: what resizes also learns.
 
-    Decoder: z to maps of 4 to 7 pixels a side (at 64x64: 4x4, at 28x28: 7x7), then one transposed convolution a
+    Decoder: z to maps of 4 to 7 pixels per side (at 64x64: 4x4, at 28x28: 7x7), then one transposed convolution a
     doubling; the last gives the image. Encoder: the mirror. `options.filters` are those of the maps, from the image
     side: (64, 128, 256, 512) at 64x64; where there are fewer halvings the first of them, where more the last again.
     A transposed convolution gets no bias where normalization follows. Labels join the encoder as constant maps (one
-    channel a class) and the decoder as a one-hot vector beside z.
+    channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod

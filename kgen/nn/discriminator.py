@@ -17,7 +17,7 @@ from kgen.random import seed_of
 class DiscriminatorOptions(NetworkOptions):
     """The options of a discriminator (a critic where its output is no logit).
 
-    An encoder that is built from them ends in one number an image, [B] float32, and is named "discriminator"; its
+    An encoder that is built from them ends in one number per image, [B] float32, and is named "discriminator"; its
     layers have the names of the encoder's.
 
     Attributes:

@@ -36,7 +36,7 @@ class Likelihood(keras.layers.Layer):
         return tf.sigmoid(tf.cast(logits, keras.config.floatx()))
 
     def nll(self, images, logits):
-        """-log p(images | logits): [B] float32, nats an image."""
+        """-log p(images | logits): [B] float32, nats per image."""
         return elbo.gaussian_nll(images, self(logits), self.initial_log_var)
 
 

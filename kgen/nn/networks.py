@@ -16,7 +16,7 @@ NETWORKS = Registry("network")
 """Name -> a class with `encoder(options)` and `decoder(options)`, both of them returning a `keras.Model`:
 
 encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var, each [B, latent_dim] float32; from
-    `DiscriminatorOptions` a discriminator: one number an image, from the same layers.
+    `DiscriminatorOptions` a discriminator: one number per image, from the same layers.
 decoder: z [B, latent_dim] (and labels [B] when conditional) -> logits [B, H, W, C] float32.
 
 Registered with `jit_compile_on_cpu` (whether XLA was measured to help there, in long trainings) and, where the network

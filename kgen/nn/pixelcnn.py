@@ -21,14 +21,14 @@ def signed(pixels, levels: int):
 
 
 def pixel_nll(pixels, logits):
-    """-log p of pixels from logits: Bernoulli from one logit, categorical from one a level.
+    """-log p of pixels from logits: Bernoulli from one logit, categorical from one per level.
 
     Args:
         pixels: [B, H, W, C] float32 levels.
         logits: [B, H, W, C, 1] for two levels, or [B, H, W, C, levels].
 
     Returns:
-        [B] float32, nats an image, with respect to the counting measure of the levels.
+        [B] float32, nats per image, with respect to the counting measure of the levels.
     """
     if logits.shape[-1] == 1:
         return sum_per_example(tf.nn.softplus(logits[..., 0]) - pixels * logits[..., 0])
@@ -245,7 +245,7 @@ class PixelCNN(keras.layers.Layer):
         layers: gated layers after the first.
         conditioned: how many of them, the last, the condition joins.
         condition: length of c at each pixel.
-        outputs: logits a pixel and channel: 1 for black and white, else one a level.
+        outputs: logits a pixel and channel: 1 for black and white, else one per level.
     """
 
     def __init__(

@@ -222,7 +222,7 @@ def render_recipes(width: int | None = None) -> str:
     """The table as text.
 
     Args:
-        width: characters a line; longer cells are wrapped. None wraps nothing: a line a recipe, for a file or a pipe.
+        width: characters a line; longer cells are wrapped. None wraps nothing: a line per recipe, for a file or a pipe.
 
     Returns:
         Lines, each with its end of line.

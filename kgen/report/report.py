@@ -1,4 +1,4 @@
-"""The rows of metrics.jsonl as panels of curves: terms, vital signs, quality of samples."""
+"""The rows of metrics.jsonl as panels of curves: terms, health metrics, quality of samples."""
 
 import base64
 import dataclasses
@@ -50,8 +50,8 @@ QUALITY, VITALS = 4, 3
 
 PANEL_NOTES = {
     "loss": "What training lowers, a mean over images.",
-    "distortion": "What is lost when an image is coded and decoded.",
-    "rate": "Nats that the code of an image carries.",
+    "reconstruction": "What is lost when an image is coded and decoded.",
+    "kl": "Nats that the code of an image carries.",
     "discriminator_real": "What it says of real images.",
     "discriminator_fake": "What it says of generated images.",
     "discriminator_distance": "A critic's estimate of how far samples are from real images.",
@@ -61,7 +61,7 @@ PANEL_NOTES = {
     "saturated": "Share of black or white pixels beyond that of real images.",
     "generator_alive": "Share of units that differ between images, weakest layer.",
     "discriminator_alive": "Share of units that differ between images, weakest layer.",
-    "label_effect": "How far another label moves an image, beside another z.",
+    "label_effect": "How far another label moves per image, beside another z.",
 }
 
 
@@ -69,20 +69,20 @@ def panels_of(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> li
     """Headings with their panels, those with panels only.
 
     Args:
-        rows: of metrics.jsonl; keys are "SPLIT_TERM", "SPLIT_FIGURE" or "vitals_NAME", and not every row has each.
+        rows: of metrics.jsonl; keys are "SPLIT_TERM", "SPLIT_FIGURE" or "health_NAME", and not every row has each.
         metrics: what of samples was measured while it trained; without a validation split that was beside training
             images.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row))
     terms = [key.partition("_")[2] for key in keys if key.startswith("train_")]
     terms = [term for term in terms if term not in better(metrics)]
-    vitals = [key for key in keys if key.startswith("vitals_")]
+    health = [key for key in keys if key.startswith("health_")]
     known = {f"{split}_{term}" for split in SPLITS for term in terms}
     quality = [key for key in keys if key.partition("_")[0] in SPLITS and key not in known]
     found = [
         ("Quality of samples", [_quality(rows, key) for key in quality]),
         ("Terms", [_term(rows, term) for term in terms]),
-        ("Vital signs", [_vital(rows, key) for key in vitals]),
+        ("Health metrics", [_health(rows, key) for key in health]),
     ]
     return [(heading, panels) for heading, panels in found if panels]
 
@@ -104,7 +104,7 @@ def _term(rows, term: str) -> Panel:
     return Panel(_words(term), lines, PANEL_NOTES.get(term, ""))
 
 
-def _vital(rows, key: str) -> Panel:
+def _health(rows, key: str) -> Panel:
     name = key.partition("_")[2]
     return Panel(_words(name), [Line(_words(name), points_of(rows, key), VITALS)], PANEL_NOTES.get(name, ""))
 
@@ -179,7 +179,7 @@ def verdict_section(record: RunFiles) -> str:
     elif last:
         parts += _note("well" if record.state == DONE else "quiet", "The doctor", [_sentence(last)])
     else:
-        watched = any(key.startswith("vitals_") for row in record.rows for key in row)
+        watched = any(key.startswith("health_") for row in record.rows for key in row)
         words = (
             "The doctor has found nothing wrong so far."
             if watched
@@ -433,13 +433,13 @@ def _img(name: str, picture: EmbeddedImage, words: str) -> str:
 def _telling(row: dict[str, Any]) -> dict[str, float]:
     """The few figures of an epoch that say how good its samples are, or how far the training is."""
     told = [f"{split}_{figure}" for figure in better() for split in ("validation", "train") if better()[figure]]
-    keys = ["validation_loss" if "validation_loss" in row else "train_loss", "vitals_diversity", *told]
+    keys = ["validation_loss" if "validation_loss" in row else "train_loss", "health_diversity", *told]
     found = {key: row[key] for key in keys if finite(row.get(key)) is not None}
     return dict(list(found.items())[:2])
 
 
 def _rows_are_classes(record: RunFiles, grid: EmbeddedImage | None) -> bool:
-    """Whether the model takes labels, as the form of its grids tells: training lays out those as a row a class."""
+    """Whether the model takes labels, as the form of its grids tells: training lays out those as a row per class."""
     spec = record.run.spec
     unlabelled = UNLABELLED_COLUMNS * (spec.image_shape[1] + PADDING) + PADDING
     return bool(grid and spec.num_classes and grid.width != unlabelled)

@@ -1,4 +1,4 @@
-"""The runtimes of exported files: call a signature of a SavedModel or of a .tflite file with NumPy arrays."""
+"""The runtimes of exported files: call per signature of a SavedModel or of a .tflite file with NumPy arrays."""
 
 import json
 from collections.abc import Callable

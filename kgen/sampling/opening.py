@@ -114,7 +114,7 @@ def generate(
     Args:
         sampler: from `open_sampler`.
         count: how many.
-        labels: one class name or number for all, or one an image; None gives a conditional model all classes in turn.
+        labels: one class name or number for all, or one per image; None gives a conditional model all classes in turn.
         seed: in [0, 2^31); image i is a function of (seed, i, its label).
         temperature: scales how far latent points lie from the mean of the prior (of a mixture: of their component); 1
             is the prior itself.
@@ -145,7 +145,7 @@ def _labels(sampler: Sampler, count: int, labels) -> np.ndarray | None:
     if isinstance(labels, (str, int, np.integer)):
         labels = [labels] * count
     if len(labels) != count:
-        raise UserError(f"labels: one for all, or one an image ({count}). Received: {len(labels)}")
+        raise UserError(f"labels: one for all, or one per image ({count}). Received: {len(labels)}")
     if sampler.spec.num_classes:
         return np.array([sampler.spec.label(label) for label in labels], np.int32)
     if all(str(label).isdigit() for label in labels):

@@ -91,7 +91,7 @@ class StandardNormal:
 
 @PRIORS.register("gaussian_mixture")
 class GaussianMixture:
-    """A mixture of K Gaussians over the code; in a conditional model one a class, since q(z|y) = E_{x|y}[q(z|x, y)].
+    """A mixture of K Gaussians over the code; in a conditional model one per class, since q(z|y) = E_{x|y}[q(z|x, y)].
 
     What follows the code in z (the pixel noise of a PixelVAE) stays standard normal, the same for the same seed and
     row under every prior.
@@ -184,7 +184,7 @@ class GaussianMixture:
         if classes == 1:
             return np.zeros(count, np.int64)
         if labels is None:
-            raise UserError(f"prior {self.name!r} has one mixture a class ({classes}): give labels, one a row")
+            raise UserError(f"prior {self.name!r} has one mixture a class ({classes}): give labels, one per row")
         labels = np.asarray(labels)
         if labels.shape != (count,) or not np.isin(labels, np.arange(classes)).all():
             raise UserError(f"labels: {count} numbers from 0 to {classes - 1}. Received: {labels!r}")
@@ -275,7 +275,7 @@ def encode_training_images(model, dataset: data.Dataset, seed: int) -> Encodings
 
 
 def fit_gaussian_mixture(model, encodings: Encodings, seed: int) -> GaussianMixture:
-    """A Gaussian mixture over the codes of a model; in a conditional model one a class.
+    """A Gaussian mixture over the codes of a model; in a conditional model one per class.
 
     A mixture has COMPONENTS components, and fewer where it has fewer than IMAGES_A_COMPONENT_AND_DIMENSION images times
     the length of the code for each. A class without images gets the standard normal.

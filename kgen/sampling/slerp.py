@@ -8,7 +8,7 @@ NEARLY_STRAIGHT = 1e-4
 
 
 def slerp(z0, z1, t):
-    """The point a share t of the way from z0 to z1 along a great circle; t: [B] in [0, 1].
+    """The point per share t of the way from z0 to z1 along a great circle; t: [B] in [0, 1].
 
     Slerp of Shoemake 1985, for latent points after White 2016 (https://arxiv.org/abs/1609.04468): normal points lie
     near a sphere, and the straight line between two of them runs through where there are none. The direction goes along

@@ -269,7 +269,7 @@ class Signature:
                 raise invalid(f"{self._input(name)} must lie in [{low}, {high}]. Received: {outside.flat[0]}")
 
     def rows(self, inputs: Mapping[str, np.ndarray]) -> int | None:
-        """How many rows a request has, if all its inputs have the same number; else None."""
+        """How many rows per request has, if all its inputs have the same number; else None."""
         counts = {len(values) if values.ndim else None for values in inputs.values()}
         return counts.pop() if len(counts) == 1 else None
 

@@ -97,7 +97,7 @@ class Record(keras.callbacks.Callback):
         evaluations: split -> its batches.
         images_per_epoch: to say how fast it went.
         watch: gives figures of samples every `train.eval_every` epochs and after the last; see `kgen.evaluate.Monitor`.
-        vitals: of an adversarial model; measured each epoch.
+        health: of an adversarial model; measured each epoch.
     """
 
     def __init__(
@@ -106,10 +106,10 @@ class Record(keras.callbacks.Callback):
         evaluations: dict[str, tf.data.Dataset],
         images_per_epoch: int,
         watch=None,
-        vitals: HealthMetrics | None = None,
+        health: HealthMetrics | None = None,
     ):
         super().__init__()
-        self.vitals = vitals
+        self.health = health
         self.run, self.evaluations, self.images_per_epoch, self.watch = run, evaluations, images_per_epoch, watch
         self.lowest, self.best, self.saved, self.row = math.inf, None, 0.0, {}
         self.watching, self.before = 0.0, 0.0
@@ -157,13 +157,13 @@ class Record(keras.callbacks.Callback):
         for split, batches in self.evaluations.items() if validated else ():
             self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
         self.row |= self._watched(epoch + 1)
-        if self.vitals:
-            self.row |= {f"vitals_{name}": value for name, value in self.vitals.measure().items()}
+        if self.health:
+            self.row |= {f"health_{name}": value for name, value in self.health.measure().items()}
         self.run.log_metrics(self.row)
         with self.scalars.as_default(step=self.row["epoch"]):
             for key, value in self.row.items():
                 split, _, term = key.partition("_")
-                if split in ("train", "vitals", *self.evaluations) and value is not None:
+                if split in ("train", "health", *self.evaluations) and value is not None:
                     tf.summary.scalar(f"{term}/{split}", value)
         self._checkpoint()
         if self.model.agreed(self.out_of_patience):
@@ -254,7 +254,7 @@ class Record(keras.callbacks.Callback):
             if never_told and int(self.model.failed_step.numpy()) < 0:
                 self.best = (self.row, self.model.get_weights())
             self._write()
-            unit = "" if self.vitals else "nats an image"
+            unit = "" if self.health else "nats per image"
             draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name, unit=unit)
             if self.watch is not None:
                 path = self.run.path / "plots" / "quality.png"
@@ -266,12 +266,12 @@ class Checkup(keras.callbacks.Callback):
 
     Args:
         run: its metrics are read, its log is written.
-        vitals: of the model.
+        health: of the model.
     """
 
-    def __init__(self, run: Run, vitals: HealthMetrics):
+    def __init__(self, run: Run, health: HealthMetrics):
         super().__init__()
-        self.run, self.vitals, self.told, self.found = run, vitals, set(), []
+        self.run, self.health, self.told, self.found = run, health, set(), []
         train = run.config.train
         self.settled = settled_after(train.ema_halflife_images, train.batch_size)
 
@@ -296,7 +296,7 @@ class Checkup(keras.callbacks.Callback):
         if (failed := int(self.model.failed_step.numpy())) >= 0:
             return [not_finite(failed, self.run.metrics())]
         return diagnose(
-            self.run.metrics(), self.run.spec.num_classes, self.vitals.weakest, settled=self.settled,
+            self.run.metrics(), self.run.spec.num_classes, self.health.weakest, settled=self.settled,
             label_smoothing=self.run.config.model_args["label_smoothing"],
         )  # fmt: skip
 

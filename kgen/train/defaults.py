@@ -1,4 +1,4 @@
-"""How the machine is used: precision, XLA, steps a call. Defaults are those that were measured to be fast."""
+"""How the machine is used: precision, XLA, steps per call. Defaults are those that were measured to be fast."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -99,7 +99,7 @@ def phase_optimizers(
     Args:
         config: with every choice made; see `choices`.
         moves: of each phase in the whole training, over which the learning rate follows its schedule. A critic that
-            moves five times a step counts five times as many as its generator.
+            moves five times per step counts five times as many as its generator.
         factor: of every learning rate.
     """
     train, rates = config.train, MODELS.defaults(config.model)["learning_rates"]

@@ -2,7 +2,7 @@
 
 diversity: mean distance between two samples over the mean distance between two real images. About 1; at a collapse
     near 0.
-label_effect: of a conditional model: how far another label moves an image, over how far another z and label do. Near 0
+label_effect: of a conditional model: how far another label moves per image, over how far another z and label do. Near 0
     where the label is ignored.
 saturated: share of the pixels whose tanh (or sigmoid) passes less than a thousandth of its slope, less the share of
     real pixels that are black or white: those must be as extreme. Near 1 where the generator can no longer move.
@@ -46,7 +46,7 @@ class HealthMetrics:
         self.model, self.weakest = model, {}
         self._real_distance = mean_distance(real)
         self._real_extreme = float(np.mean((images.to_uint8(real) % 255) == 0))
-        self._z = random.latents(random.seed_of(seed, "vitals"), SAMPLES, model.latent_shape)
+        self._z = random.latents(random.seed_of(seed, "health"), SAMPLES, model.latent_shape)
         classes = max(model.spec.num_classes, 1)
         numbers = np.arange(SAMPLES, dtype=np.int32)
         self._labels = numbers % classes
@@ -131,7 +131,7 @@ COLLAPSED, FEW_CLASSES = 0.35, 0.5
 SURE_LOSS = 0.06
 """That of a discriminator that gives 0.97 to every real image and 0.03 to every generated one."""
 IGNORED_EFFECT, IGNORED_AGREEMENT = 0.1, 0.1
-"""Of the label: how far it moves an image; how much oftener than by chance it is found in one."""
+"""Of the label: how far it moves per image; how much oftener than by chance it is found in one."""
 DEAD, SATURATED = 0.1, 0.3
 EXPLODED, HUGE, VANISHED = 1e3, 1e4, 1e-7
 """Norms of a gradient: times the usual one, and as they are."""
@@ -181,7 +181,7 @@ def diagnose(
     Args:
         rows: of metrics.jsonl, an epoch each.
         num_classes: of the data.
-        weakest: network -> the name of its weakest layer; see `Vitals`.
+        weakest: network -> the name of its weakest layer; see `HealthMetrics`.
         settled: the step after which samples are judged; see `settled_after`.
         label_smoothing: of the discriminator's loss.
     """
@@ -252,11 +252,11 @@ def vanished(rows, grown, **_):
 def collapse(rows, grown, num_classes, **_):
     """Samples that are all alike."""
     few = num_classes > 1 and _all(grown, "classes_covered", lambda x: x <= FEW_CLASSES * num_classes)
-    alike = _all(grown, "vitals_diversity", lambda x: x < COLLAPSED)
+    alike = _all(grown, "health_diversity", lambda x: x < COLLAPSED)
     if not (few or alike):
         return None
     evidence = []
-    if diversity := _lately(grown, "vitals_diversity"):
+    if diversity := _lately(grown, "health_diversity"):
         evidence.append(f"two samples are {diversity[-1]:.2f} times as far apart as two real images")
     if covered := _lately(grown, "classes_covered"):
         evidence.append(f"the samples fall into {covered[-1]:.0f} of {num_classes} classes")
@@ -291,13 +291,13 @@ def discriminator_too_strong(rows, grown, smoothing, **_):
 @RULES.append
 def condition_ignored(rows, grown, num_classes, **_):
     """The label does not say what is drawn."""
-    effect = _all(grown, "vitals_label_effect", lambda x: x < IGNORED_EFFECT)
+    effect = _all(grown, "health_label_effect", lambda x: x < IGNORED_EFFECT)
     agreement = _all(grown, "label_agreement", lambda x: x < 1 / max(num_classes, 1) + IGNORED_AGREEMENT)
     if not (effect or agreement):
         return None
     evidence = []
-    if moved := _lately(grown, "vitals_label_effect"):
-        evidence.append(f"another label moves an image {moved[-1]:.2f} times as far as another z does")
+    if moved := _lately(grown, "health_label_effect"):
+        evidence.append(f"another label moves per image {moved[-1]:.2f} times as far as another z does")
     if found := _lately(grown, "label_agreement"):
         evidence.append(f"the classifier finds the label in {found[-1]:.1%} of the samples")
     return Diagnosis(
@@ -312,7 +312,7 @@ def condition_ignored(rows, grown, num_classes, **_):
 def dead_layers(rows, grown, weakest, **_):
     """A hidden layer that gives the same for every image."""
     for network in ("generator", "discriminator"):
-        key = f"vitals_{network}_alive"
+        key = f"health_{network}_alive"
         if _all(rows, key, lambda x: x < DEAD):
             return Diagnosis(
                 "dead layers",
@@ -327,7 +327,7 @@ def dead_layers(rows, grown, weakest, **_):
 @RULES.append
 def saturated(rows, grown, **_):
     """The generator's last function is flat, so it cannot be moved any more."""
-    key = "vitals_saturated"
+    key = "health_saturated"
     if _all(rows, key, lambda x: x > SATURATED):
         return Diagnosis(
             "saturated output",

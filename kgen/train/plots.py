@@ -20,16 +20,16 @@ MOST_COLUMNS = 4
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, unit: str = "") -> Path:
-    """One panel a term, one line a split, over the epochs.
+    """One panel per term, one line per split, over the epochs.
 
     Args:
-        rows: of metrics.jsonl; keys are "SPLIT_TERM", or "vitals_NAME".
+        rows: of metrics.jsonl; keys are "SPLIT_TERM", or "health_NAME".
         path: of the PNG.
         title: above the panels.
         unit: of the terms.
     """
-    splits = ("train", "validation", "test", "vitals")
-    terms = [key.partition("_")[2] for key in rows[-1] if key.startswith(("train_", "vitals_"))]
+    splits = ("train", "validation", "test", "health")
+    terms = [key.partition("_")[2] for key in rows[-1] if key.startswith(("train_", "health_"))]
     figure, panels = _panels(len(terms), title)
     for axes, term in zip(panels, terms, strict=True):
         for split in splits:
@@ -44,7 +44,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, unit: str
 def draw_quality(
     rows: list[dict[str, Any]], path: Path, better: Mapping[str, str], split: str, *, title: str
 ) -> Path | None:
-    """One panel a figure of the samples, over the epochs.
+    """One panel per figure of the samples, over the epochs.
 
     Args:
         rows: of metrics.jsonl; keys are "SPLIT_FIGURE".
@@ -145,7 +145,7 @@ def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
 
 
 def path_sheet(sampler, seed: int) -> np.ndarray:
-    """A row a path between two latent points along the great circle, [height, width, C] uint8; a class a row."""
+    """A row per path between two latent points along the great circle, [height, width, C] uint8; a class a row."""
     labels = np.arange(PATHS, dtype=np.int32) % max(sampler.spec.num_classes, 1) if sampler.conditional else None
     starts = sampler.density.draw(seed, PATHS, labels)
     ends = sampler.density.draw(seed, PATHS, labels, first=PATHS)
@@ -230,7 +230,7 @@ def gradients_of(model, phase, batch) -> list[np.ndarray]:
 
 
 def draw_norms(norms: dict[str, list[float]], epochs: list[int], path, *, title: str):
-    """A row a weight, a column an epoch; the colour is the norm of the gradient, on a logarithmic scale."""
+    """A row per weight, a column per epoch; the colour is the norm of the gradient, on a logarithmic scale."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

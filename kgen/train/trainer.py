@@ -24,7 +24,7 @@ from kgen.train.distribution import Devices, devices_of
 from kgen.train.plots import Histograms, SampleGrids, sample_sheet
 
 DEFAULT_STEPS = 4_000
-"""About how many steps a training takes when --epochs does not say."""
+"""About how many steps per training takes when --epochs does not say."""
 MOST_DEFAULT_EPOCHS = 200
 SMALL_EPOCH_STEPS = 40
 MOST_VALIDATIONS = 200
@@ -268,7 +268,7 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, devices: 
         run.log(f"data {spec.name}: {note}")
     if run.config.model_args.get("likelihood") == "bernoulli" and not dataset.binary:
         run.log(
-            f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli distortion is a cross-entropy and its "
+            f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli reconstruction is a cross-entropy, and its "
             "nats are no likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
         )
     if getattr(model, "rounds", False) and model.levels == 2 and not dataset.binary:
@@ -329,10 +329,10 @@ def _fit(
         for split in ("validation", "test")
         if split in run.spec.examples
     }
-    vitals = HealthMetrics(model, dataset, seed) if isinstance(model, Adversarial) else None
-    record = Record(run, evaluations, steps_per_epoch * train.batch_size, watching, vitals)
+    health = HealthMetrics(model, dataset, seed) if isinstance(model, Adversarial) else None
+    record = Record(run, evaluations, steps_per_epoch * train.batch_size, watching, health)
     histograms = Histograms(run, next(iter(first)))
-    checkup = [Checkup(run, vitals)] if vitals else []
+    checkup = [Checkup(run, health)] if health else []
     keeper = CheckpointCallback(run, [record, histograms, *checkup], stopper, start, slowed)
     over = devices.agreed(start is not None and not taken and record.out_of_patience)  # killed between stop and DONE
     model.fit(

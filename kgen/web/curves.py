@@ -69,7 +69,7 @@ def fit(values: Iterable[float], start: float, end: float, *, may_log: bool = Fa
 
 
 def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 2.5 and 5 times a power of ten that is not below `least`."""
+    """The smallest of 1, 2, 2.5 and 5 times per power of ten that is not below `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * (1 - 1e-9))
 

@@ -2,7 +2,7 @@
 //
 // A model has it as `kgen`: {class_names, num_classes, latent_shape, image_shape, prior, conditional, ranges}.
 
-/** How many numbers a latent point has. */
+/** How many numbers per latent point has. */
 export const latentSize = (model) => model.kgen.latent_shape.reduce((product, side) => product * side, 1);
 
 /** Whether seeds give latent points in the browser: fitted priors are known to the server alone. */

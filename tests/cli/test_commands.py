@@ -183,7 +183,7 @@ def test_export_says_what_it_measured(capsys, default_job, tmp_path):
     said = capsys.readouterr().out
     line = r"saved_model decode +largest difference (\S+) \(row by row (\S+)\), .* \d of 50176 uint8 pixels differ"
     assert max(map(float, re.search(line, said).groups())) <= 1e-5
-    assert re.search(r"model.tflite decode +largest difference .*ms a row", said)
+    assert re.search(r"model.tflite decode +largest difference .*ms per row", said)
     assert (tmp_path / "cvae" / "1" / "manifest.json").is_file()
 
 

@@ -20,7 +20,7 @@ def test_it_prints_and_draws(tmp_path, capsys, monkeypatch):
     assert [split["images"] for split in report["splits"]] == [60, 60, 60]
     assert all(split["fingerprint"] in said for split in report["splits"])
     sheet = np.asarray(Image.open(tmp_path / "data-digits" / "contact-sheet.png"))
-    assert sheet.ndim == 2 and sheet.shape[0] == 10 * (56 + 4) + 4  # a row a class; 28 pixels doubled
+    assert sheet.ndim == 2 and sheet.shape[0] == 10 * (56 + 4) + 4  # a row per class; 28 pixels doubled
     assert not (tmp_path / "data-digits" / "duplicates.png").exists()
 
 

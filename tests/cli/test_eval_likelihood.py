@@ -46,7 +46,7 @@ def test_likelihoods_of_a_binarized_run(binarized, capsys):
     found = {row["measure"]: row for row in results.read_rows(binarized / "eval" / "best.jsonl")}
     table = shown(said)
     assert {*found} == {
-        "neg_elbo", "distortion", "rate", "elbo_bits_per_dim", "nll", "nll_bits_per_dim",
+        "neg_elbo", "reconstruction", "kl", "elbo_bits_per_dim", "nll", "nll_bits_per_dim",
         "neg_elbo_same_images", "effective_samples", "active_units",
     }  # fmt: skip
     assert table["neg_elbo"][0] == "neg_elbo (binarization=dynamic, base_measure=counting)"
@@ -55,7 +55,7 @@ def test_likelihoods_of_a_binarized_run(binarized, capsys):
     assert table["neg_elbo"][1] == f"{found['neg_elbo']['value']:#.4g}" and " to " in table["neg_elbo"][2]
     assert found["nll"]["value"] < found["neg_elbo"]["interval"][1]
     assert table["active_units"][7] == "of 3"
-    assert "prior standard_normal" in said and (binarized / "eval" / "best-rates.png").is_file()
+    assert "prior standard_normal" in said and (binarized / "eval" / "best-kls.png").is_file()
 
 
 def test_grey_pixels_are_refused_with_what_to_do(default_job, capsys, tmp_path):
@@ -63,7 +63,7 @@ def test_grey_pixels_are_refused_with_what_to_do(default_job, capsys, tmp_path):
     run = str(default_job[0].path)
     assert command.main([run, "--metrics", "elbo,nll", *out, "--nll_samples", "5", "--nll_images", "5"]) == 0
     table = shown(capsys.readouterr().out)
-    for name in ("neg_elbo", "distortion", "rate", "nll", "effective_samples"):
+    for name in ("neg_elbo", "reconstruction", "kl", "nll", "effective_samples"):
         assert table[name][1] == "-" and "--binarize sample" in table[name][7], name
     assert command.main([run, "--metrics", "elbo", "--anyway", *out]) == 0
     table = shown(capsys.readouterr().out)

@@ -33,7 +33,7 @@ def test_the_list_shows_all_recipes_without_tensorflow(tmp_path):
         "assert not {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
-    rows = [line for line in done.stdout.splitlines() if line.split(" ")[0] in RECIPES]  # a pipe: a line a recipe
+    rows = [line for line in done.stdout.splitlines() if line.split(" ")[0] in RECIPES]  # a pipe: a line per recipe
     assert [row.split(" ")[0] for row in rows] == list(RECIPES)
     for row, recipe in zip(rows, map(load_recipe, RECIPES), strict=True):
         assert recipe.title in row and recipe.reproduces in row

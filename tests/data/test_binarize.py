@@ -39,7 +39,7 @@ def test_samples_of_training_have_the_grey_value_as_mean_and_are_fresh(grays):
     epochs = 150
     images, _ = taken(dataset.batches("train", batch_size=16, repeat=True), epochs)
     assert dataset.binary and set(np.unique(images)) == {0, 1}
-    # Every epoch has one of each grey value; sorted means of 64 pixels an image, so compare the mean of all: 0.5.
+    # Every epoch has one of each grey value; sorted means of 64 pixels per image, so compare the mean of all: 0.5.
     # Standard error: sqrt(mean of p (1 - p)) / sqrt(150 * 16 * 64) = sqrt(0.1556 / 153600) = 0.001
     assert abs(images.mean() - 0.5) < 0.005
     # Of each epoch the image of grey value 17 * 8 = 136: the one whose mean is nearest to 136 / 255.

@@ -42,7 +42,7 @@ def test_a_critic_is_a_multilayer_perceptron_by_itself():
 
 
 def test_sizes_and_the_last_bias():
-    # 2-64-128-1: 128 + 64 + 8192 + 128 + 128 weights a critic, and 1 more for the last bias
+    # 2-64-128-1: 128 + 64 + 8192 + 128 + 128 weights per critic, and 1 more for the last bias
     assert Critics(21, 2, last_bias=False).count_params() == 21 * 8640
     assert Critics(21, 2).count_params() == 21 * 8641
 

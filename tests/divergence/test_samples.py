@@ -98,7 +98,7 @@ def test_columns_that_never_change_are_no_trouble():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros(49), r"at least 50 samples, one a row. Received: shape \(49,\)"),
+        (np.zeros(49), r"at least 50 samples, one per row. Received: shape \(49,\)"),
         (np.zeros(()), r"Received: shape \(\)"),
         (np.zeros((60, 0)), r"Received: shape \(60, 0\)"),
         (np.where(np.arange(120).reshape(60, 2) == 7, np.nan, 0.0), "in 1 of 60 rows, the first is row 3"),
@@ -114,7 +114,7 @@ def test_what_cannot_be_samples_is_refused(array, message):
 
 
 def test_rows_of_different_lengths_are_refused():
-    with pytest.raises(UserError, match="2 numbers a row in p, 3 in q"):
+    with pytest.raises(UserError, match="2 numbers per row in p, 3 in q"):
         check_pair(np.zeros((60, 2)), np.zeros((60, 3)))
 
 

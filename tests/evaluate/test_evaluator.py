@@ -310,7 +310,7 @@ def test_samples_that_are_training_images(save_set, tmp_path, out):
         assert {key: found[key]["value"] for key in expected} == expected
         settings = found["copies"]["protocol"]["settings"]
         assert settings == {"train_images": 80, "train_hash": reference.train.hash}
-        with Image.open(out / "copies-neighbours.png") as picture:  # 32 pairs, eight images of 8 pixels a row
+        with Image.open(out / "copies-neighbours.png") as picture:  # 32 pairs, eight images of 8 pixels per row
             sheet = np.asarray(picture)
         assert sheet.shape == (8 * 10 + 2, 8 * 10 + 2)
         pairs = [(sheet[r : r + 8, c : c + 8], sheet[r : r + 8, c + 10 : c + 18]) for r in (2, 72) for c in (2, 42)]

@@ -40,7 +40,7 @@ def test_the_bound_is_the_sum_of_its_terms():
     figures, _ = measure("elbo", given, seed=5)
     found = elbo(given.model, given.prior, given.real.pixels, None, seed=5)
     for name, terms in (
-        ("neg_elbo", found.distortion + found.rate), ("distortion", found.distortion), ("rate", found.rate),
+        ("neg_elbo", found.reconstruction + found.kl), ("reconstruction", found.reconstruction), ("kl", found.kl),
     ):  # fmt: skip
         assert figures[name].value == pytest.approx(terms.mean(), rel=1e-12)
         half = 1.96 * terms.std(ddof=1) / math.sqrt(COUNT)
@@ -159,7 +159,7 @@ def test_active_units_are_those_whose_mean_varies():
     figures, sets = measure("active_units", Modelled(Known(), StandardNormal((3,)), real, "none: grey"))
     figure = figures["active_units"]
     assert (figure.value, figure.note, figure.settings) == (1.0, "of 3", {"variance_above": 0.01})
-    assert sets.pictures["rates"].dtype == np.uint8 and sets.pictures["rates"].shape[2] == 3
+    assert sets.pictures["kls"].dtype == np.uint8 and sets.pictures["kls"].shape[2] == 3
 
 
 def test_the_picture_shows_the_rates_in_order(monkeypatch):

@@ -1,4 +1,4 @@
-"""Which samples an export is compared on."""
+"""Which samples per export is compared on."""
 
 import numpy as np
 import pytest

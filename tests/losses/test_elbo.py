@@ -32,12 +32,12 @@ def test_kl_is_what_sampling_finds():
 
 def test_free_nats_are_of_a_dimension_and_of_the_batch():
     """Means over the batch 0.2 and 4: the first is free, and costs 0.5 whatever it is; the second its own nats."""
-    rates = tf.Variable([[0.1, 3.0], [0.3, 5.0]])
+    kls = tf.Variable([[0.1, 3.0], [0.3, 5.0]])
     with tf.GradientTape() as tape:
-        paid = elbo.paid_rate(rates, 0.5)
+        paid = elbo.free_bits_kl(kls, 0.5)
         total = tf.reduce_sum(paid)
     np.testing.assert_allclose(paid, [3.5, 5.5], rtol=1e-6)
-    np.testing.assert_array_equal(tape.gradient(total, rates), [[0.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(tape.gradient(total, kls), [[0.0, 1.0], [0.0, 1.0]])
 
 
 def test_bernoulli_at_logits_of_zero_is_ln_2_a_pixel():

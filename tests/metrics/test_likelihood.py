@@ -10,7 +10,7 @@ from scipy.stats import multivariate_normal
 
 from kgen.losses.elbo import LOG_2_PI
 from kgen.metrics import chunks, likelihood
-from kgen.metrics.likelihood import RunningWeights, bits_per_dim, elbo, encode, log_likelihood, rates
+from kgen.metrics.likelihood import RunningWeights, bits_per_dim, elbo, encode, kls, log_likelihood
 from kgen.models import build_model
 from kgen.sampling import GaussianMixture, StandardNormal
 from kgen.spec import DataSpec
@@ -134,7 +134,7 @@ def test_the_likelihood_is_above_the_bound_and_does_not_fall_with_more_samples()
     images = model.draw(200)
     found = {k: log_likelihood(model, PRIOR, images, None, samples=k).log_likelihood for k in (1, 5, 50, 500)}
     bound = elbo(model, PRIOR, images, None)
-    assert -found[500].mean() < (bound.distortion + bound.rate).mean()
+    assert -found[500].mean() < (bound.reconstruction + bound.kl).mean()
     for few, many in zip((1, 5, 50), (5, 50, 500), strict=True):
         gain = found[many] - found[few]
         assert gain.mean() > -3 * standard_error(gain), (few, many)
@@ -150,30 +150,30 @@ def test_the_terms_of_the_bound():
     model = Linear(stretch=1.2)
     images = model.draw(50)
     mean, log_var = (np.asarray(part, np.float64) for part in model.posterior(images))
-    rate = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
-    np.testing.assert_allclose(rates(encode(model, images, None)), rate, rtol=1e-5, atol=1e-7)
+    kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
+    np.testing.assert_allclose(kls(encode(model, images, None)), kl, rtol=1e-5, atol=1e-7)
     found = elbo(model, PRIOR, images, None, draws=3_000)
-    np.testing.assert_allclose(found.rate, rate.sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(found.kl, kl.sum(axis=1), rtol=1e-5)
     residual = np.square(images.reshape(-1, PIXELS) - model.b - mean @ model.w.T).sum(axis=1)
     spread = (np.exp(log_var) * np.square(model.w).sum(axis=0)).sum(axis=1)
     expected = 0.5 * PIXELS * math.log(2 * math.pi * 0.25) + (residual + spread) / 0.5
-    np.testing.assert_allclose(found.distortion, expected, atol=0.15)  # one draw has a deviation of some 1.5 nats
-    assert found.distortion.mean() == pytest.approx(expected.mean(), abs=0.02)
+    np.testing.assert_allclose(found.reconstruction, expected, atol=0.15)  # one draw has a deviation of some 1.5 nats
+    assert found.reconstruction.mean() == pytest.approx(expected.mean(), abs=0.02)
 
 
 def test_a_rate_that_is_drawn_agrees_with_the_exact_one():
-    """A mixture of one component that is N(0, I): the same prior, but its rate is of the draws."""
+    """A mixture of one component that is N(0, I): the same prior, but its kl is of the draws."""
     prior = GaussianMixture([[1.0]], [[[0.0, 0.0]]], [[np.eye(CODE)]], latent_shape=(CODE,))
     model = Linear(stretch=1.2)
     images = model.draw(50)
     drawn, exact = (elbo(model, p, images, None, draws=2_000) for p in (prior, PRIOR))
-    np.testing.assert_array_equal(drawn.distortion, exact.distortion)
-    np.testing.assert_allclose(drawn.rate, exact.rate, atol=0.15)
-    assert drawn.rate.mean() == pytest.approx(exact.rate.mean(), abs=0.02)
+    np.testing.assert_array_equal(drawn.reconstruction, exact.reconstruction)
+    np.testing.assert_allclose(drawn.kl, exact.kl, atol=0.15)
+    assert drawn.kl.mean() == pytest.approx(exact.kl.mean(), abs=0.02)
     one, other = (log_likelihood(model, p, images, None, samples=40) for p in (prior, PRIOR))
     np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, atol=1e-9)
     forty = elbo(model, prior, images, None, draws=40)  # L_1 of the same draws
-    np.testing.assert_allclose(one.bound, -(forty.distortion + forty.rate), atol=1e-9)
+    np.testing.assert_allclose(one.bound, -(forty.reconstruction + forty.kl), atol=1e-9)
 
 
 def test_the_bound_is_that_of_the_training():
@@ -181,8 +181,8 @@ def test_the_bound_is_that_of_the_training():
     pixels = (255 * np.random.default_rng(0).integers(0, 2, (40, 4, 5, 1))).astype(np.uint8)
     found = elbo(model, StandardNormal((3,)), pixels, None, draws=500)
     terms = model.elbo_terms(tf.constant(pixels / 255, tf.float32), None)  # of one draw
-    np.testing.assert_allclose(found.rate, terms["rate"], rtol=1e-4, atol=1e-6)
-    assert found.distortion.mean() == pytest.approx(np.mean(terms["distortion"]), abs=0.2)
+    np.testing.assert_allclose(found.kl, terms["kl"], rtol=1e-4, atol=1e-6)
+    assert found.reconstruction.mean() == pytest.approx(np.mean(terms["reconstruction"]), abs=0.2)
 
 
 # Draws and chunks -----------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_draws_are_functions_of_seed_and_image(monkeypatch):
 
 
 def test_labels_are_told_to_the_model():
-    """A conditional model, many codes an image: as one by one."""
+    """A conditional model, many codes per image: as one by one."""
     spec = DataSpec("toy", (4, 5, 1), num_classes=3)
     model = build_model("cvae", spec, hidden=[8], latent_dim=2)
     pixels = (255 * np.random.default_rng(0).integers(0, 2, (6, 4, 5, 1))).astype(np.uint8)

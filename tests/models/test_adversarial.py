@@ -71,7 +71,7 @@ def test_augmentation_sees_the_same_range_whatever_the_models():
 
 
 def test_the_penalty_is_taken_anywhere_between_real_and_generated_images(monkeypatch):
-    """One weight an image from U(0, 1): of 4,000 a tenth of the interval has 400, give or take four times 19."""
+    """One weight per image from U(0, 1): of 4,000 a tenth of the interval has 400, give or take four times 19."""
     seen, case = [], Case("wgan_gp", model_args=MLP | {"network": "mlp"})
     monkeypatch.setattr(penalties, "gradient_penalty", lambda judge, real, fake, weights: seen.append(weights) or 0.0)
     case.build().discriminator_terms(*case.examples(4_000), training=True)

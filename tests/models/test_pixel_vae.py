@@ -72,10 +72,10 @@ def test_free_bits_leave_a_rate_that_costs_nothing():
     model = build_model("pixel_vae", GRAY, **SMALL, free_bits=1e3)
     images, labels = (tf.constant(part) for part in PLAIN.examples(4))
     terms = model.elbo_terms(images, labels, training=True)
-    np.testing.assert_allclose(terms["loss"] - terms["distortion"], 2e3, rtol=1e-6)  # two dimensions, all free
-    assert np.asarray(terms["rate"]).max() < 1e3
+    np.testing.assert_allclose(terms["loss"] - terms["reconstruction"], 2e3, rtol=1e-6)  # two dimensions, all free
+    assert np.asarray(terms["kl"]).max() < 1e3
     evaluated = model.elbo_terms(images, labels, training=False)
-    np.testing.assert_allclose(evaluated["loss"], evaluated["distortion"] + evaluated["rate"], rtol=1e-6)
+    np.testing.assert_allclose(evaluated["loss"], evaluated["reconstruction"] + evaluated["kl"], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

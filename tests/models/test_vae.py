@@ -31,37 +31,37 @@ def test_conv_with_batch_norm(check):
     check(CONV)
 
 
-def test_rate_weight_rises_to_beta_and_is_whole_in_evaluation():
+def test_kl_weight_rises_to_beta_and_is_whole_in_evaluation():
     model = build_model("vae", GRAY, hidden=[4], beta=4.0, kl_warmup_steps=8)
     weights = {}
     for step in (0, 2, 8, 100):
         model.step.assign(step)
-        weights[step] = float(model.rate_weight(training=True))
-        assert float(model.rate_weight(training=False)) == 4.0
+        weights[step] = float(model.kl_weight(training=True))
+        assert float(model.kl_weight(training=False)) == 4.0
     assert weights == {0: 0.0, 2: 1.0, 8: 4.0, 100: 4.0}  # beta * min(1, step / 8)
 
 
 def test_loss_is_distortion_plus_beta_times_rate():
     model = build_model("vae", GRAY, hidden=[16], beta=4.0)
     terms = model.elbo_terms(*(tf.constant(part) for part in MLP.examples(5)), training=True)
-    assert np.asarray(terms["rate"]).min() > 0
-    np.testing.assert_allclose(terms["loss"], terms["distortion"] + 4.0 * terms["rate"], rtol=1e-6)
+    assert np.asarray(terms["kl"]).min() > 0
+    np.testing.assert_allclose(terms["loss"], terms["reconstruction"] + 4.0 * terms["kl"], rtol=1e-6)
 
 
 def test_warm_up_shows_in_the_loss_step_by_step():
     model = build_model("vae", GRAY, hidden=[4], kl_warmup_steps=2)
-    model.compile({"elbo": keras.optimizers.SGD(0.0)})  # the weights stay: only the weight of the rate changes
+    model.compile({"elbo": keras.optimizers.SGD(0.0)})  # the weights stay: only the weight of the KL term changes
     images, labels = MLP.examples(4)
     shares = []
     for _ in range(3):
         model.reset_metrics()
         train(model, images, labels)
-        loss, distortion, rate = (float(model.trackers[key].result()) for key in ("loss", "distortion", "rate"))
-        shares.append((loss - distortion) / rate)
+        loss, reconstruction, kl = (float(model.trackers[key].result()) for key in ("loss", "reconstruction", "kl"))
+        shares.append((loss - reconstruction) / kl)
     np.testing.assert_allclose(shares, [0.0, 0.5, 1.0], atol=1e-4)
 
 
-def test_distortion_is_of_the_likelihood_that_was_chosen():
+def test_reconstruction_is_of_the_likelihood_that_was_chosen():
     """With zero decoder weights the mean image is sigmoid(0) = 1/2 everywhere."""
     images, labels = (tf.constant(part) for part in MLP.examples(3))
     square = np.square(images.numpy() - 0.5).sum((1, 2, 3))
@@ -71,12 +71,12 @@ def test_distortion_is_of_the_likelihood_that_was_chosen():
         "gaussian": 60 * math.log(2 * math.pi * 0.25) + square / 0.5,
     }
     expected["gaussian_learned"] = expected["gaussian"]  # before training
-    for likelihood, distortion in expected.items():
+    for likelihood, reconstruction in expected.items():
         model = build_model("vae", GRAY, hidden=[4], likelihood=likelihood, stddev=0.5)
         for weight in model.decoder.trainable_variables:
             weight.assign(tf.zeros_like(weight))
-        found = model.elbo_terms(images, labels)["distortion"]
-        np.testing.assert_allclose(found, distortion, rtol=1e-5, err_msg=likelihood)
+        found = model.elbo_terms(images, labels)["reconstruction"]
+        np.testing.assert_allclose(found, reconstruction, rtol=1e-5, err_msg=likelihood)
 
 
 def test_learned_stddev_moves_toward_the_error():

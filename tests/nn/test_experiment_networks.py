@@ -61,7 +61,7 @@ def test_bilinear():
     encoder, decoder = parameters("bilinear", own("bilinear", (28, 28, 1), latent_dim=100))
     convolutions = (9 * 1 * 32 + 32) + (9 * 32 * 64 + 64) + (25 * 64 * 256 + 256)
     assert encoder == convolutions + 2 * (256 * 100 + 100)
-    first = (100 * 256 + 256) + (256 * 25 * 64 + 25 * 64)  # a bias a pixel, where the convolution has one a channel
+    first = (100 * 256 + 256) + (256 * 25 * 64 + 25 * 64)  # a bias a pixel, where the convolution has one per channel
     assert decoder == first + (9 * 64 * 32 + 32) + (9 * 32 * 16 + 16) + (9 * 16 * 1 + 1)
 
 
@@ -126,7 +126,7 @@ def test_bilinear_encoder_is_the_literal_one():
 def test_bilinear_decoder_is_the_literal_one():
     decoder = shaken(NETWORKS["bilinear"].decoder(own("bilinear", (28, 28, 1), latent_dim=5)))
     bias = decoder.get_layer("decoder_conv_0").bias
-    bias.assign(np.tile(bias[:64], 25))  # one number a channel, as a convolution has it
+    bias.assign(np.tile(bias[:64], 25))  # one number per channel, as a convolution has it
     weights = weights_of(decoder)
     z = np.random.default_rng(1).normal(size=(2, 5)).astype(np.float32)
     x = tf.nn.elu(z @ weights["decoder_features"][0] + weights["decoder_features"][1])[:, None, None]

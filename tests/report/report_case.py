@@ -50,7 +50,7 @@ def made_run(folder, *, epochs: int = 4, spec: DataSpec = PETS, model: str = "cv
 def row(epoch: int, *, validated: bool = True) -> dict:
     """Losses that can be told from each other: train_loss is 100 + 50 / epoch, validation_loss 127.25 + it."""
     loss = 100 + 50 / epoch
-    about = {"epoch": epoch, "step": 10 * epoch, "elapsed_seconds": 2.0 * epoch, "train_loss": loss, "train_rate": 3.5}
+    about = {"epoch": epoch, "step": 10 * epoch, "elapsed_seconds": 2.0 * epoch, "train_loss": loss, "train_kl": 3.5}
     return about | ({"validation_loss": 27.25 + loss, "test_loss": math.nan} if validated else {})
 
 

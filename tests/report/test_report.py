@@ -191,21 +191,21 @@ def test_the_commands_parse_and_the_same_training_is_the_same(run):
     assert train.config_of(cmd).to_json() == run.config.to_json()
 
 
-def test_panels_of_terms_vitals_and_quality():
-    nothing = {"epoch": 3, "validation_fid": None, "vitals_alive": float("nan")}
+def test_panels_of_terms_health_and_quality():
+    nothing = {"epoch": 3, "validation_fid": None, "health_alive": float("nan")}
     rows = [
-        row(1) | {"validation_fid": 3.0, "vitals_alive": 1.0},
+        row(1) | {"validation_fid": 3.0, "health_alive": 1.0},
         row(2) | {"validation_fid": 2.0},
         nothing,
     ]
     groups = dict(panels_of(rows, ("fid",)))
-    assert list(groups) == ["Quality of samples", "Terms", "Vital signs"]
+    assert list(groups) == ["Quality of samples", "Terms", "Health metrics"]
     (fid,) = groups["Quality of samples"]
     assert fid.lines[0].points == [(1, 3.0), (2, 2.0)] and fid.lines[0].best == (2, 2.0)
-    loss, rate = groups["Terms"]
+    loss, kl = groups["Terms"]
     assert [line.name for line in loss.lines] == ["train", "validation", "test"]
-    assert loss.lines[1].points == [(1, 177.25), (2, 152.25)] and rate.lines[0].points == [(1, 3.5), (2, 3.5)]
-    assert len(groups["Vital signs"][0].lines[0].points) == 2
+    assert loss.lines[1].points == [(1, 177.25), (2, 152.25)] and kl.lines[0].points == [(1, 3.5), (2, 3.5)]
+    assert len(groups["Health metrics"][0].lines[0].points) == 2
     beside_training = dict(panels_of([{"epoch": 1, "train_loss": 1.0, "train_fid": 2.0}], ("fid",)))
     assert [panel.title for panel in beside_training["Quality of samples"]] == ["fid"]
 

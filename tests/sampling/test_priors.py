@@ -278,7 +278,7 @@ def test_a_conditional_model_has_a_mixture_a_class(monkeypatch):
 
 
 def test_few_images_give_few_components_and_the_width_of_their_posteriors(monkeypatch):
-    """10 images a component and dimension: 200 of class 0 make 10, 39 of class 1 make 1; a single one is its q."""
+    """10 images per component and dimension: 200 of class 0 make 10, 39 of class 1 make 1; a single one is its q."""
     found = [priors.components(*given) for given in ((200, 2), (199, 2), (39, 2), (1, 2), (60_000, 64), (60_000, 700))]
     assert found == [10, 9, 1, 1, 10, 8]
     one = Encodings(np.array([[1.0, -1.0]]), 2 * np.log([[0.5, 2.0]]), np.zeros(1, np.int32))

@@ -49,7 +49,7 @@ def test_latent_points_are_standard_normal_and_temperature_is_their_stddev():
         ({"temperature": -1.0}, "--temperature"),
         ({"labels": "d"}, "no class of 'd'.*known: a, b, c"),
         ({"labels": 3}, "number from 0 to 2"),
-        ({"labels": [1, 2]}, r"one an image \(4\). Received: 2"),
+        ({"labels": [1, 2]}, r"one per image \(4\). Received: 2"),
     ],
 )
 def test_bad_requests(arguments, message):

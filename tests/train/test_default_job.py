@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-SPLITS, TERMS = ("train", "validation", "test"), ("loss", "distortion", "rate")
+SPLITS, TERMS = ("train", "validation", "test"), ("loss", "reconstruction", "kl")
 
 
 def test_the_run_directory_is_complete(default_job):
@@ -36,7 +36,7 @@ def test_every_epoch_has_a_row_in_nats(default_job):
         for split in SPLITS:
             values = {term: row[f"{split}_{term}"] for term in TERMS}
             assert all(math.isfinite(v) for v in values.values())
-            assert values["loss"] == pytest.approx(values["distortion"] + values["rate"], rel=1e-4)
+            assert values["loss"] == pytest.approx(values["reconstruction"] + values["kl"], rel=1e-4)
     # Nats an image of 784 pixels: a network that knows nothing pays ln 2 a pixel.
     assert rows[-1]["test_loss"] < 0.6 * 784 * math.log(2)
     best = min(rows, key=lambda row: row["validation_loss"])
@@ -67,7 +67,7 @@ def test_the_last_words_say_where_and_what_next(default_job):
     assert last[2].split()[1:3] == ["kgen-sample", str(run.path)]
     assert last[3].split() == ["kgen-eval", str(run.path)]
     assert last[4].split()[:2] == ["kgen-export", str(run.path)]
-    assert "loss=" in err and "rate=" in err and "left" in err
+    assert "loss=" in err and "kl=" in err and "left" in err
 
 
 def test_tensorboard_reads_the_events_back(default_job):

@@ -14,21 +14,21 @@ from kgen.train.diagnostics import PATIENCE, RULES, HealthMetrics, diagnose, mea
 HEALTHY = {
     "train_discriminator_loss": 1.2, "train_discriminator_real": 0.6, "train_discriminator_fake": 0.4,
     "train_discriminator_gradient": 0.5, "train_generator_loss": 0.9, "train_generator_gradient": 0.3,
-    "vitals_diversity": 0.95, "vitals_saturated": 0.01, "vitals_label_effect": 0.8, "vitals_generator_alive": 0.9,
-    "vitals_discriminator_alive": 0.95, "validation_classes_covered": 10.0, "validation_label_agreement": 0.9,
+    "health_diversity": 0.95, "health_saturated": 0.01, "health_label_effect": 0.8, "health_generator_alive": 0.9,
+    "health_discriminator_alive": 0.95, "validation_classes_covered": 10.0, "validation_label_agreement": 0.9,
 }  # fmt: skip
 SICK = {
     "divergence": {"train_discriminator_gradient": 2e4},
     "vanishing gradient": {"train_generator_gradient": 1e-9},
-    "collapse": {"vitals_diversity": 0.1, "validation_classes_covered": 1.0},
+    "collapse": {"health_diversity": 0.1, "validation_classes_covered": 1.0},
     "discriminator too strong": {
         "train_discriminator_loss": 0.002,
         "train_discriminator_real": 0.999,
         "train_discriminator_fake": 0.001,
     },
-    "condition ignored": {"vitals_label_effect": 0.02, "validation_label_agreement": 0.1},
-    "dead layers": {"vitals_generator_alive": 0.0},
-    "saturated output": {"vitals_saturated": 0.9},
+    "condition ignored": {"health_label_effect": 0.02, "validation_label_agreement": 0.1},
+    "dead layers": {"health_generator_alive": 0.0},
+    "saturated output": {"health_saturated": 0.9},
 }
 
 
@@ -98,7 +98,7 @@ def test_the_weakest_layer_is_named():
     assert "layer 'decoder_1_relu' of the generator" in found.evidence
 
 
-# Vitals ---------------------------------------------------------------------------------------------------------------
+# Health metrics ---------------------------------------------------------------------------------------------------------------
 
 
 def test_mean_distance_by_hand():
@@ -113,25 +113,25 @@ def dataset(tmp_path):
     return tmp_path / "blobs.npz"
 
 
-def test_vitals_of_a_generator_whose_weights_are_known(dataset):
+def test_health_metrics_of_a_generator_whose_weights_are_known(dataset):
     """All weights 0 but the last bias: every image alike, no unit alive; with a large bias all pixels at the end."""
     loaded = kgen.data.load(kgen.DataConfig(dataset=str(dataset)))
     model = kgen.build_model("cgan", loaded.spec, hidden=[8], latent_dim=4)
-    vitals = HealthMetrics(model, loaded, seed=0)
-    before = vitals.measure()
+    health = HealthMetrics(model, loaded, seed=0)
+    before = health.measure()
     assert before["diversity"] > 0 and before["label_effect"] > 0.05 and before["generator_alive"] == 1
     assert before["saturated"] == 0
     for weight in model.generator.weights:
         weight.assign(weight * 0)
-    still = vitals.measure()
+    still = health.measure()
     assert still["label_effect"] == still["generator_alive"] == still["saturated"] == 0
     assert still["diversity"] == pytest.approx(0, abs=1e-5)
-    assert vitals.weakest["generator"].startswith("decoder_0")
+    assert health.weakest["generator"].startswith("decoder_0")
     assert model.generator.weights[-1].path.endswith("bias")
     model.generator.weights[-1].assign(model.generator.weights[-1] + 10)
     real = np.concatenate([np.asarray(images) for images, _ in loaded.batches("validation", batch_size=400)])
     extreme = np.mean((real == 0) | (real == 1))
-    assert vitals.measure()["saturated"] == pytest.approx(1 - extreme, abs=0.02)
+    assert health.measure()["saturated"] == pytest.approx(1 - extreme, abs=0.02)
 
 
 # Trainings that were made sick ----------------------------------------------------------------------------------------

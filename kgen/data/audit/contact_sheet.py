@@ -1,4 +1,4 @@
-"""Pictures of a data set: a contact sheet, a row a class, and its copies side by side."""
+"""Pictures of a data set: a contact sheet, a row per class, and its copies side by side."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from kgen import images
 from kgen.data.audit.report import Report
 from kgen.data.dataset import Dataset, IndexedImages
 
-COLUMNS = 16  # images a class
+COLUMNS = 16  # images per class
 ROWS = 40  # classes, or rows of an unlabelled set
 PAIRS = 48
 LOOKED = 20_000  # images in which those of each class are looked for

@@ -29,7 +29,7 @@ class Split:
         name, images: how many.
         fingerprint: the content hash, 16 hex digits.
         classes: images of each class; empty for unlabelled data.
-        low, high, mean, stddev: of the pixel values, a number a channel, in [0, 1].
+        low, high, mean, stddev: of the pixel values, a number per channel, in [0, 1].
         black_and_white: every pixel is 0 or 1.
         copies: images whose pixels another, earlier image of the split has.
         near: images that are near another of the split; None when that was not searched.
@@ -87,7 +87,7 @@ class Report:
         name: of the data set.
         image_shape: (H, W, C) that training sees.
         sizes: ((height, width, images), ...) as stored, the most frequent first; empty when that is not recorded.
-        class_names: one a class; numbers where they have no names.
+        class_names: one per class; numbers where they have no names.
         splits: "train" first.
         leaks: for every two splits that share images; test images in training first.
         mislabelled: images whose pixels another image has under another label.

@@ -26,8 +26,8 @@ class Source:
 
     Attributes:
         name: a slug, fit for a directory name.
-        counts: images a split as stored, e.g. {"train": 1437, "test": 360}.
-        class_names: one a class, in the order of the labels.
+        counts: images per split as stored, e.g. {"train": 1437, "test": 360}.
+        class_names: one per class, in the order of the labels.
         identity: JSON values that change whenever the stored images do (path, size, time of change).
         random_access: `records` reads any order of indices; else only ascending ones.
         default_size: (height, width) that the images are brought to when no size is asked for; None keeps theirs.
@@ -102,7 +102,7 @@ class ArraySource(Source):
         name: of the data set.
         arrays: split -> [N, H, W, C] uint8; all of one size.
         labels: split -> [N] int32; empty for unlabelled data.
-        class_names: one a class.
+        class_names: one per class.
         identity: see Source.
     """
 

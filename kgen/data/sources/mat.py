@@ -16,7 +16,7 @@ LABEL_KEYS = ("y", "labels", "label", "gnd", "targets", "target", "classes", "cl
 def open_mat(path: Path, config: DataConfig) -> ArraySource:
     """Reads the images of a .mat file, unsplit.
 
-    Layouts: [H, W, C, N], [H, W, N], [N, H, W], [N, H, W, C], and flattened images, one a column [D, N] or a row
+    Layouts: [H, W, C, N], [H, W, N], [N, H, W], [N, H, W, C], and flattened images, one per column [D, N] or a row
     [N, D].
     MATLAB stores column by column, so a flattened image is reshaped in Fortran's order.
 

@@ -41,7 +41,7 @@ class Decoder {
     return this.run("generate", { seed: [seed], temperature: [temperature], ...labels(this.model, label) });
   }
 
-  /** The picture a share t of the way from z0 to z1, along the great circle. */
+  /** The picture per share t of the way from z0 to z1, along the great circle. */
   between(z0, z1, t, label) {
     return this.run("interpolate", { z0, z1, t: [t], ...labels(this.model, label) });
   }

@@ -5,7 +5,7 @@ import { byId, fill, say } from "./dom.js";
 import { Pad } from "./pad.js";
 
 const REACH = 3; // standard deviations
-const SIDES = [15, 11, 7, 5]; // pictures a side of the map
+const SIDES = [15, 11, 7, 5]; // pictures per side of the map
 const BUDGET = 400; // milliseconds that a map may take
 
 export class Plane {

@@ -46,7 +46,7 @@ export class View {
   showRate() {
     const milliseconds = this.decoder.milliseconds();
     const rate = Math.round(1000 / milliseconds).toLocaleString("en");
-    byId("rate").textContent = `${milliseconds.toFixed(1)} ms a picture, ${rate} a second`;
+    byId("rate").textContent = `${milliseconds.toFixed(1)} ms per picture, ${rate} a second`;
   }
 
   save() {

@@ -12,7 +12,7 @@ const SPANNED = {
   reach: 1.5,
   hint: "Drag, or use the arrow keys. The plane goes through A, B and the mean; samples lie about as far out as the circle.",
 };
-const MAP_SIDES = [9, 7, 5]; // pictures a side
+const MAP_SIDES = [9, 7, 5]; // pictures per side
 const MAP_NUMBERS = 320_000; // the most that one map may ask for, pixels times channels
 const MAP_LATENT = 512; // longer latent points belong to models that are slow
 
@@ -125,7 +125,7 @@ export class Plane {
     if (chosen) this.select(picture);
   }
 
-  /** How many pictures a side of the map has; undefined where they are too large. */
+  /** How many pictures per side of the map has; undefined where they are too large. */
   mapSide(model) {
     const numbers = model.kgen.image_shape.reduce((product, side) => product * side, 1);
     return MAP_SIDES.find((side) => side * side * numbers <= MAP_NUMBERS);
