@@ -268,7 +268,7 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, devices: 
         run.log(f"data {spec.name}: {note}")
     if run.config.model_args.get("likelihood") == "bernoulli" and not dataset.binary:
         run.log(
-            f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli reconstruction is a cross-entropy, and its "
+            f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli term is a cross-entropy, and its "
             "nats are no likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
         )
     if getattr(model, "rounds", False) and model.levels == 2 and not dataset.binary:

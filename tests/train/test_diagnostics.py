@@ -98,7 +98,7 @@ def test_the_weakest_layer_is_named():
     assert "layer 'decoder_1_relu' of the generator" in found.evidence
 
 
-# Health metrics ---------------------------------------------------------------------------------------------------------------
+# Health metrics -------------------------------------------------------------------------------------------------------
 
 
 def test_mean_distance_by_hand():
