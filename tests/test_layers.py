@@ -12,7 +12,7 @@ import kgen
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
     ("registry", "spec", "config", "images", "random", "errors", "io", "cache", "environment", "tfgan", "recipes",
-     "web"),
+     "web", "tables", "canvas"),
     ("data", "nn", "losses", "metrics"),
     ("models", "divergence", "features"),
     ("run", "sampling"),

@@ -43,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def text(compared) -> str:
     """The table, what its marks mean, what is to know of the subjects, and the protocols."""
-    from kgen.evaluate.tables import render_table
+    from kgen.tables import render_table
 
     headers, rows, marks = compared.table()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     named = [("Note on ", compared.notes()), ("Protocol of ", compared.protocols())]
     lines = [*compared.legend(), *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs)]
-    return render_table(headers, rows, best=marks, width=width) + "\n" + "".join(f"{line}\n" for line in lines)
+    return render_table(headers, rows, marks=marks, width=width) + "\n" + "".join(f"{line}\n" for line in lines)

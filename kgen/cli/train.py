@@ -167,15 +167,14 @@ def print_recipes():
 
 
 def next_commands(run) -> list[str]:
-    """What to type after a training, quoted for the shell."""
+    """The first four commands to run after a training."""
     from kgen.models import MODELS
+    from kgen.report.commands import next_commands
 
-    label = []
+    label = None
     if MODELS[run.config.model].conditional:
-        label = ["--label", run.spec.class_names[-1] if run.spec.class_names else "0"]
-    sample = ["kgen-sample", str(run.path), "--count", "64", *label, "--seed", "1"]
-    export = ["kgen-export", str(run.path), "--to", f"exports/{run.config.model}"]
-    return [shlex.join(command) for command in (sample, ["kgen-eval", str(run.path)], export)]
+        label = run.spec.class_names[-1] if run.spec.class_names else "0"
+    return [line for _, line in next_commands(run, label=label)[:4]]
 
 
 def write_report(path: Path) -> Path | None:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from kgen.canvas import Canvas
 from kgen.divergence.density import DensityEstimate
 from kgen.divergence.estimate import LineEstimate
 from kgen.divergence.samples import SampleEstimate
-from kgen.io import write_aside
 
 TITLES = {"jsd": "Jensen-Shannon divergence", "wasserstein": "Wasserstein-1 distance"}
 UNITS = {"jsd": "nats", "wasserstein": "units of the points"}
@@ -27,8 +25,8 @@ def draw_lines_estimates(rows: Sequence[LineEstimate], path: str | os.PathLike) 
     rows = sorted(rows, key=lambda row: row.phi)
     estimator = rows[0].estimator
     phis, truths = [row.phi for row in rows], [row.truth for row in rows]
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    canvas = Canvas(6.4, 5.6)
+    (upper,), (lower,) = canvas.panels(2, 1, sharex=True, height_ratios=(2, 1))
     if estimator == "jsd":
         upper.axhline(np.log(2.0), color="black", linewidth=1, label="truth: log 2, and 0 at phi = 0")
         upper.plot([0.0], [0.0], marker="s", color="black", linestyle="none", fillstyle="none", markersize=10)
@@ -42,13 +40,13 @@ def draw_lines_estimates(rows: Sequence[LineEstimate], path: str | os.PathLike) 
         phis, [row.error for row in rows], [1.96 * row.stderr for row in rows], fmt="o", markersize=4, color="tab:red"
     )
     lower.set(xlabel="phi", ylabel="estimate - truth")
-    return _save(figure, path)
+    return canvas.save(path)
 
 
 def draw_density(found: DensityEstimate, path: str | os.PathLike, *, title: str) -> Path:
     """The discriminator, and below it the estimate between the normal and, where it is known, the truth."""
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
+    canvas = Canvas(6.4, 5.6)
+    (upper,), (lower,) = canvas.panels(2, 1, sharex=True, height_ratios=(1, 2))
     upper.plot(found.x, found.discriminator, color="tab:blue")
     upper.set(title=title, ylabel="discriminator D(x)", ylim=(-0.03, 1.03))
     lower.plot(found.x, found.base, color="gray", linestyle=":", label="f0, normal")
@@ -59,8 +57,8 @@ def draw_density(found: DensityEstimate, path: str | os.PathLike, *, title: str)
         name += f" (total variation {found.total_variation:.4f})"
     lower.plot(found.x, found.estimate, color="tab:red", linestyle="--", label=name)
     lower.set(xlabel="x", ylabel="density")
-    figure.legend(loc="outside lower center", ncols=3)
-    return _save(figure, path)
+    canvas.figure.legend(loc="outside lower center", ncols=3)
+    return canvas.save(path)
 
 
 def draw_ratio(found: SampleEstimate, p: np.ndarray, q: np.ndarray, path: str | os.PathLike) -> Path:
@@ -71,8 +69,8 @@ def draw_ratio(found: SampleEstimate, p: np.ndarray, q: np.ndarray, path: str | 
         p, q: the samples, any shape.
         path: of the PNG.
     """
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    canvas = Canvas(6.4, 5.6)
+    (upper,), (lower,) = canvas.panels(2, 1, sharex=True)
     edges = np.linspace(found.grid[0], found.grid[-1], 61)
     for samples, name, color in ((p, "p", "tab:red"), (q, "q", "tab:blue")):
         upper.hist(np.ravel(samples), edges, density=True, alpha=0.5, label=name, color=color)
@@ -83,10 +81,4 @@ def draw_ratio(found: SampleEstimate, p: np.ndarray, q: np.ndarray, path: str | 
     lower.axhline(1.0, color="gray", linestyle=":")
     lower.semilogy(found.grid, np.exp(np.clip(found.logits.astype(np.float64), -50.0, 50.0)), color="black")
     lower.set(xlabel="x", ylabel="p(x) / q(x) = D / (1 - D)")
-    return _save(figure, path)
-
-
-def _save(figure: Figure, path: str | os.PathLike) -> Path:
-    for axes in figure.axes:
-        axes.grid(alpha=0.3)
-    return write_aside(path, lambda aside: FigureCanvasAgg(figure).print_png(aside))
+    return canvas.save(path)

@@ -14,7 +14,6 @@ from kgen.errors import UserError
 from kgen.evaluate.results import NOT_COMPARED, difference, generator_of, protocol_key, rows_of
 from kgen.evaluate.tables import (
     format_interval,
-    format_number,
     format_settings,
     format_value,
     protocol_lines,
@@ -23,6 +22,7 @@ from kgen.evaluate.tables import (
 from kgen.registry import nearest
 from kgen.run import Run
 from kgen.sampling import StandardNormal, latest_version
+from kgen.tables import format_number
 from kgen.web.curves import Line, Panel
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from kgen import images as kimages
 from kgen import random
+from kgen.canvas import Canvas
 from kgen.data.reference import GREY, RealImages
 from kgen.errors import UserError
 from kgen.features import classifier
@@ -457,11 +458,8 @@ def kls_picture(kl: np.ndarray, active: np.ndarray) -> np.ndarray:
     Returns:
         [H, W, 3] uint8.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Picture
-
-    picture = Picture(figsize=(6.4, 3.6), layout="constrained")
-    axes = picture.add_subplot()
+    canvas = Canvas(6.4, 3.6)
+    axes = canvas.axes(grid="y")
     order = np.argsort(-kl, kind="stable")
     for chosen, colour, label in ((active, "tab:blue", "active"), (~active, "tab:gray", "not active")):
         places = np.flatnonzero(chosen[order])
@@ -472,11 +470,8 @@ def kls_picture(kl: np.ndarray, active: np.ndarray) -> np.ndarray:
         ylabel="nats per image",
         title=f"KL from N(0, I): {kl.sum():.2f} nats per image",
     )
-    axes.grid(axis="y", alpha=0.3)
     axes.legend()
-    canvas = FigureCanvasAgg(picture)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return canvas.to_array()
 
 
 # Figures --------------------------------------------------------------------------------------------------------------

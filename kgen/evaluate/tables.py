@@ -1,9 +1,9 @@
-"""Tables of figures as text for a terminal or a log."""
+"""Results of an evaluation in words and as a table."""
 
-import io
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
+
+from kgen.tables import format_number, render_table
 
 WORDS = {
     "features": "{} features",
@@ -24,17 +24,6 @@ WORDS = {
 
 HASH_LETTERS = 12
 """So many letters of a hash are shown."""
-
-
-def format_number(value: float | None, digits: int = 4) -> str:
-    """`digits` significant digits; whole numbers and all digits left of the point are kept; None and NaN are "-"."""
-    if value is None or math.isnan(value):
-        return "-"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if 10**digits - 0.5 <= abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def format_value(row: Mapping[str, Any]) -> str:
@@ -61,75 +50,6 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
     given = {key: value for key, value in protocol.items() if value not in (None, {})}
     keys = [*(key for key in WORDS if key in given), *(key for key in given if key not in WORDS)]
     return ", ".join(WORDS.get(key, f"{key} {{}}").format(format_settings(key, given[key])) for key in keys)
-
-
-def render_table(
-    headers: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    *,
-    best: Mapping[tuple[int, int], str] | None = None,
-    width: int | None = None,
-) -> str:
-    """A table as text. No cell is ever cut off.
-
-    Args:
-        headers: one per column.
-        rows: of cells; numbers are formatted by `number` and stand on the right, as does a column whose cells all
-            begin like numbers; None is "-".
-        best: (row, column) -> a mark that is put before the cell.
-        width: characters a line, where a wider table is split into several with the first column in each; None never
-            splits.
-
-    Returns:
-        Lines, each with its end of line.
-    """
-    from rich.cells import cell_len
-
-    best = best or {}
-    texts = [
-        [f"{best[i, j]} {_cell(cell)}" if (i, j) in best else _cell(cell) for j, cell in enumerate(row)]
-        for i, row in enumerate(rows)
-    ]
-    widths = [max(map(cell_len, column)) + 3 for column in zip(headers, *texts, strict=True)]
-    right = [j > 0 and all(_numeric(row[j]) for row in rows) for j in range(len(headers))]
-    parts, used = [[0]], widths[0]
-    for column in range(1, len(headers)):
-        if width and used + widths[column] > width and parts[-1] != [0]:
-            parts.append([0])
-            used = widths[0]
-        parts[-1].append(column)
-        used += widths[column]
-    return "\n".join(
-        _plain_table([headers[j] for j in part], [[row[j] for j in part] for row in texts], [right[j] for j in part])
-        for part in parts
-    )
-
-
-def _plain_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    from rich.box import ASCII2
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=ASCII2, show_edge=False, pad_edge=False)
-    for header, on_the_right in zip(headers, right, strict=True):
-        table.add_column(Text(header), justify="right" if on_the_right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    file = io.StringIO()
-    Console(file=file, width=1_000_000, color_system=None, legacy_windows=False).print(table)
-    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
-
-
-def _cell(cell: Any) -> str:
-    if cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool)):
-        return format_number(cell)
-    return str(cell)
-
-
-def _numeric(cell: Any) -> bool:
-    text = _cell(cell).lstrip("-")
-    return not text or text[0].isdigit() or text.startswith("inf")
 
 
 def eval_table(rows: Sequence[Mapping[str, Any]]) -> str:

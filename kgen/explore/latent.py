@@ -8,9 +8,10 @@ import tensorflow as tf
 from scipy.special import ndtri
 
 from kgen import images
+from kgen.canvas import Canvas
 from kgen.errors import UserError
 from kgen.explore.context import KINDS, Codes, Context, PictureKind, load_own_images, shuffled, soft_labels
-from kgen.explore.figures import Canvas, captioned, sheet
+from kgen.explore.figures import captioned, sheet
 from kgen.sampling.slerp import slerp
 
 COLUMNS = 12
@@ -72,19 +73,19 @@ def scatter(lab: Context) -> Iterator[PictureKind]:
         f"Codes (posterior means) of {len(points)} {lab.reference.real.split} images in {lab.name}"
         f"{', coloured by class' if classes > 1 else ''}; {words}."
     )
-    figure = Canvas(7.2, 6.4)
-    axes = figure.axes()
+    canvas = Canvas(7.2, 6.4)
+    axes = canvas.axes()
     if classes > 1:
         for n in range(min(classes, 20)):
             some = points[codes.labels == n]
             axes.scatter(
-                *some.T, s=7, alpha=0.75, color=figure.color(n, classes), label=lab.class_name(n), linewidths=0
+                *some.T, s=7, alpha=0.75, color=canvas.class_color(n, classes), label=lab.class_name(n), linewidths=0
             )
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2.5, frameon=False)
     else:
         axes.scatter(*points.T, s=7, alpha=0.6, linewidths=0)
     axes.set_aspect("equal", "datalim")
-    yield PictureKind("scatter", [figure.drawn(caption)], caption)
+    yield PictureKind("scatter", [captioned(canvas.to_array(), caption)], caption)
 
 
 def _in_plane(lab: Context, codes: Codes) -> tuple[np.ndarray, str]:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kgen.canvas import Canvas
 from kgen.explore.context import KINDS, Context, PictureKind
-from kgen.explore.figures import Canvas, sheet
+from kgen.explore.figures import captioned, sheet
 from kgen.features.extractors import open_extractor
 from kgen.metrics.distances import neighbours as nearest_ones
 
@@ -96,9 +97,9 @@ def features(lab: Context) -> Iterator[PictureKind]:
         f"many samples of {lab.name} ({lab.seeds}); principal components of the real ones, {share:.0%} of their "
         "variance. Where the clouds differ, the samples do."
     )
-    figure = Canvas(8.0, 7.6)
-    _pairs(figure.panels(leading, leading), sets, (real.split, "generated"))
-    yield PictureKind("features", [figure.drawn(caption)], caption)
+    canvas = Canvas(8.0, 7.6)
+    _pairs(canvas.panels(leading, leading, grid=None), sets, (real.split, "generated"))
+    yield PictureKind("features", [captioned(canvas.to_array(), caption)], caption)
 
 
 def _pairs(panels, sets, names):

@@ -1,7 +1,6 @@
 """Recipe: one named experiment, and the JSON file that it is read from."""
 
 import dataclasses
-import io
 import itertools
 import json
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from kgen.config import DataConfig, RunConfig, override
 from kgen.errors import DataMissing, UserError
 from kgen.io import find_data_file, where_looked
 from kgen.registry import nearest
+from kgen.tables import render_table
 
 FOLDER = Path(__file__).parent
 RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
@@ -227,22 +227,12 @@ def render_recipes(width: int | None = None) -> str:
     Returns:
         Lines, each with its end of line.
     """
-    from rich.box import ASCII2
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=ASCII2, show_edge=False, pad_edge=False, show_lines=width is not None)
-    table.add_column(HEADERS[0], no_wrap=True)
-    for header in HEADERS[1:]:
-        table.add_column(header, overflow="fold")
-    for recipe in map(load_recipe, RECIPES):
-        cells = ((recipe.title, f"reproduces {recipe.reproduces}"), reached(recipe))
-        table.add_row(recipe.name, *(Text(("; " if width is None else "\n").join(lines)) for lines in cells))
-    file = io.StringIO()
-    columns = 1_000_000 if width is None else max(width, LEAST_WIDTH)
-    Console(file=file, width=columns, color_system=None, legacy_windows=False).print(table)
-    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
+    separator = "; " if width is None else "\n"
+    rows = [
+        (recipe.name, f"{recipe.title}{separator}reproduces {recipe.reproduces}", separator.join(reached(recipe)))
+        for recipe in map(load_recipe, RECIPES)
+    ]
+    return render_table(HEADERS, rows, width=width and max(width, LEAST_WIDTH), wrap=True)
 
 
 def reached(recipe: Recipe) -> list[str]:

@@ -16,7 +16,6 @@ from kgen.evaluate.registry import METRICS
 from kgen.evaluate.results import generator_of, read_rows
 from kgen.evaluate.tables import (
     format_interval,
-    format_number,
     format_value,
     protocol_lines,
     protocol_words,
@@ -24,23 +23,20 @@ from kgen.evaluate.tables import (
 )
 from kgen.io import write_text
 from kgen.report import html
+from kgen.report.commands import DONE, FAILED, UNFINISHED, next_commands, train_again
 from kgen.report.html import PAGE_BYTES, STILLS_BYTES, TEXT_BYTES, TYPES, Budget, EmbeddedImage, film
 from kgen.report.run_files import (
-    DONE,
-    FAILED,
-    OPEN,
     RunFiles,
     doctors_words,
     finite,
-    next_commands,
     parameters,
     read,
     said,
     seconds,
     started,
-    train_again,
 )
 from kgen.run import Run
+from kgen.tables import format_number
 from kgen.web import curves
 from kgen.web.curves import Line, Panel
 
@@ -127,7 +123,7 @@ def _words(term: str) -> str:
 # The parts of the page in words: how it ended, the doctor, the configuration, the data, what to type next.
 
 
-STATES = {DONE: "done", FAILED: "failed", OPEN: "no end recorded"}
+STATES = {DONE: "done", FAILED: "failed", UNFINISHED: "no end recorded"}
 HASH_LETTERS = 12
 LOG_LETTERS = 200_000
 NOTES = ("data ", "note: ", "recipe ")
@@ -163,7 +159,7 @@ def verdict_section(record: RunFiles) -> str:
         parts += _note("wrong", "The training failed", [record.reason or "FAILED gives no reason."])
     elif record.state == DONE and record.reason:
         parts += _note("quiet", "It ended before its last epoch", [_sentence(record.reason)])
-    elif record.state == OPEN:
+    elif record.state == UNFINISHED:
         sentence = "It is still training, or its process was killed; what follows is what there is so far."
         parts += _note("quiet", "Neither DONE nor FAILED is there", [sentence])
     if record.problems:
@@ -203,7 +199,13 @@ def commands_section(record: RunFiles, label: str | None) -> str:
     rows = "".join(
         f'<li><span>{escape(words)}</span><code>{escape(line)}</code><button type="button" class="copy" '
         f'aria-label="Copy: {escape(words)}">Copy</button></li>\n'
-        for words, line in next_commands(record, label)
+        for words, line in next_commands(
+            record.run,
+            state=record.state,
+            reason=record.reason,
+            label=label,
+            path=record.run.path.resolve(),
+        )
     )
     again = html.fold(
         "Train the same again, every setting named", f"<pre>{escape(train_again(record.run.config))}</pre>"

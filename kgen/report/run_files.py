@@ -1,21 +1,16 @@
 """What a run left behind, read so that a file that is missing or broken costs its own part of the report only."""
 
-import dataclasses
-import json
 import math
 import re
-import shlex
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from kgen.config import RunConfig
 from kgen.errors import UserError
 from kgen.evaluate.results import rows_of
+from kgen.report.commands import DONE, FAILED, UNFINISHED
 from kgen.run import Run, row_of
 
-DONE, FAILED, OPEN = "done", "failed", "open"
 STAMP = "%Y-%m-%d %H:%M:%S"
 STAMP_LETTERS = 19
 LARGEST = 1e300
@@ -27,7 +22,7 @@ class RunFiles:
 
     Attributes:
         run: it.
-        state: DONE, FAILED, or OPEN where neither is recorded.
+        state: DONE, FAILED, or UNFINISHED where neither is recorded.
         reason: the text of FAILED; of DONE why the training ended before its last epoch; or "".
         rows: of metrics.jsonl, those that can be read and have an epoch; by epoch, rising.
         log: lines of log.txt.
@@ -37,7 +32,7 @@ class RunFiles:
     """
 
     run: Run
-    state: str = OPEN
+    state: str = UNFINISHED
     reason: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -147,65 +142,3 @@ def finite(value: Any) -> float | None:
     """The value if it is a finite number that leaves room to draw with."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value if number and -LARGEST < value < LARGEST else None
-
-
-# Commands -------------------------------------------------------------------------------------------------------------
-# What to type next, and how to train the same again.
-
-
-SMALLER = 0.1
-"""Times the learning rate, after a loss that was not finite."""
-
-
-def next_commands(record: RunFiles, label: str | None = None) -> list[tuple[str, str]]:
-    """(what it does, the command line with the run's absolute path, quoted for the shell).
-
-    Args:
-        record: of the run.
-        label: a class that the model can be asked for, or None.
-    """
-    run = record.run
-    path, name = str(run.path.resolve()), run.config.model
-    asked = ["--label", label] if label is not None else []
-    use = [
-        ("64 samples as a picture", ["kgen-sample", path, "--count", "64", *asked, "--seed", "1"]),
-        ("figures with their protocols", ["kgen-eval", path]),
-        ("a look inside", ["kgen-explore", path]),
-        ("SavedModel and TFLite files", ["kgen-export", path, "--to", f"exports/{name}"]),
-        ("the exports as a service, with a page", ["kgen-serve", "exports/"]),
-    ]
-    lines = [(words, shlex.join(command)) for words, command in use]
-    lines.append(("this run beside its neighbours", f"kgen-compare {shlex.quote(str(Path(path).parent))}/*"))
-    if record.state == DONE:
-        return lines
-    again = [("this page anew, when there is more to see", shlex.join(["kgen-report", path]))]
-    go_on = [("goes on from the last checkpoint", shlex.join(["kgen-train", "--resume", path]))]
-    go_on = go_on if any(run.path.glob("checkpoints/step-*.json")) else []
-    if record.state == FAILED:
-        again = [*go_on, ("the same training again", train_again(run.config))]
-        if "--learning_rate" in record.reason and run.config.train.learning_rate:
-            words = f"again, at {SMALLER:g} times the learning rate"
-            again = [(words, train_again(run.config, smaller_rates=True))]
-    again += go_on if record.state != FAILED else []
-    return again + (lines if run.checkpoint("last").is_file() else [])
-
-
-def train_again(config: RunConfig, *, smaller_rates: bool = False) -> str:
-    """A `kgen-train` with every setting of a run that is not a default, whatever recipe it came from.
-
-    Args:
-        config: complete, as a run has it.
-        smaller_rates: with learning rates SMALLER times as large.
-    """
-    plain, settings = RunConfig(), {}
-    for section in ("data", "train"):
-        for one in dataclasses.fields(getattr(plain, section)):
-            value = getattr(getattr(config, section), one.name)
-            if value != getattr(getattr(plain, section), one.name):
-                rate = smaller_rates and one.name in ("learning_rate", "discriminator_learning_rate")
-                settings[f"{section}.{one.name}"] = float(f"{SMALLER * value:.6g}") if rate else value
-    settings |= {f"model_args.{name}": value for name, value in config.model_args.items()}
-    words = ["kgen-train", "--model", config.model, "--seed", str(config.seed)]
-    for name, value in settings.items():
-        words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
-    return shlex.join(words)

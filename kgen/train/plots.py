@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import images
-from kgen.io import write_aside
+from kgen.canvas import Canvas
 from kgen.models.base import share, unpack
 from kgen.run import Run
 from kgen.sampling import ModelSampler
@@ -30,7 +30,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, unit: str
     """
     splits = ("train", "validation", "test", "health")
     terms = [key.partition("_")[2] for key in rows[-1] if key.startswith(("train_", "health_"))]
-    figure, panels = _panels(len(terms), title)
+    canvas, panels = _panels(len(terms), title)
     for axes, term in zip(panels, terms, strict=True):
         for split in splits:
             points = [(row["epoch"], row[f"{split}_{term}"]) for row in rows if f"{split}_{term}" in row]
@@ -38,7 +38,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, unit: str
                 axes.plot(*zip(*points, strict=True), label=split, marker="." if len(points) < 20 else None)
         axes.set(xlabel="epoch", ylabel=unit, title=term)
         axes.legend()
-    return _write(figure, path)
+    return canvas.save(path)
 
 
 def draw_quality(
@@ -61,7 +61,7 @@ def draw_quality(
     points = {name: found for name, found in points.items() if found}
     if not points:
         return None
-    figure, panels = _panels(len(points), title)
+    canvas, panels = _panels(len(points), title)
     for axes, (name, found) in zip(panels, points.items(), strict=True):
         axes.plot(*zip(*found, strict=True), marker=".")
         choose = {"lower": min, "higher": max}.get(better[name])
@@ -70,26 +70,14 @@ def draw_quality(
             axes.plot(epoch, value, marker="o", fillstyle="none", color="black", linestyle="none", label=f"{value:.4g}")
             axes.legend(title="best")
         axes.set(xlabel="epoch", ylabel=f"{better[name]} is better" if better[name] else "", title=f"{name} ({split})")
-    return _write(figure, path)
+    return canvas.save(path)
 
 
-def _panels(count: int, title: str):
-    from matplotlib.figure import Figure
-
+def _panels(count: int, title: str) -> tuple[Canvas, list]:
     columns = min(count, MOST_COLUMNS)
     rows = -(-count // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
-    figure.suptitle(title)
-    panels = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
-    for axes in panels:
-        axes.grid(alpha=0.3)
-    return figure, panels
-
-
-def _write(figure, path: Path) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    return write_aside(path, lambda aside: FigureCanvasAgg(figure).print_png(aside))
+    canvas = Canvas(4.2 * columns, 3.4 * rows, title=title)
+    return canvas, canvas.panels(rows, columns, count=count)
 
 
 # Grids ----------------------------------------------------------------------------------------------------------------
@@ -231,16 +219,13 @@ def gradients_of(model, phase, batch) -> list[np.ndarray]:
 
 def draw_norms(norms: dict[str, list[float]], epochs: list[int], path, *, title: str):
     """A row per weight, a column per epoch; the colour is the norm of the gradient, on a logarithmic scale."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     values = np.log10(np.maximum(np.array(list(norms.values())), 1e-12))
-    figure = Figure(figsize=(8, 1.5 + 0.22 * len(norms)), layout="constrained")
-    axes = figure.add_subplot()
-    shown = axes.imshow(values, aspect="auto", interpolation="nearest", cmap="viridis")
+    canvas = Canvas(8, 1.5 + 0.22 * len(norms))
+    axes = canvas.axes(grid=None)
+    image = axes.imshow(values, aspect="auto", interpolation="nearest", cmap="viridis")
     axes.set_yticks(range(len(norms)), list(norms), fontsize=7)
     places = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), 8)).astype(int))
     axes.set_xticks(places, [str(epochs[i]) for i in places])
     axes.set(xlabel="epoch", title=title)
-    figure.colorbar(shown, label="log10 of the gradient's norm")
-    return write_aside(path, lambda aside: FigureCanvasAgg(figure).print_png(aside))
+    canvas.figure.colorbar(image, label="log10 of the gradient's norm")
+    return canvas.save(path)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from kgen.cli import eval as evaluate
-from kgen.cli import export, sample, train
+from kgen.cli import explore, export, sample, train
 
 TINY = ["--limit", "64", "--epochs", "1", "--nojit_compile", "--set", "model_args.hidden=[8]"]
 
@@ -71,7 +71,7 @@ def test_the_next_commands_can_be_pasted(tmp_path):
     for model, label in (("cvae", "Ankle boot"), ("vae", None)):
         path = tmp_path / "my runs"
         lines = train.next_commands(Run(path, RunConfig(model), spec))
-        for line, main in zip(lines, (sample, evaluate, export), strict=True):
+        for line, main in zip(lines, (sample, evaluate, explore, export), strict=True):
             cmd = main.command()
             assert shlex.split(line)[0] == cmd.name and cmd.parse(shlex.split(line)[1:]) == [str(path)]
             assert main is not sample or cmd["label"] == label

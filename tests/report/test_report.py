@@ -17,8 +17,8 @@ from kgen.cli import report as command
 from kgen.cli import train
 from kgen.config import RunConfig
 from kgen.report import to_html, write_report
+from kgen.report.commands import FAILED, next_commands, train_again
 from kgen.report.report import panels_of
-from kgen.report.run_files import next_commands, read, train_again
 from kgen.run import Run
 from kgen.spec import DataSpec
 
@@ -172,14 +172,15 @@ def test_a_failed_run_says_why_and_what_to_try(run):
     run.fail("the loss was not finite at step 7. Try a smaller --learning_rate (it was 0.002)")
     told = words_of(to_html(run))
     assert "my run failed" in told and "Try a smaller --learning_rate (it was 0.002)" in told
-    words, line = next_commands(read(run))[0]
-    assert words == "again, at 0.1 times the learning rate" and "train.learning_rate=0.0002" in line
+    reason = (run.path / "FAILED").read_text()
+    purpose, line = next_commands(run, state=FAILED, reason=reason)[0]
+    assert "0.1 times the learning rate" in purpose and "train.learning_rate=0.0002" in line
 
 
 def test_the_commands_parse_and_the_same_training_is_the_same(run):
     import importlib
 
-    lines = [line for _, line in next_commands(read(run), "cat")]
+    lines = [line for _, line in next_commands(run, label="cat")]
     names = [line.split()[0].removeprefix("kgen-") for line in lines]
     assert names == ["sample", "eval", "explore", "export", "serve", "compare"]
     for name, line in zip(names, lines, strict=True):

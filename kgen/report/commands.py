@@ -1,0 +1,80 @@
+"""Command lines to run next: what uses a trained run, what resumes or repeats a training."""
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+
+from kgen.config import RunConfig
+from kgen.run import Run
+
+DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
+"""How a training ended: as planned, with an error, or not (yet)."""
+RATE_FACTOR = 0.1
+"""Factor on the learning rate that is proposed after a loss that was not finite."""
+
+
+def next_commands(
+    run: Run, *, state: str = DONE, reason: str = "", label: str | None = None, path: Path | None = None
+) -> list[tuple[str, str]]:
+    """Commands to run next, the most useful first.
+
+    Args:
+        run: a run directory.
+        state: DONE, FAILED or UNFINISHED.
+        reason: the error message of a failed training.
+        label: a class for `kgen-sample`, of a conditional model.
+        path: how the commands name the run; None takes `run.path`.
+
+    Returns:
+        (purpose, command line, quoted for the shell).
+    """
+    path = Path(path or run.path)
+    use = usage_commands(path, run.config.model, label)
+    if state == DONE:
+        return use
+    resume = [("resume from the last checkpoint", shlex.join(["kgen-train", "--resume", str(path)]))]
+    resume = resume if any(run.path.glob("checkpoints/step-*.json")) else []
+    if state == UNFINISHED:
+        first = [("update this page", shlex.join(["kgen-report", str(path)])), *resume]
+    elif "--learning_rate" in reason and run.config.train.learning_rate:
+        first = [(f"train again, with {RATE_FACTOR:g} times the learning rate", train_again(run.config, RATE_FACTOR))]
+    else:
+        first = [*resume, ("train again with the same settings", train_again(run.config))]
+    return first + (use if run.checkpoint("last").is_file() else [])
+
+
+def usage_commands(path: Path, model: str, label: str | None = None) -> list[tuple[str, str]]:
+    """What can be done with a trained run; arguments as of `next_commands`."""
+    run, export = str(path), f"exports/{model}"
+    labelled = [] if label is None else ["--label", label]
+    commands = {
+        "64 samples as a picture": ["kgen-sample", run, "--count", "64", *labelled, "--seed", "1"],
+        "metrics with their protocols": ["kgen-eval", run],
+        "pictures of the latent space": ["kgen-explore", run],
+        "SavedModel and TFLite files": ["kgen-export", run, "--to", export],
+        "the exports as a service, with a page": ["kgen-serve", "exports/"],
+    }
+    lines = [(purpose, shlex.join(words)) for purpose, words in commands.items()]
+    return [*lines, ("this run beside its neighbours", f"kgen-compare {shlex.quote(str(path.parent))}/*")]
+
+
+def train_again(config: RunConfig, rate_factor: float = 1.0) -> str:
+    """A `kgen-train` with every setting of a run that is not a default, whatever recipe it came from.
+
+    Args:
+        config: complete, as a run has it.
+        rate_factor: factor on the learning rates.
+    """
+    defaults, settings = RunConfig(), {}
+    for section in ("data", "train"):
+        for field in dataclasses.fields(getattr(defaults, section)):
+            value = getattr(getattr(config, section), field.name)
+            if value != getattr(getattr(defaults, section), field.name):
+                scaled = rate_factor != 1 and field.name in ("learning_rate", "discriminator_learning_rate")
+                settings[f"{section}.{field.name}"] = float(f"{rate_factor * value:.6g}") if scaled else value
+    settings |= {f"model_args.{name}": value for name, value in config.model_args.items()}
+    words = ["kgen-train", "--model", config.model, "--seed", str(config.seed)]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={json.dumps(value, ensure_ascii=False)}"]
+    return shlex.join(words)

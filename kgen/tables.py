@@ -1,0 +1,98 @@
+"""Tables as text for a terminal, a pipe or a log.
+
+>>> print(render_table(["name", "fid"], [["dcgan", 12.345], ["vae", None]]), end="")
+name  | fid
+------+------
+dcgan | 12.35
+vae   |     -
+"""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def format_number(value: float | None, digits: int = 4) -> str:
+    """`digits` significant digits; whole numbers and all digits left of the point are kept; None and NaN are "-"."""
+    if value is None or math.isnan(value):
+        return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if 10**digits - 0.5 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")
+
+
+def render_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    marks: Mapping[tuple[int, int], str] | None = None,
+    width: int | None = None,
+    wrap: bool = False,
+) -> str:
+    """A table as lines of text; no cell is ever cut off.
+
+    Args:
+        headers: one per column.
+        rows: of cells. Numbers are formatted by `format_number`; a column after the first whose cells all begin like
+            numbers is aligned to the right; None is "-".
+        marks: (row, column) -> a mark that is put before the cell, e.g. "*" for the best.
+        width: characters per line; None for lines of any length.
+        wrap: how a wider table is made to fit: cells after the first column are wrapped, and rows are separated by
+            lines; else the table is split into several, each with the first column.
+
+    Returns:
+        Lines, each with its end of line.
+    """
+    from rich.cells import cell_len
+
+    marks = marks or {}
+    texts = [
+        [f"{marks[i, j]} {_text(cell)}" if (i, j) in marks else _text(cell) for j, cell in enumerate(row)]
+        for i, row in enumerate(rows)
+    ]
+    right = [j > 0 and all(_is_numeric(row[j]) for row in rows) for j in range(len(headers))]
+    if wrap:
+        return _render(headers, texts, right, width)
+    widths = [max(map(cell_len, column)) + 3 for column in zip(headers, *texts, strict=True)]
+    parts, used = [[0]], widths[0]
+    for column in range(1, len(headers)):
+        if width and used + widths[column] > width and parts[-1] != [0]:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(column)
+        used += widths[column]
+    return "\n".join(
+        _render([headers[j] for j in part], [[row[j] for j in part] for row in texts], [right[j] for j in part], None)
+        for part in parts
+    )
+
+
+def _render(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | None) -> str:
+    from rich.box import ASCII2
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=ASCII2, show_edge=False, pad_edge=False, show_lines=width is not None)
+    for j, header in enumerate(headers):
+        wrapped = width is not None and j > 0
+        table.add_column(Text(header), justify="right" if right[j] else "left", no_wrap=not wrapped, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    file = io.StringIO()
+    Console(file=file, width=width or 1_000_000, color_system=None, legacy_windows=False).print(table)
+    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
+
+
+def _text(cell: Any) -> str:
+    if cell is None or (isinstance(cell, (int, float)) and not isinstance(cell, bool)):
+        return format_number(cell)
+    return str(cell)
+
+
+def _is_numeric(cell: Any) -> bool:
+    text = _text(cell).lstrip("-")
+    return not text or text[0].isdigit() or text.startswith("inf")
