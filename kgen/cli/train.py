@@ -11,7 +11,7 @@ from kgen.cli import data_flags
 from kgen.cli.command import Command, import_tensorflow_quietly
 from kgen.config import DataConfig, PriorName, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError
-from kgen.recipes import configure, load_recipe, stand_in_words
+from kgen.recipes import configure, load_recipe, stand_in_note
 
 EXAMPLES = (
     ("kgen-train --model cvae", "the embedded digits, every choice made; about a minute"),
@@ -228,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not runs:
             return  # the chief of several workers tells
         written = write_report(run.path)
-        if config.recipe and (words := stand_in_words(load_recipe(config.recipe), config.data.dataset)):
+        if config.recipe and (words := stand_in_note(load_recipe(config.recipe), config.data.dataset)):
             print(f"\nrecipe {config.recipe}: {words}")
         print(f"\npictures: {run.path / 'samples'} (final.png), {run.path / 'plots' / 'curves.png'}")
         if written:

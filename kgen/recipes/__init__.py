@@ -4,6 +4,24 @@
 >>> run = kgen.train.train(config)  # what `kgen-train --recipe mnist-mlp-vae --epochs 5` does
 """
 
-from kgen.recipes.recipe import RECIPES, ReachedFigure, Recipe, account, configure, load_recipe, stand_in_words
+from kgen.recipes.recipe import (
+    RECIPES,
+    Recipe,
+    RecipeResult,
+    configure,
+    load_recipe,
+    log_lines,
+    markdown,
+    stand_in_note,
+)
 
-__all__ = ["RECIPES", "ReachedFigure", "Recipe", "account", "configure", "load_recipe", "stand_in_words"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "RecipeResult",
+    "configure",
+    "load_recipe",
+    "log_lines",
+    "markdown",
+    "stand_in_note",
+]

@@ -1,4 +1,9 @@
-"""Recipe: one named experiment, and the JSON file that it is read from."""
+"""Recipes: named, complete experiments, each a JSON file in this folder with the fields of `Recipe`.
+
+A recipe is a set of settings over the defaults of RunConfig, with what it reproduces and what it was measured to reach.
+`configure` turns its name and the user's own settings into the configuration of a run. Where a recipe's own data are
+not available, it trains on the first of its stand-ins that is in the data folder, and the log says so.
+"""
 
 import dataclasses
 import itertools
@@ -20,19 +25,19 @@ RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 
 
 @dataclass(frozen=True)
-class ReachedFigure:
-    """What a run of the recipe reached.
+class RecipeResult:
+    """A metric of a run of the recipe.
 
     Attributes:
-        figure: its name as in kgen-eval, e.g. "nll".
+        metric: its name as in kgen-eval, e.g. "nll".
         value: in `unit`.
-        unit: e.g. "nats"; empty for a number without one.
-        protocol: how it was taken, in words.
+        unit: e.g. "nats"; empty for a value without one.
+        protocol: how it was measured, in words.
         seconds: wall time of the training.
         hardware: what it was trained on.
     """
 
-    figure: str
+    metric: str
     value: float
     unit: str
     protocol: str
@@ -40,7 +45,7 @@ class ReachedFigure:
     hardware: str
 
     def __str__(self) -> str:
-        value = f"{self.figure} {self.value:g}{' ' if self.unit else ''}{self.unit}"
+        value = f"{self.metric} {self.value:g}{' ' if self.unit else ''}{self.unit}"
         return f"{value} ({self.protocol})"
 
 
@@ -49,20 +54,20 @@ class Recipe:
     """One experiment.
 
     Attributes:
-        name: of its file.
+        name: of its file, without ".json".
         title: what it is, one line.
-        reproduces: the experiment or publication that it goes back to, with the figure that was published.
+        reproduces: the experiment or publication that it follows, with the published value.
         settings: dotted settings, as `--set` takes them, over the defaults of RunConfig.
-        reached: what was measured; empty where nothing was.
-        stand_ins: names of data files to train on where the recipe's own data are not at hand, the best first.
-        note: what else is to know; may be empty.
+        results: what was measured; empty where nothing was.
+        stand_ins: names of data files to train on where the recipe's own data are not available, the best first.
+        note: remarks; may be empty.
     """
 
     name: str
     title: str
     reproduces: str
     settings: Mapping[str, Any]
-    reached: tuple[ReachedFigure, ...] = ()
+    results: tuple[RecipeResult, ...] = ()
     stand_ins: tuple[str, ...] = ()
     note: str = ""
 
@@ -70,6 +75,13 @@ class Recipe:
     def dataset(self) -> str | None:
         """What it is trained on: a TFDS set or the name of a data file; None where the user brings the images."""
         return self.settings.get("data.dataset")
+
+    def result_lines(self) -> list[str]:
+        """The results in words, those of one training together; ["not measured"] without any."""
+        lines = []
+        for (seconds, hardware), group in itertools.groupby(self.results, lambda r: (r.seconds, r.hardware)):
+            lines += [*map(str, group), f"in {seconds:,.0f} s on {hardware}"]
+        return lines or ["not measured"]
 
 
 def load_recipe(name: str) -> Recipe:
@@ -81,32 +93,53 @@ def load_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise UserError(f"unknown recipe {name!r}: {nearest(name, RECIPES)}; kgen-train --list_recipes explains them")
     values = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    values["reached"] = tuple(ReachedFigure(**figure) for figure in values["reached"])
+    values["results"] = tuple(RecipeResult(**result) for result in values["results"])
     values["stand_ins"] = tuple(values["stand_ins"])
     return Recipe(name, **values)
 
 
-# Stand ins ------------------------------------------------------------------------------------------------------------
-# What a recipe is trained on: its own data, or, where these are not at hand, a stand-in from the data folder.
+# From a recipe to the configuration of a run --------------------------------------------------------------------------
+
+
+def configure(
+    name: str, settings: Mapping[str, Any] | None = None, *, open_source: Callable[[DataConfig], Any] | None = None
+) -> RunConfig:
+    """The configuration of a recipe.
+
+    Args:
+        name: of the recipe.
+        settings: dotted settings that take precedence over the recipe's.
+        open_source: `kgen.data.sources.resolve.open_source`, to find out whether a TFDS set is available; None assumes
+            that it is.
+
+    Raises:
+        UserError: no such recipe or setting, or no data to train on.
+    """
+    recipe, settings = load_recipe(name), settings or {}
+    config = override(RunConfig(), {**recipe.settings, **settings})
+    if "data.dataset" not in settings:
+        dataset = choose_data(recipe, config.data, open_source)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=dataset))
+    return dataclasses.replace(config, recipe=name)
 
 
 FILE_SUFFIXES = (".mat", ".npz", ".zip")
-"""What the name of a data file ends with; any other name is that of a TFDS set."""
+"""A data set with such a suffix is a data file; any other name is that of a TFDS set."""
 
 
 def choose_data(recipe: Recipe, data: DataConfig, open_source: Callable[[DataConfig], Any] | None) -> str:
-    """The `dataset` to train on: the recipe's own, if it can be had, or else the first of its stand-ins.
+    """The `dataset` to train on: the recipe's own if it is available, else the first of its stand-ins that is.
 
     Args:
         recipe: to be trained.
         data: its data settings.
-        open_source: opens what the settings name, or raises DataMissing; where None, a TFDS set is taken to be there.
+        open_source: opens what the settings name, or raises DataMissing; None assumes that a TFDS set is available.
 
     Returns:
         The name of a TFDS set, or the path of a file.
 
     Raises:
-        UserError: neither is there.
+        UserError: neither is available.
     """
     if recipe.dataset is None:
         missing = f"recipe {recipe.name!r} is for images of your own: give --dataset photos/ (a folder or a .zip)"
@@ -135,45 +168,14 @@ def choose_data(recipe: Recipe, data: DataConfig, open_source: Callable[[DataCon
     raise UserError(missing)
 
 
-def stand_in_words(recipe: Recipe, dataset: str) -> str:
-    """That `dataset` is not the recipe's own data but a stand-in for them; empty where it is none."""
-    if Path(dataset).name not in recipe.stand_ins:
-        return ""
-    instead = f" instead of {recipe.dataset}" if recipe.dataset else ""
-    return f"training on the stand-in {Path(dataset).name}{instead}: its figures do not compare with the original's"
+# What the log of a run says about its recipe --------------------------------------------------------------------------
 
 
-# Configuration --------------------------------------------------------------------------------------------------------
-# From a recipe to the configuration of a run, and what the run's log says of it.
-
-
-def configure(
-    name: str, settings: Mapping[str, Any] | None = None, *, open_source: Callable[[DataConfig], Any] | None = None
-) -> RunConfig:
-    """The configuration of a recipe.
+def log_lines(config: RunConfig) -> list[str]:
+    """Lines for the log of a run that was configured by a recipe; [] without one.
 
     Args:
-        name: of the recipe.
-        settings: dotted settings that win over the recipe's.
-        open_source: `kgen.data.sources.resolve.open_source`, to learn whether a TFDS set can be had; None takes it to
-            be there.
-
-    Raises:
-        UserError: no such recipe or setting, or no data to train on.
-    """
-    recipe, settings = load_recipe(name), settings or {}
-    config = override(RunConfig(), {**recipe.settings, **settings})
-    if "data.dataset" not in settings:
-        dataset = choose_data(recipe, config.data, open_source)
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, dataset=dataset))
-    return dataclasses.replace(config, recipe=name)
-
-
-def account(config: RunConfig) -> list[str]:
-    """What a log says of the recipe that a configuration comes from; nothing where it comes from none.
-
-    Args:
-        config: as `configure` gave it, before choices are filled in that depend on the data.
+        config: from `configure`, before choices are filled in that depend on the data.
 
     Raises:
         UserError: there is no recipe of this name.
@@ -181,24 +183,33 @@ def account(config: RunConfig) -> list[str]:
     if config.recipe is None:
         return []
     recipe = load_recipe(config.recipe)
-    changed = ", ".join(f"{setting}={json.dumps(value)}" for setting, value in changes(recipe, config).items())
-    told = (
+    changed = ", ".join(f"{name}={json.dumps(value)}" for name, value in changed_settings(recipe, config).items())
+    lines = (
         f"{recipe.title}; reproduces {recipe.reproduces}",
         recipe.note and f"note: {recipe.note}",
         changed and f"changed by you: {changed}",
-        stand_in_words(recipe, config.data.dataset),
+        stand_in_note(recipe, config.data.dataset),
     )
-    return [f"recipe {recipe.name}: {line}" for line in told if line]
+    return [f"recipe {recipe.name}: {line}" for line in lines if line]
 
 
-def changes(recipe: Recipe, config: RunConfig) -> dict[str, Any]:
-    """The dotted settings of `config` that are not the recipe's; a stand-in, the place of a file, or what the
-    user has to bring, is none.
+def stand_in_note(recipe: Recipe, dataset: str) -> str:
+    """A sentence that `dataset` is a stand-in for the recipe's own data; empty where it is not."""
+    if Path(dataset).name not in recipe.stand_ins:
+        return ""
+    instead = f" instead of {recipe.dataset}" if recipe.dataset else ""
+    return f"training on the stand-in {Path(dataset).name}{instead}: results are not comparable with the original's"
+
+
+def changed_settings(recipe: Recipe, config: RunConfig) -> dict[str, Any]:
+    """The dotted settings of `config` that differ from the recipe's.
+
+    A stand-in, the path of a data file, or a data set that the user has to bring does not count as a change.
     """
     own, asked = (_dotted(c.to_json()) for c in (override(RunConfig(), recipe.settings), config))
     same_data = {recipe.dataset, *recipe.stand_ins}
-    asked_for = recipe.dataset is None or Path(config.data.dataset).name in same_data
-    ignored = {"recipe", "data.dataset"} if asked_for else {"recipe"}
+    expected_data = recipe.dataset is None or Path(config.data.dataset).name in same_data
+    ignored = {"recipe", "data.dataset"} if expected_data else {"recipe"}
     return {name: value for name, value in asked.items() if name not in ignored and value != own.get(name)}
 
 
@@ -210,34 +221,89 @@ def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-# Table ----------------------------------------------------------------------------------------------------------------
-# The recipes as a table: what each reproduces and what it reached.
+# All recipes as a table -----------------------------------------------------------------------------------------------
 
 
-HEADERS = ("recipe", "what it is; what it reproduces", "what it reached")
-LEAST_WIDTH = 60
+HEADERS = ("recipe", "what it is; what it reproduces", "results")
+MIN_WIDTH = 60
 
 
 def render_recipes(width: int | None = None) -> str:
-    """The table as text.
+    """The table of `kgen-train --list_recipes`.
 
     Args:
-        width: characters a line; longer cells are wrapped. None wraps nothing: a line per recipe, for a file or a pipe.
-
-    Returns:
-        Lines, each with its end of line.
+        width: characters per line, cells are wrapped; None writes one line per recipe, for a file or a pipe.
     """
     separator = "; " if width is None else "\n"
     rows = [
-        (recipe.name, f"{recipe.title}{separator}reproduces {recipe.reproduces}", separator.join(reached(recipe)))
+        (recipe.name, f"{recipe.title}{separator}reproduces {recipe.reproduces}", separator.join(recipe.result_lines()))
         for recipe in map(load_recipe, RECIPES)
     ]
-    return render_table(HEADERS, rows, width=width and max(width, LEAST_WIDTH), wrap=True)
+    return render_table(HEADERS, rows, width=width and max(width, MIN_WIDTH), wrap=True)
 
 
-def reached(recipe: Recipe) -> list[str]:
-    """The recipe's figures in words, those of one training together."""
-    lines = []
-    for (seconds, hardware), figures in itertools.groupby(recipe.reached, lambda f: (f.seconds, f.hardware)):
-        lines += [*map(str, figures), f"in {seconds:,.0f} s on {hardware}"]
-    return lines or ["not measured"]
+def markdown() -> str:
+    """kgen/recipes/README.md: how to train a recipe, a table of all, and a section with settings and results of each.
+
+    `python -m kgen.recipes > kgen/recipes/README.md` writes it; a test checks that the file is up to date.
+    """
+    recipes = [load_recipe(name) for name in RECIPES]
+    index = "\n".join(
+        f"| [{recipe.name}](#{recipe.name}) | {recipe.title} | {_data_words(recipe)} | {_headline(recipe)} |"
+        for recipe in recipes
+    )
+    return (
+        f"{_INTRODUCTION}\n| recipe | what it is | data | first result |\n|---|---|---|---|\n{index}\n\n"
+        + "\n".join(map(_section, recipes))
+    )
+
+
+_INTRODUCTION = """\
+# Recipes
+
+<!-- Generated: python -m kgen.recipes > kgen/recipes/README.md -->
+
+A recipe is a named, complete experiment: a model, its data, every setting that differs from the defaults, and what it
+was measured to reach. Each is one JSON file in this folder.
+
+```
+kgen-train --list_recipes                           # this table, in the terminal
+kgen-train --recipe mnist-mlp-vae                   # train one
+kgen-train --recipe mnist-mlp-vae --epochs 5 --set model_args.latent_dim=8     # with settings of your own
+kgen-train --recipe images-dcgan --dataset photos/  # with images of your own
+```
+
+Flags and `--set` take precedence over the recipe. `config.json` and the log of the run name the recipe and what was
+changed. Data files are found by name in the folder `KGEN_DATA_DIR`, or in `../shared/data`. Where a recipe's own data
+are not available it trains on its stand-in, if it has one and that is there, and says so; results on a stand-in are
+not comparable with those on the recipe's own data.
+"""
+
+
+def _section(recipe: Recipe) -> str:
+    settings = "\n".join(f"{name}={json.dumps(value)}" for name, value in recipe.settings.items())
+    facts = [f"Reproduces {recipe.reproduces}."]
+    if recipe.note:
+        facts.append(f"{recipe.note[:1].upper()}{recipe.note[1:]}.")
+    if recipe.stand_ins:
+        facts.append(f"Stand-in data: `{'`, `'.join(recipe.stand_ins)}`.")
+    lines = [f"## {recipe.name}", "", f"{recipe.title[:1].upper()}{recipe.title[1:]}.", "", " ".join(facts), ""]
+    if recipe.results:
+        lines += ["| metric | value | protocol | training |", "|---|---|---|---|"]
+        lines += [
+            f"| {r.metric} | {r.value:g} {r.unit}".rstrip() + f" | {r.protocol} | {r.seconds:,.0f} s, {r.hardware} |"
+            for r in recipe.results
+        ]
+        lines.append("")
+    return "\n".join([*lines, "```", settings, "```", ""])
+
+
+def _data_words(recipe: Recipe) -> str:
+    return f"`{recipe.dataset}`" if recipe.dataset else "images of your own"
+
+
+def _headline(recipe: Recipe) -> str:
+    if not recipe.results:
+        return "not measured"
+    first = recipe.results[0]
+    return f"{first.metric} {first.value:g} {first.unit}".rstrip()

@@ -13,7 +13,7 @@ from kgen.config import RunConfig, override, resolve_model_args
 from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.models import MODELS, GenerativeModel, build_model, ema
 from kgen.models.gan import Adversarial
-from kgen.recipes import account
+from kgen.recipes import log_lines
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
 from kgen.train import callbacks, checkpointing, defaults, init_from
@@ -115,7 +115,7 @@ def train(
         MODELS[config.model]  # a wrong name is said before any data is read
         check_prior(config.train.prior, config.model)
         callbacks.check_early_stopping(config)
-        told = account(config)
+        told = log_lines(config)
         config = init_from.with_architecture(config)
         dataset = dataset or data.load(config.data, seed=config.seed)
         run = None

@@ -37,7 +37,7 @@ def test_the_list_shows_all_recipes_without_tensorflow(tmp_path):
     assert [row.split(" ")[0] for row in rows] == list(RECIPES)
     for row, recipe in zip(rows, map(load_recipe, RECIPES), strict=True):
         assert recipe.title in row and recipe.reproduces in row
-        assert ("not measured" in row) == (not recipe.reached)
+        assert ("not measured" in row) == (not recipe.results)
     assert not done.stderr and "\x1b" not in done.stdout
 
 
@@ -96,7 +96,7 @@ def test_a_recipe_trains_and_the_run_says_which_and_on_what(capsys, data_folder,
     assert run.config.recipe == "images-conv-vae" and run.spec.image_shape == (64, 64, 3)
     said, log = capsys.readouterr().out, (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
     recipe = load_recipe("images-conv-vae")
-    stand_in = "training on the stand-in twemoji72.zip: its figures do not compare with the original's"
+    stand_in = "training on the stand-in twemoji72.zip: results are not comparable with the original's"
     for line in (
         f"{recipe.title}; reproduces {recipe.reproduces}",
         "changed by you: model_args.filters=[2], model_args.hidden=[4], data.limit=8, train.epochs=1, "

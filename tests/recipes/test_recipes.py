@@ -10,7 +10,17 @@ import kgen
 from kgen.config import DataConfig, RunConfig, override, resolve_model_args
 from kgen.errors import DataMissing, UserError
 from kgen.io import data_folder, find_data_file
-from kgen.recipes import RECIPES, ReachedFigure, Recipe, account, configure, load_recipe, recipe, stand_in_words
+from kgen.recipes import (
+    RECIPES,
+    Recipe,
+    RecipeResult,
+    configure,
+    load_recipe,
+    log_lines,
+    markdown,
+    recipe,
+    stand_in_note,
+)
 from kgen.recipes.recipe import choose_data, render_recipes
 
 NAMES = (
@@ -68,7 +78,7 @@ def test_every_recipe_is_complete_and_fits_its_model(name):
     found = load_recipe(name)
     for words in (found.title, found.reproduces):
         assert words and words == words.strip(" .") and "\n" not in words
-    assert all(isinstance(figure, ReachedFigure) and figure.seconds > 0 for figure in found.reached)
+    assert all(isinstance(result, RecipeResult) and result.seconds > 0 for result in found.results)
     config = override(RunConfig(), found.settings)
     assert config.data.image_size or found.dataset in SHAPES
     channels = 1 if config.data.grayscale else 3
@@ -125,17 +135,17 @@ def test_the_log_tells_the_recipe_and_what_was_changed():
         getattr(load_recipe("mnist-mlp-vae"), field) for field in ("title", "reproduces", "note")
     )
     lines = [f"recipe mnist-mlp-vae: {title}; reproduces {reproduces}", f"recipe mnist-mlp-vae: note: {note}"]
-    assert account(own) == lines
+    assert log_lines(own) == lines
     changed = configure("mnist-mlp-vae", {"train.epochs": 2, "model_args.beta": 4, "data.dataset": "photos/"})
     changes = 'model_args.beta=4, data.dataset="photos/", train.epochs=2'
-    assert account(changed) == [*lines, f"recipe mnist-mlp-vae: changed by you: {changes}"]
-    assert account(RunConfig()) == []
+    assert log_lines(changed) == [*lines, f"recipe mnist-mlp-vae: changed by you: {changes}"]
+    assert log_lines(RunConfig()) == []
     with pytest.raises(UserError, match="unknown recipe 'nonsense'"):
-        account(RunConfig(recipe="nonsense"))
+        log_lines(RunConfig(recipe="nonsense"))
 
 
 def test_a_setting_set_to_the_recipe_s_own_value_is_no_change():
-    assert account(configure("mnist-mlp-vae", {"train.epochs": 30})) == account(configure("mnist-mlp-vae"))
+    assert log_lines(configure("mnist-mlp-vae", {"train.epochs": 30})) == log_lines(configure("mnist-mlp-vae"))
 
 
 # The data folder ----------------------------------------------------------------------------------------------------
@@ -228,19 +238,17 @@ def test_imagenette_offline_is_trained_on_its_stand_in_and_says_so(folder):
     (folder / "cifar10_jpeg.zip").touch()
     config = configure("imagenette-conv-vae", open_source=offline)
     assert config.data.dataset == str(folder / "cifar10_jpeg.zip") and config.data.image_size == (64, 64)
-    said = (
-        "recipe imagenette-conv-vae: training on the stand-in cifar10_jpeg.zip instead of imagenette/160px-v2: its "
-        "figures do not compare with the original's"
-    )
-    assert account(config)[-1] == said
-    assert not any("changed" in line for line in account(config))
+    line = log_lines(config)[-1]
+    assert line.startswith("recipe imagenette-conv-vae: ") and "not comparable" in line
+    assert "stand-in cifar10_jpeg.zip instead of imagenette/160px-v2" in line
+    assert not any("changed" in line for line in log_lines(config))
 
 
 def test_what_the_user_names_goes_before_everything(folder):
     (folder / "twemoji72.zip").touch()
     for name in ("images-conv-vae", "imagenette-mlp-vae", "faces-conv-vae"):
         config = configure(name, {"data.dataset": "photos/"}, open_source=never)
-        assert config.data.dataset == "photos/" and not stand_in_words(load_recipe(name), "photos/")
+        assert config.data.dataset == "photos/" and not stand_in_note(load_recipe(name), "photos/")
 
 
 def test_a_folder_of_one_s_own_has_a_stand_in_or_must_be_named(folder):
@@ -249,7 +257,7 @@ def test_a_folder_of_one_s_own_has_a_stand_in_or_must_be_named(folder):
     (folder / "twemoji72.zip").touch()
     config = configure("images-conv-vae")
     assert config.data.dataset == str(folder / "twemoji72.zip")
-    assert "training on the stand-in twemoji72.zip" in account(config)[-1]
+    assert "training on the stand-in twemoji72.zip" in log_lines(config)[-1]
 
 
 def test_a_data_file_is_found_and_is_no_change(folder):
@@ -259,7 +267,7 @@ def test_a_data_file_is_found_and_is_no_change(folder):
     (folder / "olivetti" / "olivettifaces.mat").touch()
     config = configure("faces-conv-vae")
     assert config.data.dataset == str(folder / "olivetti" / "olivettifaces.mat")
-    assert not any("stand-in" in line or "changed" in line for line in account(config))
+    assert not any("stand-in" in line or "changed" in line for line in log_lines(config))
 
 
 def test_without_a_data_folder_the_message_says_that_none_is_set(nowhere):
@@ -274,23 +282,22 @@ def test_without_a_data_folder_the_message_says_that_none_is_set(nowhere):
 def two_recipes(tmp_path, monkeypatch):
     """Two recipes in place of all."""
     training = {"seconds": 1699.6, "hardware": "two cores"}
-    figures = [
-        {"figure": "nll", "value": 88.125, "unit": "nats", "protocol": "K=5000", **training},
-        {"figure": "label_agreement", "value": 0.984, "unit": "", "protocol": "10,000 samples", **training},
-        {"figure": "fid", "value": 7, "unit": "", "protocol": "pixels", "seconds": 60, "hardware": "one GPU"},
+    measured = [
+        {"metric": "nll", "value": 88.125, "unit": "nats", "protocol": "K=5000", **training},
+        {"metric": "label_agreement", "value": 0.984, "unit": "", "protocol": "10,000 samples", **training},
+        {"metric": "fid", "value": 7, "unit": "", "protocol": "pixels", "seconds": 60, "hardware": "one GPU"},
     ]
-    for name, reached in (("a-recipe", figures), ("b-recipe", [])):
-        values = {"title": f"title of {name}", "reproduces": f"paper of {name}", "settings": {}, "reached": reached}
+    for name, results in (("a-recipe", measured), ("b-recipe", [])):
+        values = {"title": f"title of {name}", "reproduces": f"paper of {name}", "settings": {}, "results": results}
         text = json.dumps({**values, "stand_ins": [], "note": ""})
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
     monkeypatch.setattr(recipe, "FOLDER", tmp_path)
-    for module in ("recipe", "table"):
-        monkeypatch.setattr(f"kgen.recipes.{module}.RECIPES", ("a-recipe", "b-recipe"))
+    monkeypatch.setattr(recipe, "RECIPES", ("a-recipe", "b-recipe"))
 
 
 def test_the_table_for_a_pipe_has_a_line_a_recipe(two_recipes):
     lines = [" ".join(line.split()) for line in render_recipes().splitlines()]
-    assert lines[0] == "recipe | what it is; what it reproduces | what it reached"
+    assert lines[0] == "recipe | what it is; what it reproduces | results"
     assert lines[2:] == [
         "a-recipe | title of a-recipe; reproduces paper of a-recipe | nll 88.125 nats (K=5000); label_agreement 0.984 "
         "(10,000 samples); in 1,700 s on two cores; fid 7 (pixels); in 60 s on one GPU",
@@ -307,6 +314,13 @@ def test_the_table_is_as_wide_as_the_terminal(width):
     squeezed = "".join(line.split("|")[1].strip() for line in text.splitlines() if "|" in line).replace(" ", "")
     for name in RECIPES:  # nothing is cut off
         assert load_recipe(name).reproduces.replace(" ", "") in squeezed
+
+
+def test_the_readme_is_generated_from_the_recipes():
+    readme = (recipe.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert readme == markdown(), "stale: python -m kgen.recipes > kgen/recipes/README.md"
+    for name in RECIPES:
+        assert f"\n## {name}\n" in readme
 
 
 def test_the_recipes_are_part_of_the_package():
