@@ -1,200 +1,264 @@
-"""RunConfig: everything that a training is made of, as frozen dataclasses <-> JSON, and the typed `--set key=value`."""
+"""The configurations: `RunConfig` is everything that a training is made of, as frozen dataclasses <-> JSON.
+
+Each option is one line here; flags, `--help`, `--set key=value` and the tables of the guides derive from it (see
+`kgen.options`). `python -m kgen.config FILE.md ...` writes the tables into the guides.
+"""
 
 import dataclasses
-import inspect
 import json
-import math
-import types
-import typing
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from kgen.errors import UserError
+from kgen.options import (
+    check_ranges,
+    coerce,
+    defaults_of,
+    documented,
+    lookup,
+    markdown_table,
+    option,
+    parse_size,
+    schema_of,
+)
 from kgen.registry import nearest
 
 PriorName = Literal["standard_normal", "gaussian_mixture"]
-"""The names in `kgen.sampling.PRIORS`."""
+FeatureName = Literal["classifier", "random", "pixels", "inception"]
 
 
+@documented
 @dataclass(frozen=True)
 class DataConfig:
-    """Which images, and how they are brought to one shape.
+    """Which images, and how they are brought to one shape."""
 
-    Attributes:
-        dataset: "digits", the name of a TFDS set ("mnist", "tfds:NAME"), or a path: a folder, .zip, .mat or .npz.
-        image_size: (height, width) in pixels; None keeps the data's own size (28x28 for digits).
-        fit: what to do when the aspect ratio changes: "crop" the centre, or "pad" with white.
-        grayscale: turn colour into one channel (ITU-R 601 luma).
-        binarize: "none"; "threshold" at 0.5; "sample" draws every pixel anew each time it is seen.
-        limit: at most so many images of each split (a seeded choice).
-        validation_fraction: share of the training images set aside when the set brings no validation split.
-        strict: refuse a set with an unreadable image instead of leaving the image out.
-        cache: where decoded images stay: "memory", "disk", "none" (decoded anew each epoch), or "auto".
-        mat_key: the variable of a .mat file that holds the images; None finds it.
-        mat_orientation: "columns", "rows" (one flattened image each), "auto".
-        mat_image_shape: (height, width) or (height, width, channels) of a flattened image; None guesses a square.
-    """
-
-    dataset: str = "digits"
-    image_size: tuple[int, int] | None = None
-    fit: Literal["crop", "pad"] = "crop"
-    grayscale: bool = False
-    binarize: Literal["none", "threshold", "sample"] = "none"
-    limit: int | None = None
-    validation_fraction: float = 0.1
-    strict: bool = False
-    cache: Literal["auto", "memory", "disk", "none"] = "auto"
-    mat_key: str | None = None
-    mat_orientation: Literal["auto", "columns", "rows"] = "auto"
-    mat_image_shape: tuple[int, ...] | None = None
+    dataset: str = option(
+        "digits",
+        "Images to train on: digits (embedded), a TFDS name (mnist, tfds:NAME), or a path (folder, .zip, .mat, .npz).",
+    )
+    image_size: tuple[int, int] | None = option(
+        None,
+        "Size in pixels: 64, or height x width, 48x64.",
+        auto="the size of the data",
+        at_least=1,
+        parse=parse_size,
+        takes="pixels, 64 or 48x64",
+    )
+    fit: Literal["crop", "pad"] = option(
+        "crop", "What happens when the aspect ratio changes: crop the centre, or pad with white."
+    )
+    grayscale: bool = option(False, "Convert colour images to one channel.", more="ITU-R 601 luma.")
+    binarize: Literal["none", "threshold", "sample"] = option(
+        "none",
+        "Make pixels black or white: by a threshold at 0.5, or sampled again each time an image is used.",
+        more="`sample` takes a pixel's brightness as its probability of being white.",
+    )
+    limit: int | None = option(
+        None, "Largest number of images per split.", auto="all", at_least=1, more="The seed decides which."
+    )
+    validation_fraction: float = option(
+        0.1,
+        "Share of the training images set aside when the data have no validation split.",
+        at_least=0,
+        below=1,
+    )
+    strict: bool = option(False, "Refuse data with an unreadable image instead of skipping the image.")
+    cache: Literal["auto", "memory", "disk", "none"] = option(
+        "auto",
+        "Where decoded images are kept.",
+        more="`none` decodes them again each epoch; `auto` takes memory where they fit.",
+    )
+    mat_key: str | None = option(None, "Variable of a .mat file that holds the images.", auto="found by its shape")
+    mat_orientation: Literal["auto", "columns", "rows"] = option(
+        "auto", "Whether a flattened image is a column or a row of a .mat matrix."
+    )
+    mat_image_shape: tuple[int, ...] | None = option(
+        None,
+        "Shape of a flattened image in a .mat file, 64x64 or 64x64x3.",
+        auto="a square",
+        parse=parse_size,
+        takes="pixels, 64x64 or 64x64x3",
+    )
 
     def __post_init__(self):
-        if not 0 <= self.validation_fraction < 1:
-            raise UserError(f"data.validation_fraction must lie in [0, 1). Received: {self.validation_fraction}")
-        for name in ("limit", "image_size"):
-            value = getattr(self, name)
-            if value is not None and min(value if isinstance(value, tuple) else (value,)) < 1:
-                raise UserError(f"data.{name} must be at least 1. Received: {value}")
+        check_ranges(self, "data.")
 
 
+@documented
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long and how fast.
+    """How a model is trained: duration, optimizer, evaluation on the way, devices, checkpoints."""
 
-    Attributes:
-        epochs: passes over the training images; None trains for about 4000 steps.
-        batch_size: images per step, over all replicas; None takes 128, and fewer (at least 16) for small sets, so that
-            an epoch has 40 steps.
-        learning_rate: of the optimizer; None takes the model's own. Of an adversarial model the generator's.
-        discriminator_learning_rate: None keeps its ratio to the generator's, which the model knows.
-        optimizer: "adam", "rmsprop" or "sgd" of every phase; None takes the model's own.
-        beta_1, beta_2: of Adam; None takes the model's own.
-        schedule: of the learning rate: "constant", or "cosine": falls to 0 at the end of the training (Loshchilov &
-            Hutter 2017).
-        ema_halflife_images: keeps an exponential moving average of the weights, in which the influence of an image
-            halves after so many more; it is what is evaluated, sampled and kept as a checkpoint. 0 keeps none; None
-            chooses a twentieth of the training, at most 50,000 images, for adversarial models, and none for others.
-        steps_per_execution: optimizer steps a Python call; None chooses.
-        jit_compile: XLA; None uses it for MLPs on a CPU, where it was measured to help, and for everything on a GPU.
-        precision: "float32", "mixed_float16" or "mixed_bfloat16".
-        strategy: which devices share each batch: "one"; "mirrored", all of this machine; "multi_worker", those of all
-            the machines that TF_CONFIG names; "tpu"; "auto" takes all GPUs of this machine, or one device.
-        validate_every: epochs between two evaluations of the loss on validation and test images (and after the last);
-            None evaluates each epoch, in long trainings about 200 times.
-        patience: the training stops early, at an epoch's end, when the figure of `best_by` has not become better so
-            many times in a row that it was measured; 0 never does.
-        samples_every: epochs between two sample grids; None writes about twenty.
-        eval_every: epochs between two measurements of samples (and after the last); None measures none.
-        metrics: what is measured then; names as in kgen-eval.
-        eval_features: what samples are compared by; None takes the classifier of labelled data, or else random.
-        eval_count: samples per measurement.
-        best_by: what the best checkpoint is chosen by: "loss", or a figure such as "fid". The losses of an adversarial
-            model choose none: with "loss" its best is the last.
-        init_from: of a model that can start from a trained one, the run that it starts from: its architecture and
-            weights.
-        init_discriminator: start the discriminator too, from that run's encoder.
-        checkpoint_seconds: between two checkpoints to go on from, also inside an epoch.
-        checkpoint_steps: the same in steps; None goes by time alone.
-        keep: how many of them stay, at least 2.
-        on_nan: a loss that is not finite stops the training, or once takes it back to the last checkpoint ("rollback"),
-            with half the learning rate.
-        profile: traces some steps for TensorBoard.
-        deterministic: asks TensorFlow for operators that give the same bits each time, at some cost.
-        prior: what z is drawn from once the model is trained; "gaussian_mixture" is then fitted to its encodings.
-            While it trains, samples are drawn from the standard normal.
-    """
+    epochs: int | None = option(None, "Passes over the training images.", auto="about 4000 steps", above=0)
+    batch_size: int | None = option(
+        None,
+        "Images per step, over all replicas.",
+        auto="128; less for small data sets",
+        above=0,
+        more="A small data set gets at least 16 images per step, so that an epoch has about 40 steps.",
+    )
+    learning_rate: float | None = option(
+        None,
+        "Learning rate; of an adversarial model, the generator's.",
+        auto="the model's own; 0.001 for VAEs",
+        above=0,
+    )
+    discriminator_learning_rate: float | None = option(
+        None,
+        "Learning rate of the discriminator.",
+        auto="in the model's own ratio to the generator's",
+        above=0,
+    )
+    optimizer: Literal["adam", "rmsprop", "sgd"] | None = option(
+        None, "Optimizer of every network.", auto="the model's own; adam for most"
+    )
+    beta_1: float | None = option(
+        None, "Adam: decay rate of the mean gradient.", auto="the model's own", at_least=0, below=1
+    )
+    beta_2: float | None = option(
+        None, "Adam: decay rate of the mean squared gradient.", auto="the model's own", at_least=0, below=1
+    )
+    schedule: Literal["constant", "cosine"] = option(
+        "constant",
+        "Schedule of the learning rate; cosine falls to 0 at the end of the training.",
+        more="Loshchilov & Hutter 2017.",
+    )
+    ema_halflife_images: float | None = option(
+        None,
+        "Half-life, in images, of an exponential moving average of the weights; 0: no average.",
+        auto="1/20 of the training, at most 50000, for adversarial models; 0 for others",
+        at_least=0,
+        more="The averaged weights are those that are evaluated, sampled from and kept in checkpoints.",
+    )
+    validate_every: int | None = option(
+        None,
+        "Epochs between two evaluations of the loss on validation images.",
+        auto="1; in long trainings about 200 evaluations in all",
+        above=0,
+        more="The last epoch is always evaluated. Test images are evaluated too where there are some.",
+    )
+    patience: int = option(
+        0,
+        "Stop early after this many evaluations in a row without an improvement; 0: never.",
+        at_least=0,
+        more="What must improve is the validation loss, or the metric of `best_by`.",
+    )
 
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    discriminator_learning_rate: float | None = None
-    optimizer: Literal["adam", "rmsprop", "sgd"] | None = None
-    beta_1: float | None = None
-    beta_2: float | None = None
-    schedule: Literal["constant", "cosine"] = "constant"
-    ema_halflife_images: float | None = None
-    steps_per_execution: int | None = None
-    jit_compile: bool | None = None
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
-    strategy: Literal["auto", "one", "mirrored", "multi_worker", "tpu"] = "auto"
-    validate_every: int | None = None
-    patience: int = 0
-    samples_every: int | None = None
-    eval_every: int | None = None
-    metrics: tuple[str, ...] = ("fid",)
-    eval_features: Literal["classifier", "random", "pixels", "inception"] | None = None
-    eval_count: int = 2_000
-    best_by: str = "loss"
-    init_from: str | None = None
-    init_discriminator: bool = False
-    checkpoint_seconds: float = 60.0
-    checkpoint_steps: int | None = None
-    keep: int = 2
-    on_nan: Literal["stop", "rollback"] = "stop"
-    profile: bool = False
-    deterministic: bool = False
-    prior: PriorName = "standard_normal"
+    eval_every: int | None = option(
+        None, "Epochs between two evaluations of samples.", auto="no evaluation", above=0, group="Evaluation"
+    )
+    metrics: tuple[str, ...] = option(("fid",), "Metrics to compute then, as in kgen-eval.", group="Evaluation")
+    eval_features: FeatureName | None = option(
+        None,
+        "Features that images are compared by, as in kgen-eval.",
+        auto="classifier for data with labels, random for others",
+        group="Evaluation",
+        flag="features",
+    )
+    eval_count: int = option(2_000, "Samples per evaluation.", at_least=2, group="Evaluation")
+    best_by: str = option(
+        "loss",
+        "What the best checkpoint is chosen by: loss, or one of --metrics, on validation images.",
+        group="Evaluation",
+        more="The losses of an adversarial model choose nothing: with `loss` its best checkpoint is its last.",
+    )
+    samples_every: int | None = option(
+        None, "Epochs between two sample grids.", auto="about 20 grids in all", above=0, group="Evaluation"
+    )
+    prior: PriorName = option(
+        "standard_normal",
+        "What z is sampled from after the training; gaussian_mixture is fitted to the encodings.",
+        group="Evaluation",
+        more="A mixture needs a model with an encoder. During the training, z is sampled from the standard normal.",
+    )
+
+    strategy: Literal["auto", "one", "mirrored", "multi_worker", "tpu"] = option(
+        "auto",
+        "Devices that share each batch: all GPUs of this machine, else one device; or the machines of TF_CONFIG.",
+        group="Performance",
+        more="`mirrored`: all devices of this machine; `multi_worker`: those of all machines that TF_CONFIG names.",
+    )
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = option(
+        "float32", "Precision of the arithmetic.", group="Performance"
+    )
+    jit_compile: bool | None = option(
+        None,
+        "Compile the training step with XLA; --nojit_compile: never.",
+        auto="on a GPU yes; on a CPU for MLP GANs and long trainings of MLP VAEs",
+        group="Performance",
+    )
+    steps_per_execution: int | None = option(
+        None, "Optimizer steps per Python call.", auto="64, at most an epoch", above=0, group="Performance"
+    )
+    deterministic: bool = option(
+        False,
+        "Use deterministic operators, which are slower: the same command gives the same bits.",
+        group="Performance",
+        more="On a CPU results are mostly the same bits without it.",
+    )
+    profile: bool = option(False, "Trace some steps for TensorBoard.", group="Performance")
+
+    init_from: str | None = option(
+        None,
+        "Run to start from: its architecture and weights (vae_gan).",
+        group="Model",
+    )
+    init_discriminator: bool = option(
+        False, "Also start the discriminator from the encoder of that run.", group="Model"
+    )
+    checkpoint_seconds: float = option(
+        60.0, "Seconds between two checkpoints for resuming, also within an epoch.", above=0, group="Resuming"
+    )
+    checkpoint_steps: int | None = option(
+        None, "Steps between two checkpoints for resuming.", auto="by time alone", above=0, group="Resuming"
+    )
+    keep: int = option(
+        2,
+        "Number of checkpoints for resuming that are kept.",
+        at_least=2,
+        group="Resuming",
+        more="At least 2: an older one is there when the newest is damaged.",
+    )
+    on_nan: Literal["stop", "rollback"] = option(
+        "stop",
+        "When the loss is not finite: stop, or return once to the last checkpoint with half the learning rate.",
+        group="Resuming",
+    )
 
     def __post_init__(self):
-        for name in (
-            "checkpoint_seconds", "checkpoint_steps", "epochs", "batch_size", "learning_rate",
-            "discriminator_learning_rate", "steps_per_execution", "validate_every", "samples_every", "eval_every",
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UserError(f"train.{name} must be greater than 0. Received: {value}")
-        if self.ema_halflife_images is not None and not self.ema_halflife_images >= 0:
-            raise UserError(
-                "train.ema_halflife_images must be greater than 0, or 0 for no average. Received: "
-                f"{self.ema_halflife_images}"
-            )
-        if self.patience < 0:
-            raise UserError(
-                f"train.patience must be greater than 0, or 0 for no early stopping. Received: {self.patience}"
-            )
-        if self.keep < 2:
-            raise UserError(
-                f"train.keep must be at least 2, so that one stands before a damaged one. Received: {self.keep}"
-            )
-        for name in ("beta_1", "beta_2"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise UserError(f"train.{name} must lie in [0, 1). Received: {value}")
-        if self.eval_count < 2:
-            raise UserError(f"train.eval_count must be at least 2. Received: {self.eval_count}")
+        check_ranges(self, "train.")
         if self.eval_every and not self.metrics:
             raise UserError(
                 "train.metrics names nothing to measure; give e.g. --metrics fid, or leave out --eval_every"
             )
         if self.best_by != "loss" and self.eval_every is None:
             raise UserError(
-                f"train.best_by={self.best_by!r} needs samples to be measured; add --eval_every 1 (epochs) and name "
+                f"train.best_by={self.best_by!r} needs samples to be evaluated; add --eval_every 1 (epochs) and name "
                 "its metric in --metrics, or choose the best checkpoint by the loss"
             )
 
 
+@documented
 @dataclass(frozen=True)
 class RunConfig:
     """One training, whole: what `config.json` of a run directory holds, next to the data spec and the versions.
 
-    Attributes:
-        model: a registered model's name.
-        model_args: keyword arguments of the model; its `__init__` signature is their schema.
-        seed: root of every random stream, in [0, 2^31).
-        recipe: the recipe that the settings started from; see `kgen.recipes`.
+    `model_args` are keyword arguments of the model, whose `__init__` signature is their schema; `recipe` is the recipe
+    that the settings started from (see `kgen.recipes`); `data` and `train` are configurations of their own.
     """
 
-    model: str = "cvae"
+    model: str = option("cvae", "Name of a model.", group="Model")
     model_args: Mapping[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    seed: int = 0
+    seed: int = option(0, "Root of every random stream.", at_least=0, below=2**31, group="Training")
     recipe: str | None = None
 
     def __post_init__(self):
-        if not 0 <= self.seed < 2**31:
-            raise UserError(f"seed must lie in [0, 2^31). Received: {self.seed}")
+        check_ranges(self)
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; `from_json` is its inverse."""
@@ -209,100 +273,69 @@ class RunConfig:
         return _build(cls, "", values, data=data, train=train)
 
 
+@documented
+@dataclass(frozen=True)
+class EvalConfig:
+    """How a generator is evaluated. Names of metrics are checked against `kgen.evaluate.METRICS` when it is used."""
+
+    metrics: tuple[str, ...] = option(
+        (), "Metrics to compute.", auto="all quick ones that the data and the generator allow", group="Evaluation"
+    )
+    features: FeatureName | None = option(
+        None,
+        "Features that images are compared by.",
+        auto="classifier for data with labels, random for others",
+        group="Evaluation",
+    )
+    inception_weights: str | None = option(
+        None,
+        "Inception weights: a TF-Hub SavedModel, or the state dict of pytorch-fid as .npz or .pth.",
+        group="Evaluation",
+    )
+    split: Literal["test", "validation", "train"] | None = option(
+        None, "Split of the real images.", auto="test, or validation where there is no test split"
+    )
+    count: int = option(10_000, "Generated images per repeat.", at_least=2)
+    num_real: int = option(10_000, "Largest number of real images.")
+    nll_samples: int = option(
+        5_000, "Importance samples per image for the metric nll.", at_least=1, more="K in the literature."
+    )
+    nll_images: int = option(
+        1_000, "Largest number of real images for the metric nll.", at_least=2, more="A fixed random choice."
+    )
+    repeats: int = option(
+        3,
+        "Sets of images to generate, for a standard deviation.",
+        at_least=1,
+        more="With the seeds seed, seed + 1, ...",
+    )
+    seed: int = option(0, "Seed of the latent points and of random subsets.", at_least=0)
+    anyway: bool = option(
+        False,
+        "Also report misleading values (FID of fewer images than dimensions, a cross-entropy of grey pixels).",
+    )
+
+    def __post_init__(self):
+        check_ranges(self, "--")
+        if self.seed + self.repeats > 2**31:
+            raise UserError(f"--seed, with the --repeats added to it, must lie in [0, 2^31). Received: {self.seed}")
+
+
 def _build(cls, prefix: str, values: Mapping[str, Any], **ready: Any):
     if not isinstance(values, Mapping):
         raise UserError(f"setting {prefix!r} takes an object of settings. Received: {values!r}")
     schema = schema_of(cls)
-    checked = {k: coerce(_dotted(prefix, k), v, lookup(schema, _dotted(prefix, k), k)) for k, v in values.items()}
-    return cls(**checked, **ready)
+    names = {k: f"{prefix}.{k}" if prefix else k for k in values}
+    return cls(**{k: coerce(names[k], v, lookup(schema, names[k], k)) for k, v in values.items()}, **ready)
 
 
-def _dotted(prefix: str, key: str) -> str:
-    return f"{prefix}.{key}" if prefix else key
-
-
-def lookup(schema: Mapping[str, Any], setting: str, key: str) -> Any:
-    """The schema's entry for `key`; an unknown one raises UserError with the nearest names."""
-    if key not in schema:
-        raise UserError(f"unknown setting {setting!r}: {nearest(key, schema)}")
-    return schema[key]
-
-
-def schema_of(target: Callable) -> dict[str, Any]:
-    """Name -> type of what a dataclass or a model's `__init__` can be given (`spec` and `seed` of a model apart)."""
-    return {name: kind for name, (kind, _) in _arguments(target).items()}
-
-
-def defaults_of(target: Callable) -> dict[str, Any]:
-    """Name -> default of a model's `__init__`, over the same names as `schema_of`."""
-    return {name: default for name, (_, default) in _arguments(target).items()}
-
-
-def _arguments(target: Callable) -> dict[str, tuple[Any, Any]]:
-    """Name -> (type, default); a model whose `__init__` passes **kwargs on takes its base's arguments too."""
-    dataclass_given = dataclasses.is_dataclass(target)
-    skip = () if dataclass_given else ("self", "spec", "seed", "name")
-    inits = [target] if dataclass_given else [vars(c)["__init__"] for c in target.__mro__ if "__init__" in vars(c)]
-    found = {}
-    for init in inits:
-        hints, parameters = typing.get_type_hints(init), inspect.signature(init).parameters.values()
-        for p in parameters:
-            if p.name not in skip and p.kind is not p.VAR_KEYWORD:
-                found.setdefault(p.name, (hints.get(p.name, Any), p.default))
-        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
-            break
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names: `{"train": {"epochs": 3}}` -> `{"train.epochs": 3}`."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return found
-
-
-def coerce(setting: str, value: Any, kind: Any) -> Any:
-    """`value` as the type `kind`, if it can be that without loss: 4 as a float, 1e3 as an int; never NaN or infinity.
-
-    Args:
-        setting: its name, for the message.
-        value: a JSON value.
-        kind: int, float, bool, str, a Literal, a tuple type, Mapping, Any, or a union of these.
-
-    Raises:
-        UserError: it is of another type.
-    """
-    for choice in typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,):
-        matched, result = _as_type(value, choice)
-        if matched:
-            return result
-    raise UserError(f"setting {setting!r} takes {_words(kind)}. Received: {value!r}")
-
-
-def _as_type(value: Any, kind: Any) -> tuple[bool, Any]:
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any or dataclasses.is_dataclass(kind):
-        return True, value
-    if kind is type(None):
-        return value is None, None
-    if origin is Literal:
-        return value in args, value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            return False, None
-        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        items = [_as_type(v, k) for v, k in zip(value, kinds, strict=False)]
-        return len(kinds) == len(value) and all(ok for ok, _ in items), tuple(v for _, v in items)
-    if (origin or kind) in (Mapping, dict):
-        return isinstance(value, Mapping), value
-    if kind in (float, int):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        return number and kind(value) == value, kind(value) if number else value
-    return isinstance(value, kind), value
-
-
-def _words(kind: Any) -> str:
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_words(k) for k in args)
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, args))
-    if origin is tuple:
-        return f"a list such as [{', '.join('1' for _ in args)}]"
-    return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
 
 
 def parse_sets(pairs: Sequence[str]) -> dict[str, Any]:
@@ -356,3 +389,36 @@ def resolve_model_args(model: Callable, model_args: Mapping[str, Any]) -> dict[s
     args = defaults_of(model) | given
     following = model.default_args(args) if hasattr(model, "default_args") else {}
     return args | dict(following) | given
+
+
+# Tables of the guides -------------------------------------------------------------------------------------------------
+
+SECTIONS = {"run": RunConfig, "data": DataConfig, "train": TrainConfig, "eval": EvalConfig}
+"""Name of a table -> the configuration that it shows."""
+
+BEGIN, END = "<!-- settings: {} (python -m kgen.config) -->\n", "<!-- end of settings -->\n"
+"""The lines around a table in a guide."""
+
+
+def settings_table(section: str) -> str:
+    """The options of one of SECTIONS as a Markdown table; those of "data" and "train" with their dotted names."""
+    return markdown_table(SECTIONS[section], section if section in ("data", "train") else "")
+
+
+def with_tables(text: str) -> str:
+    """A guide's text with every table of settings, from a line `BEGIN` to a line `END`, written again."""
+    for section in SECTIONS:
+        before, begin, rest = text.partition(BEGIN.format(section))
+        if begin:
+            _, end, after = rest.partition(END)
+            if not end:
+                raise UserError(f"the table of settings {section!r} has no line {END.strip()}")
+            text = f"{before}{begin}\n{settings_table(section)}\n{end}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+    if not sys.argv[1:]:
+        print("\n".join(BEGIN.format(section) + "\n" + settings_table(section) for section in SECTIONS))

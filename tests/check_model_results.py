@@ -11,9 +11,9 @@ from ai_edge_litert.interpreter import Interpreter
 from model_case import BATCH, Case, assert_same_state, state_of, train
 
 from kgen import random
-from kgen.config import defaults_of, schema_of
 from kgen.errors import UserError
 from kgen.models import MODELS, build_model
+from kgen.options import defaults_of, schema_of
 from kgen.spec import DataSpec
 
 # Saving ---------------------------------------------------------------------------------------------------------------

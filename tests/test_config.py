@@ -3,22 +3,28 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+import kgen
 from kgen.config import (
+    BEGIN,
+    END,
+    SECTIONS,
     DataConfig,
     RunConfig,
     TrainConfig,
-    coerce,
-    defaults_of,
+    flatten,
     override,
     parse_sets,
     resolve_model_args,
-    schema_of,
+    settings_table,
+    with_tables,
 )
 from kgen.errors import UserError
+from kgen.options import coerce, defaults_of, options_of, schema_of
 
 FULL = RunConfig(
     model="vae",
@@ -239,3 +245,37 @@ def test_defaults_that_follow_from_other_arguments_yield_to_what_is_given():
 def test_model_arguments_are_checked(arguments, words):
     with pytest.raises(UserError, match=words):
         resolve_model_args(Heir, arguments)
+
+
+GUIDES = sorted(path for path in Path(kgen.__file__).parent.rglob("*.md") if "<!-- settings:" in path.read_text())
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.parent.name)
+def test_the_tables_of_the_guides_are_current(guide):
+    text = guide.read_text(encoding="utf-8")
+    assert with_tables(text) == text, f"if intended: python -m kgen.config {guide}"
+
+
+def test_a_table_is_written_between_its_lines():
+    begin = BEGIN.format("data")
+    written = with_tables(f"Before\n\n{begin}old\n{END}\nAfter\n")
+    assert written == f"Before\n\n{begin}\n{settings_table('data')}\n{END}\nAfter\n"
+    assert with_tables(written) == written
+    assert "| `data.fit` | `--fit` | `crop`, `pad` | crop |" in written
+    with pytest.raises(UserError, match="table of settings 'data'"):
+        with_tables(f"{begin}without an end\n")
+
+
+@pytest.mark.parametrize("config", SECTIONS.values(), ids=SECTIONS)
+def test_every_option_says_what_it_is(config):
+    """One line of help for each field, in whole sentences; a default of None says what it means."""
+    declared = options_of(config)
+    assert {*declared} == {f.name for f in dataclasses.fields(config)} - {"model_args", "data", "train", "recipe"}
+    for name, option in declared.items():
+        assert option.help[0].isupper() and option.help.endswith(".") and len(option.help) <= 110, name
+        assert not option.more or option.more.endswith("."), name
+        assert f"    {name}: {option.help}" in config.__doc__
+
+
+def test_nested_settings_are_flattened():
+    assert flatten({"seed": 0, "train": {"epochs": 3}, "model_args": {}}) == {"seed": 0, "train.epochs": 3}

@@ -11,8 +11,8 @@ import kgen
 
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
-    ("registry", "spec", "config", "images", "random", "errors", "io", "cache", "environment", "tfgan", "recipes",
-     "web", "tables", "canvas"),
+    ("registry", "spec", "options", "config", "images", "random", "errors", "io", "cache", "environment", "tfgan",
+     "recipes", "web", "tables", "canvas"),
     ("data", "nn", "losses", "metrics"),
     ("models", "divergence", "features"),
     ("run", "sampling"),

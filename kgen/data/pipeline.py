@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from kgen.config import DataConfig, coerce, lookup, schema_of
+from kgen.config import DataConfig
 from kgen.data.dataset import Dataset, make_splits, note_missing_test
 from kgen.data.sources.base import WHITE, Skipped, Source
 from kgen.data.sources.resolve import open_source
 from kgen.data.store import Stored, shaped_records, store
 from kgen.data.transforms import make_transform
 from kgen.errors import UserError
+from kgen.options import coerce, lookup, schema_of
 from kgen.spec import DataSpec
 
 NAMED = 5  # skipped images that a message names

@@ -5,15 +5,16 @@ Names load when they are first used: comparing what was evaluated needs no Tenso
 
 import importlib
 
+from kgen.config import EvalConfig
+
 _HOMES = {
     "METRICS": "registry",
-    "EvalConfig": "evaluator",
     "Evaluator": "evaluator",
     "Monitor": "monitor",
     "evaluate": "evaluator",
 }
 
-__all__ = [*_HOMES]
+__all__ = ["EvalConfig", *_HOMES]
 
 
 def __getattr__(name: str):

@@ -1,16 +1,15 @@
 """Evaluates a generator: draws from it, measures, and stamps every figure with how it was measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import kgen
-from kgen import images, random
+from kgen import images
 from kgen.cache import cached_json
-from kgen.config import DataConfig, RunConfig, override
+from kgen.config import DataConfig, EvalConfig, RunConfig, override
 from kgen.data.reference import RealImages, Reference, load_reference
 from kgen.environment import environment
 from kgen.errors import UserError
@@ -36,48 +35,6 @@ from kgen.sampling import Sampler
 ALWAYS = ("fid", "kid", "prdc")
 FLOOR = 1
 """Changed with anything that changes what a floor is."""
-
-
-@dataclass(frozen=True)
-class EvalConfig:
-    """How to measure.
-
-    Attributes:
-        metrics: registered names; empty takes all cheap ones that the data and the generator can give.
-        features: "classifier", "random", "pixels", "inception"; None takes the classifier where the data has labels,
-            else random.
-        inception_weights: a file or folder of weights for `features="inception"`.
-        count: generated images per repeat.
-        num_real: at most so many reference images.
-        nll_samples: draws per image of the metric "nll", K; it takes exactly as many.
-        nll_images: at most so many reference images for it: a fixed random choice.
-        repeats: how often images are drawn anew, with seeds seed, seed + 1, ...
-        seed: of the latent points and of random subsets.
-        split: the real images; None takes "test", or "validation" where there is no test split.
-        anyway: also figures that are known to mislead (a Fréchet distance of fewer images than dimensions, a
-            cross-entropy of grey pixels).
-    """
-
-    metrics: tuple[str, ...] = ()
-    features: str | None = None
-    inception_weights: str | None = None
-    count: int = 10_000
-    num_real: int = 10_000
-    nll_samples: int = 5_000
-    nll_images: int = 1_000
-    repeats: int = 3
-    seed: int = 0
-    split: str | None = None
-    anyway: bool = False
-
-    def __post_init__(self):
-        for name, least in (("count", 2), ("nll_samples", 1), ("nll_images", 2), ("repeats", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name} must be at least {least}. Received: {getattr(self, name)}")
-        if self.seed + self.repeats > random.SEED_LIMIT:
-            raise UserError(f"--seed, with the --repeats added to it, must lie in [0, 2^31). Received: {self.seed}")
-        for name in self.metrics:
-            METRICS[name]
 
 
 def evaluate(
@@ -108,6 +65,8 @@ def evaluate(
         UserError: the path, the data set or a metric will not do.
     """
     config = config or EvalConfig()
+    for name in config.metrics:
+        METRICS[name]  # an unknown name ends here, before anything is opened
     subject = open_target(path, checkpoint=checkpoint, prior=prior)
     reference = load_reference(
         _data_config(subject, dataset, data_settings), split=config.split, num_real=config.num_real, seed=subject.seed,
@@ -165,6 +124,8 @@ class Evaluator:
 
     def __init__(self, reference: Reference, config: EvalConfig, taught_by: Reference | None = None):
         self.reference, self.config, self.pictures = reference, config, {}
+        for name in config.metrics:
+            METRICS[name]
         self._taught_by = taught_by or reference
         self.extractor: Extractor | None = None
         self._classifier: Extractor | None = None

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kgen.config import flatten
 from kgen.errors import UserError
 from kgen.io import write_text
 from kgen.sampling import StandardNormal, latest_version
@@ -144,12 +145,6 @@ def generator_of(row: Mapping[str, Any]) -> tuple[str | None, str | None, str]:
     return subject.get("kind"), subject.get("checkpoint"), subject.get("prior") or StandardNormal.name
 
 
-def _flat(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """{"settings": {"k": 3}} -> {"settings.k": 3}; a key whose value is None counts as missing."""
-    flat: dict[str, Any] = {}
-    for key, value in protocol.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    return {key: value for key, value in flatten(protocol).items() if value is not None}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kgen.config import DataConfig, RunConfig, override
+from kgen.config import DataConfig, RunConfig, flatten, override
 from kgen.errors import DataMissing, UserError
 from kgen.io import find_data_file, where_looked
 from kgen.registry import nearest
@@ -206,19 +206,11 @@ def changed_settings(recipe: Recipe, config: RunConfig) -> dict[str, Any]:
 
     A stand-in, the path of a data file, or a data set that the user has to bring does not count as a change.
     """
-    own, asked = (_dotted(c.to_json()) for c in (override(RunConfig(), recipe.settings), config))
+    own, asked = (flatten(c.to_json()) for c in (override(RunConfig(), recipe.settings), config))
     same_data = {recipe.dataset, *recipe.stand_ins}
     expected_data = recipe.dataset is None or Path(config.data.dataset).name in same_data
     ignored = {"recipe", "data.dataset"} if expected_data else {"recipe"}
     return {name: value for name, value in asked.items() if name not in ignored and value != own.get(name)}
-
-
-def _dotted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """{"seed": 0, "train": {"epochs": 3}} -> {"seed": 0, "train.epochs": 3}."""
-    found = {}
-    for name, value in values.items():
-        found |= {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, Mapping) else {name: value}
-    return found
 
 
 # All recipes as a table -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kgen.config import RunConfig
+from kgen.config import RunConfig, flatten
 from kgen.errors import UserError
 from kgen.io import ASIDE, write_aside, write_json
 from kgen.run import Run
@@ -405,13 +405,4 @@ def latest_checkpoint(run: Run) -> Checkpoint | None:
     for part in run.path.rglob(f"{ASIDE}*"):  # left by a process that was killed
         if part.is_file():
             part.unlink(missing_ok=True)
-    return found
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        found |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return found

@@ -376,12 +376,16 @@ def test_classes_that_are_not_those_of_the_model(default_job, tmp_path, out):
         ({"nll_images": 1}, "--nll_images must be at least 2. Received: 1"),
         ({"repeats": 0}, "--repeats must be at least 1. Received: 0"),
         ({"seed": -1}, "--seed must be at least 0. Received: -1"),
-        ({"metrics": ("fid", "prcd")}, "unknown metric 'prcd': did you mean 'prdc'"),
     ],
 )
 def test_protocols_that_are_none(options, message):
     with pytest.raises(UserError, match=message):
         EvalConfig(**options)
+
+
+def test_an_unknown_metric_is_refused_before_anything_is_opened(tmp_path):
+    with pytest.raises(UserError, match="unknown metric 'prcd': did you mean 'prdc'"):
+        evaluate(tmp_path / "nowhere", EvalConfig(metrics=("fid", "prcd")))
 
 
 def test_figures_while_training_are_those_of_an_evaluation(of_run, default_job, digits):
