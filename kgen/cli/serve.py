@@ -56,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             tf_serving.run(Path(folder), cmd["port"], cmd["grpc_port"], cmd["poll_seconds"], cmd["max_seconds"])
         import_tensorflow_quietly()
-        from kgen.serve.app import Settings, serve
+        from kgen.serve.server import ServerSettings, serve
         from kgen.serve.validation import Limits
 
         limits = Limits(**{name: cmd[name] for name in cmd.groups["Limits"]})
         names = [*cmd.groups["Address"], *cmd.groups["Speed"], "poll_seconds"]
-        serve(Path(folder), Settings(**{name: cmd[name] for name in names}, limits=limits))
+        serve(Path(folder), ServerSettings(**{name: cmd[name] for name in names}, limits=limits))
 
     return cmd.run(body, argv)

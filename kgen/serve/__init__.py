@@ -1,7 +1,6 @@
-"""Serving: a development server that speaks TF Serving's REST and gRPC calls over exports/NAME/VERSION/.
+"""Serving: a development server with TF Serving's REST and gRPC calls over exports/NAME/VERSION/.
 
-REST: https://www.tensorflow.org/tfx/serving/api_rest; gRPC: the stubs of `tensorflow-serving-api`.
-
-The way of a request: `rest` or `grpc_services` -> `predictor` (limits, checks, metrics) -> `servable`, `batcher` ->
-`loaded`. The way of a version: `discovery` -> `store` -> `version`. `server` ties them together in one event loop.
+The way of a request: `app` (REST) or `grpc` -> `codec` (to arrays) -> `predictor` (limits, checks, metrics) -> `models`
+(the loaded SavedModel) -> `batcher`; errors, limits and signatures are in `validation`. `server` starts and stops them
+in one event loop, `discovery` reads the served folder, and `tf_serving` runs the real TF Serving instead.
 """

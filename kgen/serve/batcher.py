@@ -1,4 +1,4 @@
-"""Joins requests that wait at the same time into one call, and splits the answer."""
+"""Joins requests that wait at the same time into one call, and splits its outputs."""
 
 import asyncio
 from collections import deque
@@ -12,9 +12,10 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass
 class Item:
-    """A request that waits.
+    """A request in the queue.
 
     Args:
+        inputs: by name, each [rows, ...].
         rows: the first dimension of each of its inputs.
     """
 
@@ -23,22 +24,22 @@ class Item:
     answer: asyncio.Future = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def joins(self, other: "Item") -> bool:
-        """Whether the two differ in their rows alone."""
+        """Whether the two can be concatenated."""
         return all(values.shape[1:] == other.inputs[name].shape[1:] for name, values in self.inputs.items())
 
 
 class Batcher:
     """The queue of one signature of one version.
 
-    While a call runs, requests gather; nobody waits for others while nothing runs. After a call, its clients are given
-    `wait_seconds` to ask again, so that they and those who wait already go together.
+    Requests gather while a call runs; when none runs, a request is started at once. After a call, the next one waits up
+    to `wait_seconds` for new requests of the same clients, so that they share a call with those that wait already.
 
     Args:
         call: runs the signature.
         max_rows: of a call; a larger request runs alone.
         wait_seconds: the longest that a request is held back for others.
-        on_call: is told the rows of each call.
-        on_queue: is told by how many rows the queue grows or shrinks.
+        on_call: called with the rows of each call.
+        on_queue: called with the change of the number of rows in the queue.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Batcher:
         self._worker: asyncio.Task | None = None
 
     async def submit(self, inputs: Arrays, rows: int) -> dict[str, np.ndarray]:
-        """The answer to one request; cancelling it takes it out of the queue."""
+        """The outputs for one request, by name; cancelling it takes it out of the queue."""
         item = Item(inputs, rows)
         self._waiting.append(item)
         self._on_queue(rows)
@@ -81,7 +82,7 @@ class Batcher:
         return sum(item.rows for item in self._waiting)
 
     async def _gather(self, rows: int):
-        """Returns when so many rows wait, or as many as a call may have, or the time is up."""
+        """Returns when so many rows wait, or as many as a call may have, or after `wait_seconds`."""
         rows = min(rows, self._max_rows)
         try:
             async with asyncio.timeout(self._wait_seconds):

@@ -1,4 +1,4 @@
-"""TF Serving's gRPC services: PredictionService and ModelService."""
+"""TF Serving's gRPC services, PredictionService and ModelService, by the stubs of `tensorflow-serving-api`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -15,12 +15,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from kgen.serve.codec import to_array, to_proto
-from kgen.serve.predictor import Predictor, no_classifier
-from kgen.serve.validation import DEFAULT, Code, ServingError, invalid, serving_error
+from kgen.serve.codec import decode_proto, encode_proto
+from kgen.serve.predictor import Predictor
+from kgen.serve.validation import Code, ServingError, invalid, serving_error
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
-LONGEST_DETAILS = 2000  # they travel in a header
+MAX_DETAIL_CHARACTERS = 2000  # details are sent in a header
 SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 
@@ -46,7 +46,7 @@ def add_services(server: grpc.aio.Server, predictor: Predictor):
 
 
 def _handler(kind: type[Message], call: Callable[[Message], Awaitable[Message]], predictor: Predictor):
-    """A method that answers bytes which are no message as it does any other wrong request."""
+    """A method that answers bytes which are not a message as it does any other invalid request."""
 
     def parse(data: bytes) -> Message | DecodeError:
         try:
@@ -57,11 +57,11 @@ def _handler(kind: type[Message], call: Callable[[Message], Awaitable[Message]],
     async def handle(request: Message | DecodeError, context: grpc.aio.ServicerContext) -> Message:
         try:
             if isinstance(request, DecodeError):
-                raise invalid(f"the request is no {kind.DESCRIPTOR.full_name}")
+                raise invalid(f"the request is not a {kind.DESCRIPTOR.full_name}")
             return await call(request)
         except Exception as error:
             failure = serving_error(error, predictor.limits.max_seconds)
-        await context.abort(STATUS[failure.code], failure.message[:LONGEST_DETAILS])
+        await context.abort(STATUS[failure.code], failure.message[:MAX_DETAIL_CHARACTERS])
 
     return grpc.unary_unary_rpc_method_handler(
         handle, request_deserializer=parse, response_serializer=lambda message: message.SerializeToString()
@@ -77,33 +77,25 @@ class Services:
     async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         predictor, spec = self.predictor, _spec(request)
         async with predictor.request("grpc") as account:
-            found = predictor.store.find(*_target(spec))
-            account.model = spec.name
-            with found.lease() as servable:
-                signature = servable.loaded.signature(spec.signature_name)
-                if signature is None:
-                    name = spec.signature_name or DEFAULT
-                    raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+            version = predictor.store.find(*_target(spec))
+            account.model = version.model
+            with version.lease() as servable:
+                signature = servable.loaded.signature(spec.signature_name, Code.FAILED_PRECONDITION)
                 account.signature = signature.name
-                signature.check_names(request.inputs)
-                inputs = {
-                    name: to_array(name, tensor, signature, predictor.limits) for name, tensor in request.inputs.items()
-                }
+                inputs = decode_proto(request.inputs, signature, predictor.limits)
                 outputs = await predictor.predict(servable, signature, inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
         response.model_spec.name, response.model_spec.signature_name = spec.name, signature.name
-        response.model_spec.version.value = found.number
+        response.model_spec.version.value = version.number
         for name, values in outputs.items():
-            response.outputs[name].CopyFrom(to_proto(values, signature.outputs[name].dtype))
+            response.outputs[name].CopyFrom(encode_proto(values, signature.outputs[name].dtype))
         return response
 
     async def metadata(self, request: get_model_metadata_pb2.GetModelMetadataRequest) -> Message:
         spec = _spec(request)
-        if not request.metadata_field:
-            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
-        for field in request.metadata_field:
-            if field != "signature_def":
-                raise invalid(f"Metadata field {field} is not supported")
+        if {*request.metadata_field} != {"signature_def"}:
+            received = ", ".join(request.metadata_field) or "none"
+            raise invalid(f"metadata_field must be signature_def. Received: {received}")
         return self.predictor.metadata(*_target(spec))
 
     async def status(self, request: get_model_status_pb2.GetModelStatusRequest) -> Message:
@@ -111,32 +103,31 @@ class Services:
         return self.predictor.status(name, version)
 
     async def classify(self, request: classification_pb2.ClassificationRequest) -> Message:
-        raise self._refusal(_spec(request), "classify")
+        raise self._classify_error(request, "classify")
 
     async def regress(self, request: regression_pb2.RegressionRequest) -> Message:
-        raise self._refusal(_spec(request), "regress")
+        raise self._classify_error(request, "regress")
 
     async def multi_inference(self, request: inference_pb2.MultiInferenceRequest) -> Message:
-        raise ServingError(Code.UNIMPLEMENTED, "MultiInference is not offered here; call Predict")
+        raise ServingError(Code.UNIMPLEMENTED, "MultiInference is not offered by kgen-serve; call Predict")
 
     async def reload(self, request: model_management_pb2.ReloadConfigRequest) -> Message:
-        what = "the configuration is not taken from requests; edit models.config in the served folder, it is polled"
-        raise ServingError(Code.UNIMPLEMENTED, what)
+        message = "kgen-serve is not configured by requests; edit models.config in the served folder, which is polled"
+        raise ServingError(Code.UNIMPLEMENTED, message)
 
-    def _refusal(self, spec: model_pb2.ModelSpec, method: str) -> ServingError:
-        with self.predictor.store.find(*_target(spec)).lease() as servable:
-            name = spec.signature_name or DEFAULT
-            return no_classifier(servable.loaded.signature(name), name, method)
+    def _classify_error(self, request: Message, method: str) -> ServingError:
+        spec = _spec(request)
+        return self.predictor.classify_error(*_target(spec), spec.signature_name, method)
 
 
 def _spec(request: Message) -> model_pb2.ModelSpec:
     if not request.HasField("model_spec"):
-        raise invalid("Missing ModelSpec")
+        raise invalid("the request has no model_spec")
     return request.model_spec
 
 
 def _target(spec: model_pb2.ModelSpec) -> tuple[str, int | None, str | None]:
-    """Name, version and label."""
+    """(model, version, label)."""
     choice = spec.WhichOneof("version_choice")
     version = spec.version.value if choice == "version" else None
     return spec.name, version, spec.version_label if choice == "version_label" else None

@@ -1,4 +1,4 @@
-"""What the server counts, in Prometheus' text format."""
+"""Metrics of the server in Prometheus' text format."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -8,7 +8,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """The counters of one server; names of models and signatures that do not exist are counted as ""."""
+    """The metrics of one server; the labels of models and signatures that do not exist are ""."""
 
     def __init__(self):
         self.registry = CollectorRegistry()
@@ -27,7 +27,7 @@ class Metrics:
         )
         self.queue_rows = Gauge("kgen_serve_queue_rows", "Rows that wait.", ["model"], registry=self.registry)
         self.versions = Gauge(
-            "kgen_serve_version_available", "1 for each version that serves.", ["model", "version"],
+            "kgen_serve_version_available", "1 for each available version.", ["model", "version"],
             registry=self.registry,
         )  # fmt: skip
 

@@ -1,4 +1,9 @@
-"""models.config in the served folder: labels and version policies, as TF Serving's --model_config_file has them."""
+"""The models in memory: loading a SavedModel, warming it up, running its signatures, replacing its versions.
+
+A version is loaded (`LoadedModel`), replays its recorded requests (`warm_up`) and answers requests in batches
+(`Servable`). `ModelStore` polls the folder and keeps all versions; as with TF Serving's availability-preserving policy,
+an old version is unloaded only when a wanted one is available.
+"""
 
 import asyncio
 import contextlib
@@ -8,7 +13,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -18,156 +22,28 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_status_pb2, prediction_log_pb2
-from tensorflow_serving.config import model_server_config_pb2
 
 from kgen.errors import UserError
 from kgen.serve.batcher import Batcher
-from kgen.serve.codec import to_array
+from kgen.serve.codec import decode_proto
+from kgen.serve.discovery import FoundModel, find_models, fingerprint
 from kgen.serve.metrics import Metrics
 from kgen.serve.validation import DEFAULT, Code, Limits, ServingError, Signature, TensorInfo, graph_message, invalid
 
-MODEL_CONFIG_FILE = "models.config"
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """What the file says of one model.
-
-    Args:
-        latest: how many of the newest versions serve; 0 for all.
-        specific: if any are named, these serve and no others.
-        labels: names of versions.
-    """
-
-    latest: int = 1
-    specific: frozenset[int] = frozenset()
-    labels: dict[str, int] = field(default_factory=dict)
-
-    def wanted(self, versions: set[int]) -> set[int]:
-        """Those of the versions on the disk that shall serve."""
-        if self.specific:
-            return versions & self.specific
-        return set(sorted(versions)[-self.latest :])
-
-
-def read_model_config(root: Path) -> dict[str, tuple[str, ModelConfig]]:
-    """Of each model of the file: the name of its folder, and its configuration; empty without a file.
-
-    Base paths are those of the machine that the file was written for (a container): their last part counts.
-
-    Raises:
-        UserError: it is no ModelServerConfig.
-    """
-    return {model.name: (Path(model.base_path).name or model.name, _of(model)) for model in _models(root)}
-
-
-def base_paths(root: Path) -> list[Path]:
-    """The base paths as the file has them."""
-    return [Path(model.base_path) for model in _models(root)]
-
-
-def _models(root: Path) -> list:
-    """The ModelConfig messages of the file."""
-    path = root / MODEL_CONFIG_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise UserError(f"{path} is no ModelServerConfig ({error}); put it right or take it away") from error
-    return [*config.model_config_list.config]
-
-
-def _of(model) -> ModelConfig:
-    policy = model.model_version_policy
-    kind = policy.WhichOneof("policy_choice")
-    return ModelConfig(
-        latest=0 if kind == "all" else max(1, policy.latest.num_versions),
-        specific=frozenset(policy.specific.versions) if kind == "specific" else frozenset(),
-        labels=dict(model.version_labels),
-    )
-
-
-# Discovery ------------------------------------------------------------------------------------------------------------
-# What lies in the served folder: models and their versions.
-
-
-HOW = "name the folder that holds exports, e.g. kgen-serve exports/"
-
-
-@dataclass(frozen=True)
-class Found:
-    """A model on the disk."""
-
-    versions: dict[int, Path]
-    config: ModelConfig = field(default_factory=ModelConfig)
-
-
-def find_models(root: Path) -> dict[str, Found]:
-    """The models of a folder by name: NAME/VERSION/ below it, or VERSION/ if the folder is one model.
-
-    Raises:
-        UserError: models.config cannot be read.
-    """
-    configured = read_model_config(root)
-    named = {folder: (name, config) for name, (folder, config) in configured.items()}
-    if own := versions_of(root):
-        folders = {root.resolve().name: own}
-    else:
-        children = [path for path in _folders(root) if not path.name.startswith(".")]
-        folders = {path.name: versions for path in children if (versions := versions_of(path))}
-    models = {}
-    for folder, versions in folders.items():
-        name, config = named.get(folder, (folder, ModelConfig()))
-        models[name] = Found(versions, config)
-    return models
-
-
-def versions_of(base: Path) -> dict[int, Path]:
-    """The folders below a model base path whose names are numbers."""
-    return {int(path.name): path for path in _folders(base) if path.name.isascii() and path.name.isdigit()}
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        return sorted(child for child in path.iterdir() if child.is_dir())
-    except OSError:  # gone while we looked
-        return []
-
-
-def check_folder(root: Path):
-    """Raises a UserError unless there is something to serve."""
-    if not root.is_dir():
-        raise UserError(f"no folder {root}; {HOW}")
-    if (root / "saved_model.pb").is_file():
-        base = root.resolve().parent
-        raise UserError(f"{root} is one version of a model; name the folder of its model, {base}, or the one above")
-    if not find_models(root):
-        raise UserError(f"{root} holds no model (NAME/VERSION/saved_model.pb); write one with kgen-export, or {HOW}")
-
-
-def fingerprint(path: Path) -> tuple:
-    """Changes when a file of the folder does."""
-    stats = [(file, file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
-    return tuple((str(file.relative_to(path)), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
-
-
-# Loaded ---------------------------------------------------------------------------------------------------------------
-# One loaded SavedModel: its signatures, and calls of them.
-
-
-HIDDEN = "__saved_model_"  # signatures of TensorFlow's own, e.g. of its initialisation
+INTERNAL_SIGNATURES = "__saved_model_"
+"""Prefix of the signatures that TensorFlow adds, e.g. for initialization."""
 
 
 class LoadedModel:
-    """A SavedModel in memory; made and called in threads.
+    """A SavedModel in memory; loaded and called in threads.
 
     Args:
         path: exports/NAME/VERSION.
 
     Raises:
-        ServingError: it cannot be loaded, or its manifest states ranges that are none.
+        ServingError: it cannot be loaded, or the ranges in its manifest are invalid.
     """
 
     def __init__(self, path: Path):
@@ -182,17 +58,24 @@ class LoadedModel:
             name: Signature(
                 name,
                 definition.method_name,
-                {key: TensorInfo.of(info) for key, info in definition.inputs.items()},
-                {key: TensorInfo.of(info) for key, info in definition.outputs.items()},
+                {key: TensorInfo.from_proto(info) for key, info in definition.inputs.items()},
+                {key: TensorInfo.from_proto(info) for key, info in definition.outputs.items()},
                 ranges,
             )
             for name, definition in self.signature_defs.items()
             if name in self._module.signatures
         }
 
-    def signature(self, name: str) -> Signature | None:
-        """The signature of a name; "" names the default."""
-        return self.signatures.get(name or DEFAULT)
+    def signature(self, name: str, code: Code = Code.INVALID_ARGUMENT) -> Signature:
+        """The signature of a name; "" is the default.
+
+        Raises:
+            ServingError: with this code, if there is none.
+        """
+        name = name or DEFAULT
+        if name not in self.signatures:
+            raise ServingError(code, f"no signature '{name}'; the model has {', '.join(sorted(self.signatures))}")
+        return self.signatures[name]
 
     def call(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature on inputs that fit it."""
@@ -210,12 +93,12 @@ def _signature_defs(path: Path) -> dict:
         text_format.Parse((path / "saved_model.pbtxt").read_text(encoding="utf-8"), saved)
     for graph in saved.meta_graphs:
         if tf.saved_model.SERVING in graph.meta_info_def.tags:
-            return {k: v for k, v in graph.signature_def.items() if not k.startswith(HIDDEN)}
+            return {k: v for k, v in graph.signature_def.items() if not k.startswith(INTERNAL_SIGNATURES)}
     raise ValueError(f"it has no graph with the tag '{tf.saved_model.SERVING}'")
 
 
 def stated_ranges(path: Path) -> dict[str, tuple[float, float]]:
-    """What the manifest of a kgen export says of input values; empty if there is none.
+    """Input -> (least, greatest) value in the manifest of a kgen export; empty without a manifest.
 
     Raises:
         ServingError: the ranges are not of the form {"label": [0, 9]}.
@@ -223,27 +106,27 @@ def stated_ranges(path: Path) -> dict[str, tuple[float, float]]:
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         ranges = manifest.get("ranges", {})
-        return {name: (low + 0, high + 0) for name, (low, high) in ranges.items()}  # numbers, whole or not
+        return {name: (low + 0, high + 0) for name, (low, high) in ranges.items()}  # + 0 fails unless it is a number
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        what = f'{path / "manifest.json"}: "ranges" must be like {{"label": [0, 9]}} ({error}); export anew'
-        raise ServingError(Code.FAILED_PRECONDITION, what) from error
+        message = f'{path / "manifest.json"}: "ranges" must be like {{"label": [0, 9]}} ({error}); export again'
+        raise ServingError(Code.FAILED_PRECONDITION, message) from error
 
 
-# Warmup ---------------------------------------------------------------------------------------------------------------
-# Replays a model's recorded requests before it serves: assets.extra/tf_serving_warmup_requests.
-#
-# https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord of PredictionLog; a failing record fails the
-# load.
-
+# Warm-up --------------------------------------------------------------------------------------------------------------
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
-MOST_RECORDS = 1000
+MAX_WARMUP_RECORDS = 1000
 
 
 def warm_up(model: LoadedModel, limits: Limits) -> int:
-    """Runs every recorded request; returns how many there were.
+    """Replays the recorded requests of a model: a TFRecord of PredictionLog messages.
+
+    https://www.tensorflow.org/tfx/serving/saved_model_warmup: a record that fails fails the load of the model.
+
+    Returns:
+        The number of records; 0 without a file.
 
     Raises:
         ServingError: a record cannot be read, or its request fails.
@@ -255,52 +138,48 @@ def warm_up(model: LoadedModel, limits: Limits) -> int:
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             count += 1
-            if count > MOST_RECORDS:
-                raise invalid(f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}")
-            _run(model, record, limits)
+            if count > MAX_WARMUP_RECORDS:
+                raise invalid(f"there may be at most {MAX_WARMUP_RECORDS} records")
+            _replay(model, record, limits)
     except tf.errors.DataLossError as error:
-        what = f"{graph_message(error.message)}. Please verify your warmup data is in TFRecord format."
-        raise ServingError(Code.DATA_LOSS, what) from error
+        message = f"{path} is not a complete TFRecord file: {graph_message(error.message)}"
+        raise ServingError(Code.DATA_LOSS, message) from error
     except tf.errors.OpError as error:
-        what = f"warmup record {count} of {path}: {graph_message(error.message)}"
-        raise ServingError(Code(error.error_code), what) from error
+        raise ServingError(Code(error.error_code), _in_warmup(path, count, graph_message(error.message))) from error
     except ServingError as error:
-        raise ServingError(error.code, f"warmup record {count} of {path}: {error.message}") from error
+        raise ServingError(error.code, _in_warmup(path, count, error.message)) from error
     return count
 
 
-def _run(model: LoadedModel, record: bytes, limits: Limits):
+def _in_warmup(path: Path, count: int, message: str) -> str:
+    return f"warm-up record {count} of {path}: {message}"
+
+
+def _replay(model: LoadedModel, record: bytes, limits: Limits):
     try:
-        log = prediction_log_pb2.PredictionLog.FromString(record)
+        recorded = prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:
-        raise invalid("Failed to parse warmup record") from error
-    kind = log.WhichOneof("log_type")
+        raise invalid("it is not a PredictionLog") from error
+    kind = recorded.WhichOneof("log_type")
     if kind != "predict_log":
-        raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
-    request = log.predict_log.request
-    signature = model.signature(request.model_spec.signature_name)
-    if signature is None:
-        name = request.model_spec.signature_name
-        raise ServingError(Code.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
-    signature.check_names(request.inputs)
-    model.call(
-        signature.name, {name: to_array(name, tensor, signature, limits) for name, tensor in request.inputs.items()}
-    )
+        raise ServingError(Code.UNIMPLEMENTED, f"only predict_log can be replayed. Received: {kind}")
+    request = recorded.predict_log.request
+    signature = model.signature(request.model_spec.signature_name, Code.FAILED_PRECONDITION)
+    model.call(signature.name, decode_proto(request.inputs, signature, limits))
 
 
 # Servable -------------------------------------------------------------------------------------------------------------
-# A loaded model that answers requests: a queue for each signature that can be batched.
 
 
 class Servable:
-    """One version of a model at work.
+    """A loaded model that answers requests, with a queue for each signature that can be batched.
 
     Args:
         name: of the model, in the metrics.
         loaded: its SavedModel.
         threads: where TensorFlow runs.
-        max_batch_size, batch_timeout_ms: of the queues.
-        metrics: are told of every call.
+        max_batch_size, batch_timeout_ms: see Batcher.
+        metrics: count rows in the queues and in the calls.
     """
 
     def __init__(
@@ -327,8 +206,8 @@ class Servable:
         }
 
     async def predict(self, signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature on inputs that fit it, together with others if that is possible."""
-        rows = signature.rows(inputs)
+        """Runs a signature on inputs that fit it, in one batch with other requests where possible."""
+        rows = signature.batch_size(inputs)
         if rows and signature.name in self._batchers:
             return await self._batchers[signature.name].submit(inputs, rows)
         return await self._call(signature.name, inputs)
@@ -337,15 +216,13 @@ class Servable:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.loaded.call, signature, inputs)
 
 
-# Version --------------------------------------------------------------------------------------------------------------
-# One version of a model, from its folder to its retirement.
-
+# Versions -------------------------------------------------------------------------------------------------------------
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
 
 class Version:
-    """Where a version stands, who uses it, and what went wrong with it.
+    """The state of a version, its users, and the error of its load.
 
     Args:
         model: its name.
@@ -365,7 +242,7 @@ class Version:
 
     @contextlib.contextmanager
     def lease(self):
-        """Keeps the version loaded as long as the context lasts; gives its Servable."""
+        """Keeps the version loaded inside the context; gives its Servable."""
         self._users += 1
         self._unused.clear()
         try:
@@ -375,35 +252,26 @@ class Version:
             if not self._users:
                 self._unused.set()
 
-    async def unused(self):
+    async def wait_unused(self):
         """Returns when no request uses the version."""
         await self._unused.wait()
 
     def status(self) -> get_model_status_pb2.ModelVersionStatus:
-        """As GetModelStatus tells it."""
+        """For GetModelStatus."""
         status = get_model_status_pb2.ModelVersionStatus(version=self.number, state=self.state)
         status.status.error_code = self.error.code if self.error else 0
         status.status.error_message = self.error.message if self.error else ""
         return status
 
 
-# Store ----------------------------------------------------------------------------------------------------------------
-# The versions of all models: found, loaded, served, retired.
-#
-# As TF Serving's availability-preserving policy has it: a version goes only when a wanted one serves.
-
-
-log = logging.getLogger(__name__)
-
-
 class ModelStore:
-    """All models of a folder.
+    """All versions of all models of a folder.
 
     Args:
         root: the folder.
         load: reads and warms up a version; runs in a thread.
         servable: makes a Servable of a model's name and what `load` returned.
-        metrics: are told which versions serve.
+        metrics: show which versions are available.
     """
 
     def __init__(
@@ -420,39 +288,44 @@ class ModelStore:
         self._retirements: set[asyncio.Task] = set()
         self._polling = asyncio.Lock()
 
-    # -- who serves ---------------------------------------------------------------------------------------------------
+    # -- look-up ------------------------------------------------------------------------------------------------------
 
     def find(self, name: str, version: int | None = None, label: str | None = None) -> Version:
-        """The version that a request means.
+        """The available version that a request names; the newest if it names none.
 
         Raises:
-            ServingError: there is none, in the words of TF Serving.
+            ServingError: there is none.
         """
         if not name:
-            raise invalid("ModelSpec has no name specified.")
+            raise invalid("the request names no model")
         if label is not None:
-            if label not in self._labels.get(name, {}):
-                raise invalid(f"Unrecognized servable version label: {label}")
-            version = self._labels[name][label]
-        serving = {v.number: v for v in self._models.get(name, {}).values() if v.state == State.AVAILABLE}
-        if version is None and serving:
-            return serving[max(serving)]
-        if version is None or version not in serving:
-            what = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {what}")
-        return serving[version]
+            labels = self._labels.get(name, {})
+            if label not in labels:
+                raise invalid(f"model '{name}' has no label '{label}'; models.config has {', '.join(labels) or 'none'}")
+            version = labels[label]
+        available = {v.number: v for v in self._models.get(name, {}).values() if v.state == State.AVAILABLE}
+        if version is None and available:
+            return available[max(available)]
+        if version not in available:
+            what = f"model '{name}'" if version is None else f"version {version} of model '{name}'"
+            raise ServingError(Code.NOT_FOUND, f"{what} is not available; GET /v1/models/NAME shows the versions")
+        return available[version]
 
     def versions(self, name: str, version: int | None = None) -> list[Version]:
-        """All versions of a model that were ever seen, or the one asked for; the newest first."""
-        known = self._models.get(name, {})
-        if version is not None and version not in known:
-            raise ServingError(Code.NOT_FOUND, f"Could not find version {version} of model {name}")
-        if not known:
-            raise ServingError(Code.NOT_FOUND, f"Could not find any versions of model {name}")
-        return [known[number] for number in sorted(known, reverse=True) if version in (None, number)]
+        """All versions of a model since the start, or the one asked for; the newest first.
 
-    def serving(self) -> dict[str, list[int]]:
-        """The versions that serve, by model."""
+        Raises:
+            ServingError: there is none.
+        """
+        known = self._models.get(name, {})
+        found = [known[number] for number in sorted(known, reverse=True) if version in (None, number)]
+        if not found:
+            what = f"model '{name}'" if version is None else f"version {version} of model '{name}'"
+            raise ServingError(Code.NOT_FOUND, f"{what} is not in the served folder")
+        return found
+
+    def available(self) -> dict[str, list[int]]:
+        """Model -> its available versions."""
         found = {
             name: sorted(v.number for v in versions.values() if v.state == State.AVAILABLE)
             for name, versions in sorted(self._models.items())
@@ -460,21 +333,21 @@ class ModelStore:
         return {name: numbers for name, numbers in found.items() if numbers}
 
     def names(self) -> list[str]:
-        """All models that were ever seen."""
+        """All models since the start."""
         return sorted(self._models)
 
-    # -- how that changes ---------------------------------------------------------------------------------------------
+    # -- updates ------------------------------------------------------------------------------------------------------
 
     async def poll(self):
-        """Looks at the folder once; returns when new versions serve. Old ones retire as their requests end."""
+        """Reads the folder once; returns when new versions are available. Old ones retire as their requests end."""
         async with self._polling:
             try:
                 found = await self._in_thread(find_models, self.root)
-            except UserError as error:  # a models.config that is being edited: what served goes on
+            except UserError as error:  # models.config is being edited: nothing changes
                 print(f"kgen-serve: {error}", file=sys.stderr)
                 return
             for name in [*found, *(name for name in self._models if name not in found)]:
-                await self._update(name, found.get(name, Found({})))
+                await self._update(name, found.get(name, FoundModel({})))
 
     async def poll_forever(self, seconds: float):
         """Polls until cancelled."""
@@ -482,18 +355,18 @@ class ModelStore:
             await asyncio.sleep(seconds)
             try:
                 await self.poll()
-            except Exception:  # a folder that is odd for a moment must not end the polling
+            except Exception:  # a folder in an unexpected state must not end the polling
                 log.exception("polling %s failed", self.root)
 
     async def close(self):
-        """Ends when all retirements have."""
+        """Returns when all retired versions are unloaded."""
         await asyncio.gather(*self._retirements)
         self._loader.shutdown()
 
-    async def _update(self, name: str, found: Found):
+    async def _update(self, name: str, found: FoundModel):
         versions = self._models.setdefault(name, {})
         self._labels[name] = found.config.labels
-        wanted = found.config.wanted({*found.versions})
+        wanted = found.config.select({*found.versions})
         for number in sorted(wanted, reverse=True):
             await self._ensure(name, number, found.versions[number])
         available = {number for number, version in versions.items() if version.state == State.AVAILABLE}
@@ -502,13 +375,13 @@ class ModelStore:
                 self._retire(versions[number])
 
     async def _ensure(self, name: str, number: int, path: Path):
-        """Loads a version unless it serves already, or failed and has not changed since."""
+        """Loads a version unless it is loaded, or failed and has not changed since."""
         known = self._models[name].get(number)
         if known and known.state != State.END:
             return
         try:
             found = await self._in_thread(fingerprint, path)
-        except OSError:  # gone while we looked, or still being written: next time
+        except OSError:  # removed in the meantime, or still being written: next time
             return
         if known and known.error and known.fingerprint == found:
             return
@@ -533,9 +406,9 @@ class ModelStore:
         task.add_done_callback(self._retirements.discard)
 
     async def _unload(self, version: Version):
-        await version.unused()
+        await version.wait_unused()
         version.servable = None
-        await self._in_thread(gc.collect)  # the graph's cycles
+        await self._in_thread(gc.collect)  # the graph's reference cycles
         version.state = State.END
 
     async def _in_thread(self, function: Callable, *arguments):

@@ -1,9 +1,9 @@
-"""What REST and gRPC share: limits of requests, metrics, metadata, status."""
+"""What REST and gRPC share: limits, checks and metrics of predictions; metadata and status of models."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,36 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import ModelStore, Servable
-from kgen.serve.validation import Code, Gate, Limits, ServingError, Signature, invalid, serving_error
+from kgen.serve.validation import Code, Limits, ServingError, Signature, invalid, serving_error
 
 
 @dataclass
 class Account:
-    """What the metrics say of one request."""
+    """Labels of the metrics of one request; model and signature are set when they are known to exist."""
 
     api: str
     model: str = ""
     signature: str = ""
+
+
+class Gate:
+    """Limits how many are inside `with gate:`; others are refused.
+
+    Raises:
+        ServingError: `limit` are inside already.
+    """
+
+    def __init__(self, limit: int):
+        self.limit, self.inside = limit, 0
+
+    def __enter__(self):
+        if self.inside >= self.limit:
+            message = f"{self.limit} requests are in progress (--max_concurrent); try again later"
+            raise ServingError(Code.RESOURCE_EXHAUSTED, message)
+        self.inside += 1
+
+    def __exit__(self, *error):
+        self.inside -= 1
 
 
 class Predictor:
@@ -28,8 +48,8 @@ class Predictor:
 
     Args:
         store: the models.
-        limits: of requests.
-        metrics: are told of every request.
+        limits: of a request.
+        metrics: count and time every prediction.
     """
 
     def __init__(self, store: ModelStore, limits: Limits, metrics: Metrics):
@@ -37,11 +57,14 @@ class Predictor:
         self._gate = Gate(limits.max_concurrent)
 
     @contextlib.asynccontextmanager
-    async def request(self, api: str):
-        """Around a prediction: counts it, times it, ends it when its time is up.
+    async def request(self, api: str) -> AsyncIterator[Account]:
+        """Around a prediction: counts it, times it, and ends it at the time limit.
+
+        Args:
+            api: "rest" or "grpc".
 
         Raises:
-            ServingError: whatever goes wrong within.
+            ServingError: for any error inside.
         """
         account, started, code = Account(api), time.perf_counter(), Code.OK
         try:
@@ -60,32 +83,32 @@ class Predictor:
             self.metrics.seconds.labels(api, account.model, account.signature).observe(elapsed)
 
     async def predict(
-        self, servable: Servable, signature: Signature, inputs: Mapping[str, np.ndarray], only: Sequence[str] = ()
+        self,
+        servable: Servable,
+        signature: Signature,
+        inputs: Mapping[str, np.ndarray],
+        output_filter: Sequence[str] = (),
     ) -> dict[str, np.ndarray]:
-        """The outputs of a signature.
+        """The outputs of a signature by name.
 
         Args:
-            inputs: of the signature's types.
-            only: names of the outputs to give; all if empty.
+            inputs: with the names of the signature's inputs.
+            output_filter: names of the outputs to return; all if empty.
         """
-        if len({*only}) < len(only):
-            again = next(name for position, name in enumerate(only) if name in only[:position])
-            raise invalid(f"duplicate output tensor alias: {again}")
-        for name in only:
-            if name not in signature.outputs:
-                known = ",".join(sorted(signature.outputs))
-                raise invalid(
-                    f"output tensor alias not found in signature: {name} Outputs expected to be in the set {{{known}}}."
-                )
+        for position, name in enumerate(output_filter):
+            if name not in signature.outputs or name in output_filter[:position]:
+                known = ", ".join(sorted(signature.outputs))
+                raise invalid(f"output_filter may name each of {known} once. Received: {name}")
         for name, values in inputs.items():
-            info = signature.inputs[name]
-            signature.check_form(name, info.dtype, values.shape, self.limits.max_rows)
+            signature.check_form(name, signature.inputs[name].dtype, values.shape, self.limits.max_rows)
             signature.check_values(name, values)
         outputs = await servable.predict(signature, inputs)
-        return {name: outputs[name] for name in only} if only else outputs
+        return {name: outputs[name] for name in output_filter} if output_filter else outputs
 
-    def metadata(self, name: str, version: int | None, label: str | None):
-        """GetModelMetadataResponse of a model that serves."""
+    def metadata(
+        self, name: str, version: int | None, label: str | None
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """The signatures of an available model."""
         found = self.store.find(name, version, label)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for key, definition in found.servable.loaded.signature_defs.items():
@@ -97,21 +120,21 @@ class Predictor:
         return response
 
     def status(self, name: str, version: int | None) -> get_model_status_pb2.GetModelStatusResponse:
-        """GetModelStatusResponse of every version that was ever seen."""
+        """The states of all versions since the start, or of one."""
         versions = self.store.versions(name, version)
         return get_model_status_pb2.GetModelStatusResponse(model_version_status=[v.status() for v in versions])
 
+    def classify_error(
+        self, name: str, version: int | None, label: str | None, signature_name: str, method: str
+    ) -> ServingError:
+        """The error of `classify` and `regress`, which are not offered here.
 
-def no_classifier(signature: Signature | None, name: str, method: str) -> ServingError:
-    """Why `classify` and `regress` are refused, as classifier.cc and regressor.cc say it."""
-    if signature is None:
-        return invalid(f"No signature was found with the name: {name}")
-    kind = {"classify": "classification", "regress": "regression"}[method]
-    wanted = f"tensorflow/serving/{method}"
-    if signature.method_name != wanted:
-        return invalid(
-            f"Expected {kind} signature method_name to be {wanted}. Was: {signature.method_name}; call predict"
-        )
-    return ServingError(
-        Code.UNIMPLEMENTED, f"{method} is not offered here; call predict, or use --engine tf_serving", 400
-    )
+        Args:
+            method: "classify" or "regress".
+        """
+        with self.store.find(name, version, label).lease() as servable:
+            signature = servable.loaded.signature(signature_name)
+        if signature.method_name != f"tensorflow/serving/{method}":
+            return invalid(f"signature '{signature.name}' has the method {signature.method_name}, not {method}")
+        message = f"{method} is not offered by kgen-serve; call predict, or use --engine tf_serving"
+        return ServingError(Code.UNIMPLEMENTED, message, 400)

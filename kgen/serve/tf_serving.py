@@ -1,4 +1,4 @@
-"""The real TF Serving in place of ours: the same folder, the same ports."""
+"""Runs the real TF Serving (`tensorflow_model_server`) on the served folder: `kgen-serve --engine tf_serving`."""
 
 import os
 import shutil
@@ -11,15 +11,14 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from kgen.errors import UserError
 from kgen.io import write_text
-from kgen.serve import models
-from kgen.serve.models import Found, check_folder, find_models, versions_of
+from kgen.serve.discovery import MODEL_CONFIG_FILE, FoundModel, base_paths, check_folder, find_models, find_versions
 
 BINARY = "tensorflow_model_server"
 BATCHING, MONITORING = "batching.config", "monitoring.config"
 
 
 def run(root: Path, port: int, grpc_port: int, poll_seconds: float, max_seconds: float):
-    """Becomes `tensorflow_model_server`; returns only by raising.
+    """Replaces this process by `tensorflow_model_server`; returns only by raising.
 
     Raises:
         UserError: it is not on the path, or a port is not given.
@@ -29,10 +28,10 @@ def run(root: Path, port: int, grpc_port: int, poll_seconds: float, max_seconds:
     if binary is None:
         raise UserError(
             f"--engine tf_serving needs {BINARY} on the path; install TF Serving "
-            "(https://www.tensorflow.org/tfx/serving/setup), or leave --engine away"
+            "(https://www.tensorflow.org/tfx/serving/setup), or leave out --engine"
         )
     if not port or not grpc_port:
-        raise UserError("--engine tf_serving needs --port and --grpc_port; 0 is not understood by TF Serving")
+        raise UserError("--engine tf_serving needs --port and --grpc_port; TF Serving does not take 0")
     print(
         f"kgen-serve: TF Serving listens on all addresses of this machine, ports {port} and {grpc_port}",
         file=sys.stderr,
@@ -42,7 +41,7 @@ def run(root: Path, port: int, grpc_port: int, poll_seconds: float, max_seconds:
 
 
 def arguments(root: Path, port: int, grpc_port: int, poll_seconds: float, max_seconds: float) -> list[str]:
-    """The flags that make TF Serving serve the folder."""
+    """The flags with which TF Serving serves the folder."""
     flags = [
         f"--port={grpc_port}",
         f"--rest_api_port={port}",
@@ -59,11 +58,11 @@ def arguments(root: Path, port: int, grpc_port: int, poll_seconds: float, max_se
 
 def _models(root: Path) -> list[str]:
     found = find_models(root)
-    if versions_of(root):
+    if find_versions(root):
         return [f"--model_name={next(iter(found))}", f"--model_base_path={root}"]
-    path = root / models.MODEL_CONFIG_FILE
-    if not path.is_file() or not all(base.is_dir() for base in models.base_paths(root)):
-        path = write_text(Path(tempfile.mkdtemp(prefix="kgen-serve-")) / models.MODEL_CONFIG_FILE, config_text(found))
+    path = root / MODEL_CONFIG_FILE
+    if not path.is_file() or not all(base.is_dir() for base in base_paths(root)):
+        path = write_text(Path(tempfile.mkdtemp(prefix="kgen-serve-")) / MODEL_CONFIG_FILE, config_text(found))
     labelled = any(model.config.labels for model in found.values())
     return [
         f"--model_config_file={path}",
@@ -71,8 +70,8 @@ def _models(root: Path) -> list[str]:
     ]
 
 
-def config_text(found: dict[str, Found]) -> str:
-    """A ModelServerConfig of what lies here, for folders whose own is missing or was written for another machine."""
+def config_text(found: dict[str, FoundModel]) -> str:
+    """A ModelServerConfig of the models found; for a folder without one, or whose own has paths of another machine."""
     config = model_server_config_pb2.ModelServerConfig()
     for name, model in found.items():
         base = next(iter(model.versions.values())).parent

@@ -1,10 +1,14 @@
-"""How a request fails: the codes of gRPC, and their HTTP status as TF Serving's http_server.cc maps them."""
+"""What a request may be, and how it fails: error codes, limits of size and time, signatures.
+
+Codes and HTTP statuses are those of TF Serving (http_server.cc, http_rest_api_util.cc); the messages are our own: each
+names what arrived and what is expected. A client should act on the code.
+"""
 
 import asyncio
 import enum
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +18,11 @@ from tensorflow.core.framework import types_pb2
 log = logging.getLogger(__name__)
 
 
+# Errors ---------------------------------------------------------------------------------------------------------------
+
+
 class Code(enum.IntEnum):
-    """The codes of google.rpc.Code; TensorFlow's errors bear the same numbers."""
+    """The codes of google.rpc.Code; TensorFlow's errors have the same numbers."""
 
     OK = 0
     CANCELLED = 1
@@ -52,15 +59,16 @@ HTTP_STATUS = {
     Code.UNAVAILABLE: 503,
     Code.UNAUTHENTICATED: 401,
 }
+"""All other codes are 500."""
 
 
 class ServingError(Exception):
     """A request that cannot be answered.
 
     Args:
-        code: what a gRPC client sees.
-        message: what a client of either kind sees.
-        http_status: what a REST client sees; None takes that of the code.
+        code: for gRPC clients, and for the metrics.
+        message: for clients of both protocols.
+        http_status: for REST clients; None takes that of the code.
     """
 
     def __init__(self, code: Code, message: str, http_status: int | None = None):
@@ -70,39 +78,37 @@ class ServingError(Exception):
 
 
 def invalid(message: str) -> ServingError:
-    """A request whose content is at fault."""
+    """A request with invalid content."""
     return ServingError(Code.INVALID_ARGUMENT, message)
 
 
 def serving_error(error: BaseException, max_seconds: float) -> ServingError:
-    """What a client is told of any exception; what is the server's own fault is logged.
+    """The ServingError for any exception; unexpected ones are logged, and clients get no details of them.
 
     Args:
         error: raised while a request was answered.
-        max_seconds: the time that a request may take.
+        max_seconds: the time limit of a request.
     """
     if isinstance(error, ServingError):
         return error
     if isinstance(error, TimeoutError):
-        return ServingError(Code.DEADLINE_EXCEEDED, f"Timed out after {max_seconds:g} s (--max_seconds)")
+        return ServingError(Code.DEADLINE_EXCEEDED, f"not answered within {max_seconds:g} seconds (--max_seconds)")
     if isinstance(error, asyncio.CancelledError):
-        return ServingError(Code.CANCELLED, "The client has gone")
+        return ServingError(Code.CANCELLED, "the client closed the connection")
     if isinstance(error, tf.errors.OpError):
         return ServingError(Code(error.error_code), graph_message(error.message))
     log.error("a request failed", exc_info=error)
-    return ServingError(Code.INTERNAL, f"The server failed ({type(error).__name__}); its log says more")
+    return ServingError(Code.INTERNAL, f"internal error ({type(error).__name__}); see the log of the server")
 
 
 def graph_message(message: str) -> str:
-    """TensorFlow's message without what the eager runtime puts around that of the operation."""
+    """The message of a TensorFlow operation, without what the eager runtime adds around it."""
     message = re.sub(r"^Graph execution error:\s*", "", message)
     message = re.sub(r"^Detected at node .*\n(<stack traces unavailable>\n|( .*\n)*)", "", message)
     return re.sub(r" \[Op:\w+\]", "", message).strip()
 
 
 # Limits ---------------------------------------------------------------------------------------------------------------
-# What a client may ask for: bytes, rows, depth of nesting, requests at once, seconds.
-
 
 STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 BRACKETS = b"[]{}"
@@ -111,13 +117,13 @@ OTHERS = bytes(byte for byte in range(256) if byte not in BRACKETS)
 
 @dataclass(frozen=True)
 class Limits:
-    """Each is a flag of kgen-serve.
+    """Limits of a request; each is a flag of kgen-serve.
 
     Args:
-        max_body_bytes: of a request, also of one of its tensors.
-        max_rows: of a request.
-        max_depth: of nested JSON lists and objects.
-        max_concurrent: prediction requests under way.
+        max_body_bytes: of a request, and of each of its tensors.
+        max_rows: the batch size of a request.
+        max_depth: nesting of JSON lists and objects.
+        max_concurrent: predictions in progress at the same time.
         max_seconds: from the start of a request to its answer.
     """
 
@@ -128,42 +134,26 @@ class Limits:
     max_seconds: float = 60.0
 
     def body_too_large(self) -> ServingError:
-        return ServingError(Code.INVALID_ARGUMENT, f"more than {self.max_body_bytes} bytes (--max_body_bytes)", 413)
+        message = f"a request may have at most {self.max_body_bytes} bytes (--max_body_bytes)"
+        return ServingError(Code.INVALID_ARGUMENT, message, 413)
 
     def check_depth(self, body: bytes):
-        """Raises if the JSON text is nested too deep; counts brackets, parses nothing."""
+        """Raises ServingError if the JSON text is nested too deep; counts brackets, parses nothing."""
         brackets = np.frombuffer(STRINGS.sub(b"", body).translate(None, OTHERS), np.uint8)
         opening = (brackets == ord("[")) | (brackets == ord("{"))
         depth = int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
         if depth > self.max_depth:
-            raise invalid(f"JSON Parse error: nested {depth} deep; at most {self.max_depth} (--max_depth)")
+            raise invalid(f"JSON may be nested at most {self.max_depth} deep (--max_depth). Received: {depth}")
 
 
-class Gate:
-    """Lets so many requests in at once and turns the others away; `with gate: ...`."""
-
-    def __init__(self, limit: int):
-        self.limit, self.inside = limit, 0
-
-    def __enter__(self):
-        if self.inside >= self.limit:
-            raise ServingError(Code.RESOURCE_EXHAUSTED, f"{self.limit} requests are under way (--max_concurrent)")
-        self.inside += 1
-
-    def __exit__(self, *error):
-        self.inside -= 1
-
-
-# Signature ------------------------------------------------------------------------------------------------------------
-# A signature of a SavedModel: what goes in and out, and the check of a request against it.
-
+# Signatures -----------------------------------------------------------------------------------------------------------
 
 DEFAULT = "serving_default"
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One input or output.
+    """Type and shape of an input or output of a signature.
 
     Args:
         dtype: the number of a TensorFlow type, e.g. types_pb2.DT_FLOAT.
@@ -174,8 +164,8 @@ class TensorInfo:
     shape: tuple[int | None, ...] | None
 
     @classmethod
-    def of(cls, info) -> "TensorInfo":
-        """From a TensorInfo message."""
+    def from_proto(cls, info) -> "TensorInfo":
+        """From a tensorflow.TensorInfo message."""
         shape = info.tensor_shape
         sizes = None if shape.unknown_rank else tuple(d.size if d.size >= 0 else None for d in shape.dim)
         return cls(info.dtype, sizes)
@@ -190,33 +180,36 @@ class TensorInfo:
 
     @property
     def batched(self) -> bool:
-        """Whether the first dimension is free."""
+        """Whether the first dimension is a batch of any size."""
         return bool(self.shape) and self.shape[0] is None
 
     def fits(self, shape: Sequence[int]) -> bool:
+        """Whether a tensor of this shape is accepted."""
         if self.shape is None:
             return True
         return len(shape) == len(self.shape) and all(
-            own in (None, size) for own, size in zip(self.shape, shape, strict=True)
+            expected in (None, size) for expected, size in zip(self.shape, shape, strict=True)
         )
 
 
 def type_name(dtype: int) -> str:
-    """As TF Serving's messages write it: float, int32, half, ..."""
+    """float, int32, half, ..."""
     return types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
 
 
-def sizes(shape: Sequence[int | None] | None) -> str:
-    """A shape as TF Serving's messages write it: [-1,28,28,1]."""
+def shape_text(shape: Sequence[int | None] | None) -> str:
+    """A shape for messages, e.g. [-1,28,28,1]."""
     return "[?]" if shape is None else f"[{','.join(str(-1 if size is None else size) for size in shape)}]"
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A signature by its name.
+    """A signature of a SavedModel, and the checks of a request against it.
 
     Args:
-        ranges: of input values, both ends included; inputs that are not named may have any finite value.
+        method_name: e.g. tensorflow/serving/predict.
+        inputs, outputs: by name.
+        ranges: [least, greatest] value of inputs, by name; inputs without an entry may have any finite value.
     """
 
     name: str
@@ -228,50 +221,43 @@ class Signature:
     @property
     def batchable(self) -> bool:
         """Whether rows of several requests may go through one call."""
-        out = self.outputs.values()
         return (
             bool(self.inputs)
             and all(info.batched for info in self.inputs.values())
-            and all(info.shape is None or info.batched for info in out)
+            and all(info.shape is None or info.batched for info in self.outputs.values())
         )
 
-    def check_names(self, names):
-        """The message of predict_util.cc."""
-        sent, wanted = sorted(names), sorted(self.inputs)
-        if sent != wanted:
-            extra, missing = sorted({*sent} - {*wanted}), sorted({*wanted} - {*sent})
-            raise invalid(
-                f"input size does not match signature: {len(sent)}!={len(wanted)} len({{{','.join(sent)}}}) != "
-                f"len({{{','.join(wanted)}}}). Sent extra: {{{','.join(extra)}}}. "
-                f"Missing but required: {{{','.join(missing)}}}."
-            )
+    def check_names(self, names: Iterable[str]):
+        """Raises ServingError unless these are the names of the inputs."""
+        if {*names} != {*self.inputs}:
+            expected, received = (", ".join(sorted(x)) or "none" for x in (self.inputs, names))
+            raise invalid(f"signature '{self.name}' takes the inputs {expected}. Received: {received}")
 
     def check_form(self, name: str, dtype: int, shape: Sequence[int], max_rows: int):
-        """Type, shape and number of rows of an input; needs no values."""
-        info = self.inputs[name]
-        if dtype != info.dtype:  # the message of TensorFlow's session
-            position = sorted(self.inputs).index(name)
-            raise invalid(f"Expects arg[{position}] to be {info.type_name} but {type_name(dtype)} is provided")
+        """Raises ServingError unless type, shape and batch size of an input are accepted; needs no values."""
+        info, what = self.inputs[name], self.describe_input(name)
+        if dtype != info.dtype:
+            raise invalid(f"{what} must have type {info.type_name}. Received: {type_name(dtype)}")
         if not info.fits(shape):
-            raise invalid(f"{self._input(name)} must have shape {sizes(info.shape)}. Received: {sizes(shape)}")
+            raise invalid(f"{what} must have shape {shape_text(info.shape)}. Received: {shape_text(shape)}")
         if shape and (info.shape is None or info.batched) and shape[0] > max_rows:
-            raise invalid(f"{self._input(name)} may have at most {max_rows} rows (--max_rows). Received: {shape[0]}")
+            raise invalid(f"{what} may have at most {max_rows} rows (--max_rows). Received: {shape[0]}")
 
     def check_values(self, name: str, values: np.ndarray):
-        """Finite, and in the range that the export states."""
+        """Raises ServingError unless the values are finite and within the range that the export states."""
+        what = self.describe_input(name)
         if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all():
-            wrong = values[~np.isfinite(values)].flat[0]
-            raise invalid(f"{self._input(name)} must be finite. Received: {wrong}")
+            raise invalid(f"{what} must be finite. Received: {values[~np.isfinite(values)].flat[0]}")
         low, high = self.ranges.get(name, (None, None))
         if low is not None and values.size and values.dtype != object:
             outside = values[(values < low) | (values > high)]
             if outside.size:
-                raise invalid(f"{self._input(name)} must lie in [{low}, {high}]. Received: {outside.flat[0]}")
+                raise invalid(f"{what} must lie in [{low}, {high}]. Received: {outside.flat[0]}")
 
-    def rows(self, inputs: Mapping[str, np.ndarray]) -> int | None:
-        """How many rows per request has, if all its inputs have the same number; else None."""
-        counts = {len(values) if values.ndim else None for values in inputs.values()}
-        return counts.pop() if len(counts) == 1 else None
+    def batch_size(self, inputs: Mapping[str, np.ndarray]) -> int | None:
+        """The first dimension of a request's inputs; None if they have none, or differ."""
+        sizes = {len(values) if values.ndim else None for values in inputs.values()}
+        return sizes.pop() if len(sizes) == 1 else None
 
-    def _input(self, name: str) -> str:
+    def describe_input(self, name: str) -> str:
         return f"input '{name}' of signature '{self.name}'"

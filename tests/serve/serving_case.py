@@ -48,7 +48,7 @@ class Running(Address):
     """A server of ours, in a thread."""
 
     def __init__(self, root, settings):
-        from kgen.serve.app import Server
+        from kgen.serve.server import Server
 
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -81,11 +81,11 @@ class Running(Address):
 @contextlib.contextmanager
 def running(root, *, limits: dict | None = None, **settings):
     """A server as long as the context lasts; it looks at its folder only when told to."""
-    from kgen.serve.app import Settings
+    from kgen.serve.server import ServerSettings
     from kgen.serve.validation import Limits
 
     settings = {"port": 0, "grpc_port": 0, "poll_seconds": 3600, "limits": Limits(**(limits or {}))} | settings
-    server = Running(root, Settings(**settings))
+    server = Running(root, ServerSettings(**settings))
     try:
         yield server
     finally:

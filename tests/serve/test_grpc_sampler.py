@@ -29,8 +29,8 @@ def test_grpc_gives_the_same_pixels(served_by_grpc, suffix, default_job):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("/v1/models/other", "refused the call: NOT_FOUND, Servable not found for request: Latest"),
-        ("/v1/models/cvae/versions/9", r"NOT_FOUND, .*Specific\(cvae, 9\)"),
+        ("/v1/models/other", "refused the call: NOT_FOUND, .*'other'"),
+        ("/v1/models/cvae/versions/9", "NOT_FOUND, .*version 9 of model 'cvae'"),
         ("/v1/models/cvae/labels/best", "refused the call: .*best"),
         ("/cvae", "is no address of a served model"),
     ],

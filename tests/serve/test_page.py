@@ -100,7 +100,7 @@ def test_what_is_told_of_the_models(told):
         },
     }  # fmt: skip
     assert (plain["name"], plain["kgen"]) == ("plain", None) and "no manifest.json" in plain["problem"]
-    assert (strange["name"], strange["kgen"]) == ("strange", None) and "none of kgen's" in strange["problem"]
+    assert (strange["name"], strange["kgen"]) == ("strange", None) and "not written by kgen" in strange["problem"]
     assert str(told.server.root) not in answer.text  # no path of the machine
 
 

@@ -117,7 +117,7 @@ def test_a_model_that_cannot_be_loaded(capsys, tmp_path):
 def test_a_config_that_is_none(capsys, exports):
     (exports / "models.config").write_text("no config")
     text = mistake(capsys, exports, "--port", 0, "--grpc_port", 0)
-    assert "models.config is no ModelServerConfig" in text and "put it right or take it away" in text
+    assert "models.config is not a ModelServerConfig" in text and "correct or remove it" in text
 
 
 def test_ports_that_are_taken(capsys, tiny):
@@ -223,7 +223,7 @@ def test_the_engine_gets_a_config_for_this_machine(binary, exports):
 def test_no_engine_is_here(capsys, tiny, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     text = mistake(capsys, tiny, *ENGINE)
-    assert "--engine tf_serving needs tensorflow_model_server on the path" in text and "leave --engine away" in text
+    assert "--engine tf_serving needs tensorflow_model_server on the path" in text and "leave out --engine" in text
 
 
 def test_the_engine_needs_ports(capsys, tiny, binary):

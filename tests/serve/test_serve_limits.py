@@ -1,5 +1,6 @@
-"""What a client may ask for, and what it hears when it asks for more."""
+"""Limits of size and time, ranges of values, and names that must not become paths."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,8 @@ import tiny_models
 from serving_case import NUMBERS, SECONDS, Held, ask, refusal, request_of, running
 from tiny_models import images_of
 
-from kgen.serve.validation import Gate, Limits, ServingError
+from kgen.serve.predictor import Gate
+from kgen.serve.validation import Limits, ServingError
 
 BODY = {"inputs": {"label": [1], "seed": [2]}}
 SMALL = {"max_body_bytes": 2000, "max_rows": 8, "max_depth": 5, "max_concurrent": 2, "max_seconds": SECONDS}
@@ -31,7 +33,7 @@ def still_correct(server):
 
 def test_bodies(small):
     answer = small.predict(" " * 2000 + "{}")
-    assert (answer.status_code, answer.json()["error"]) == (413, "more than 2000 bytes (--max_body_bytes)")
+    assert answer.status_code == 413 and "2000 bytes (--max_body_bytes)" in answer.json()["error"]
     answer = small.http.post("/v1/models/tiny:predict", content=iter([b" " * 500] * 100))  # of no announced length
     assert answer.status_code == 413
     too_large = request_of(small, "single", x=np.zeros(1000, np.float32))
@@ -43,17 +45,17 @@ def test_a_small_message_that_claims_a_large_tensor(small):
     request = request_of(small, "wide", x=np.zeros([1, 1], np.float32))
     request.inputs["x"].tensor_shape.dim[1].size = 2**40
     code, text = refusal(small.prediction.Predict, request)
-    assert code == grpc.StatusCode.INVALID_ARGUMENT and "more than 2000 bytes" in text
+    assert code == grpc.StatusCode.INVALID_ARGUMENT and "2000 bytes (--max_body_bytes)" in text
     request.inputs["x"].tensor_shape.dim[1].size = -1
-    assert refusal(small.prediction.Predict, request)[1] == "tensor parsing error: x"
+    code, text = refusal(small.prediction.Predict, request)
+    assert code == grpc.StatusCode.INVALID_ARGUMENT and "input 'x'" in text
 
 
 def test_rows(small):
     answer = small.predict({"signature_name": "single", "instances": [1] * 9})
     assert answer.status_code == 400
-    assert answer.json()["error"] == (
-        "input 'x' of signature 'single' may have at most 8 rows (--max_rows). Received: 9"
-    )
+    for part in ("'x'", "'single'", "at most 8", "--max_rows", "Received: 9"):
+        assert part in answer.json()["error"]
     code, text = refusal(small.prediction.Predict, request_of(small, "single", x=np.zeros(9, np.float32)))
     assert code == grpc.StatusCode.INVALID_ARGUMENT and "at most 8 rows" in text
     assert small.predict({"signature_name": "single", "instances": [1] * 8}).json() == {"predictions": [2.0] * 8}
@@ -62,7 +64,7 @@ def test_rows(small):
 def test_depth(small):
     answer = small.predict('{"instances": ' + "[" * 500 + "]" * 500 + "}")
     assert answer.status_code == 400
-    assert answer.json()["error"] == "JSON Parse error: nested 501 deep; at most 5 (--max_depth)"
+    assert "at most 5 deep (--max_depth). Received: 501" in answer.json()["error"]
     still_correct(small)
 
 
@@ -82,7 +84,7 @@ def test_depth(small):
 def test_depth_is_counted_outside_of_strings(text, depth):
     Limits(max_depth=depth).check_depth(text.encode())
     if depth:
-        with pytest.raises(ServingError, match=f"nested {depth} deep; at most {depth - 1}"):
+        with pytest.raises(ServingError, match=rf"{depth - 1} deep \(--max_depth\). Received: {depth}"):
             Limits(max_depth=depth - 1).check_depth(text.encode())
 
 
@@ -95,7 +97,8 @@ def test_requests_at_once(small, monkeypatch):
         while small.server.predictor._gate.inside < 2:
             threading.Event().wait(0.001)
         answer = small.predict(BODY)
-        assert (answer.status_code, answer.json()["error"]) == (429, "2 requests are under way (--max_concurrent)")
+        assert answer.status_code == 429
+        assert "2 requests" in answer.json()["error"] and "--max_concurrent" in answer.json()["error"]
         code, _ = refusal(small.prediction.Predict, request_of(small, **NUMBERS))
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert small.get().status_code == 200 and small.http.get("/healthz").status_code == 200
@@ -118,9 +121,9 @@ def test_seconds(tiny, monkeypatch):
     held = Held(monkeypatch, "serving_default")
     with running(tiny, limits={"max_seconds": 0.1}) as server:
         answer = server.predict(BODY)
-        assert (answer.status_code, answer.json()["error"]) == (504, "Timed out after 0.1 s (--max_seconds)")
+        assert answer.status_code == 504 and "0.1 seconds (--max_seconds)" in answer.json()["error"]
         code, text = refusal(server.prediction.Predict, request_of(server, **NUMBERS))
-        assert code == grpc.StatusCode.DEADLINE_EXCEEDED and "Timed out after 0.1 s" in text
+        assert code == grpc.StatusCode.DEADLINE_EXCEEDED and "0.1 seconds (--max_seconds)" in text
         held.go_on.set()
 
 
@@ -145,10 +148,10 @@ def test_what_is_not_finite_is_refused(served):
     for value, shown in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")):
         code, text = refusal(served.prediction.Predict, request_of(served, "single", x=np.float32([1, value])))
         assert code == grpc.StatusCode.INVALID_ARGUMENT
-        assert text == f"input 'x' of signature 'single' must be finite. Received: {shown}"
+        assert "'x'" in text and "'single'" in text and f"finite. Received: {shown}" in text
     for word in ("NaN", "Infinity", "-Infinity", "1e999"):
         answer = served.predict('{"signature_name": "single", "instances": [' + word + "]}")
-        assert answer.status_code == 400 and "JSON Parse error" in answer.text
+        assert answer.status_code == 400 and "JSON" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -157,13 +160,14 @@ def test_what_is_not_finite_is_refused(served):
 def test_integers_stay_in_their_type(served, name, value):
     row = {"small": 0, "byte": 0, "long": 0, "double": 0, "flag": False} | {name: value}
     answer = served.predict({"signature_name": "types", "instances": [row]})
-    assert answer.status_code == 400 and "is not of expected type" in answer.json()["error"]
+    assert answer.status_code == 400
+    assert f"'{name}'" in answer.json()["error"] and str(value) in answer.json()["error"]
 
 
 def test_text_that_is_no_text(served):
     answer = served.predict({"signature_name": "text", "inputs": [{"b64": "/w=="}]})
     assert answer.status_code == 400
-    assert "output 'upper' is no UTF-8 text; an output of bytes must be named *_bytes" in answer.json()["error"]
+    assert "output 'upper'" in answer.json()["error"] and "_bytes" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(
@@ -201,16 +205,16 @@ def test_ranges_of_the_manifest(exports):
             == 200
         )
         for row, text in (
-            ({"label": 12, "seed": 0}, "input 'label' of signature 'serving_default' must lie in [0, 9]. Received: 12"),
-            ({"label": -1, "seed": 0}, "input 'label' of signature 'serving_default' must lie in [0, 9]. Received: -1"),
-            ({"label": 0, "seed": -1}, "must lie in [0, 2147483647]. Received: -1"),
+            ({"label": 12, "seed": 0}, r"'label'.*\[0, 9\].*: 12"),
+            ({"label": -1, "seed": 0}, r"'label'.*\[0, 9\].*: -1"),
+            ({"label": 0, "seed": -1}, r"'seed'.*\[0, 2147483647\].*: -1"),
         ):
             answer = server.predict({"instances": [{"label": 1, "seed": 1}, row]})
-            assert answer.status_code == 400 and text in answer.json()["error"]
+            assert answer.status_code == 400 and re.search(text, answer.json()["error"])
         wrong = {"z": np.array([[0, 5, 0]], np.float32), "label": np.array([1], np.int32)}
         code, text = refusal(server.prediction.Predict, request_of(server, "decode", **wrong))
         assert code == grpc.StatusCode.INVALID_ARGUMENT
-        assert text == "input 'z' of signature 'decode' must lie in [-4.5, 4.5]. Received: 5.0"
+        assert re.search(r"'z'.*'decode'.*\[-4.5, 4.5\].*: 5\.0", text)
         assert ask(server, "decode", **wrong | {"z": np.zeros([1, 3], np.float32)})["images"].shape == (1, 2, 2, 1)
 
 

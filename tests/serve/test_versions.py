@@ -148,7 +148,7 @@ def test_models_come_and_go(exports, second):
         settle(server)
         assert states(server) == {"1": "END"}
         answer = server.predict(BODY)
-        assert (answer.status_code, answer.json()["error"]) == (404, "Servable not found for request: Latest(tiny)")
+        assert answer.status_code == 404 and "'tiny'" in answer.json()["error"]
 
 
 def test_labels_and_policy_follow_the_file(exports, second):
@@ -168,7 +168,7 @@ def test_labels_and_policy_follow_the_file(exports, second):
 def test_without_the_file_there_are_no_labels(exports):
     with running(alone(exports)) as server:
         answer = server.predict(BODY, "/labels/stable")
-        assert answer.status_code == 400 and "Unrecognized servable version label: stable" in answer.text
+        assert answer.status_code == 400 and "'stable'" in answer.text
 
 
 def test_one_model_can_be_served(exports):
@@ -210,9 +210,9 @@ SESSION_RUN = prediction_log_pb2.PredictionLog(session_run_log=prediction_log_pb
 @pytest.mark.parametrize(
     ("records", "code", "text"),
     [
-        ([warm], "INVALID_ARGUMENT", "warmup record 1 of .*Missing but required: {seed}"),
-        ([b"\xff\xff"], "INVALID_ARGUMENT", "Failed to parse warmup record"),
-        ([SESSION_RUN], "UNIMPLEMENTED", "Unsupported log_type for warmup: session_run_log"),
+        ([warm], "INVALID_ARGUMENT", "record 1 of .*label, seed. Received: label"),
+        ([b"\xff\xff"], "INVALID_ARGUMENT", "record 1 of .*PredictionLog"),
+        ([SESSION_RUN], "UNIMPLEMENTED", "record 1 of .*session_run_log"),
     ],
 )
 def test_a_record_that_fails_fails_the_load(exports, records, code, text, capsys):
@@ -230,6 +230,4 @@ def test_no_file_of_records_at_all(exports, capsys):
     (path / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord at all")
     with running(exports) as server:
         status = server.get().json()["model_version_status"][0]["status"]
-        assert (
-            status["error_code"] == "DATA_LOSS" and "verify your warmup data is in TFRecord" in status["error_message"]
-        )
+        assert status["error_code"] == "DATA_LOSS" and "tf_serving_warmup_requests" in status["error_message"]

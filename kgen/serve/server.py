@@ -1,0 +1,229 @@
+"""The server: REST and gRPC in one event loop over one store of models, from the first load to a graceful shutdown."""
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import grpc
+import uvicorn
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from tensorflow.core.framework import types_pb2
+
+from kgen.errors import UserError
+from kgen.serve.app import application
+from kgen.serve.discovery import check_folder
+from kgen.serve.grpc import SERVICES, add_services
+from kgen.serve.metrics import Metrics
+from kgen.serve.models import LoadedModel, ModelStore, Servable, warm_up
+from kgen.serve.predictor import Predictor
+from kgen.serve.validation import DEFAULT, Limits, Signature
+
+Health = health_pb2.HealthCheckResponse
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Settings of a server; each is a flag of kgen-serve.
+
+    Args:
+        host: the address to listen on.
+        port, grpc_port: 0 takes a free one.
+        poll_seconds: between two reads of the folder.
+        max_batch_size: rows of a call that joins several requests.
+        batch_timeout_ms: the longest time that a request waits for others; see Batcher.
+        threads: how many run TensorFlow.
+        limits: of a request.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8501
+    grpc_port: int = 8500
+    poll_seconds: float = 1.0
+    max_batch_size: int = 64
+    batch_timeout_ms: float = 2.0
+    threads: int = 2
+    limits: Limits = field(default_factory=Limits)
+
+
+class _Uvicorn(uvicorn.Server):
+    """Without signal handlers: `serve` has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+class Server:
+    """A server in the running event loop: `await start()`, ..., `await stop()`.
+
+    Args:
+        root: a folder of exports, or one export.
+        settings: addresses, batching and limits.
+    """
+
+    def __init__(self, root: Path, settings: ServerSettings):
+        self.root, self.settings, self.metrics = root, settings, Metrics()
+        self._threads = ThreadPoolExecutor(settings.threads, "kgen-serve-run")
+        servable = partial(
+            Servable,
+            threads=self._threads,
+            max_batch_size=settings.max_batch_size,
+            batch_timeout_ms=settings.batch_timeout_ms,
+            metrics=self.metrics,
+        )
+        self.store = ModelStore(root, self._load, servable, self.metrics)
+        self.predictor = Predictor(self.store, settings.limits, self.metrics)
+
+    def _load(self, path: Path) -> LoadedModel:
+        model = LoadedModel(path)
+        warm_up(model, self.settings.limits)
+        return model
+
+    async def start(self):
+        """Binds the ports, loads the models, then accepts requests.
+
+        Raises:
+            UserError: a port is taken, the folder holds no model, or none can be loaded.
+        """
+        check_folder(self.root)
+        socket_ = self._bind()
+        try:
+            self._bind_grpc()
+            self.port = socket_.getsockname()[1]
+            await self.store.poll()
+            if not self.store.available():
+                raise UserError(f"{self.root}: no model could be loaded; {self._first_error()}")
+        except UserError:
+            socket_.close()
+            raise
+        add_services(self._grpc, self.predictor)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        await self._set_health(Health.SERVING)
+        await self._grpc.start()
+        self._uvicorn = _Uvicorn(
+            uvicorn.Config(
+                application(self.predictor),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=math.ceil(self.settings.limits.max_seconds),
+            )
+        )
+        self.serving = asyncio.create_task(self._uvicorn.serve([socket_]))
+        self._polling = asyncio.create_task(self.store.poll_forever(self.settings.poll_seconds))
+        await self._warm_up_http()
+
+    async def stop(self):
+        """Accepts no more requests, finishes those in progress, and closes."""
+        await self._set_health(Health.NOT_SERVING)
+        self._polling.cancel()
+        self._uvicorn.should_exit = True
+        await asyncio.gather(self.serving, self._grpc.stop(self.settings.limits.max_seconds))
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._polling
+        await self.store.close()
+        self._threads.shutdown()
+
+    def ready(self) -> str:
+        """One line: addresses, models, and an example call."""
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        models = {name: ", ".join(map(str, versions)) for name, versions in self.store.available().items()}
+        listed = "; ".join(f"{name} (version {versions})" for name, versions in models.items())
+        url = f"http://{host}:{self.port}"
+        return f"ready: REST {url}, gRPC {host}:{self.grpc_port}; serving {listed}; try: {self._example(url)}"
+
+    def _example(self, url: str) -> str:
+        name = next(iter(self.store.available()))
+        signature = self.store.find(name).servable.loaded.signatures.get(DEFAULT)
+        inputs = None if signature is None else _example_inputs(signature)
+        address = f"{url}/v1/models/{name}"
+        if inputs is None:
+            return f"curl {address}/metadata"
+        return f"curl -d '{json.dumps({'inputs': inputs})}' {address}:predict"
+
+    def _first_error(self) -> str:
+        versions = [version for name in self.store.names() for version in self.store.versions(name)]
+        return str(next((version.error for version in versions if version.error), "there is none"))
+
+    async def _warm_up_http(self):
+        """Sends itself one request, so that no client waits for what is built with the first one."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
+        with contextlib.suppress(
+            OSError
+        ):  # TimeoutError is an OSError; where connecting is forbidden, the first client waits
+            async with asyncio.timeout(self.settings.limits.max_seconds):
+                reader, writer = await asyncio.open_connection(host, self.port)
+                writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+                await reader.read()
+                writer.close()
+
+    def _bind(self) -> socket.socket:
+        host, port = self.settings.host, self.settings.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            bound = socket.create_server((host, port), family=family)
+        except OSError as error:
+            what = f"--port {port} on --host {host}: {os.strerror(error.errno) if error.errno else error}"
+            raise UserError(f"{what}; choose another with --port, 0 for any that is free") from error
+        # Accepted sockets inherit it; asyncio sets it only on sockets made with IPPROTO_TCP. Without it an answer,
+        # sent as head and body, waits 40 ms for the client's delayed acknowledgement.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return bound
+
+    def _bind_grpc(self):
+        limits = self.settings.limits
+        options = [
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", limits.max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+        ]
+        self._grpc = grpc.aio.server(options=options)
+        host, port = self.settings.host, self.settings.grpc_port
+        try:
+            self.grpc_port = self._grpc.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError as error:
+            what = f"--grpc_port {port} on --host {host} cannot be taken; choose another, 0 for any that is free"
+            raise UserError(what) from error
+
+    async def _set_health(self, status):
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+
+
+def _example_inputs(signature: Signature) -> dict | None:
+    """Zeros for a signature whose inputs are a scalar per row; None for others."""
+    inputs = {}
+    for name, info in signature.inputs.items():
+        if info.shape is None or len(info.shape) != 1:
+            return None
+        zero = "" if info.dtype == types_pb2.DT_STRING else info.numpy_dtype.type(0).item()
+        inputs[name] = [zero] * (info.shape[0] or 1)
+    return inputs
+
+
+def serve(root: Path, settings: ServerSettings):
+    """Serves until SIGTERM or SIGINT."""
+    asyncio.run(_serve(root, settings))
+
+
+async def _serve(root: Path, settings: ServerSettings):
+    server, stop = Server(root, settings), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await server.start()
+    print(f"kgen-serve is {server.ready()}", flush=True)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, server.serving}, return_when=asyncio.FIRST_COMPLETED)
+    await server.stop()
