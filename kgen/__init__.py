@@ -17,7 +17,7 @@ _HOMES = {
     "TrainConfig": "kgen.config",
     "RunConfig": "kgen.config",
     "UserError": "kgen.errors",
-    "MODELS": "kgen.models",
+    "PRESETS": "kgen.models.presets",
     "build_model": "kgen.models",
     "Run": "kgen.run",
     "open_sampler": "kgen.sampling",

@@ -357,7 +357,7 @@ def override(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     """A copy of `config` with dotted settings replaced, e.g. `{"train.epochs": 3, "model_args.beta": 4.0}`.
 
     Raises:
-        UserError: an unknown setting (model arguments are checked by `resolve_model_args`), or a wrong type.
+        UserError: an unknown setting, or a wrong type; model arguments are checked by `kgen.models.resolve_model_args`.
     """
     values = config.to_json()
     for setting, value in settings.items():
@@ -376,17 +376,23 @@ def override(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
     return RunConfig.from_json(values)
 
 
-def resolve_model_args(model: Callable, model_args: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of a model: those given, checked against its `__init__`, and the defaults of the others.
+def resolve_arguments(
+    model: Callable, model_args: Mapping[str, Any], preset: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """All arguments of a model's class: those given, checked against its `__init__`, and the defaults of the others.
 
-    Defaults are those of the signature, or of the model's `default_args` where it has one (see GenerativeModel).
+    Args:
+        model: the class.
+        model_args: what was given.
+        preset: defaults in place of those of the signature; those of the model's `default_args`, where it has one (see
+            GenerativeModel), come before them.
 
     Raises:
         UserError: an unknown argument (with the nearest names), or a wrong type.
     """
     schema = schema_of(model)
     given = {k: coerce(f"model_args.{k}", v, lookup(schema, f"model_args.{k}", k)) for k, v in model_args.items()}
-    args = defaults_of(model) | given
+    args = defaults_of(model) | dict(preset or {}) | given
     following = model.default_args(args) if hasattr(model, "default_args") else {}
     return args | dict(following) | given
 

@@ -192,7 +192,7 @@ def defaults_of(target: Callable) -> dict[str, Any]:
 def _arguments(target: Callable) -> dict[str, tuple[Any, Any]]:
     """Name -> (type, default); a model whose `__init__` passes **kwargs on takes its base's arguments too."""
     is_dataclass = dataclasses.is_dataclass(target)
-    skip = () if is_dataclass else ("self", "spec", "seed", "name")
+    skip = () if is_dataclass else ("self", "spec", "conditional", "seed", "name")
     inits = [target] if is_dataclass else [vars(c)["__init__"] for c in target.__mro__ if "__init__" in vars(c)]
     found = {}
     for init in inits:

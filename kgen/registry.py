@@ -18,11 +18,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 class Registry(dict):
     """A dict from a name to an entry, filled by a decorator.
 
-    >>> MODELS = Registry("model")
-    >>> @MODELS.register("vae", learning_rates={"elbo": 1e-3})
-    ... class VAE: ...
-    >>> MODELS["vae"] is VAE, MODELS.defaults("vae")
-    (True, {'learning_rates': {'elbo': 0.001}})
+    >>> NETWORKS = Registry("network")
+    >>> @NETWORKS.register("mlp", jit_compile_on_cpu=True)
+    ... class MLP: ...
+    >>> NETWORKS["mlp"] is MLP, NETWORKS.defaults("mlp")
+    (True, {'jit_compile_on_cpu': True})
 
     Args:
         kind: what one entry is called in messages, e.g. "model".

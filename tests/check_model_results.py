@@ -12,7 +12,7 @@ from model_case import BATCH, Case, assert_same_state, state_of, train
 
 from kgen import random
 from kgen.errors import UserError
-from kgen.models import MODELS, build_model
+from kgen.models import PRESETS, build_model, model_class
 from kgen.options import defaults_of, schema_of
 from kgen.spec import DataSpec
 
@@ -120,7 +120,7 @@ def check_label_reaches_the_images(case: Case):
 
 def check_wrong_use_is_explained(case: Case):
     """Unknown arguments name the nearest, wrong types the setting; labels are asked for."""
-    schema, defaults = schema_of(MODELS[case.name]), defaults_of(MODELS[case.name])
+    schema, defaults = schema_of(model_class(case.name)), defaults_of(model_class(case.name))
     assert set(case.model_args) <= set(schema)
     assert {*case.build().model_args()} == {*schema}, (
         "model_args() and the signature of __init__ are not the same names"
@@ -130,7 +130,7 @@ def check_wrong_use_is_explained(case: Case):
             build_model(case.name, case.spec, **{f"{name}x": defaults[name]})
         with pytest.raises(UserError, match=rf"'model_args.{name}'.*Received: {{'a'"):
             build_model(case.name, case.spec, **{name: {"a": object}})
-    if MODELS[case.name].conditional:
+    if PRESETS[case.name].conditional:
         with pytest.raises(
             UserError, match=f"model '{case.name}' needs labels, but data set 'plain' has num_classes=0"
         ):

@@ -19,7 +19,7 @@ from kgen.config import (
     flatten,
     override,
     parse_sets,
-    resolve_model_args,
+    resolve_arguments,
     settings_table,
     with_tables,
 )
@@ -219,7 +219,7 @@ def test_the_signature_is_the_schema():
 
 def test_an_heir_that_passes_arguments_on_takes_its_base_s_too():
     assert schema_of(Heir) == {"depth": int, "width": int, "rate": float}
-    assert resolve_model_args(Heir, {"rate": 1}) == {"depth": 2, "width": 8, "rate": 1.0}
+    assert resolve_arguments(Heir, {"rate": 1}) == {"depth": 2, "width": 8, "rate": 1.0}
 
 
 def test_defaults_that_follow_from_other_arguments_yield_to_what_is_given():
@@ -228,9 +228,9 @@ def test_defaults_that_follow_from_other_arguments_yield_to_what_is_given():
         def default_args(cls, args):
             return {"rate": 0.1} if args["width"] > 8 else {}
 
-    assert resolve_model_args(Follows, {}) == {"width": 4, "rate": 0.5}
-    assert resolve_model_args(Follows, {"width": 16}) == {"width": 16, "rate": 0.1}
-    assert resolve_model_args(Follows, {"width": 16, "rate": 0.5}) == {"width": 16, "rate": 0.5}
+    assert resolve_arguments(Follows, {}) == {"width": 4, "rate": 0.5}
+    assert resolve_arguments(Follows, {"width": 16}) == {"width": 16, "rate": 0.1}
+    assert resolve_arguments(Follows, {"width": 16, "rate": 0.5}) == {"width": 16, "rate": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_defaults_that_follow_from_other_arguments_yield_to_what_is_given():
 )
 def test_model_arguments_are_checked(arguments, words):
     with pytest.raises(UserError, match=words):
-        resolve_model_args(Heir, arguments)
+        resolve_arguments(Heir, arguments)
 
 
 GUIDES = sorted(path for path in Path(kgen.__file__).parent.rglob("*.md") if "<!-- settings:" in path.read_text())

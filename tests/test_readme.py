@@ -33,13 +33,12 @@ def test_the_commands_parse(line):
 
 
 def test_the_arguments_of_the_models_are_those_of_the_table():
-    from kgen.config import resolve_model_args
-    from kgen.models import MODELS
+    from kgen.models import PRESETS, resolve_model_args
 
     table = README.split("## Models")[1].split("```")[0]
     named = set(
         re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `")))
     )
-    arguments = {name for model in MODELS for name in resolve_model_args(MODELS[model], {})}
+    arguments = {name for model in PRESETS for name in resolve_model_args(model, {})}
     assert named <= arguments
     assert arguments - named == {"stddev"}  # named beside `likelihood`

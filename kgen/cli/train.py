@@ -168,11 +168,11 @@ def print_recipes():
 
 def next_commands(run) -> list[str]:
     """The first four commands to run after a training."""
-    from kgen.models import MODELS
+    from kgen.models.presets import PRESETS
     from kgen.report.commands import next_commands
 
     label = None
-    if MODELS[run.config.model].conditional:
+    if PRESETS[run.config.model].conditional:
         label = run.spec.class_names[-1] if run.spec.class_names else "0"
     return [line for _, line in next_commands(run, label=label)[:4]]
 
@@ -204,13 +204,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             config = config_of(cmd)
         import_tensorflow_quietly()
-        from kgen.models import MODELS
+        from kgen.models.presets import PRESETS
         from kgen.train import dry_run, resume, train
 
         if cmd["dry_run"]:
             return print(dry_run(config))
         watch = None
-        if config.train.eval_every or "discriminator" in MODELS.defaults(config.model)["learning_rates"]:
+        if config.train.eval_every or PRESETS[config.model].adversarial:
             from kgen.evaluate import Monitor as watch
 
         runs = []

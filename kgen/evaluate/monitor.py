@@ -7,8 +7,8 @@ from kgen.config import RunConfig
 from kgen.data.reference import load_reference, real_images
 from kgen.errors import UserError
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
-from kgen.evaluate.registry import METRICS, check, has_likelihood
-from kgen.models import MODELS
+from kgen.evaluate.registry import METRICS, check
+from kgen.models.presets import PRESETS
 from kgen.registry import nearest
 from kgen.sampling import Sampler
 
@@ -39,11 +39,10 @@ class Monitor:
         if train.best_by != "loss" and not self.better.get(train.best_by):
             known = ["loss", *(name for name, better in self.better.items() if better)]
             raise UserError(f"train.best_by: {train.best_by!r} is not measured; {nearest(train.best_by, known)}")
-        model, classes = MODELS[config.model], dataset.spec.num_classes
-        encodes = hasattr(model, "encode")
+        preset, classes = PRESETS[config.model], dataset.spec.num_classes
         check(
-            train.metrics, num_classes=classes, labelled_fakes=model.conditional, encodes=encodes,
-            likelihood=has_likelihood(model),
+            train.metrics, num_classes=classes, labelled_fakes=preset.conditional, encodes=preset.has_encoder,
+            likelihood=preset.has_likelihood,
         )  # fmt: skip
         self.split = "validation" if "validation" in dataset.splits else "train"
         common = load_reference(config.data, seed=config.seed)

@@ -115,7 +115,7 @@ def _check_quantize(quantize: Sequence[str], model):
         raise UserError(f"--quantize takes {', '.join(QUANTIZATIONS)}, with commas between. Received: {unknown[0]!r}")
     if quantize and getattr(model, "code_dim", model.latent_shape[0]) != model.latent_shape[0]:
         raise UserError(
-            f"--quantize: model {model.registered_name!r} draws pixel by pixel, and a rounded number draws another "
+            f"--quantize: model {model.name!r} draws pixel by pixel, and a rounded number draws another "
             "pixel and with it another picture; leave the flag away: model.tflite is written in float32"
         )
 

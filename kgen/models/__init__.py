@@ -1,24 +1,54 @@
-"""The models. A new one is a file here and a line below."""
+"""The models. What a name means is in `presets`; the classes are in `vae`, `pixel_vae`, `gan` and `vae_gan`.
 
-from kgen.models import gan, pixel_vae, vae, vae_gan  # noqa: F401  (they register themselves)
-from kgen.models.base import MODELS, GenerativeModel, Phase
+Names load when they are first used: `import kgen.models.presets` imports no TensorFlow.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from kgen.models.presets import FAMILIES, PRESETS
 from kgen.spec import DataSpec
 
-__all__ = ["MODELS", "GenerativeModel", "Phase", "build_model"]
+_HOMES = {"GenerativeModel": "kgen.models.base", "Phase": "kgen.models.base"} | FAMILIES
+
+__all__ = [*_HOMES, "PRESETS", "build_model", "model_class", "resolve_model_args"]
 
 
-def build_model(name: str, spec: DataSpec, *, seed: int = 0, **model_args) -> GenerativeModel:
-    """A new model, not yet compiled.
+def model_class(name: str) -> type:
+    """The class of a preset, e.g. GAN of "wgan_gp"; an unknown name raises UserError."""
+    family = PRESETS[name].family
+    return getattr(importlib.import_module(FAMILIES[family]), family)
+
+
+def resolve_model_args(name: str, model_args: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a preset: those given, checked, and the defaults of the others.
+
+    Raises:
+        UserError: an unknown name, an unknown argument (with the nearest names), or a wrong type.
+    """
+    from kgen.config import resolve_arguments  # which reads the names of models from `presets`
+
+    return resolve_arguments(model_class(name), model_args, PRESETS[name].args)
+
+
+def build_model(name: str, spec: DataSpec, *, seed: int = 0, **model_args):
+    """A new GenerativeModel, not yet compiled.
 
     Args:
-        name: a registered model, e.g. "cvae".
+        name: of a preset, e.g. "cvae".
         spec: of the data.
         seed: root of the initial weights and the training noise.
-        **model_args: the model's own arguments; see its class.
+        **model_args: arguments of the model's class, in place of the preset's.
 
     Raises:
         UserError: an unknown name or argument, or a model that does not fit the data.
     """
-    from kgen.config import resolve_model_args
+    arguments = resolve_model_args(name, model_args)
+    return model_class(name)(spec, conditional=PRESETS[name].conditional, seed=seed, name=name, **arguments)
 
-    return MODELS[name](spec, seed=seed, **resolve_model_args(MODELS[name], model_args))
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'kgen.models' has no attribute {name!r}")

@@ -16,12 +16,12 @@ import tensorflow as tf
 from kgen.errors import UserError
 from kgen.models import train_function
 from kgen.models.ema import WeightAverages
-from kgen.models.optimizers import registered_optimizers
+from kgen.models.optimizers import preset_optimizers
+from kgen.models.presets import PRESETS
 from kgen.random import replica_seed, stateless_normal, stateless_uniform
-from kgen.registry import Registry, nearest
+from kgen.registry import nearest
 from kgen.spec import DataSpec
 
-MODELS = Registry("model")
 GRADIENT = "_gradient"
 """Ends the name of a metric that is the norm of a phase's gradient."""
 
@@ -58,12 +58,16 @@ class GenerativeModel(keras.Model):
 
     Args:
         spec: of the data; sizes the networks.
+        conditional: `generate` and `encode` need labels.
         seed: root of the initial weights and of the training noise.
+        name: of the preset that it was built from, e.g. "wgan_gp"; see `kgen.models.build_model`.
 
     Attributes:
         latent_shape: of z without the batch.
-        prior: what z is drawn from: "standard_normal".
+        prior: distribution of z: "standard_normal".
         conditional: `generate` and `encode` need labels.
+        has_encoder: it has `encode` and `posterior`.
+        has_likelihood: it has `nll`, so that its likelihood can be measured.
         step: training steps taken; a weight, so that noise and schedules resume where they stopped.
         failed_step: the first step whose loss was not finite, or -1.
         tracks_gradients: reports the norm of each phase's gradient in training.
@@ -72,20 +76,22 @@ class GenerativeModel(keras.Model):
         averages: of weights, if it was compiled to keep any.
     """
 
-    conditional = False
+    has_encoder = False
+    has_likelihood = False
     tracks_gradients = False
     prior = "standard_normal"
     latent_shape: tuple[int, ...] = ()
 
-    def __init__(self, spec: DataSpec, *, seed: int = 0, name: str | None = None):
+    def __init__(self, spec: DataSpec, *, conditional: bool = False, seed: int = 0, name: str | None = None):
         super().__init__(name=name)
-        if self.conditional and not spec.num_classes:
-            known = {model: name for name, model in MODELS.items() if not model.conditional}
-            unconditional = next((f"--model {known[base]} or " for base in type(self).__mro__ if base in known), "")
+        if conditional and not spec.num_classes:
+            known = PRESETS.get(self.name)
+            unconditional = f"--model {known.unconditional} or " if known and known.conditional else ""
             raise UserError(
-                f"model {self.registered_name!r} needs labels, but data set {spec.name!r} has num_classes=0; "
+                f"model {self.name!r} needs labels, but data set {spec.name!r} has num_classes=0; "
                 f"use {unconditional}a labelled data set"
             )
+        self.conditional = conditional
         self.spec = spec
         self.seed = seed
         self.built = True  # networks are built in __init__
@@ -105,11 +111,6 @@ class GenerativeModel(keras.Model):
             shape=(), dtype="int64", initializer=keras.initializers.Constant(start), trainable=False, name=name,
             autocast=False, aggregation="only_first_replica",
         )  # fmt: skip
-
-    @property
-    def registered_name(self) -> str:
-        """The name under which the model's class is registered, e.g. "cvae"."""
-        return next((n for n, model in MODELS.items() if model is type(self)), type(self).__name__)
 
     # What a subclass says -------------------------------------------------------------------------------------------
 
@@ -168,7 +169,7 @@ class GenerativeModel(keras.Model):
         if not self.conditional:
             return x
         if labels is None:
-            raise UserError(f"model {self.registered_name!r} is conditional: give labels, one per image")
+            raise UserError(f"model {self.name!r} is conditional: give labels, one per image")
         return [tf.convert_to_tensor(x), tf.convert_to_tensor(labels)]
 
     # Randomness -----------------------------------------------------------------------------------------------------
@@ -207,8 +208,8 @@ class GenerativeModel(keras.Model):
         """Gives each phase its optimizer.
 
         Args:
-            optimizer: a dict from phase to optimizer; one optimizer for a model of one phase; None takes those that the
-                model was registered with.
+            optimizer: a dict from phase to optimizer; one optimizer for a model of one phase; None takes those of the
+                preset that the model is named by.
             steps_per_execution: training steps a Python call.
             jit_compile: compile the step with XLA.
             steps_per_graph: steps unrolled into one graph; worth it where a step is so short that its launch counts.
@@ -219,7 +220,7 @@ class GenerativeModel(keras.Model):
         """
         phases = {phase.name: phase for phase in self.phases()}
         if optimizer is None:
-            optimizer = registered_optimizers(MODELS, self.registered_name)
+            optimizer = preset_optimizers(self.name)
         if not isinstance(optimizer, Mapping):
             optimizer = dict.fromkeys(list(phases)[:1], optimizer)
         for name in {*phases} ^ {*optimizer}:
@@ -366,7 +367,8 @@ class GenerativeModel(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} must define model_args()")
 
     def get_config(self):
-        return {"spec": self.spec.to_json(), "seed": self.seed, "name": self.name, **self.model_args()}
+        own = {"spec": self.spec.to_json(), "conditional": self.conditional, "seed": self.seed, "name": self.name}
+        return own | self.model_args()
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

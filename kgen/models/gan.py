@@ -1,4 +1,4 @@
-"""Adversarial: what all generative adversarial networks share: a generator, a discriminator, and their two phases.
+"""GAN: the generative adversarial networks: a generator, a discriminator, and their two phases.
 
     discriminator: E_x[l_real(D(x))] + E_z[l_fake(D(G(z)))] (+ penalties);  generator: E_z[l(D(G(z)))]
 
@@ -16,7 +16,7 @@ from kgen import images as pixels
 from kgen.errors import UserError
 from kgen.losses import penalties
 from kgen.losses.adversarial import LOSSES
-from kgen.models.base import MODELS, GenerativeModel, Phase, check_at_least
+from kgen.models.base import GenerativeModel, Phase, check_at_least
 from kgen.nn import NETWORKS, DiscriminatorOptions, NetworkOptions
 from kgen.nn.augment import AUGMENTATIONS, augment
 from kgen.nn.layers import BatchNormalization
@@ -24,8 +24,9 @@ from kgen.registry import nearest
 from kgen.spec import DataSpec
 
 
-class Adversarial(GenerativeModel):
-    """Base of the generative adversarial networks.
+@keras.saving.register_keras_serializable("kgen")
+class GAN(GenerativeModel):
+    """A generative adversarial network. Every preset of this family is this class with other arguments.
 
     Args:
         spec: of the data.
@@ -52,7 +53,9 @@ class Adversarial(GenerativeModel):
         projection: in a conditional model the label meets the discriminator's last features instead of its image.
         augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
             "translation", "cutout" (Zhao et al. 2020).
+        conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
+        name: of the preset that it was built from.
 
     Attributes:
         generator: z (and labels) -> logits of images.
@@ -86,10 +89,11 @@ class Adversarial(GenerativeModel):
         clip: float | None = None,
         projection: bool = False,
         augment: tuple[str, ...] = (),
+        conditional: bool = False,
         seed: int = 0,
         name: str | None = None,
     ):
-        super().__init__(spec, seed=seed, name=name)
+        super().__init__(spec, conditional=conditional, seed=seed, name=name)
         self._model_args = {
             "latent_dim": latent_dim, "network": network, "hidden": list(hidden),
             "discriminator_hidden": discriminator_hidden and list(discriminator_hidden), "filters": list(filters),
@@ -263,159 +267,3 @@ class Adversarial(GenerativeModel):
         """(images, labels) -> what the discriminator says of them, [B] float32; images in [0, 1]."""
         images, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         return self.discriminator(self.with_labels(self.shown(images), labels), training=training)
-
-
-# Gan ------------------------------------------------------------------------------------------------------------------
-# GAN: the adversarial network of Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661), of dense layers.
-#
-#     discriminator: softplus(-D(x)) + softplus(D(G(z)));  generator: softplus(-D(G(z)))
-#
-# For small images, and to compare with: `dcgan` makes better ones in the same time.
-
-
-RATES = {"discriminator": 2e-4, "generator": 2e-4}
-ADAM = {"optimizer": "adam", "beta_1": 0.5}
-"""As most publications have them since Radford et al. 2016."""
-
-
-@MODELS.register("gan", learning_rates=RATES, optimizer=ADAM)
-@keras.saving.register_keras_serializable("kgen")
-class GAN(Adversarial):
-    """Dense generator 100-256-512-1024-image and discriminator image-1024-512-256-1. Arguments are Adversarial's."""
-
-    def __init__(
-        self,
-        spec: DataSpec,
-        *,
-        hidden: tuple[int, ...] = (1024, 512, 256),
-        activation: str = "leaky_relu",
-        dropout: float = 0.3,
-        **kwargs,
-    ):
-        super().__init__(spec, hidden=hidden, activation=activation, dropout=dropout, **kwargs)
-
-
-# Cgan -----------------------------------------------------------------------------------------------------------------
-# CGAN: the conditional GAN of Mirza & Osindero 2014 (https://arxiv.org/abs/1411.1784), of dense layers.
-#
-# Generator and discriminator see the label as a one-hot vector beside z and beside the pixels.
-
-
-@MODELS.register("cgan", learning_rates=RATES, optimizer=ADAM)
-@keras.saving.register_keras_serializable("kgen")
-class CGAN(GAN):
-    """A GAN whose networks are given the label. Arguments are those of GAN."""
-
-    conditional = True
-
-
-# Dcgan ----------------------------------------------------------------------------------------------------------------
-# DCGAN: the deep convolutional GAN of Radford et al. 2016 (https://arxiv.org/abs/1511.06434).
-#
-#     discriminator: softplus(-D(x)) + softplus(D(G(z))) + r1 / 2 || grad D(x) ||^2;  generator: softplus(-D(G(z)))
-#
-# The discriminator has no batch normalization, and the R1 penalty of Mescheder et al. 2018
-# (https://arxiv.org/abs/1801.04406) instead: it then neither overpowers the generator nor lets it collapse.
-
-
-DCGAN_RATES = {"discriminator": 1e-3, "generator": 1e-3}
-DCGAN_ADAM = {"optimizer": "adam", "beta_1": 0.0, "beta_2": 0.99}
-
-
-@MODELS.register("dcgan", learning_rates=DCGAN_RATES, optimizer=DCGAN_ADAM)
-@keras.saving.register_keras_serializable("kgen")
-class DCGAN(Adversarial):
-    """4x4 convolutions of stride 2, transposed in the generator; see `kgen.nn.dcgan`. Arguments are Adversarial's."""
-
-    def __init__(self, spec: DataSpec, *, network: str = "dcgan", batch_norm: bool = True, r1: float = 1.0, **kwargs):
-        super().__init__(spec, network=network, batch_norm=batch_norm, r1=r1, **kwargs)
-
-
-# Cdcgan ---------------------------------------------------------------------------------------------------------------
-# CDCGAN: a DCGAN that is given the label.
-#
-# The generator sees it as a one-hot vector beside z, the discriminator as constant maps beside the image, one channel a
-# class; or, with `projection`, by an inner product with its last features (Miyato & Koyama 2018,
-# https://arxiv.org/abs/1802.05637).
-
-
-@MODELS.register("cdcgan", learning_rates=DCGAN_RATES, optimizer=DCGAN_ADAM)
-@keras.saving.register_keras_serializable("kgen")
-class CDCGAN(DCGAN):
-    """A DCGAN whose networks are given the label. Arguments are those of DCGAN."""
-
-    conditional = True
-
-
-# Wgan -----------------------------------------------------------------------------------------------------------------
-# WGAN: the Wasserstein GAN of Arjovsky et al. 2017 (https://arxiv.org/abs/1701.07875), with clipped weights.
-#
-#     critic: D(G(z)) - D(x), every weight kept in [-clip, clip];  generator: -D(G(z))
-#
-# The critic has no sigmoid and no batch normalization, and is trained with RMSprop: a momentum would work against a
-# loss
-# that moves. With the published rates (5e-5, clip 0.01) training is slow; those here are larger. `wgan_gp` needs no
-# clip.
-
-
-@MODELS.register("wgan", learning_rates={"discriminator": 5e-4, "generator": 5e-4}, optimizer={"optimizer": "rmsprop"})
-@keras.saving.register_keras_serializable("kgen")
-class WGAN(Adversarial):
-    """A DCGAN's networks with a clipped critic, five steps per step of the generator. Arguments are Adversarial's."""
-
-    def __init__(
-        self,
-        spec: DataSpec,
-        *,
-        network: str = "dcgan",
-        batch_norm: bool = True,
-        loss: str = "wasserstein",
-        critic_steps: int = 5,
-        clip: float | None = 0.03,
-        **kwargs,
-    ):
-        super().__init__(
-            spec, network=network, batch_norm=batch_norm, loss=loss, critic_steps=critic_steps, clip=clip, **kwargs
-        )
-
-
-# Wgan gp --------------------------------------------------------------------------------------------------------------
-# WGAN-GP: the Wasserstein GAN with gradient penalty of Gulrajani et al. 2017 (https://arxiv.org/abs/1704.00028).
-#
-#     critic: D(G(z)) - D(x) + 10 (|| grad D(x^) || - 1)^2, x^ between x and G(z) by U(0, 1);  generator: -D(G(z))
-#
-# Five critic steps per step of the generator, each on real images of its own; no batch normalization in the critic.
-
-
-WGAN_GP_RATES = {"discriminator": 1e-4, "generator": 1e-4}
-WGAN_GP_ADAM = {"optimizer": "adam", "beta_1": 0.0, "beta_2": 0.9}
-
-
-@MODELS.register("wgan_gp", learning_rates=WGAN_GP_RATES, optimizer=WGAN_GP_ADAM)
-@keras.saving.register_keras_serializable("kgen")
-class WGANGP(Adversarial):
-    """A DCGAN's networks with a penalized critic. Arguments are Adversarial's."""
-
-    def __init__(
-        self,
-        spec: DataSpec,
-        *,
-        network: str = "dcgan",
-        batch_norm: bool = True,
-        loss: str = "wasserstein",
-        critic_steps: int = 5,
-        gradient_penalty: float = 10.0,
-        **kwargs,
-    ):
-        super().__init__(
-            spec, network=network, batch_norm=batch_norm, loss=loss, critic_steps=critic_steps,
-            gradient_penalty=gradient_penalty, **kwargs,
-        )  # fmt: skip
-
-
-@MODELS.register("wcgan_gp", learning_rates=WGAN_GP_RATES, optimizer=WGAN_GP_ADAM)
-@keras.saving.register_keras_serializable("kgen")
-class WCGANGP(WGANGP):
-    """A WGAN-GP whose networks are given the label. Arguments are those of WGANGP."""
-
-    conditional = True

@@ -1,12 +1,9 @@
-"""Optimizers by their names, and those that a model was registered with."""
+"""Optimizers by their names, and those of a preset."""
 
 import keras
 import tensorflow as tf
 
-from kgen.registry import Registry
-
-DEFAULTS = {"optimizer": "adam", "beta_1": 0.9, "beta_2": 0.999}
-"""Of models that are registered without an `optimizer` of their own."""
+from kgen.models.presets import PRESETS
 
 
 class Adam(keras.optimizers.Adam):
@@ -48,9 +45,8 @@ def build_optimizer(kind: str, learning_rate, *, beta_1: float, beta_2: float) -
     return Adam(learning_rate, beta_1=beta_1, beta_2=beta_2)
 
 
-def registered_optimizers(models: Registry, name: str) -> dict[str, keras.optimizers.Optimizer]:
-    """Phase -> the optimizer that the model of this name was registered with."""
-    own = models.defaults(name)
-    chosen = DEFAULTS | own.get("optimizer", {})
-    betas = {key: chosen[key] for key in ("beta_1", "beta_2")}
-    return {phase: build_optimizer(chosen["optimizer"], rate, **betas) for phase, rate in own["learning_rates"].items()}
+def preset_optimizers(name: str) -> dict[str, keras.optimizers.Optimizer]:
+    """Phase -> the optimizer of a preset; an unknown name raises UserError."""
+    preset = PRESETS[name]
+    betas = {"beta_1": preset.beta_1, "beta_2": preset.beta_2}
+    return {phase: build_optimizer(preset.optimizer, rate, **betas) for phase, rate in preset.learning_rates.items()}

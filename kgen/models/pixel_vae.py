@@ -18,18 +18,15 @@ import keras
 import tensorflow as tf
 
 from kgen.errors import UserError
-from kgen.models.base import MODELS, check_at_least
+from kgen.models.base import check_at_least
 from kgen.models.vae import Autoencoder
 from kgen.nn import NETWORKS, NetworkOptions, pixelcnn
 from kgen.nn.pixelcnn import PixelCNN, sample_pixels
 from kgen.spec import DataSpec
 
 MOST_LEVELS = 256
-EXPENSIVE = {"jit_compile_on_cpu": False, "evaluation_batch_size": 64}
-"""Convolutions whatever the network, and a logit a level of every pixel."""
 
 
-@MODELS.register("pixel_vae", learning_rates={"elbo": 1e-3}, **EXPENSIVE)
 @keras.saving.register_keras_serializable("kgen")
 class PixelVAE(Autoencoder):
     """A variational autoencoder with an autoregressive decoder. Pixels are rounded to `levels` levels.
@@ -50,7 +47,9 @@ class PixelVAE(Autoencoder):
         beta: weight of the KL term.
         kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
         free_bits: nats of KL a latent dimension (mean over the batch) that training does not pay for.
+        conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
+        name: of the preset that it was built from.
     """
 
     rounds = True
@@ -73,10 +72,14 @@ class PixelVAE(Autoencoder):
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
         free_bits: float = 0.0,
+        conditional: bool = False,
         seed: int = 0,
         name: str | None = None,
     ):
-        super().__init__(spec, beta=beta, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits, seed=seed, name=name)
+        super().__init__(
+            spec, beta=beta, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits, conditional=conditional, seed=seed,
+            name=name,
+        )  # fmt: skip
         check_at_least(
             1, latent_dim=latent_dim, hidden=min(hidden, default=1), filters=min(filters, default=0), width=width,
             layers=layers, conditioned_layers=conditioned_layers, condition=condition,
@@ -153,14 +156,3 @@ class PixelVAE(Autoencoder):
         condition = self.decoder(self.with_labels(z[:, : self.code_dim], labels), training=False)
         noise = tf.reshape(pixelcnn.normal_cdf(z[:, self.code_dim :]), (-1, *self.spec.image_shape))
         return sample_pixels(self.pixel_cnn, condition, noise, self.levels) / (self.levels - 1)
-
-
-@MODELS.register("pixel_cvae", learning_rates={"elbo": 1e-3}, **EXPENSIVE)
-@keras.saving.register_keras_serializable("kgen")
-class PixelCVAE(PixelVAE):
-    """A PixelVAE whose encoder and decoder are given the label. Arguments are those of PixelVAE."""
-
-    conditional = True
-
-    def __init__(self, spec: DataSpec, *, latent_dim: int = 8, **kwargs):
-        super().__init__(spec, latent_dim=latent_dim, **kwargs)

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from kgen.losses import elbo
-from kgen.models.base import MODELS, GenerativeModel, Phase, check_at_least
+from kgen.models.base import GenerativeModel, Phase, check_at_least
 from kgen.nn import NETWORKS, NetworkOptions
 from kgen.nn.likelihoods import LIKELIHOODS
 from kgen.spec import DataSpec
@@ -24,7 +24,9 @@ class Autoencoder(GenerativeModel):
         beta: weight of the KL term.
         kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
         free_bits: nats of KL a latent dimension that training does not pay for; see `kgen.losses.elbo.free_bits_kl`.
+        conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
+        name: of the preset that it was built from.
 
     Attributes:
         code_dim: length of what is encoded: the leading entries of z. In a model whose z also holds the noise of every
@@ -35,6 +37,7 @@ class Autoencoder(GenerativeModel):
         rounds: whether `nll` rounds pixels to those levels, and so is a probability also for those that lie between.
     """
 
+    has_encoder = has_likelihood = True
     code_dim: int
     encoder: keras.Model
     levels: int | None
@@ -47,10 +50,11 @@ class Autoencoder(GenerativeModel):
         beta: float,
         kl_warmup_steps: int,
         free_bits: float,
+        conditional: bool = False,
         seed: int = 0,
         name: str | None = None,
     ):
-        super().__init__(spec, seed=seed, name=name)
+        super().__init__(spec, conditional=conditional, seed=seed, name=name)
         check_at_least(0, beta=beta, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits)
         self.beta, self.kl_warmup_steps, self.free_bits = beta, kl_warmup_steps, free_bits
 
@@ -120,7 +124,6 @@ class Autoencoder(GenerativeModel):
 # small images: it trains in a minute, encodes as well as it generates, and its loss is a bound on the likelihood.
 
 
-@MODELS.register("vae", learning_rates={"elbo": 1e-3})
 @keras.saving.register_keras_serializable("kgen")
 class VAE(Autoencoder):
     """A variational autoencoder.
@@ -140,7 +143,9 @@ class VAE(Autoencoder):
         kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
         free_bits: nats of KL a latent dimension (mean over the batch) that training does not pay for: Eq. 15 of
             Kingma et al. 2016 (https://arxiv.org/abs/1606.04934). The reported KL is whole.
+        conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
+        name: of the preset that it was built from.
     """
 
     def __init__(
@@ -158,10 +163,14 @@ class VAE(Autoencoder):
         beta: float = 1.0,
         kl_warmup_steps: int = 0,
         free_bits: float = 0.0,
+        conditional: bool = False,
         seed: int = 0,
         name: str | None = None,
     ):
-        super().__init__(spec, beta=beta, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits, seed=seed, name=name)
+        super().__init__(
+            spec, beta=beta, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits, conditional=conditional, seed=seed,
+            name=name,
+        )  # fmt: skip
         check_at_least(1, latent_dim=latent_dim, hidden=min(hidden, default=1), filters=min(filters, default=0))
         self._model_args = {
             "latent_dim": latent_dim, "network": network, "hidden": list(hidden), "filters": list(filters),
@@ -189,54 +198,3 @@ class VAE(Autoencoder):
     def generate(self, z, labels=None):
         """The mean image of p(x|z): [B, H, W, C] float32 in [0, 1]."""
         return self.likelihood(self.decoder(self.with_labels(z, labels), training=False))
-
-
-# Cvae -----------------------------------------------------------------------------------------------------------------
-# CVAE: the conditional variational autoencoder of Sohn et al. 2015
-# (https://papers.nips.cc/paper/5775-learning-structured-output-representation-using-deep-conditional-generative-
-# models).
-#
-#     q(z|x, y) and p(x|z, y) see the label y; p(z) = N(0, I) does not.
-#
-# z has to say only what the label does not (slant, weight, style), so keep it small: a large latent takes over what the
-# label should say, and samples then disagree with their labels.
-
-
-@MODELS.register("cvae", learning_rates={"elbo": 1e-3})
-@keras.saving.register_keras_serializable("kgen")
-class CVAE(VAE):
-    """A VAE whose encoder and decoder are given the label. Arguments are those of VAE."""
-
-    conditional = True
-
-    def __init__(self, spec: DataSpec, *, latent_dim: int = 2, **kwargs):
-        super().__init__(spec, latent_dim=latent_dim, **kwargs)
-
-
-# Conv vae -------------------------------------------------------------------------------------------------------------
-# ConvVAE: a VAE whose encoder and decoder are convolutional; see `vae` for the equations.
-#
-# The choice for images of 32 pixels or more a side, and for colour: it has fewer weights than dense layers need, and
-# keeps the edges that those blur.
-
-
-@MODELS.register("conv_vae", learning_rates={"elbo": 1e-3})
-@keras.saving.register_keras_serializable("kgen")
-class ConvVAE(VAE):
-    """A VAE of convolutions. Arguments are those of VAE; the network is "conv" when no other is named."""
-
-    def __init__(self, spec: DataSpec, *, network: str = "conv", **kwargs):
-        super().__init__(spec, network=network, **kwargs)
-
-
-# Conv cvae ------------------------------------------------------------------------------------------------------------
-# ConvCVAE: a CVAE whose encoder and decoder are convolutional; see `cvae` for the equations.
-#
-# The encoder sees the label as constant maps beside the image, one channel per class; the decoder as a one-hot vector
-# beside z.
-
-
-@MODELS.register("conv_cvae", learning_rates={"elbo": 1e-3})
-@keras.saving.register_keras_serializable("kgen")
-class ConvCVAE(ConvVAE, CVAE):
-    """A conditional VAE of convolutions. Arguments are those of CVAE; the network is "conv" when no other is named."""

@@ -7,30 +7,15 @@ A VAE knows after a minute where everything is, and blurs it; the discriminator 
 import keras
 import tensorflow as tf
 
-from kgen.models.base import MODELS
-from kgen.models.gan import DCGAN_ADAM, DCGAN_RATES, Adversarial
-from kgen.spec import DataSpec
+from kgen.models.gan import GAN
 
 
-@MODELS.register("vae_gan", learning_rates=DCGAN_RATES, optimizer=DCGAN_ADAM)
 @keras.saving.register_keras_serializable("kgen")
-class VAEGAN(Adversarial):
+class VAEGAN(GAN):
     """The decoder of a VAE as generator, its encoder with one output as discriminator.
 
-    Both see images in [0, 1], and the generator ends in a sigmoid, as in a VAE. Arguments are Adversarial's.
+    Both see images in [0, 1], and the generator ends in a sigmoid, as in a VAE. Arguments are GAN's.
     """
-
-    def __init__(
-        self,
-        spec: DataSpec,
-        *,
-        latent_dim: int = 20,
-        hidden: tuple[int, ...] = (400,),
-        filters: tuple[int, ...] = (32, 64, 128, 256),
-        r1: float = 1.0,
-        **kwargs,
-    ):
-        super().__init__(spec, latent_dim=latent_dim, hidden=hidden, filters=filters, r1=r1, **kwargs)
 
     def shown(self, images):
         return tf.cast(images, keras.config.floatx())

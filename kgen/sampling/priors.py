@@ -323,10 +323,10 @@ def _fit(codes: np.ndarray, size: int, full: bool, seed: int) -> tuple[np.ndarra
 
 
 def check_prior(name: str, model: str):
-    """Raises UserError for an unknown prior, and for one that a registered model cannot have."""
-    from kgen.models import MODELS
+    """Raises UserError for an unknown prior, and for one that a model cannot have."""
+    from kgen.models.presets import PRESETS
 
-    if PRIORS[name] is GaussianMixture and not hasattr(MODELS[model], "posterior"):
+    if PRIORS[name] is GaussianMixture and not PRESETS[model].has_encoder:
         raise UserError(
             f"--prior {name} is fitted to encodings, and model {model!r} has no encoder; use --prior "
             f"{StandardNormal.name}, or a model that encodes, e.g. --model vae"

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.models import MODELS
+from kgen.models.presets import PRESETS
 from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
@@ -331,7 +331,7 @@ def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None =
     if not train.patience or train.best_by != "loss":
         return
     by_samples = "--eval_every 1 --metrics fid --best_by fid"
-    if len(MODELS.defaults(config.model)["learning_rates"]) > 1:
+    if PRESETS[config.model].adversarial:
         raise UserError(
             f"train.patience waits for the figure that the best checkpoint is chosen by, and the losses of "
             f"{config.model!r} choose none; add {by_samples}, or leave out --patience. Received: {train.patience}"

@@ -8,9 +8,8 @@ import tensorflow as tf
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.models import MODELS
-from kgen.models.gan import Adversarial
-from kgen.models.optimizers import DEFAULTS, build_optimizer
+from kgen.models.optimizers import build_optimizer
+from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
 
 STEPS_A_CALL = 64
@@ -39,7 +38,7 @@ def use_xla(config: RunConfig, steps: int) -> bool:
         return config.train.jit_compile
     if tf.config.list_physical_devices("GPU"):
         return True
-    return _dense(config) and (issubclass(MODELS[config.model], Adversarial) or steps >= LONG_TRAINING_STEPS)
+    return _dense(config) and (PRESETS[config.model].adversarial or steps >= LONG_TRAINING_STEPS)
 
 
 def steps_per_graph(config: RunConfig, steps: int) -> int:
@@ -47,14 +46,14 @@ def steps_per_graph(config: RunConfig, steps: int) -> int:
 
     Eight train a dense autoencoder a fifth faster than one, and compile some seconds longer; a GAN gains nothing.
     """
-    gains = _dense(config) and not issubclass(MODELS[config.model], Adversarial)
+    gains = _dense(config) and not PRESETS[config.model].adversarial
     return UNROLLED_STEPS if gains and config.train.jit_compile and steps >= LONG_TRAINING_STEPS else 1
 
 
 def _dense(config: RunConfig) -> bool:
     """Whether the steps are of small matrix products, so that what is between them counts."""
-    if "jit_compile_on_cpu" in (own := MODELS.defaults(config.model)):
-        return own["jit_compile_on_cpu"]
+    if (own := PRESETS[config.model].jit_compile_on_cpu) is not None:
+        return own
     network = config.model_args.get("network")
     return bool(network) and NETWORKS.defaults(network)["jit_compile_on_cpu"]
 
@@ -65,7 +64,7 @@ def steps_per_execution(config: RunConfig, steps_per_epoch: int) -> int:
 
 
 # Optimizers -----------------------------------------------------------------------------------------------------------
-# The optimizer of each phase: what the configuration asks for, and what the model was registered with.
+# The optimizer of each phase: what the configuration asks for, and what the preset has.
 
 
 def default_optimizer_settings(config: RunConfig) -> dict[str, Any]:
@@ -74,8 +73,8 @@ def default_optimizer_settings(config: RunConfig) -> dict[str, Any]:
     Raises:
         UserError: a discriminator's learning rate for a model that has none.
     """
-    own = MODELS.defaults(config.model)
-    rates, train = own["learning_rates"], config.train
+    preset, train = PRESETS[config.model], config.train
+    rates = preset.learning_rates
     if train.discriminator_learning_rate and "discriminator" not in rates:
         raise UserError(
             f"train.discriminator_learning_rate is of adversarial models; {config.model!r} has no discriminator. "
@@ -85,9 +84,9 @@ def default_optimizer_settings(config: RunConfig) -> dict[str, Any]:
     if "discriminator" in rates:
         follows = rates["discriminator"] * chosen["learning_rate"] / max(rates.values())
         chosen["discriminator_learning_rate"] = train.discriminator_learning_rate or follows
-    for name, default in (DEFAULTS | own.get("optimizer", {})).items():
+    for name in ("optimizer", "beta_1", "beta_2"):
         given = getattr(train, name)
-        chosen[name] = default if given is None else given
+        chosen[name] = getattr(preset, name) if given is None else given
     return chosen
 
 
@@ -102,7 +101,7 @@ def phase_optimizers(
             moves five times per step counts five times as many as its generator.
         factor: of every learning rate.
     """
-    train, rates = config.train, MODELS.defaults(config.model)["learning_rates"]
+    train, rates = config.train, PRESETS[config.model].learning_rates
     found = {}
     for phase, rate in rates.items():
         rate *= train.learning_rate / max(rates.values())

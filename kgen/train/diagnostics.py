@@ -46,7 +46,7 @@ class HealthMetrics:
         self.model, self.weakest = model, {}
         self._real_distance = mean_distance(real)
         self._real_extreme = float(np.mean((images.to_uint8(real) % 255) == 0))
-        self._z = random.latents(random.seed_of(seed, "health"), SAMPLES, model.latent_shape)
+        self._z = random.latents(random.seed_of(seed, "vitals"), SAMPLES, model.latent_shape)
         classes = max(model.spec.num_classes, 1)
         numbers = np.arange(SAMPLES, dtype=np.int32)
         self._labels = numbers % classes

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from kgen import data, images
-from kgen.config import RunConfig, override, resolve_model_args
+from kgen.config import RunConfig, override
 from kgen.errors import TrainingFailed, UserError, image_lost
-from kgen.models import MODELS, GenerativeModel, build_model, ema
-from kgen.models.gan import Adversarial
+from kgen.models import GenerativeModel, build_model, ema, resolve_model_args
+from kgen.models.presets import PRESETS
 from kgen.recipes import log_lines
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
@@ -32,8 +32,6 @@ HALFLIVES, LONGEST_HALFLIFE = 20, 50_000
 """Of the average of an adversarial model's weights: how many a training has, and images."""
 WATCHES = 20
 GRIDS = 20
-EVALUATION_BATCH_SIZE = 512
-"""Of models that are not registered with an `evaluation_batch_size` of their own."""
 
 
 def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
@@ -43,7 +41,7 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         UserError: an unknown model or model argument, or nothing that early stopping could go by.
     """
     callbacks.check_early_stopping(config, dataset.spec.examples)
-    model_args = resolve_model_args(MODELS[config.model], config.model_args)
+    model_args = resolve_model_args(config.model, config.model_args)
     count = dataset.spec.examples["train"]
     moves = model_args.get("critic_steps", 1)  # each on images of its own
     batch_size = min(config.train.batch_size or moves * max(16, min(128, count // moves // SMALL_EPOCH_STEPS)), count)
@@ -52,7 +50,7 @@ def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     config = dataclasses.replace(config, model_args=model_args)
     halflife = config.train.ema_halflife_images
     if halflife is None:
-        averaged = issubclass(MODELS[config.model], Adversarial)
+        averaged = PRESETS[config.model].adversarial
         halflife = min(LONGEST_HALFLIFE, epochs * steps_per_epoch * batch_size / HALFLIVES) if averaged else 0.0
     train = dataclasses.replace(
         config.train,
@@ -73,11 +71,11 @@ def watch_classes(config: RunConfig, dataset: data.Dataset) -> RunConfig:
 
     Its losses do not tell a collapse. What `train.eval_every` and `train.metrics` ask for is measured beside.
     """
-    model, train = MODELS[config.model], config.train
-    if dataset.spec.num_classes < 2 or not issubclass(model, Adversarial):
+    preset, train = PRESETS[config.model], config.train
+    if dataset.spec.num_classes < 2 or not preset.adversarial:
         return config
     wanted = train.metrics if train.eval_every else ()
-    wanted += ("coverage", "label_agreement") if model.conditional else ("coverage",)
+    wanted += ("coverage", "label_agreement") if preset.conditional else ("coverage",)
     every = train.eval_every or -(-train.epochs // WATCHES)
     train = dataclasses.replace(train, eval_every=every, metrics=tuple(dict.fromkeys(wanted)))
     return dataclasses.replace(config, train=train)
@@ -112,7 +110,7 @@ def train(
     started = time.monotonic()
     devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
     with devices.watched():
-        MODELS[config.model]  # a wrong name is said before any data is read
+        PRESETS[config.model]  # a wrong name is said before any data is read
         check_prior(config.train.prior, config.model)
         callbacks.check_early_stopping(config)
         told = log_lines(config)
@@ -323,13 +321,13 @@ def _fit(
         "train", batch_size=train.batch_size, seed=seed, repeat=True, start_epoch=epoch, start_step=taken
     )
     first = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
-    size = MODELS.defaults(run.config.model).get("evaluation_batch_size", EVALUATION_BATCH_SIZE)
+    size = PRESETS[run.config.model].evaluation_batch_size
     evaluations = {
         split: dataset.batches(split, batch_size=size, seed=seed)
         for split in ("validation", "test")
         if split in run.spec.examples
     }
-    health = HealthMetrics(model, dataset, seed) if isinstance(model, Adversarial) else None
+    health = HealthMetrics(model, dataset, seed) if PRESETS[run.config.model].adversarial else None
     record = Record(run, evaluations, steps_per_epoch * train.batch_size, watching, health)
     histograms = Histograms(run, next(iter(first)))
     checkup = [Checkup(run, health)] if health else []

@@ -22,7 +22,7 @@ from kgen.export.signatures import ExportSignature, signatures
 from kgen.export.tf_serving import write_server_files
 from kgen.export.tflite import convert
 from kgen.export.verify import certify
-from kgen.models import MODELS
+from kgen.models import PRESETS
 from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime, read_metadata
 from kgen.train import train
 
@@ -131,7 +131,7 @@ def test_every_model_and_network_exports(tmp_path, model, model_args):
     run = small_run(tmp_path, model, model_args, shape)
     version = export(run, tmp_path / "made")
     inputs = json.loads((version / "manifest.json").read_text())["signatures"]["decode"]["inputs"]
-    assert set(inputs) == ({"z", "label"} if MODELS[model].conditional else {"z"})
+    assert set(inputs) == ({"z", "label"} if PRESETS[model].conditional else {"z"})
     count = 4 if model == "pixel_cvae" else 40
     drawn, saved, lite = (
         generate(open_sampler(path), count, seed=2).images for path in (run.path, version, version / "model.tflite")

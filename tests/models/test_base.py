@@ -7,7 +7,7 @@ import tensorflow as tf
 from model_case import fit, train, two_replicas
 
 from kgen.errors import UserError
-from kgen.models import MODELS, GenerativeModel, Phase, build_model
+from kgen.models import PRESETS, GenerativeModel, Phase, build_model
 from kgen.models.base import share
 from kgen.spec import DataSpec
 
@@ -169,11 +169,8 @@ def test_resumes_with_each_optimizer_its_own(tmp_path):
 
 
 def test_a_conditional_model_that_has_no_other_form_names_none():
-    class Labelled(Game):
-        conditional = True
-
-    with pytest.raises(UserError, match=r"'Labelled' needs labels, .* num_classes=0; use a labelled data set"):
-        Labelled(DataSpec("plain", (1, 1, 1)))
+    with pytest.raises(UserError, match=r"'labelled' needs labels, .* num_classes=0; use a labelled data set"):
+        Game(DataSpec("plain", (1, 1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +195,7 @@ def test_compile_without_an_optimizer_takes_the_registered_rates():
     model.compile()
     optimizer = model.phase_optimizers["elbo"]
     assert isinstance(optimizer, keras.optimizers.Adam)
-    rate = MODELS.defaults("vae")["learning_rates"]["elbo"]
+    rate = PRESETS["vae"].learning_rates["elbo"]
     assert float(optimizer.learning_rate.numpy()) == pytest.approx(rate) and rate == 1e-3
 
 

@@ -3,9 +3,8 @@
 import pytest
 from check_model import CHECKS, SLOW, Case, check_name
 
-from kgen.config import resolve_model_args
 from kgen.errors import UserError
-from kgen.models import MODELS, build_model
+from kgen.models import build_model, resolve_model_args
 from kgen.spec import DataSpec
 
 QUICK = [check for check in CHECKS if check not in SLOW]
@@ -23,7 +22,7 @@ def test_checks(network, check):
 
 
 def test_arguments_are_those_of_the_cvae_with_another_network():
-    cvae, conv_cvae = (resolve_model_args(MODELS[name], {}) for name in ("cvae", "conv_cvae"))
+    cvae, conv_cvae = (resolve_model_args(name, {}) for name in ("cvae", "conv_cvae"))
     assert conv_cvae == cvae | {"network": "conv"}
     assert conv_cvae["latent_dim"] == 2
 

@@ -3,8 +3,7 @@
 import pytest
 from check_model import CHECKS, SLOW, Case, check_name
 
-from kgen.config import resolve_model_args
-from kgen.models import MODELS
+from kgen.models import resolve_model_args
 from kgen.spec import DataSpec
 
 QUICK = [check for check in CHECKS if check not in SLOW]
@@ -26,5 +25,5 @@ def test_checks(network, check):
 
 
 def test_arguments_are_those_of_the_vae_with_another_network():
-    vae, conv_vae = (resolve_model_args(MODELS[name], {}) for name in ("vae", "conv_vae"))
+    vae, conv_vae = (resolve_model_args(name, {}) for name in ("vae", "conv_vae"))
     assert conv_vae == vae | {"network": "conv"}

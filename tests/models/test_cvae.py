@@ -5,9 +5,8 @@ import pytest
 from check_model import CHECKS, SLOW, Case, check_name
 from check_model_training import check_fit_equals_eager_steps, check_sgd_fit_equal_on_replicas
 
-from kgen.config import resolve_model_args
 from kgen.errors import UserError
-from kgen.models import MODELS, build_model
+from kgen.models import build_model, resolve_model_args
 from kgen.spec import DataSpec
 
 GRAY, COLOUR = DataSpec("gray", (12, 10, 1), num_classes=3), DataSpec("colour", (12, 10, 3), num_classes=3)
@@ -29,7 +28,7 @@ def test_mlp_with_batch_norm(check):
 
 
 def test_arguments_are_those_of_the_vae_with_a_smaller_latent():
-    vae, cvae = (resolve_model_args(MODELS[name], {}) for name in ("vae", "cvae"))
+    vae, cvae = (resolve_model_args(name, {}) for name in ("vae", "cvae"))
     assert cvae == vae | {"latent_dim": 2}
 
 

@@ -4,9 +4,8 @@ import pytest
 from check_model import CHECKS, SLOW, Case, check_name
 from check_model_training import check_sgd_step_equal_on_replicas
 
-from kgen.config import resolve_model_args
 from kgen.errors import UserError
-from kgen.models import MODELS, build_model
+from kgen.models import build_model, resolve_model_args
 from kgen.spec import DataSpec
 
 COLOUR = DataSpec("colour", (12, 10, 3), num_classes=3)
@@ -46,7 +45,7 @@ def test_checks(case, check):
 
 @pytest.mark.parametrize("conditional, plain", [("cgan", "gan"), ("cdcgan", "dcgan"), ("wcgan_gp", "wgan_gp")])
 def test_conditional_models_take_the_arguments_of_the_plain_ones(conditional, plain):
-    assert resolve_model_args(MODELS[conditional], {}) == resolve_model_args(MODELS[plain], {})
+    assert resolve_model_args(conditional, {}) == resolve_model_args(plain, {})
     with pytest.raises(UserError, match=f"'{conditional}' needs labels, .* use --model {plain} or a labelled data set"):
         build_model(conditional, DataSpec("faces", (12, 10, 3)))
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen.config import resolve_model_args
 from kgen.errors import UserError
-from kgen.models import MODELS
+from kgen.models import resolve_model_args
 from kgen.nn import NETWORKS, NetworkOptions
 from kgen.nn.mlp import mlp_decoder
 from kgen.spec import DataSpec
@@ -172,10 +171,10 @@ def test_images_and_filters_that_do_not_fit_are_refused(network, image_shape, fi
 
 
 def test_a_network_brings_its_own_defaults_and_what_is_given_stays():
-    plain = resolve_model_args(MODELS["cvae"], {})
+    plain = resolve_model_args("cvae", {})
     for network in NETWORKS:
         brought = NETWORKS.defaults(network).get("model_args", {})
-        assert resolve_model_args(MODELS["cvae"], {"network": network}) == plain | {"network": network} | brought
-    args = resolve_model_args(MODELS["vae"], {"network": "pooled", "batch_norm": False, "hidden": [8]})
+        assert resolve_model_args("cvae", {"network": network}) == plain | {"network": network} | brought
+    args = resolve_model_args("vae", {"network": "pooled", "batch_norm": False, "hidden": [8]})
     assert (args["batch_norm"], args["hidden"], args["filters"]) == (False, (8,), (16, 32, 64))
-    assert resolve_model_args(MODELS["vae"], {"network": "bilinear"})["activation"] == "elu"
+    assert resolve_model_args("vae", {"network": "bilinear"})["activation"] == "elu"

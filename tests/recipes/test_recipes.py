@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kgen
-from kgen.config import DataConfig, RunConfig, override, resolve_model_args
+from kgen.config import DataConfig, RunConfig, override
 from kgen.errors import DataMissing, UserError
 from kgen.io import data_folder, find_data_file
 from kgen.recipes import (
@@ -72,7 +72,7 @@ def test_the_recipes_are_these():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_complete_and_fits_its_model(name):
     """The settings build a configuration, its arguments are the model's, and the model is built for its images."""
-    from kgen.models import MODELS, build_model
+    from kgen.models import build_model, resolve_model_args
     from kgen.spec import DataSpec
 
     found = load_recipe(name)
@@ -83,7 +83,7 @@ def test_every_recipe_is_complete_and_fits_its_model(name):
     assert config.data.image_size or found.dataset in SHAPES
     channels = 1 if config.data.grayscale else 3
     shape = SHAPES.get(found.dataset) or (*config.data.image_size, channels)
-    model_args = resolve_model_args(MODELS[config.model], config.model_args)
+    model_args = resolve_model_args(config.model, config.model_args)
     model = build_model(config.model, DataSpec("tiny", shape, 10), **model_args)
     assert getattr(model, "code_dim", model.latent_shape[0]) == config.model_args["latent_dim"]
     assert config.train.epochs, "a recipe is complete"
@@ -91,13 +91,14 @@ def test_every_recipe_is_complete_and_fits_its_model(name):
 
 @pytest.mark.parametrize("gan, vae", [("faces-gan", "faces-conv-vae"), ("images-vae-gan", "images-conv-vae")])
 def test_a_recipe_that_can_start_from_another_has_its_architecture(gan, vae):
+    from kgen.models import resolve_model_args
     from kgen.train.init_from import SHARED
 
     assert f"--init_from RUN of {vae} starts it from there" in load_recipe(gan).note
     args = []
     for name in (gan, vae):
         config = configure(name, {"data.dataset": "not looked at"})
-        args.append(resolve_model_args(kgen.MODELS[config.model], config.model_args))
+        args.append(resolve_model_args(config.model, config.model_args))
     ours, theirs = ({name: found[name] for name in SHARED} for found in args)
     assert ours == theirs
     same_images = [configure(name, {"data.dataset": "x"}).data for name in (gan, vae)]

@@ -16,7 +16,7 @@ from kgen.cli import train as train_command
 from kgen.config import DataConfig, RunConfig, TrainConfig, override
 from kgen.errors import UserError
 from kgen.export import export
-from kgen.models import MODELS
+from kgen.models.presets import PRESETS, Preset
 from kgen.run import Run
 from kgen.sampling import GaussianMixture, StandardNormal, check_prior, priors
 from kgen.sampling.exported import prior_file
@@ -125,7 +125,7 @@ def test_without_its_training_images(run, tmp_path):
 
 
 def test_a_model_without_an_encoder_is_refused_before_any_data_are_read(monkeypatch, tmp_path):
-    monkeypatch.setitem(MODELS, "blind", kgen.models.GenerativeModel)
+    monkeypatch.setitem(PRESETS, "blind", Preset("GAN", "a model without an encoder", learning_rates={}))
     config = RunConfig("blind", data=DataConfig(dataset="nowhere/"), train=TrainConfig(prior=MIXTURE))
     with pytest.raises(
         UserError, match="fitted to encodings, and model 'blind' has no encoder; use --prior standard_n"

@@ -8,6 +8,7 @@ import tensorflow as tf
 import kgen
 from kgen.config import override
 from kgen.models.optimizers import Adam, build_optimizer
+from kgen.models.presets import PRESETS
 from kgen.spec import DataSpec
 from kgen.train import train
 
@@ -86,7 +87,7 @@ def test_adam_is_that_of_keras(jit, beta_1):
 def test_compile_alone_takes_the_optimizers_of_the_registration(model, kind, settings):
     built = kgen.build_model(model, SPEC)
     built.compile()
-    rates = kgen.MODELS.defaults(model)["learning_rates"]
+    rates = PRESETS[model].learning_rates
     assert built.phase_optimizers.keys() == rates.keys()
     for phase, optimizer in built.phase_optimizers.items():
         assert type(optimizer) is kind and float(optimizer.learning_rate) == pytest.approx(rates[phase])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import kgen
-from kgen.config import override, resolve_model_args
+from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
-from kgen.models import MODELS
+from kgen.models import resolve_model_args
 from kgen.train import defaults, prepare, train
 
 SMALL = {
@@ -50,7 +50,7 @@ def test_prepare_fills_in_every_choice(settings, steps, xla):
 )
 def test_xla_is_for_dense_networks_in_games_and_in_long_trainings(model, steps, xla, unrolled):
     """And its programs are of several steps where that makes them faster."""
-    model_args = resolve_model_args(MODELS[model], {})
+    model_args = resolve_model_args(model, {})
     config = kgen.RunConfig(model=model, model_args=model_args)
     assert defaults.use_xla(config, steps) is xla
     for chosen in (xla, False):
