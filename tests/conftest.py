@@ -1,8 +1,12 @@
 """Two logical CPU devices, so that tests of replicas run on any machine; a cache of the session's own; and no test
 leaves a dtype policy behind."""
 
+import contextlib
+import fcntl
 import fnmatch
+import io
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -75,11 +79,39 @@ def pytest_collection_finish(session):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory, worker_id):
+    """A folder that all workers of this session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def make_once(shared_folder, tmp_path_factory):
+    """A function that makes what several workers need once in a session: (name, make) -> a folder of one's own.
+
+    `make(folder)` fills a folder; the first worker that asks calls it, the others wait, and each gets a copy.
+    """
+
+    def once(name: str, make) -> Path:
+        folder, done = shared_folder / name, shared_folder / f"{name}.done"
+        with open(shared_folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return shutil.copytree(folder, tmp_path_factory.mktemp(name), dirs_exist_ok=True)
+
+    return once
+
+
 @pytest.fixture(scope="session", autouse=True)
-def session_cache(tmp_path_factory):
-    """No test touches the user's cache; what is trained for an evaluation is shared by all tests."""
+def session_cache(shared_folder):
+    """No test touches the user's cache; what is trained for an evaluation is shared by all tests and workers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KGEN_CACHE_DIR", str(shared_folder / "cache"))
         yield
 
 
@@ -94,24 +126,28 @@ def float32_policy():
 
 
 @pytest.fixture(scope="session")
-def default_job(tmp_path_factory):
+def default_job(make_once):
     """What `kgen-train --model cvae` leaves and prints: (its Run, standard output, standard error)."""
-    import contextlib
-    import io
-
-    from kgen.cli import train
     from kgen.run import Run
 
-    root, out, err = tmp_path_factory.mktemp("default") / "runs", io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = train.main(["--model", "cvae", "--runs_root", str(root)])
-    assert code == 0, err.getvalue()
-    return Run.open(root / "00000-cvae-digits"), out.getvalue(), err.getvalue()
+    def train(folder: Path):
+        from kgen.cli import train
+
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = train.main(["--model", "cvae", "--runs_root", str(folder / "runs")])
+        assert code == 0, err.getvalue()
+        (folder / "out.txt").write_text(out.getvalue().replace(str(folder), "FOLDER"))
+        (folder / "err.txt").write_text(err.getvalue())
+
+    folder = make_once("default_job", train)
+    out, err = ((folder / name).read_text().replace("FOLDER", str(folder)) for name in ("out.txt", "err.txt"))
+    return Run.open(folder / "runs" / "00000-cvae-digits"), out, err
 
 
 @pytest.fixture(scope="session")
-def default_export(default_job, tmp_path_factory):
+def default_export(default_job, make_once):
     """exports/cvae/1 of the default run."""
     from kgen.export import export
 
-    return export(default_job[0], tmp_path_factory.mktemp("exports") / "cvae")
+    return make_once("default_export", lambda folder: export(default_job[0], folder / "cvae")) / "cvae" / "1"

@@ -61,10 +61,11 @@ def digits():
 
 
 @pytest.fixture(scope="session")
-def digits_classifier(digits):
+def digits_classifier(digits, make_once):
     """Their classifier, trained once a session (half a minute)."""
     from kgen.features.classifier import open_classifier
 
+    make_once("digits_classifier", lambda folder: open_classifier(digits))  # into the cache
     return open_classifier(digits)
 
 
