@@ -205,7 +205,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = config_of(cmd)
         import_tensorflow_quietly()
         from kgen.models.presets import PRESETS
-        from kgen.train import dry_run, resume, train
+        from kgen.train import resume, train
+        from kgen.train.dry_run import dry_run
 
         if cmd["dry_run"]:
             return print(dry_run(config))

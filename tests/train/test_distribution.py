@@ -30,7 +30,7 @@ import json, os, sys
 import numpy as np
 import tensorflow as tf
 sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
-from test_strategy import MODELS, newest, same_noise_for_all, settings_of
+from test_distribution import MODELS, newest, same_noise_for_all, settings_of
 from kgen.models import GenerativeModel
 from kgen.train import train
 from kgen.train.distribution import devices_of

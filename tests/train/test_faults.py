@@ -256,11 +256,11 @@ def test_the_halved_rate_is_what_a_resumed_training_has(tmp_path, pictures, once
     run = train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
     factors, made = [], defaults.phase_optimizers
 
-    def of_phases(config, steps, factor):
+    def phase_optimizers(config, steps, factor):
         factors.append(factor)
         return made(config, steps, factor)
 
-    monkeypatch.setattr(defaults, "of_phases", of_phases)
+    monkeypatch.setattr(defaults, "phase_optimizers", phase_optimizers)
     resume(run.path, {"train.epochs": 4})
     assert factors == [0.5]
 
