@@ -109,7 +109,7 @@ def check_label_reaches_the_images(case: Case):
         assert np.array_equal(zero, one), "the label reaches the images of a model that says it is unconditional"
         return
     assert np.abs(zero - one).max() > 1e-6, "the label does not reach the images"
-    if hasattr(model, "encode"):
+    if model.has_encoder:
         images = np.repeat(case.examples(1)[0], 2, axis=0)
         means, _ = model.encode(images, np.array([0, 1], np.int32))
         assert np.abs(means[0] - means[1]).max() > 1e-6, "the label does not reach the encoder"

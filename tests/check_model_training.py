@@ -225,7 +225,7 @@ def check_mixed_precision_trains(case: Case):
         still = [w.path for w, old in zip(model.trainable_variables, before, strict=True) if (w.numpy() == old).all()]
         assert not still, f"8 steps of mixed_float16 leave {still} where they were"
         outputs = [model.generate(*case.latents(model, 3)), model(case.examples(3))]
-        if hasattr(model, "encode"):
+        if model.has_encoder:
             outputs += model.encode(*case.examples(3))
         assert {o.dtype.name for o in outputs} == {"float32"}, "the model's outputs are not float32"
         for name, layer in last_layers(model):

@@ -20,7 +20,6 @@ from kgen.evaluate.registry import (
     MetricValue,
     Modelled,
     check,
-    has_likelihood,
     is_likelihood,
     of_samples,
 )
@@ -230,7 +229,7 @@ class Evaluator:
     def _modelled(self, sampler: Sampler | None) -> Modelled | None:
         """The model whose likelihood can be measured, if the sampler has one in this process."""
         model = getattr(sampler, "model", None)
-        if not has_likelihood(model):
+        if model is None or not model.has_likelihood:
             return None
         reference, config = self.reference, self.config
         return Modelled(

@@ -60,7 +60,7 @@ class Modelled:
     """A model with a likelihood, and what that is measured of.
 
     Attributes:
-        model: an Autoencoder, or what has its `posterior`, `nll`, `code_dim`, `conditional`, `levels` and `rounds`.
+        model: with a likelihood: has `posterior`, `nll`, `code_dim`, `conditional`, `levels` and `rounds`.
         prior: of the code.
         real: the reference split.
         binarization: of its images; see `Reference`.
@@ -116,11 +116,6 @@ class Inputs:
 def of_samples(names: Iterable[str]) -> bool:
     """Whether any of these metrics looks at generated images."""
     return any({"features", "logits", "labels", "classifier"} & {*METRICS.defaults(name)["needs"]} for name in names)
-
-
-def has_likelihood(model: Any) -> bool:
-    """Whether this model, or class of models, can be asked for a likelihood."""
-    return hasattr(model, "posterior") and hasattr(model, "nll")
 
 
 def check(names: Iterable[str], *, num_classes: int, labelled_fakes: bool, encodes: bool, likelihood: bool) -> None:

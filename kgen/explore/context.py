@@ -352,7 +352,7 @@ def soft_labels(model) -> Iterator:
     Args:
         model: a conditional GenerativeModel whose decoder or generator sees the label as a one-hot vector.
     """
-    name = "decoder" if hasattr(model, "decoder") else "generator"
+    name = model.latent_network
     network = getattr(model, name)
     (layer,) = (layer for layer in network.layers if type(layer) is OneHot)
     z = network.inputs[0]

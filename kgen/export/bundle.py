@@ -63,7 +63,7 @@ def export(
     except OSError as error:
         raise UserError(f"--to {to}: {error.strerror or error}; name a place that can be written") from error
     try:
-        golden = golden_batch(sampler, getattr(sampler.model, "encode", None))
+        golden = golden_batch(sampler, sampler.model.encode if sampler.model.has_encoder else None)
         golden.save(staging)
         named = write_saved_model(signatures(sampler.model, sampler.density), staging)
         priors = sampling.stored_priors(run, sampler.model, checkpoint)
@@ -113,7 +113,7 @@ def _check_quantize(quantize: Sequence[str], model):
     unknown = [name for name in quantize if name not in QUANTIZATIONS]
     if unknown:
         raise UserError(f"--quantize takes {', '.join(QUANTIZATIONS)}, with commas between. Received: {unknown[0]!r}")
-    if quantize and getattr(model, "code_dim", model.latent_shape[0]) != model.latent_shape[0]:
+    if quantize and model.code_dim != model.latent_shape[0]:
         raise UserError(
             f"--quantize: model {model.name!r} draws pixel by pixel, and a rounded number draws another "
             "pixel and with it another picture; leave the flag away: model.tflite is written in float32"

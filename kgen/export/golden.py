@@ -272,7 +272,7 @@ def training_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
     images, labels = np.asarray(images), np.asarray(labels, np.int32)
     count, given = len(images), labels if model.conditional else None
     z = density.draw(run.config.seed, count, given)
-    if hasattr(model, "encode"):
+    if model.has_encoder:
         mean, log_var = (np.asarray(x) for x in model.encode(images, given))
         z = mean + np.exp(0.5 * log_var) * random.normals(random.row_seeds(0, count), z[0].size).reshape(z.shape)
     return {

@@ -92,7 +92,7 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
         "decode": ExportSignature(decode, (spec("z", z), *label)),
         "interpolate": ExportSignature(interpolate, (spec("z0", z), spec("z1", z), *label, spec("t"))),
     }
-    if hasattr(model, "encode"):
+    if model.has_encoder:
         found["encode"] = ExportSignature(encode, (spec("images", model.spec.image_shape), *label))
     return found
 

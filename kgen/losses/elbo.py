@@ -33,13 +33,11 @@ def bernoulli_nll(images, logits):
 
 @tf.custom_gradient
 def _bernoulli_nll(images, logits):
-    """With a gradient of half as many passes over the pixels as TensorFlow derives."""
+    """With a gradient of half as many passes over the pixels as the one that TensorFlow derives."""
 
     def gradients(upstream):
         upstream = tf.reshape(upstream, [-1] + [1] * (len(logits.shape) - 1))
-        return -upstream * logits, upstream * (
-            tf.sigmoid(logits) - images
-        )  # TensorFlow's own takes twice as many passes
+        return -upstream * logits, upstream * (tf.sigmoid(logits) - images)
 
     return sum_per_example(tf.nn.softplus(logits) - images * logits), gradients
 
@@ -59,10 +57,10 @@ def gaussian_nll(images, mean, log_var):
     return sum_per_example(0.5 * (LOG_2_PI + log_var + tf.square(images - mean) * tf.exp(-log_var)))
 
 
-def standard_normal_kls(mean, log_var):
+def standard_normal_kl(mean, log_var):
     """KL(N(mean, exp(log_var)) || N(0, 1)) = 1/2 (exp(log_var) + mean^2 - 1 - log_var) of every latent dimension.
 
-    Appendix B of Kingma & Welling 2014; their sum is the KL of the whole.
+    Appendix B of Kingma & Welling 2014; the KL of the posterior is their sum.
 
     Args:
         mean, log_var: [B, d].
@@ -74,27 +72,25 @@ def standard_normal_kls(mean, log_var):
     return 0.5 * (tf.exp(log_var) + tf.square(mean) - 1.0 - log_var)
 
 
-def free_bits_kl(kls, free_nats: float):
-    """The kl that training pays for: a dimension below `free_nats`, as its mean over the batch, is free.
+def free_bits_kl(kl, free_nats: float):
+    """sum_j max(free_nats, mean_b kl_bj), Eq. 15 of Kingma et al. 2016 (https://arxiv.org/abs/1606.04934), per example.
 
-    Under a distribution strategy the batch is that of a replica.
-
-    sum_j max(free_nats, mean_b KL_bj), Eq. 15 of Kingma et al. 2016 (https://arxiv.org/abs/1606.04934), shared out
-    over the examples: a dimension above the threshold costs each example its own KL, one below a constant.
+    A dimension whose mean over the batch exceeds `free_nats` costs each example its own KL, any other the constant
+    `free_nats`. Under a distribution strategy the batch is that of a replica.
 
     Args:
-        kls: [B, d] nats, from `standard_normal_kls`.
-        free_nats: a dimension.
+        kl: [B, d] nats, from `standard_normal_kl`.
+        free_nats: threshold per dimension, in nats.
 
     Returns:
         [B] float32, nats per image.
     """
-    above = tf.reduce_mean(kls, axis=0, keepdims=True) > free_nats
-    return tf.reduce_sum(tf.where(above, kls, free_nats), axis=1)
+    above = tf.reduce_mean(kl, axis=0, keepdims=True) > free_nats
+    return tf.reduce_sum(tf.where(above, kl, free_nats), axis=1)
 
 
 def reparameterize(mean, log_var, noise):
-    """z = mean + exp(log_var / 2) * noise: a draw of N(mean, exp(log_var)) that gradients pass through.
+    """z = mean + exp(log_var / 2) * noise: a sample of N(mean, exp(log_var)) that gradients pass through.
 
     Args:
         mean, log_var, noise: [B, *latent_shape]; the noise is standard normal.

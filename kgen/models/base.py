@@ -1,7 +1,8 @@
 """GenerativeModel and Phase: what every model shares, written once.
 
-A model is a game of phases. A VAE has one (minimise the negative ELBO), a GAN has two. Each phase owns the networks
-whose weights it may move, an optimizer and its metrics. Compilation, the training step, noise and resuming live here.
+A model is a game of phases. A VAE has one (minimize the negative ELBO), a GAN has two. Each phase has the networks
+whose weights it may change, an optimizer and its metrics. A subclass defines `phases` and `generate`, and `encode` if it
+can; compilation, the training step, its random streams and exact resuming are here.
 """
 
 import hashlib
@@ -23,18 +24,18 @@ from kgen.registry import nearest
 from kgen.spec import DataSpec
 
 GRADIENT = "_gradient"
-"""Ends the name of a metric that is the norm of a phase's gradient."""
+"""Suffix of the name of a metric that is the norm of a phase's gradient."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One player's move.
+    """One player's move: a loss, and the networks that minimize it.
 
     Attributes:
         name: names its optimizer and (when there are several phases) prefixes its metrics.
-        terms: (images, labels, training) -> {"loss": [B], ...}: per-example terms; the loss is what is minimised.
-        networks: layers and models; their weights are the only ones that this phase may move.
-        reports: the keys of what `terms` returns, in the order of display.
+        terms: (images, labels, training) -> {"loss": [B], ...}: per-example terms; "loss" is minimized.
+        networks: layers and models; their weights are the only ones that this phase may change.
+        reports: the keys of the terms, in the order of display.
         repeats: moves per training step; each sees real images of its own.
     """
 
@@ -46,15 +47,15 @@ class Phase:
 
     @property
     def weights(self) -> list:
-        """The trainable weights that this phase may move."""
+        """The trainable weights that this phase may change."""
         return [w for network in self.networks for w in network.trainable_variables]
 
 
 class GenerativeModel(keras.Model):
     """Base of all models.
 
-    A subclass builds its networks in `__init__` (whose keyword arguments are the schema of `model_args`), and says what
-    it plays in `phases`, how it makes images in `generate`, and, if it can, how it encodes them in `encode`.
+    A subclass builds its networks in `__init__` (whose keyword arguments are the schema of `model_args`), and defines
+    its game in `phases`, its images in `generate`, and, if it can, its encoding in `encode`.
 
     Args:
         spec: of the data; sizes the networks.
@@ -66,18 +67,28 @@ class GenerativeModel(keras.Model):
         latent_shape: of z without the batch.
         prior: distribution of z: "standard_normal".
         conditional: `generate` and `encode` need labels.
+        code_dim: length of what is encoded: the leading entries of z. Where z also holds the noise of every pixel, that
+            noise follows.
         has_encoder: it has `encode` and `posterior`.
         has_likelihood: it has `nll`, so that its likelihood can be measured.
-        step: training steps taken; a weight, so that noise and schedules resume where they stopped.
+        levels: number of values of a pixel where `nll` is a probability (with respect to the counting measure); None
+            where it is a density of pixels in [0, 1], and in models without a likelihood.
+        rounds: `nll` rounds pixels to those levels, and so is a probability for any image.
+        latent_network: name of the attribute with the network that takes z: "decoder" or "generator".
+        step: number of training steps taken; a weight, so that noise and schedules resume where they stopped.
         failed_step: the first step whose loss was not finite, or -1.
-        tracks_gradients: reports the norm of each phase's gradient in training.
-        stop_asked: a function that says whether `fit` should return from its call as soon as it can.
-        agreed: a function that gives the largest of what the workers of a training put in, to each of them.
-        averages: of weights, if it was compiled to keep any.
+        tracks_gradients: the norm of each phase's gradient is a metric of the training.
+        stop_asked: () -> whether `fit` should return as soon as it can.
+        agreed: value of this worker -> the largest of all workers.
+        averages: exponential moving averages of weights, if compiled with `ema_momentum`.
     """
 
     has_encoder = False
     has_likelihood = False
+    levels: int | None = None
+    rounds = False
+    code_dim: int
+    latent_network: str
     tracks_gradients = False
     prior = "standard_normal"
     latent_shape: tuple[int, ...] = ()
@@ -112,14 +123,14 @@ class GenerativeModel(keras.Model):
             autocast=False, aggregation="only_first_replica",
         )  # fmt: skip
 
-    # What a subclass says -------------------------------------------------------------------------------------------
+    # To define in a subclass ----------------------------------------------------------------------------------------
 
     @classmethod
     def default_args(cls, args: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Defaults that follow from other arguments; for those that nobody gave.
+        """Defaults that follow from other arguments, for those that were not given.
 
         Args:
-            args: what was given, and the defaults of the signature for the others.
+            args: those given, and the defaults of preset and signature for the others.
         """
         return {}
 
@@ -139,7 +150,7 @@ class GenerativeModel(keras.Model):
         """
         raise NotImplementedError(f"{type(self).__name__} must define generate()")
 
-    # What it is made of ---------------------------------------------------------------------------------------------
+    # Networks -------------------------------------------------------------------------------------------------------
 
     @property
     def networks(self) -> list[keras.layers.Layer]:
@@ -148,16 +159,16 @@ class GenerativeModel(keras.Model):
 
     @property
     def averaged_networks(self) -> list[keras.layers.Layer]:
-        """Those whose averaged weights are worth to be kept: what is sampled from, or evaluated."""
+        """Networks whose weights are averaged (EMA): those that sampling and evaluation use."""
         return self.networks
 
     @property
     def parameters(self) -> int:
-        """How many numbers its networks have."""
+        """Number of weights of its networks."""
         return sum(network.count_params() for network in self.networks)
 
     def weights_hash(self) -> str:
-        """16 hex digits of the numbers of its networks: the same for a run, its checkpoint and what is exported."""
+        """16 hex digits of the weights of its networks: the same for a run, its checkpoint and its exports."""
         digest = hashlib.blake2b(digest_size=8)
         for weight in (w for network in self.networks for w in network.weights):
             values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
@@ -165,7 +176,7 @@ class GenerativeModel(keras.Model):
         return digest.hexdigest()
 
     def with_labels(self, x, labels):
-        """What a network takes: x, or [x, labels] in a conditional model."""
+        """The input of a network: x, or [x, labels] in a conditional model."""
         if not self.conditional:
             return x
         if labels is None:
@@ -175,19 +186,24 @@ class GenerativeModel(keras.Model):
     # Randomness -----------------------------------------------------------------------------------------------------
 
     def noise(self, shape, *names: str, training: bool = True):
-        """Standard normal noise that differs for every step, move of a phase, name and replica.
+        """Standard normal noise that differs for every step, repeat of a phase, name and replica.
 
-        Drawn anew in every training step; in an evaluation it depends on the place of the batch alone, so that two
-        evaluations of the same weights agree exactly.
+        In an evaluation it depends on the position of the batch alone, so that two evaluations of the same weights
+        agree exactly.
+
+        Args:
+            shape: of the noise.
+            names: of the random stream; part of its seed, so a renamed stream changes every number.
+            training: False in an evaluation.
         """
         return tf.cast(stateless_normal(shape, self._stream(names, training)), keras.config.floatx())
 
     def uniform(self, shape, *names: str, training: bool = True):
-        """Noise from U(0, 1), likewise."""
+        """Noise from U(0, 1); otherwise as `noise`."""
         return tf.cast(stateless_uniform(shape, self._stream(names, training)), keras.config.floatx())
 
     def _stream(self, names: tuple[str, ...], training: bool):
-        """The seed of one draw."""
+        """The seed of one call."""
         place = self.step if training else next((t.count for t in self.trackers.values()), 0)
         stream = "noise" if training else "evaluation noise"
         repeat = (self._repeat,) if self._repeat else ()
@@ -205,15 +221,15 @@ class GenerativeModel(keras.Model):
         ema_momentum: float | None = None,
         **kwargs,
     ):
-        """Gives each phase its optimizer.
+        """Assigns an optimizer to each phase.
 
         Args:
             optimizer: a dict from phase to optimizer; one optimizer for a model of one phase; None takes those of the
                 preset that the model is named by.
-            steps_per_execution: training steps a Python call.
+            steps_per_execution: training steps per Python call.
             jit_compile: compile the step with XLA.
-            steps_per_graph: steps unrolled into one graph; worth it where a step is so short that its launch counts.
-            ema_momentum: keeps averages of the weights of `averaged_networks` with this momentum; None keeps none.
+            steps_per_graph: steps unrolled into one graph; faster where a step is so short that its launch counts.
+            ema_momentum: of the averages of the weights of `averaged_networks`; None: no averages.
 
         Raises:
             UserError: a phase without an optimizer, or an optimizer without a phase.
@@ -251,20 +267,20 @@ class GenerativeModel(keras.Model):
 
     @property
     def metrics(self) -> list:
-        """Of an evaluation those alone that it takes: an evaluation has no gradients."""
+        """The metrics of a training; in an evaluation without the norms of gradients."""
         return [tracker for key, tracker in self.trackers.items() if not (self._evaluates and key.endswith(GRADIENT))]
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
     def train_step(self, data):
-        """One move of every phase on one batch; a phase of several repeats gets a share of the batch for each."""
+        """One move of every phase on one batch; a phase with several repeats gets a share of the batch for each."""
         images, labels = unpack(data)
         phases = self.phases()
-        rounds = max(phase.repeats for phase in phases)
+        shares = max(phase.repeats for phase in phases)
         for phase in phases:
             for repeat in range(phase.repeats):
                 self._repeat = repeat
-                self._move(phase, *(share(x, repeat, rounds) for x in (images, labels)))
+                self._move(phase, *(share(x, repeat, shares) for x in (images, labels)))
             self._repeat = 0
         if self.averages is not None:
             self.averages.update()
@@ -276,23 +292,23 @@ class GenerativeModel(keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([w.value for w in weights])
             terms = self._terms(phase, images, labels, training=True)
-            # Keras adds the gradients of the replicas up: each gives its share of the mean over the examples of all.
+            # Keras sums gradients over replicas: each contributes its share of the mean over all examples.
             examples = self._over_replicas(tf.cast(tf.size(terms["loss"]), keras.config.floatx()))
             loss = tf.reduce_sum(terms["loss"]) / examples
             scaled = optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [w.value for w in weights])
         if self.tracks_gradients:
             norm = tf.linalg.global_norm(self._over_replicas(gradients)) / getattr(optimizer, "dynamic_scale", 1.0)
-            told = tf.math.is_finite(norm)  # a step that overflows float16 is not taken
-            share = tf.cast(told, norm.dtype) / self.distribute_strategy.num_replicas_in_sync  # they all tell the same
-            self.trackers[f"{phase.name}{GRADIENT}"].update_state(tf.where(told, norm, 0.0), share)
+            finite = tf.math.is_finite(norm)  # a step that overflows float16 is not taken
+            weight = tf.cast(finite, norm.dtype) / self.distribute_strategy.num_replicas_in_sync  # all have this norm
+            self.trackers[f"{phase.name}{GRADIENT}"].update_state(tf.where(finite, norm, 0.0), weight)
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self._track(phase, terms)
         failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(self._over_replicas(loss))))
         self.failed_step.assign(tf.where(failed, self.step.value, self.failed_step.value))
 
     def _over_replicas(self, tensors):
-        """The sum over all replicas, of a tensor or each of a list."""
+        """The sum over all replicas of a tensor, or of each tensor of a list."""
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return tensors
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
@@ -305,7 +321,7 @@ class GenerativeModel(keras.Model):
         return self.get_metrics_result()
 
     def evaluate(self, *args, **kwargs):
-        """Keras' `evaluate`."""
+        """Keras' `evaluate`, with the metrics of an evaluation."""
         self._evaluates = True
         try:
             return super().evaluate(*args, **kwargs)
@@ -313,19 +329,20 @@ class GenerativeModel(keras.Model):
             self._evaluates = False
 
     def _terms(self, phase: Phase, images, labels, training: bool) -> Mapping[str, Any]:
-        """The phase's terms, also for the empty share that a replica gets of a short batch.
+        """The phase's terms, also for the empty share that a replica may get of a short batch.
 
-        With oneDNN a convolution of no images has another shape than one of some: it sees an image that does not count.
+        With oneDNN a convolution of zero images has another output shape than one of some. An empty share is therefore
+        padded with one image, whose terms are cut off.
         """
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return phase.terms(images, labels, training=training)
         count = tf.shape(images)[0]
-        none = tf.cast(tf.equal(count, 0), tf.int32)
+        missing = tf.cast(tf.equal(count, 0), tf.int32)
 
-        def filled(x):
-            return tf.concat([x, tf.zeros(tf.concat([[none], tf.shape(x)[1:]], axis=0), x.dtype)], axis=0)
+        def padded(x):
+            return tf.concat([x, tf.zeros(tf.concat([[missing], tf.shape(x)[1:]], axis=0), x.dtype)], axis=0)
 
-        terms = phase.terms(filled(images), filled(labels), training=training)
+        terms = phase.terms(padded(images), padded(labels), training=training)
         return {key: term[:count] for key, term in terms.items()}
 
     def _track(self, phase: Phase, terms: Mapping[str, Any]):
@@ -346,7 +363,7 @@ class GenerativeModel(keras.Model):
         """Keras' `fit`; exact also when steps_per_execution does not divide steps_per_epoch.
 
         Args:
-            initial_step: steps of the first epoch that are taken already; `x` begins after them.
+            initial_step: steps of the first epoch that were already taken; `x` begins after them.
         """
         kwargs.setdefault("shuffle", not isinstance(x, tf.data.Dataset))  # Keras warns that it does not shuffle these
         self._epoch_steps, self._epoch_taken, self._skipped = steps_per_epoch, 0, initial_step
@@ -354,7 +371,7 @@ class GenerativeModel(keras.Model):
 
     @property
     def taken_in_epoch(self) -> int:
-        """Steps taken in the epoch under way, in `fit` with steps_per_epoch."""
+        """Steps taken in the current epoch, in `fit` with steps_per_epoch."""
         return self._epoch_taken
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
@@ -387,7 +404,10 @@ def unpack(data):
 
 
 def share(batch, index: int, shares: int):
-    """The `index`-th of equal shares: every `shares`-th example, so that halves give halves; a few go round singly."""
+    """The `index`-th of `shares` equal parts of a batch: every `shares`-th example, so that half a batch gives halves.
+
+    A batch with fewer examples than shares gives one example to each, repeated in turn.
+    """
     if shares == 1:
         return batch
     examples = tf.shape(batch)[0]

@@ -1,12 +1,14 @@
-"""GAN: the generative adversarial networks: a generator, a discriminator, and their two phases.
+"""GAN: the generative adversarial networks of Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661).
 
     discriminator: E_x[l_real(D(x))] + E_z[l_fake(D(G(z)))] (+ penalties);  generator: E_z[l(D(G(z)))]
 
-Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661); for the losses see `kgen.losses.adversarial`. D gives one
-number, never through a sigmoid: the losses take logits.
+One class for the whole family: DCGAN, WGAN, WGAN-GP and the others are combinations of its arguments, with their papers
+in `kgen.models.presets`. For the losses see `kgen.losses.adversarial`, for the penalties `kgen.losses.penalties`. D
+gives one number per image, never through a sigmoid: the losses take logits.
 
-In the discriminator's phase the generator draws with the statistics of its batch, and in the generator's phase the
-discriminator judges so; the moving statistics of batch normalization follow the phase whose network it is, once a step.
+Batch normalization: in the discriminator's phase the generator normalizes by the statistics of its batch, and in the
+generator's phase the discriminator does; moving statistics are updated in the phase of the network that they belong to,
+once per step.
 """
 
 import keras
@@ -26,7 +28,7 @@ from kgen.spec import DataSpec
 
 @keras.saving.register_keras_serializable("kgen")
 class GAN(GenerativeModel):
-    """A generative adversarial network. Every preset of this family is this class with other arguments.
+    """A generative adversarial network.
 
     Args:
         spec: of the data.
@@ -40,7 +42,7 @@ class GAN(GenerativeModel):
         discriminator_activation: of the discriminator's.
         batch_norm: batch normalization in the generator's hidden layers.
         discriminator_batch_norm: in the discriminator's.
-        initial_stddev: of the normal that kernels are drawn from; None: Glorot's uniform distribution.
+        initial_stddev: of the normal distribution of the initial kernels; None: Glorot's uniform distribution.
         dropout: share of the discriminator's hidden units that training leaves out.
         spectral_norm: divides the discriminator's kernels by their largest singular value.
         loss: see `kgen.losses.adversarial`.
@@ -48,9 +50,10 @@ class GAN(GenerativeModel):
         r1: weight of the gradient penalty at real images (Mescheder et al. 2018).
         gradient_penalty: weight of the penalty on slopes other than 1 between real and generated images (Gulrajani et
             al. 2017).
-        critic_steps: moves of the discriminator a step, each on images of its own: a batch is shared out over them.
+        critic_steps: moves of the discriminator per step, each on images of its own: the batch is split over them.
         clip: weights of the discriminator stay in [-clip, clip].
-        projection: in a conditional model the label meets the discriminator's last features instead of its image.
+        projection: in a conditional model the label enters the discriminator at its last features (Miyato & Koyama
+            2018) instead of beside the image.
         augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
             "translation", "cutout" (Zhao et al. 2020).
         conditional: the networks are given the label.
@@ -62,6 +65,7 @@ class GAN(GenerativeModel):
         discriminator: images (and labels) -> [B].
     """
 
+    latent_network = "generator"
     tracks_gradients = True
 
     def __init__(
@@ -106,10 +110,10 @@ class GAN(GenerativeModel):
         }  # fmt: skip
         self.loss_name, self.adversarial_loss = loss, LOSSES[loss]
         self._check(self._model_args)
-        self.latent_shape = (latent_dim,)
+        self.latent_shape, self.code_dim = (latent_dim,), latent_dim
         self.label_smoothing, self.r1, self.gradient_penalty = label_smoothing, r1, gradient_penalty
         self.critic_steps, self.augmentations = critic_steps, tuple(augment)
-        common = {"spec": spec, "latent_dim": latent_dim, "conditional": self.conditional, "seed": seed,
+        common = {"spec": spec, "latent_dim": latent_dim, "conditional": conditional, "seed": seed,
                   "initial_stddev": initial_stddev}  # fmt: skip
         options = NetworkOptions(
             hidden=tuple(hidden), filters=tuple(filters), activation=activation, batch_norm=batch_norm, **common
@@ -163,7 +167,7 @@ class GAN(GenerativeModel):
 
     @classmethod
     def default_args(cls, args):
-        """What the network brings along that was made for one experiment."""
+        """Defaults of a network that was made for one experiment, e.g. an activation."""
         return NETWORKS.defaults(args["network"]).get("model_args", {}) if "network" in args else {}
 
     def model_args(self):
@@ -172,11 +176,11 @@ class GAN(GenerativeModel):
     # The game -------------------------------------------------------------------------------------------------------
 
     def phases(self):
-        judged = ("loss", "real", "fake")
-        judged += ("distance",) if self.loss_name == "wasserstein" else ()
-        judged += ("penalty",) if self.r1 or self.gradient_penalty else ()
+        reports = ("loss", "real", "fake")
+        reports += ("distance",) if self.loss_name == "wasserstein" else ()
+        reports += ("penalty",) if self.r1 or self.gradient_penalty else ()
         return (
-            Phase("discriminator", self.discriminator_terms, (self.discriminator,), judged, self.critic_steps),
+            Phase("discriminator", self.discriminator_terms, (self.discriminator,), reports, self.critic_steps),
             Phase("generator", self.generator_terms, (self.generator,)),
         )
 
@@ -187,83 +191,83 @@ class GAN(GenerativeModel):
     def discriminator_terms(self, images, labels, training: bool = False):
         """{"loss", "real", "fake", ...}: each [B] float32.
 
-        real and fake are what D says of real and generated images: a probability with the losses of that kind. Of a
-        Wasserstein critic the difference is its estimate of the distance, up to its largest slope.
+        "real" and "fake" are D's output for real and generated images: a probability where the loss is a
+        cross-entropy. "distance" is a Wasserstein critic's estimate of the distance, up to its largest slope.
         """
-        real = self._augmented(self.shown(images), "real", training)
+        real = self._augmented(self.to_discriminator_input(images), "real", training)
         with BatchNormalization.statistics_kept(self.generator):
-            fake = self._augmented(self._drawn(labels, "discriminator", training), "fake", training)
+            fake = self._augmented(self._generate_fake(labels, "discriminator", training), "fake", training)
         fake = tf.stop_gradient(fake)
 
-        def judge(x):
+        def discriminate(x):
             return self.discriminator(self.with_labels(x, labels), training=training)
 
         penalty = tf.zeros_like(labels, keras.config.floatx())
         if self.r1:
-            slope, judged_real = penalties.r1(judge, real)
+            slope, real_logits = penalties.r1(discriminate, real)
             penalty += self.r1 * slope
         elif self._batch_dependent:
-            judged_real = judge(real)
+            real_logits = discriminate(real)
         if self.r1 or self._batch_dependent:
             with BatchNormalization.statistics_kept(self.discriminator):
-                judged_fake = judge(fake)
+                fake_logits = discriminate(fake)
         else:  # one pass over both
             both = self.with_labels(tf.concat([real, fake], axis=0), tf.concat([labels, labels], axis=0))
-            judged_real, judged_fake = tf.split(self.discriminator(both, training=training), 2)
+            real_logits, fake_logits = tf.split(self.discriminator(both, training=training), 2)
         if self.gradient_penalty:
             weights = self.uniform(tf.shape(labels), "between", training=training)
-            penalty += self.gradient_penalty * penalties.gradient_penalty(judge, real, fake, weights)
-        loss = self.adversarial_loss.discriminator(judged_real, judged_fake, self.label_smoothing) + penalty
-        say = tf.sigmoid if self.adversarial_loss.smooths else tf.identity
-        terms = {"loss": loss, "real": say(judged_real), "fake": say(judged_fake)}
+            penalty += self.gradient_penalty * penalties.gradient_penalty(discriminate, real, fake, weights)
+        loss = self.adversarial_loss.discriminator(real_logits, fake_logits, self.label_smoothing) + penalty
+        output = tf.sigmoid if self.adversarial_loss.smooths else tf.identity
+        terms = {"loss": loss, "real": output(real_logits), "fake": output(fake_logits)}
         if self.loss_name == "wasserstein":
-            terms["distance"] = judged_real - judged_fake
+            terms["distance"] = real_logits - fake_logits
         if self.r1 or self.gradient_penalty:
             terms["penalty"] = penalty
         return terms
 
     def generator_terms(self, images, labels, training: bool = False):
         """{"loss"}: [B] float32."""
-        fake = self._augmented(self._drawn(labels, "generator", training), "generated", training)
+        fake = self._augmented(self._generate_fake(labels, "generator", training), "generated", training)
         with BatchNormalization.statistics_kept(self.discriminator):
-            judged_fake = self.discriminator(self.with_labels(fake, labels), training=training)
-            judged_real = None
+            fake_logits = self.discriminator(self.with_labels(fake, labels), training=training)
+            real_logits = None
             if self.adversarial_loss.relativistic:
-                real = self._augmented(self.shown(images), "compared", training)
-                judged_real = self.discriminator(self.with_labels(real, labels), training=training)
-        return {"loss": self.adversarial_loss.generator(judged_real, judged_fake)}
+                real = self._augmented(self.to_discriminator_input(images), "compared", training)
+                real_logits = self.discriminator(self.with_labels(real, labels), training=training)
+        return {"loss": self.adversarial_loss.generator(real_logits, fake_logits)}
 
     # Images ---------------------------------------------------------------------------------------------------------
 
-    def shown(self, images):
-        """Images in [0, 1] as the discriminator sees them: in [-1, 1]."""
+    def to_discriminator_input(self, images):
+        """Images in [0, 1] -> the range of the discriminator's input, [-1, 1]."""
         return pixels.to_tanh(tf.cast(images, keras.config.floatx()))
 
-    def painted(self, logits):
-        """The generator's output as the discriminator sees it: in [-1, 1]."""
+    def output_activation(self, logits):
+        """The generator's logits -> images in the range of the discriminator's input, [-1, 1]."""
         return tf.tanh(logits)
 
-    def unit(self, x):
-        """What the discriminator sees as images in [0, 1]."""
+    def to_unit(self, x):
+        """The inverse of `to_discriminator_input`: images in [0, 1]."""
         return pixels.from_tanh(x)
 
-    def _drawn(self, labels, stream: str, training: bool):
-        """Generated images, one per label, as the discriminator sees them."""
+    def _generate_fake(self, labels, stream: str, training: bool):
+        """Generated images, one per label, in the range of the discriminator's input."""
         z = self.noise(tf.stack([tf.size(labels), *self.latent_shape]), "z", stream, training=training)
-        return self.painted(self.generator(self.with_labels(z, labels), training=training))
+        return self.output_activation(self.generator(self.with_labels(z, labels), training=training))
 
     def _augmented(self, x, stream: str, training: bool):
         if not (training and self.augmentations):
             return x
-        x = pixels.to_tanh(self.unit(x))  # where 0 is a middle grey
+        x = pixels.to_tanh(self.to_unit(x))  # where 0 is a middle grey
         x = augment(x, self.augmentations, lambda shape, name: self.uniform(shape, "augment", stream, name))
-        return self.shown(pixels.from_tanh(x))
+        return self.to_discriminator_input(pixels.from_tanh(x))
 
     def generate(self, z, labels=None):
         """Images: [B, H, W, C] float32 in [0, 1]."""
-        return self.unit(self.painted(self.generator(self.with_labels(z, labels), training=False)))
+        return self.to_unit(self.output_activation(self.generator(self.with_labels(z, labels), training=False)))
 
     def call(self, inputs, training: bool = False):
-        """(images, labels) -> what the discriminator says of them, [B] float32; images in [0, 1]."""
+        """(images, labels) -> the discriminator's logits, [B] float32; images in [0, 1]."""
         images, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
-        return self.discriminator(self.with_labels(self.shown(images), labels), training=training)
+        return self.discriminator(self.with_labels(self.to_discriminator_input(images), labels), training=training)

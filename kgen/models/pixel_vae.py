@@ -1,15 +1,15 @@
-"""PixelVAE: a variational autoencoder whose decoder draws pixel after pixel (Gulrajani et al. 2016,
+"""PixelVAE: a variational autoencoder with an autoregressive decoder (Gulrajani et al. 2016,
 https://arxiv.org/abs/1611.05013).
 
     p(x|z) = prod_i p(x_i | x_<i, z): a gated PixelCNN (van den Oord et al. 2016, https://arxiv.org/abs/1606.05328)
     loss = reconstruction + beta * kl, as in a VAE; the reconstruction is exact, by teacher forcing
 
-z says what the image is of, the pixels before it how it goes on, so samples are sharp and the bound is the best of the
+z holds what the image shows, the preceding pixels the details, so samples are sharp and the bound is the best of the
 family (on binarized MNIST some 8 nats below a VAE's); training and sampling cost more. A decoder that needs no latent
 leaves it unused: `free_bits` keeps a KL that costs nothing.
 
-`generate` stays pure: z is the code followed by one standard normal number per pixel and channel, which, through the
-normal distribution function, is the uniform noise that draws the pixel.
+`generate` stays pure: z is the code followed by one standard normal number per pixel and channel. The normal
+distribution function turns that number into the uniform noise that selects the pixel's level.
 """
 
 import dataclasses
@@ -43,10 +43,10 @@ class PixelVAE(Autoencoder):
         width: channels of the PixelCNN.
         layers: gated layers of the PixelCNN.
         conditioned_layers: how many of them, the last, see the code. Fewer make importance sampling faster.
-        condition: channels of what the code says to a pixel.
+        condition: channels of the decoder's output, the condition of every pixel.
         beta: weight of the KL term.
         kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
-        free_bits: nats of KL a latent dimension (mean over the batch) that training does not pay for.
+        free_bits: nats of KL per latent dimension (mean over the batch) that are free in training.
         conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
         name: of the preset that it was built from.
@@ -100,7 +100,7 @@ class PixelVAE(Autoencoder):
         self.levels, self.code_dim = levels, latent_dim
         self.latent_shape = (latent_dim + spec.num_pixels,)
         options = NetworkOptions(
-            spec, latent_dim, self.conditional, tuple(hidden), tuple(filters), activation, batch_norm, seed
+            spec, latent_dim, conditional, tuple(hidden), tuple(filters), activation, batch_norm, seed
         )
         self.encoder = NETWORKS[network].encoder(options)
         self.decoder = NETWORKS[network].decoder(dataclasses.replace(options, outputs=condition))
@@ -108,9 +108,6 @@ class PixelVAE(Autoencoder):
             options, width=width, layers=layers, conditioned=conditioned_layers, condition=condition,
             outputs=1 if levels == 2 else levels,
         )  # fmt: skip
-
-    def model_args(self):
-        return dict(self._model_args)
 
     def elbo_networks(self):
         return (self.encoder, self.decoder, self.pixel_cnn)
@@ -122,7 +119,7 @@ class PixelVAE(Autoencoder):
         return pixelcnn.pixel_nll(x, self.pixel_cnn(pixelcnn.signed(x, self.levels), condition))
 
     def nll_many(self, images, codes, labels=None):
-        """`nll` of many codes per image; what does not depend on the code is computed once an image.
+        """`nll` of many codes per image; what does not depend on the code is computed once per image.
 
         Args:
             images: [B, H, W, C].
@@ -138,15 +135,15 @@ class PixelVAE(Autoencoder):
             return tf.tile(x, tf.concat([[count], tf.ones([tf.rank(x) - 1], tf.int32)], axis=0))
 
         x = pixelcnn.to_levels(images, self.levels)
-        shown = pixelcnn.signed(x, self.levels)
+        inputs = pixelcnn.signed(x, self.levels)
         labels = None if labels is None else many(tf.convert_to_tensor(labels))
         condition = self.decoder(self.with_labels(tf.reshape(codes, (-1, self.code_dim)), labels), training=False)
-        seen = tf.nest.map_structure(many, self.pixel_cnn.see(shown))
-        logits = self.pixel_cnn.finish(seen, condition, many(shown))
+        seen = tf.nest.map_structure(many, self.pixel_cnn.see(inputs))
+        logits = self.pixel_cnn.finish(seen, condition, many(inputs))
         return tf.reshape(pixelcnn.pixel_nll(many(x), logits), (count, batch))
 
     def generate(self, z, labels=None):
-        """A draw of p(x|z), whose noise is the tail of z: [B, H, W, C] float32, levels in [0, 1].
+        """A sample of p(x|z), whose noise is the tail of z: [B, H, W, C] float32, levels in [0, 1].
 
         Args:
             z: [B, code_dim + H * W * C]: the code, and a standard normal number for every pixel and channel.

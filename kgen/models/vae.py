@@ -1,9 +1,14 @@
-"""Autoencoder: what all variational autoencoders share: an encoder, the kl, and the phase that lowers the bound.
+"""VAE: the variational autoencoder of Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114).
 
-    loss = reconstruction + beta * kl;  reconstruction = E_q[-log p(x|z)] (one draw);  kl = KL(q(z|x) || p(z))
+    q(z|x) = N(z; mean(x), exp(log_var(x)));  p(z) = N(0, I);  p(x|z): see `kgen.nn.likelihoods`
+    loss = reconstruction + beta * kl;  reconstruction = E_q[-log p(x|z)] (one sample);  kl = KL(q(z|x) || p(z))
 
-Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114). A subclass builds `encoder`, says of what networks its phase
-is made, and what p(x|z) is (`nll`).
+With beta = 1 the loss is the negative ELBO in nats per image; beta > 1 is Eq. 4 of Higgins et al. 2017 (beta-VAE). The
+kl that is reported is never clipped; free bits (Kingma et al. 2016) change the loss alone. A conditional VAE (Sohn et
+al. 2015) gives the label to encoder and decoder: q(z|x, y) and p(x|z, y).
+
+`Autoencoder` is what every variational autoencoder shares: the encoder, the bound and its one phase. `VAE` decodes
+in one pass; `kgen.models.pixel_vae` pixel by pixel.
 """
 
 import keras
@@ -17,31 +22,24 @@ from kgen.spec import DataSpec
 
 
 class Autoencoder(GenerativeModel):
-    """Base of the variational autoencoders.
+    """Base of the variational autoencoders. A subclass builds `encoder`, and defines `elbo_networks` and `nll`.
 
     Args:
         spec: of the data.
         beta: weight of the KL term.
         kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
-        free_bits: nats of KL a latent dimension that training does not pay for; see `kgen.losses.elbo.free_bits_kl`.
+        free_bits: nats of KL per latent dimension that are free in training; see `kgen.losses.elbo.free_bits_kl`.
         conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
         name: of the preset that it was built from.
 
     Attributes:
-        code_dim: length of what is encoded: the leading entries of z. In a model whose z also holds the noise of every
-            pixel, that noise follows.
         encoder: images (and labels) -> mean, log_var of q(code | x).
-        levels: of a pixel, where `nll` is a probability of pixels that have only so many (with respect to the counting
-            measure); None where it is a density of pixels in [0, 1].
-        rounds: whether `nll` rounds pixels to those levels, and so is a probability also for those that lie between.
     """
 
     has_encoder = has_likelihood = True
-    code_dim: int
+    latent_network = "decoder"
     encoder: keras.Model
-    levels: int | None
-    rounds = False
 
     def __init__(
         self,
@@ -60,20 +58,20 @@ class Autoencoder(GenerativeModel):
 
     @classmethod
     def default_args(cls, args):
-        """What the network brings along that was made for one experiment, e.g. an activation."""
+        """Defaults of a network that was made for one experiment, e.g. an activation."""
         return NETWORKS.defaults(args["network"]).get("model_args", {}) if "network" in args else {}
 
-    # What a subclass says -------------------------------------------------------------------------------------------
+    # To define in a subclass ----------------------------------------------------------------------------------------
 
     def elbo_networks(self) -> tuple[keras.layers.Layer, ...]:
-        """The networks that the phase "elbo" moves."""
+        """The networks that the phase "elbo" trains."""
         raise NotImplementedError(f"{type(self).__name__} must define elbo_networks()")
 
     def nll(self, images, code, labels=None, training: bool = False):
         """-log p(images | code): [B] float32, nats per image; code: [B, code_dim]."""
         raise NotImplementedError(f"{type(self).__name__} must define nll()")
 
-    # What they share ------------------------------------------------------------------------------------------------
+    # The bound ------------------------------------------------------------------------------------------------------
 
     def phases(self):
         return (Phase("elbo", self.elbo_terms, self.elbo_networks(), ("loss", "reconstruction", "kl")),)
@@ -83,10 +81,11 @@ class Autoencoder(GenerativeModel):
         mean, log_var = self.posterior(images, labels, training=training)
         code = elbo.reparameterize(mean, log_var, self.noise(tf.shape(mean), "z", training=training))
         reconstruction = self.nll(images, code, labels, training=training)
-        kls = elbo.standard_normal_kls(mean, log_var)
-        kl = tf.reduce_sum(kls, axis=1)
-        paid = elbo.free_bits_kl(kls, self.free_bits) if training and self.free_bits else kl
-        return {"loss": reconstruction + self.kl_weight(training) * paid, "reconstruction": reconstruction, "kl": kl}
+        kl_per_dimension = elbo.standard_normal_kl(mean, log_var)
+        kl = tf.reduce_sum(kl_per_dimension, axis=1)
+        penalized = elbo.free_bits_kl(kl_per_dimension, self.free_bits) if training and self.free_bits else kl
+        loss = reconstruction + self.kl_weight(training) * penalized
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     def kl_weight(self, training: bool):
         """beta, or its share so far during the KL warm-up."""
@@ -101,7 +100,7 @@ class Autoencoder(GenerativeModel):
     def encode(self, images, labels=None):
         """mean and log_var of q(z|x), each [B, *latent_shape] float32; images: [B, H, W, C] in [0, 1].
 
-        Of the noise of pixels, where z holds any, an image says nothing: its posterior is the prior.
+        Where z also holds the noise of pixels, the posterior of that noise is its prior.
         """
         rest = [[0, 0], [0, self.latent_shape[0] - self.code_dim]]
         return tuple(tf.pad(part, rest) if rest[1][1] else part for part in self.posterior(images, labels))
@@ -111,17 +110,8 @@ class Autoencoder(GenerativeModel):
         images, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         return self.generate(self.encode(images, labels)[0], labels)
 
-
-# Vae ------------------------------------------------------------------------------------------------------------------
-# VAE: the variational autoencoder of Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114).
-#
-#     q(z|x) = N(z; mean(x), exp(log_var(x)));  p(z) = N(0, I);  p(x|z): see `kgen.nn.likelihoods`
-#     loss = reconstruction + beta * kl;  reconstruction = E_q[-log p(x|z)] (one draw);  kl = KL(q(z|x) || p(z))
-#
-# With beta = 1 the loss is the negative ELBO in nats per image; beta > 1 is Eq. 4 of Higgins et al. 2017 (beta-VAE).
-# The
-# kl that is reported is never clipped; free bits (Kingma et al. 2016) change the loss alone. The first choice for
-# small images: it trains in a minute, encodes as well as it generates, and its loss is a bound on the likelihood.
+    def model_args(self):
+        return dict(self._model_args)
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -141,11 +131,15 @@ class VAE(Autoencoder):
         stddev: of the Gaussian likelihoods, in units of [0, 1] pixels.
         beta: weight of the KL term.
         kl_warmup_steps: training steps over which the weight of the KL term rises linearly from 0 to beta.
-        free_bits: nats of KL a latent dimension (mean over the batch) that training does not pay for: Eq. 15 of
-            Kingma et al. 2016 (https://arxiv.org/abs/1606.04934). The reported KL is whole.
-        conditional: the networks are given the label.
+        free_bits: nats of KL per latent dimension (mean over the batch) that are free in training: Eq. 15 of Kingma et
+            al. 2016 (https://arxiv.org/abs/1606.04934). The reported KL is whole.
+        conditional: encoder and decoder are given the label.
         seed: root of the initial weights and the noise.
         name: of the preset that it was built from.
+
+    Attributes:
+        decoder: z (and labels) -> logits of p(x|z).
+        likelihood: p(x|z) from those logits.
     """
 
     def __init__(
@@ -179,15 +173,12 @@ class VAE(Autoencoder):
         }  # fmt: skip
         self.latent_shape, self.code_dim = (latent_dim,), latent_dim
         options = NetworkOptions(
-            spec, latent_dim, self.conditional, tuple(hidden), tuple(filters), activation, batch_norm, seed
+            spec, latent_dim, conditional, tuple(hidden), tuple(filters), activation, batch_norm, seed
         )
         self.encoder = NETWORKS[network].encoder(options)
         self.decoder = NETWORKS[network].decoder(options)
         self.likelihood = LIKELIHOODS[likelihood](stddev=stddev)
         self.levels = self.likelihood.levels
-
-    def model_args(self):
-        return dict(self._model_args)
 
     def elbo_networks(self):
         return (self.encoder, self.decoder, self.likelihood)

@@ -1,7 +1,8 @@
 """VAEGAN: a GAN whose generator is a VAE's decoder, so that it can start from a trained one.
 
-A VAE knows after a minute where everything is, and blurs it; the discriminator then teaches it what is sharp. With
-`--init_from RUN` architecture and weights come from the run; the discriminator may start from its encoder.
+A VAE places everything within a minute of training, but blurred; the discriminator then sharpens it. With `--init_from
+RUN` architecture and weights come from that run; the discriminator may start from its encoder. (There is no encoder in
+the game itself, other than in Larsen et al. 2016, https://arxiv.org/abs/1512.09300.)
 """
 
 import keras
@@ -14,14 +15,14 @@ from kgen.models.gan import GAN
 class VAEGAN(GAN):
     """The decoder of a VAE as generator, its encoder with one output as discriminator.
 
-    Both see images in [0, 1], and the generator ends in a sigmoid, as in a VAE. Arguments are GAN's.
+    Both take images in [0, 1], and the generator ends in a sigmoid, as in a VAE. Arguments are those of GAN.
     """
 
-    def shown(self, images):
+    def to_discriminator_input(self, images):
         return tf.cast(images, keras.config.floatx())
 
-    def painted(self, logits):
+    def output_activation(self, logits):
         return tf.sigmoid(logits)
 
-    def unit(self, x):
+    def to_unit(self, x):
         return x

@@ -62,7 +62,7 @@ class ModelSampler:
         self.spec, self.latent_shape, self.conditional = model.spec, tuple(model.latent_shape), model.conditional
         self.density = density or PRIORS[model.prior](model.latent_shape)
         self.prior = self.density.name
-        self.encodes = hasattr(model, "encode")
+        self.encodes = model.has_encoder
         self.model = model
         self._generate = tf.function(model.generate, reduce_retracing=True)
         if self.encodes:

@@ -61,17 +61,17 @@ class HealthMetrics:
         """Name -> number; see the module."""
         model, given = self.model, (self._z, self._labels)
         logits = self._logits(*given).numpy()
-        shown = model.painted(tf.constant(logits))
-        fake = np.asarray(model.unit(shown))
+        fake_inputs = model.output_activation(tf.constant(logits))
+        fake = np.asarray(model.to_unit(fake_inputs))
         apart = mean_distance(fake)
         found = {"saturated": max(0.0, self._flat(logits) - self._real_extreme)}
         if self._real_distance:  # of a single image there is none
             found["diversity"] = apart / self._real_distance
         if model.conditional:
-            relabelled = np.asarray(model.unit(model.painted(self._logits(self._z, self._other))))
+            relabelled = np.asarray(model.to_unit(model.output_activation(self._logits(self._z, self._other))))
             moved = np.sqrt(np.square(relabelled - fake).sum(axis=(1, 2, 3))).mean()
             found["label_effect"] = float(moved) / apart if apart else 0.0
-        inputs = {"generator": model.with_labels(*given), "discriminator": model.with_labels(shown, self._labels)}
+        inputs = {"generator": model.with_labels(*given), "discriminator": model.with_labels(fake_inputs, self._labels)}
         for name, (layers, activations) in self._watched.items():
             if not layers:
                 continue
@@ -86,7 +86,7 @@ class HealthMetrics:
         def slope(x):
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                painted = self.model.painted(x)
+                painted = self.model.output_activation(x)
             return tape.gradient(painted, x).numpy()
 
         steepest = slope(tf.zeros(1))

@@ -269,7 +269,7 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, devices: 
             f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli term is a cross-entropy, and its "
             "nats are no likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
         )
-    if getattr(model, "rounds", False) and model.levels == 2 and not dataset.binary:
+    if model.rounds and model.levels == 2 and not dataset.binary:
         run.log(
             f"note: pixels of {spec.name} are rounded to black and white; --binarize sample draws them, and "
             "--set model_args.levels=256 keeps every grey level"

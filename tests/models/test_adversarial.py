@@ -38,8 +38,10 @@ def test_statistics_of_batch_normalization_are_updated_once_a_step():
     train(model, np.concatenate([images[:1]] * 4), np.concatenate([labels[:1]] * 4))  # two moves on two equal images
     generator = one_pass(other.generator, fixed)
     two_equal = np.concatenate([images[:1]] * 2)
-    one_pass(other.discriminator, other.shown(two_equal))
-    discriminator = one_pass(other.discriminator, other.shown(two_equal))  # once a move, and there were two
+    one_pass(other.discriminator, other.to_discriminator_input(two_equal))
+    discriminator = one_pass(
+        other.discriminator, other.to_discriminator_input(two_equal)
+    )  # once a move, and there were two
     for network, expected in ((model.generator, generator), (model.discriminator, discriminator)):
         found = [w.numpy() for layer in layers_of(network, keras.layers.BatchNormalization)
                  for w in layer.non_trainable_weights]  # fmt: skip
@@ -66,7 +68,7 @@ def test_augmentation_sees_the_same_range_whatever_the_models():
     """A translation fills with a middle grey, which a generator that ends in a sigmoid says with 0.5."""
     for name, grey in (("gan", 0.0), ("vae_gan", 0.5)):
         model = Case(name, model_args=MLP | {"augment": ["cutout"]}).build()
-        white = model.shown(np.ones((20, *model.spec.image_shape), np.float32))
+        white = model.to_discriminator_input(np.ones((20, *model.spec.image_shape), np.float32))
         assert {*np.unique(model._augmented(white, "real", True))} == {np.float32(grey), np.float32(1.0)}
 
 

@@ -118,7 +118,7 @@ def test_impossible_arguments_are_refused(arguments, words):
 def test_negative_elbo_of_a_linear_gaussian_model_is_its_negative_log_likelihood():
     """x = W z + b + s e: with the exact posterior the bound is tight, and its mean is -log N(x; b, W W' + s^2 I).
 
-    The posterior must be axis-aligned for `standard_normal_kls`, so W has orthogonal columns: then
+    The posterior must be axis-aligned for `standard_normal_kl`, so W has orthogonal columns: then
     q(z|x) = N(W'(x - b) / (|w_j|^2 + s^2), s^2 / (|w_j|^2 + s^2)), independently in each z_j.
     """
     from scipy.stats import multivariate_normal
@@ -135,7 +135,7 @@ def test_negative_elbo_of_a_linear_gaussian_model_is_its_negative_log_likelihood
     reconstructions = (z @ w.T + b).numpy()[:, :, None, None]
     images = np.broadcast_to(x[:, None, None], reconstructions.shape)
     loss = elbo.gaussian_nll(images, reconstructions, 2 * math.log(stddev))
-    loss += elbo.sum_per_example(elbo.standard_normal_kls(mean, log_var))
+    loss += elbo.sum_per_example(elbo.standard_normal_kl(mean, log_var))
     exact = -multivariate_normal(b, w @ w.T + stddev**2 * np.eye(dimensions)).logpdf(x)
     standard_error = np.std(loss) / math.sqrt(draws)
     assert 0 < standard_error < 0.02

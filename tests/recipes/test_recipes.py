@@ -85,7 +85,7 @@ def test_every_recipe_is_complete_and_fits_its_model(name):
     shape = SHAPES.get(found.dataset) or (*config.data.image_size, channels)
     model_args = resolve_model_args(config.model, config.model_args)
     model = build_model(config.model, DataSpec("tiny", shape, 10), **model_args)
-    assert getattr(model, "code_dim", model.latent_shape[0]) == config.model_args["latent_dim"]
+    assert model.code_dim == config.model_args["latent_dim"]
     assert config.train.epochs, "a recipe is complete"
 
 
