@@ -1,8 +1,8 @@
 """GenerativeModel and Phase: what every model shares, written once.
 
 A model is a game of phases. A VAE has one (minimize the negative ELBO), a GAN has two. Each phase has the networks
-whose weights it may change, an optimizer and its metrics. A subclass defines `phases` and `generate`, and `encode` if it
-can; compilation, the training step, its random streams and exact resuming are here.
+whose weights it may change, an optimizer and its metrics. A subclass defines `phases` and `generate`, and `encode` if
+it can; compilation, the training step, its random streams and exact resuming are here.
 """
 
 import hashlib

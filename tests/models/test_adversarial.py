@@ -39,9 +39,7 @@ def test_statistics_of_batch_normalization_are_updated_once_a_step():
     generator = one_pass(other.generator, fixed)
     two_equal = np.concatenate([images[:1]] * 2)
     one_pass(other.discriminator, other.to_discriminator_input(two_equal))
-    discriminator = one_pass(
-        other.discriminator, other.to_discriminator_input(two_equal)
-    )  # once a move, and there were two
+    discriminator = one_pass(other.discriminator, other.to_discriminator_input(two_equal))  # once per move
     for network, expected in ((model.generator, generator), (model.discriminator, discriminator)):
         found = [w.numpy() for layer in layers_of(network, keras.layers.BatchNormalization)
                  for w in layer.non_trainable_weights]  # fmt: skip
