@@ -40,6 +40,14 @@ NUMERICS = (
 """
 
 
+SLOW_FIXTURES = {"default_job", "default_export", "digits_classifier", "trained_vae", "browser", "litert_js"}
+"""What takes trainings or a browser to make: a test with one of them is slow."""
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="leave out the tests with the marker slow")
+
+
 def pytest_configure():
     for entry in NUMERICS:
         if not (Path(__file__).parent / (file := entry.partition("::")[0])).exists():
@@ -57,11 +65,17 @@ def pytest_ignore_collect(collection_path, config):
 def pytest_collection_modifyitems(items, config):
     named = set()
     for item in items:
+        if SLOW_FIXTURES & {*item.fixturenames}:
+            item.add_marker("slow")
         if found := [e for e in NUMERICS if fnmatch.fnmatchcase(item.nodeid, f"tests/{_pattern(e)}")]:
             item.add_marker("numerics")
             named.update(found)
     if config.option.markexpr == "numerics" and config.args == ["tests"] and (idle := {*NUMERICS} - named):
         raise pytest.UsageError(f"NUMERICS in tests/conftest.py names no test with {sorted(idle)}")
+    if config.option.quick:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 def _pattern(entry: str) -> str:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# All the set-up and every check: tools/test.sh [pytest arguments]. Needs Python 3.11 and a package index.
-# With arguments that choose tests, only those run; without, the numerics tests also run as on other processors.
+# All the set-up and every check: tools/test.sh [--quick] [pytest arguments]. Needs Python 3.11 and a package index.
+# --quick leaves out the slow tests: the loop to work in. With arguments that choose tests, only those run; without, the
+# numerics tests also run as on other processors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${KGEN_VENV:-.venv}
@@ -39,6 +40,6 @@ export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 "$venv/bin/ruff" format --check .
 workers=(--numprocesses logical --maxprocesses 4 --dist loadfile)
 "$venv/bin/python" -m pytest "${workers[@]}" "$@"
-if [[ " $* " != *" -"[km]* && " $* " != *tests* ]]; then
+if [[ " $* " != *" -"[km]* && " $* " != *" --quick "* && " $* " != *tests* ]]; then
   "$venv/bin/python" tools/worlds.py -- "$venv/bin/python" -m pytest -q -m numerics "${workers[@]}"
 fi
