@@ -1,4 +1,4 @@
-"""kgen-explore: pictures of what a model draws, of its latent space, of its training."""
+"""kgen-explore: pictures of samples of a model, of its latent space, of its training."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -16,19 +16,16 @@ EXAMPLES = (
     ("kgen-explore runs/00000-cvae-digits --what page", "one HTML file that runs the decoder in a browser"),
     ("kgen-explore exports/cvae-mnist --dataset mnist --what scatter", "from an export, with real images"),
 )
-PAGE = "page"
-KINDS = (
-    "samples", "style", "interpolation", "traversal", "manifold", "reconstructions", "scatter", "attributes",
-    "neighbours", "features", "curves", "progress", PAGE,
-)  # fmt: skip
 CHOICES = ("seed", "label", "temperature", "steps", "between", "images", "classes", "projection", "features",
            "milliseconds")  # fmt: skip
 
 
 def command() -> Command:
     """The command line."""
+    from kgen.explore.kinds import KINDS, PAGE
+
     cmd = Command("kgen-explore", "pictures of a run, an export or a server.", EXAMPLES, ("PATH",))
-    cmd.flag("What", "list", "what", [], f"{', '.join(KINDS)}; else all pictures that the model can give (page only "
+    cmd.flag("What", "list", "what", [], f"{', '.join([*KINDS, PAGE])}; else all pictures that the model can give (page only "
              "when it is named).")  # fmt: skip
     cmd.flag("What", "integer", "seed", 0, "The same seed gives the same pictures.", lower_bound=0)
     cmd.flag("What", "string", "label", None, "Class name or number; else all classes.")
@@ -57,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         from kgen.explore import Options, explore, explore_page
+        from kgen.explore.kinds import PAGE
 
         options = Options(**{name: cmd[name] for name in CHOICES}, dims=_dims(cmd["dims"]))
         settings = {k: v for k, v in data_flags.settings(cmd).items() if k != "data.dataset"}
@@ -64,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if what or PAGE not in cmd["what"]:
             for file, picture in explore(
                 path, what=what, out=cmd["out"], options=options, checkpoint=cmd["checkpoint"], prior=cmd["prior"],
-                dataset=cmd["dataset"], data_settings=settings, say=print,
+                dataset=cmd["dataset"], data_settings=settings, log=print,
             ):  # fmt: skip
                 print(f"wrote {file}: {picture.caption}", flush=True)
         if PAGE in cmd["what"]:

@@ -1,12 +1,12 @@
-"""Exploration: pictures of what a model draws, of its latent space and of its training. See `explore`.
+"""Exploration: pictures of a model's samples, of its latent space and of its training. See `explore`.
 
-It stands above training, evaluation and export: neighbours and features are measured, curves are drawn, and the page
+It stands above training, evaluation and export: neighbours and features are measured, curves are plotted, and the page
 runs an export. Names load when they are first used.
 """
 
 import importlib
 
-_HOMES = {"KINDS": "context", "Options": "context", "explore": "explorer", "explore_page": "explorer"}
+_HOMES = {"KINDS": "kinds", "Options": "context", "explore": "explorer", "explore_page": "explorer"}
 
 __all__ = [*_HOMES]
 

@@ -1,45 +1,36 @@
-"""What a user may choose of the pictures; each is a flag of kgen-explore."""
+"""What pictures are made of: a generator, the user's options and, where they are available, the real images."""
 
-import dataclasses
 import functools
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from kgen import data, images, random
+from kgen import images, random
 from kgen.config import DataConfig, RunConfig, override
 from kgen.data.reference import Reference, load_reference
 from kgen.errors import UserError
 from kgen.evaluate.target import open_target
-from kgen.explore.figures import save_gif
-from kgen.nn.layers import OneHot
-from kgen.registry import Registry
 from kgen.run import Run
 
 
 @dataclass(frozen=True)
 class Options:
-    """Choices.
+    """What a user may choose of the pictures; each is a flag of kgen-explore.
 
     Attributes:
-        seed: of everything that is drawn; the same seed gives the same pictures.
-        label: class name or number that conditional models draw; None shows all.
-        temperature: spread of drawn latent points.
+        seed: of everything random; the same seed gives the same pictures.
+        label: class name or number to sample from a conditional model; None shows all.
+        temperature: factor on the standard deviation of latent points.
         steps: pictures per strip.
-        dims: two latent dimensions for the plane of `traversal`; None takes the two most used.
+        dims: two latent dimensions for the plane of `traversal`; None takes the two with the largest KL.
         between: "A,B": indices of real images, or image files, for `interpolation`; None takes random points.
         images: a folder, .zip or image file of the user's own for `reconstructions`.
         classes: "A,B" for `attributes`; None takes neighbours in the list of classes.
         projection: of `scatter` beyond two dimensions, "pca" or "tsne".
         features: of `features` and `neighbours`, see kgen.features.extractors; None takes "random" and "pixels".
-        milliseconds: a GIF's frame lasts.
+        milliseconds: per frame of a GIF.
     """
 
     seed: int = 0
@@ -55,43 +46,10 @@ class Options:
     milliseconds: int = 120
 
 
-# Kinds ----------------------------------------------------------------------------------------------------------------
-# KINDS: the pictures that can be asked for by name, and what each needs.
-
-
-KINDS = Registry("picture")
-"""Name -> function of a Lab that yields Pictures; `needs` names attributes of the Lab that must not say why not."""
-
-
-@dataclass(frozen=True)
-class PictureKind:
-    """A PNG, or a GIF of several frames.
-
-    Attributes:
-        name: of the file, without its ending.
-        frames: each [H, W, 3] uint8, caption included.
-        caption: what there is to see.
-    """
-
-    name: str
-    frames: Sequence[np.ndarray]
-    caption: str
-
-    def save(self, folder: Path, milliseconds: int) -> Path:
-        """Writes `folder/NAME.png` or `.gif`."""
-        if len(self.frames) == 1:
-            return images.save_png(folder / f"{self.name}.png", self.frames[0])
-        return save_gif(folder / f"{self.name}.gif", self.frames, milliseconds)
-
-
-# Lab ------------------------------------------------------------------------------------------------------------------
-# Lab: a generator and, where they can be had, the real images it learned from; what every picture is made of.
-
-
-MOST_CODES = 2_000
+MAX_CODES = 2_000
 """Real images that are encoded."""
-MOST_CLASSES = 20
-"""Rows or panels of classes."""
+MAX_CLASSES = 20
+"""Classes that get a row or a panel."""
 
 
 class Context:
@@ -107,8 +65,8 @@ class Context:
     Attributes:
         sampler, spec, options: of the generator.
         run: None for an export or a server.
-        name: to call it by.
-        code_dim: leading numbers of z that are no pixel noise of a PixelVAE.
+        name: of the generator, for captions.
+        code_dim: leading dimensions of z that are the code; the others are the pixel noise of a PixelVAE.
     """
 
     def __init__(
@@ -121,19 +79,19 @@ class Context:
         dataset: str | None = None,
         data_settings: dict[str, Any] | None = None,
     ):
-        self.subject = open_target(path, checkpoint=checkpoint, prior=prior)
-        if self.subject.sampler is None:
-            raise UserError(f"{path} is a folder of images; kgen-explore looks into a run, an export or a server")
-        self.sampler, self.options = self.subject.sampler, options
-        self.spec, self.run = self.sampler.spec, Run.open(path) if self.subject.kind == "run" else None
-        self.name = self.subject.about["name"]
+        self.target = open_target(path, checkpoint=checkpoint, prior=prior)
+        if self.target.sampler is None:
+            raise UserError(f"{path} is a folder of images; kgen-explore takes a run, an export or a server")
+        self.sampler, self.options = self.target.sampler, options
+        self.spec, self.run = self.sampler.spec, Run.open(path) if self.target.kind == "run" else None
+        self.name = self.target.about["name"]
         self.data_config, self.named = self._data_config(dataset, data_settings or {}), dataset is not None
         size = int(np.prod(self.sampler.latent_shape))
         arguments = getattr(self.sampler, "manifest", {}).get("model_args", {})
         self.code_dim = getattr(getattr(self.sampler, "model", None), "code_dim", arguments.get("latent_dim", size))
-        _ = self.label  # a wrong one is said before anything is drawn
+        _ = self.label  # fails early for a wrong one
 
-    # What it has, and why it lacks something ------------------------------------------------------------------------
+    # Why something is missing -------------------------------------------------------------------------------------
 
     @property
     def no_encoder(self) -> str:
@@ -165,22 +123,22 @@ class Context:
 
     @property
     def no_labels(self) -> str:
-        """Why nothing can be drawn of a class; "" if it can."""
+        """Why there are no samples of a class; "" if there are."""
         return "" if self.sampler.conditional else "the model is unconditional"
 
     @property
     def no_run(self) -> str:
-        """Why nothing is known of the training; "" if it is."""
-        return "" if self.run else "only a run directory tells of a training"
+        """Why the training is not known; "" if it is."""
+        return "" if self.run else "only a run directory records a training"
 
     @property
     def no_metrics(self) -> str:
         """Why there are no curves; "" if there are."""
-        return self.no_run or ("" if self.run.metrics() else "its training has not ended an epoch")
+        return self.no_run or ("" if self.run.metrics() else "its training has not completed an epoch")
 
     @property
     def no_frames(self) -> str:
-        """Why there is no film of the training; "" if there is."""
+        """Why there is no animation of the training; "" if there is."""
         return self.no_run or ("" if len(self.frames("epoch")) > 1 else "its training wrote fewer than two grids")
 
     def frames(self, name: str) -> list[Path]:
@@ -189,11 +147,11 @@ class Context:
 
     @property
     def seeds(self) -> str:
-        """How a caption says what was drawn."""
+        """For captions: seed, temperature and prior."""
         spread = "" if self.options.temperature == 1 else f", temperature {self.options.temperature:g}"
         return f"seed {self.options.seed}{spread}, prior {self.sampler.prior}"
 
-    # Drawing --------------------------------------------------------------------------------------------------------
+    # Sampling -------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
     def label(self) -> int | None:
@@ -206,29 +164,29 @@ class Context:
 
     @property
     def classes(self) -> list[int]:
-        """The classes to show: the one asked for, or the first MOST_CLASSES."""
+        """The classes to show: the one asked for, or the first MAX_CLASSES."""
         if self.label is not None:
             return [self.label]
-        return list(range(min(self.spec.num_classes, MOST_CLASSES)))
+        return list(range(min(self.spec.num_classes, MAX_CLASSES)))
 
     def class_name(self, label: int) -> str:
         return str(self.spec.class_names[label]) if self.spec.class_names else str(label)
 
-    def draw(self, count: int, labels: np.ndarray | None = None, first: int = 0) -> np.ndarray:
+    def sample_latents(self, count: int, labels: np.ndarray | None = None, first: int = 0) -> np.ndarray:
         """Latent points of the prior, [count, *latent_shape]."""
         return self.sampler.density.draw(
             self.options.seed, count, labels, first=first, temperature=self.options.temperature
         )
 
     def decode(self, z: np.ndarray, labels: Any = None) -> np.ndarray:
-        """[N, H, W, C] uint8; labels: one for all or [N]; an unconditional model looks at none."""
+        """[N, H, W, C] uint8; labels: one for all or [N]; an unconditional model ignores them."""
         z = np.asarray(z, np.float32)
         if self.sampler.conditional:
             labels = np.broadcast_to(np.asarray(labels, np.int32), (len(z),)).copy()
         return images.to_uint8(self.sampler.decode(z, labels if self.sampler.conditional else None))
 
     def some_labels(self, count: int) -> np.ndarray:
-        """A class a row: the one asked for, or all in turn; zeros of an unconditional model."""
+        """[count] int32: the class asked for, or all classes in turn; zeros for an unconditional model."""
         if not self.sampler.conditional:
             return np.zeros(count, np.int32)
         return np.array([self.classes[i % len(self.classes)] for i in range(count)], np.int32)
@@ -238,37 +196,37 @@ class Context:
     @functools.cached_property
     def reference(self) -> Reference:
         """The real images: `real` of the test (or validation) split, `train`."""
-        return load_reference(self.data_config, num_real=10_000, seed=self.subject.seed, spec=self.spec)
+        return load_reference(self.data_config, num_real=10_000, seed=self.target.seed, spec=self.spec)
 
     @functools.cached_property
     def codes(self) -> "Codes":
-        """Encodings of at most MOST_CODES real images."""
-        real = self.reference.real.some(MOST_CODES)
-        return self.encoded(real.pixels, real.labels)
+        """Codes of at most MAX_CODES real images."""
+        real = self.reference.real.some(MAX_CODES)
+        return self.encode(real.pixels, real.labels)
 
-    def encoded(self, pixels: np.ndarray, labels: np.ndarray) -> "Codes":
-        """Encodings of images [N, H, W, C] uint8."""
+    def encode(self, pixels: np.ndarray, labels: np.ndarray) -> "Codes":
+        """Codes of images [N, H, W, C] uint8."""
         mean, log_var = self.sampler.encode(images.to_unit(np.asarray(pixels)), np.asarray(labels, np.int32))
         return Codes(pixels, labels, mean, log_var)
 
-    def whole(self, codes: np.ndarray) -> np.ndarray:
-        """Latent points of codes [N, at least code_dim]: what follows the code is drawn, the same for all."""
-        z = np.repeat(self.draw(1, self.some_labels(1)), len(codes), axis=0)
+    def latents_of(self, codes: np.ndarray) -> np.ndarray:
+        """Latent points of codes [N, at least code_dim]; the noise after the code is sampled once for all."""
+        z = np.repeat(self.sample_latents(1, self.some_labels(1)), len(codes), axis=0)
         z[:, : self.code_dim] = codes[:, : self.code_dim]
         return z
 
     def _data_config(self, dataset: str | None, settings: dict[str, Any]) -> DataConfig | None:
         if dataset is None:
-            base = self.subject.config
+            base = self.target.config
         else:
             height, width, channels = self.spec.image_shape
             base = DataConfig(dataset=dataset, image_size=(height, width), grayscale=channels == 1)
         return base and override(RunConfig(data=base), settings).data
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Codes:
-    """Encoded images.
+    """Images with their codes, the posteriors q(z|x).
 
     Attributes:
         pixels: [N, H, W, C] uint8.
@@ -283,82 +241,5 @@ class Codes:
 
 
 def shuffled(count: int, seed: int, name: str) -> np.ndarray:
-    """A repeatable order."""
+    """A reproducible permutation of `count` indices; `name` of the random stream."""
     return random.generator(seed, "explore", name).permutation(count)
-
-
-# Own images -----------------------------------------------------------------------------------------------------------
-# Images of the user's own, brought to the shape that the model knows.
-
-
-def load_own_images(lab: Context, path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The images of a folder, a .zip or one file.
-
-    Labels are those of folders that bear names of the model's classes, or `--label`.
-
-    Returns:
-        ([N, H, W, C] uint8, [N] int32).
-
-    Raises:
-        UserError: nothing there, or a conditional model and no label.
-    """
-    height, width, channels = lab.spec.image_shape
-    place = Path(path)
-    if not place.exists():
-        raise UserError(f"--images {path} does not exist; give a folder, a .zip or an image file")
-    with tempfile.TemporaryDirectory() as folder:
-        if place.is_file() and place.suffix.lower() not in (".zip", ".npz", ".mat"):
-            shutil.copy(place, Path(folder) / place.name)
-            place = Path(folder)
-        config = DataConfig(
-            dataset=str(place),
-            image_size=(height, width),
-            grayscale=channels == 1,
-            validation_fraction=0.0,
-            cache="memory",
-        )
-        found = data.load(config)
-        parts = [found.arrays(split) for split in found.splits]
-    pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    if found.spec.image_shape != lab.spec.image_shape:
-        raise UserError(
-            f"--images {path}: images of shape {found.spec.image_shape}, the model's are {lab.spec.image_shape}"
-        )
-    return np.array(pixels), _labels(lab, found.spec.class_names, labels)
-
-
-def _labels(lab: Context, names: tuple[str, ...], labels: np.ndarray) -> np.ndarray:
-    if not lab.sampler.conditional:
-        return np.zeros(len(labels), np.int32)
-    if lab.label is not None:
-        return np.full(len(labels), lab.label, np.int32)
-    known = lab.spec.class_names
-    if names and {*names} <= {*known}:
-        return np.array([known.index(name) for name in names], np.int32)[labels]
-    raise UserError(
-        "the model is conditional and must be told the class of --images: give --label, or put them into folders with "
-        f"the names of classes ({', '.join(map(str, known[:10]))})"
-    )
-
-
-# Soft labels ----------------------------------------------------------------------------------------------------------
-# A conditional model that takes vectors in the place of labels: mixtures of classes.
-
-
-@contextmanager
-def soft_labels(model) -> Iterator:
-    """The model; while the context lasts, `generate` takes labels [B, num_classes] float32 instead of [B] int32.
-
-    Args:
-        model: a conditional GenerativeModel whose decoder or generator sees the label as a one-hot vector.
-    """
-    name = model.latent_network
-    network = getattr(model, name)
-    (layer,) = (layer for layer in network.layers if type(layer) is OneHot)
-    z = network.inputs[0]
-    opened = keras.Model([z, layer.output], network.output)
-    object.__setattr__(model, name, opened)  # past Keras, which would track its weights per second time
-    try:
-        yield model
-    finally:
-        object.__setattr__(model, name, network)

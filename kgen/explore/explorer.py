@@ -1,5 +1,6 @@
-"""`explore`: writes the pictures that a model can give."""
+"""`explore` writes the pictures that a model can give, `explore_page` the page with its decoder."""
 
+import importlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,13 +10,14 @@ from typing import Any
 from tqdm import tqdm
 
 from kgen.errors import UserError
-from kgen.explore import latent, samples, training  # noqa: F401  they register
-from kgen.explore.context import KINDS, Context, Options, PictureKind
+from kgen.explore.context import Context, Options
+from kgen.explore.figures import Picture
+from kgen.explore.kinds import KINDS, PAGE
 from kgen.explore.page import write_page
 from kgen.export import export
 from kgen.sampling import latest_version
 
-FOLDER, PAGE = "explore", "page.html"
+FOLDER = "explore"
 
 
 def explore(
@@ -28,19 +30,19 @@ def explore(
     prior: str | None = None,
     dataset: str | None = None,
     data_settings: dict[str, Any] | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> Iterator[tuple[Path, PictureKind]]:
+    log: Callable[[str], None] = lambda message: None,
+) -> Iterator[tuple[Path, Picture]]:
     """Writes pictures, one after the other.
 
     Args:
         path: a run, an export, a .tflite file or the address of a server.
         what: names of KINDS; none for all that the model can give.
-        out: a folder; None takes `explore/` of the run, or explore-NAME beside you.
+        out: a folder; None takes `explore/` of the run, or explore-NAME in the working directory.
         options: see there.
         checkpoint, prior: see `open_sampler`.
         dataset: real images; None takes those that the model was trained on.
         data_settings: settings of `data` that differ.
-        say: is told of what is left out, and why, when nothing was asked for by name.
+        log: called with what is left out, and why, when nothing was asked for by name.
 
     Yields:
         (file, Picture), as they are written.
@@ -50,32 +52,37 @@ def explore(
     """
     for name in what:
         KINDS[name]
-    lab = Context(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
-              data_settings=data_settings)  # fmt: skip
-    folder = Path(out) if out else folder_of(lab)
-    reasons = {name: lacks(lab, name) for name in dict.fromkeys(what or KINDS)}
+    context = Context(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
+                      data_settings=data_settings)  # fmt: skip
+    folder = Path(out) if out else default_folder(context)
+    reasons = {name: missing(context, name) for name in dict.fromkeys(what or KINDS)}
     wanted = [name for name, reason in reasons.items() if not reason]
     for name, reason in reasons.items() if what else ():
         if reason:
             raise UserError(f"--what {name}: {reason}")
     for reason in dict.fromkeys(filter(None, reasons.values())):
-        say(f"left out {', '.join(name for name in reasons if reasons[name] == reason)}: {reason}")
+        log(f"left out {', '.join(name for name in reasons if reasons[name] == reason)}: {reason}")
     with tqdm(wanted, unit="kind", disable=None, leave=False, file=sys.stderr) as bar:
         for name in bar:
             bar.set_description(name)
-            for picture in KINDS[name](lab):
-                yield picture.save(folder, lab.options.milliseconds), picture
+            for picture in drawing_function(name)(context):
+                yield picture.save(folder, context.options.milliseconds), picture
 
 
-def lacks(lab: Context, name: str) -> str:
-    """Why a model cannot give a picture; "" if it can."""
-    reasons = (getattr(lab, f"no_{need}") for need in KINDS.defaults(name).get("needs", ()))
+def drawing_function(name: str) -> Callable[[Context], Iterator[Picture]]:
+    """The function that draws a kind of picture."""
+    return getattr(importlib.import_module(f"kgen.explore.{KINDS[name].module}"), name)
+
+
+def missing(context: Context, name: str) -> str:
+    """Why a model cannot give a kind of picture; "" if it can."""
+    reasons = (getattr(context, f"no_{need}") for need in KINDS[name].needs)
     return next(filter(None, reasons), "")
 
 
-def folder_of(lab: Context) -> Path:
-    """Where pictures go when nobody says."""
-    return lab.run.path / FOLDER if lab.run else Path(f"{FOLDER}-{lab.name.replace('/', '-')}")
+def default_folder(context: Context) -> Path:
+    """Where pictures are written without `out`."""
+    return context.run.path / FOLDER if context.run else Path(f"{FOLDER}-{context.name.replace('/', '-')}")
 
 
 def explore_page(
@@ -91,13 +98,13 @@ def explore_page(
     Raises:
         UserError: neither a run nor an export, or a decoder that no page can hold.
     """
-    path = Path(path)
+    path, file = Path(path), f"{PAGE}.html"
     if (path / "config.json").is_file():
         with tempfile.TemporaryDirectory() as folder:
             version = export(path, Path(folder) / path.resolve().name, checkpoint=checkpoint, prior=prior)
-            return write_page(version, Path(out or path / FOLDER) / PAGE, source=str(path))
+            return write_page(version, Path(out or path / FOLDER) / file, source=str(path))
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
     if version is None:
-        raise UserError(f"--what page takes a run or an export. Received: {path}")
+        raise UserError(f"--what {PAGE} takes a run or an export. Received: {path}")
     name = f"{version.resolve().parent.name}-{version.name}"
-    return write_page(version, Path(out or f"{FOLDER}-{name}") / PAGE, source=str(path))
+    return write_page(version, Path(out or f"{FOLDER}-{name}") / file, source=str(path))

@@ -1,6 +1,7 @@
 """Sheets of pictures with names beside the rows, headings over the columns and a caption below; GIFs of several."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,33 @@ import numpy as np
 from kgen import images
 from kgen.io import write_aside
 
-LETTERS = 13  # height of a line of text
+LINE_HEIGHT = 13  # of a caption, in pixels
 GAP = 3
 MARGIN = 8
-LEAST_WIDTH = 460  # so that a caption has room
-MOST_SIDE = 2400  # pixels of a sheet; more are shrunk
-INK, FAINT, PAPER = (20, 20, 24), (90, 90, 100), (255, 255, 255)
+MIN_WIDTH = 460  # so that a caption has room
+MAX_SIDE = 2400  # pixels of a sheet; larger ones are scaled down
+TEXT_COLOR, HEADING_COLOR, BACKGROUND = (20, 20, 24), (90, 90, 100), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its caption: a PNG, or a GIF of several frames.
+
+    Attributes:
+        name: of the file, without its ending.
+        frames: each [H, W, 3] uint8, caption included.
+        caption: what it shows.
+    """
+
+    name: str
+    frames: Sequence[np.ndarray]
+    caption: str
+
+    def save(self, folder: Path, milliseconds: int) -> Path:
+        """Writes `folder/NAME.png` or `.gif`; `milliseconds` per frame."""
+        if len(self.frames) == 1:
+            return images.save_png(folder / f"{self.name}.png", self.frames[0])
+        return save_gif(folder / f"{self.name}.gif", self.frames, milliseconds)
 
 
 def sheet(
@@ -24,11 +46,11 @@ def sheet(
     columns: Sequence[str] = (),
     gap_after: Sequence[int] = (),
 ) -> np.ndarray:
-    """One picture of rows of pictures.
+    """Rows of images with names beside them, headings above and a caption below, as one image.
 
     Args:
         rows: each [N, H, W, C] uint8, or float in [0, 1]; C is 1 or 3. Small images are enlarged in whole multiples.
-        caption: what there is to see; wrapped.
+        caption: what it shows; wrapped.
         names: of the rows.
         columns: headings.
         gap_after: rows with more room below.
@@ -38,29 +60,29 @@ def sheet(
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    font = ImageFont.load_default(LETTERS - 1)
-    cells = [[_rgb(images.to_view(cell)) for cell in _bytes(row)] for row in rows]
+    font = ImageFont.load_default(LINE_HEIGHT - 1)
+    cells = [[_rgb(images.to_view(cell)) for cell in _uint8(row)] for row in rows]
     height, width, _ = cells[0][0].shape
     left = MARGIN + max((round(font.getlength(name)) + MARGIN for name in names), default=0)
-    top = MARGIN + (LETTERS + GAP if any(columns) else 0)
-    full = max(left + max(map(len, cells)) * (width + GAP) + MARGIN, LEAST_WIDTH)
+    top = MARGIN + (LINE_HEIGHT + GAP if any(columns) else 0)
+    full = max(left + max(map(len, cells)) * (width + GAP) + MARGIN, MIN_WIDTH)
     lines = wrapped(caption, font, full - 2 * MARGIN)
     tops, down = [], top
     for i in range(len(cells)):
         tops.append(down)
         down += height + GAP + (3 * MARGIN // 2 if i in gap_after else 0)
-    picture = Image.new("RGB", (full, down + MARGIN + len(lines) * (LETTERS + 2) + MARGIN), PAPER)
+    picture = Image.new("RGB", (full, down + MARGIN + len(lines) * (LINE_HEIGHT + 2) + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(picture)
     for j, text in enumerate(columns):
-        draw.text((left + j * (width + GAP) + width / 2, MARGIN), text, fill=FAINT, font=font, anchor="mt")
+        draw.text((left + j * (width + GAP) + width / 2, MARGIN), text, fill=HEADING_COLOR, font=font, anchor="mt")
     for i, (row, start) in enumerate(zip(cells, tops, strict=True)):
         if names:
-            draw.text((left - MARGIN, start + height / 2), names[i], fill=INK, font=font, anchor="rm")
+            draw.text((left - MARGIN, start + height / 2), names[i], fill=TEXT_COLOR, font=font, anchor="rm")
         for j, cell in enumerate(row):
             picture.paste(Image.fromarray(cell), (left + j * (width + GAP), start))
     for i, line in enumerate(lines):
-        draw.text((MARGIN, down + MARGIN + i * (LETTERS + 2)), line, fill=INK, font=font)
-    picture.thumbnail((MOST_SIDE, MOST_SIDE))
+        draw.text((MARGIN, down + MARGIN + i * (LINE_HEIGHT + 2)), line, fill=TEXT_COLOR, font=font)
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
     return np.asarray(picture)
 
 
@@ -68,15 +90,15 @@ def captioned(image: np.ndarray, caption: str) -> np.ndarray:
     """One image, [H, W, C] uint8, with a caption: [height, width, 3] uint8."""
     from PIL import Image, ImageDraw, ImageFont
 
-    font, image = ImageFont.load_default(LETTERS - 1), _rgb(image)
+    font, image = ImageFont.load_default(LINE_HEIGHT - 1), _rgb(image)
     height, width, _ = image.shape
-    full = max(width, LEAST_WIDTH)
+    full = max(width, MIN_WIDTH)
     lines = wrapped(caption, font, full - 2 * MARGIN)
-    picture = Image.new("RGB", (full, height + (len(lines) * (LETTERS + 2)) + 2 * MARGIN), PAPER)
+    picture = Image.new("RGB", (full, height + (len(lines) * (LINE_HEIGHT + 2)) + 2 * MARGIN), BACKGROUND)
     picture.paste(Image.fromarray(image), (0, 0))
     for i, line in enumerate(lines):
-        place = (MARGIN, height + MARGIN + i * (LETTERS + 2))
-        ImageDraw.Draw(picture).text(place, line, fill=INK, font=font)
+        place = (MARGIN, height + MARGIN + i * (LINE_HEIGHT + 2))
+        ImageDraw.Draw(picture).text(place, line, fill=TEXT_COLOR, font=font)
     return np.asarray(picture)
 
 
@@ -93,17 +115,18 @@ def wrapped(text: str, font, width: float) -> list[str]:
 
 
 def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int) -> Path:
-    """Writes frames, each [H, W, 3] uint8, as a GIF that runs for ever; the last stands longer."""
+    """Writes frames, each [H, W, 3] uint8, as a GIF that repeats forever; the last is shown four times as long."""
     from PIL import Image
 
     first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames)
-    lasting = [milliseconds] * len(rest) + [4 * milliseconds]
+    durations = [milliseconds] * len(rest) + [4 * milliseconds]
     return write_aside(
-        path, lambda aside: first.save(aside, format="GIF", save_all=True, append_images=rest, duration=lasting, loop=0)
+        path,
+        lambda aside: first.save(aside, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0),
     )
 
 
-def _bytes(row: np.ndarray) -> np.ndarray:
+def _uint8(row: np.ndarray) -> np.ndarray:
     row = np.asarray(row)
     return row if row.dtype == np.uint8 else images.to_uint8(row)
 

@@ -1,109 +1,101 @@
-"""Pictures of draws: samples, and one latent point under every label."""
+"""Pictures of samples: by class, one latent point under every label, and beside real images."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from kgen.canvas import Canvas
-from kgen.explore.context import KINDS, Context, PictureKind
-from kgen.explore.figures import captioned, sheet
+from kgen.explore.context import Context
+from kgen.explore.figures import Picture, captioned, sheet
 from kgen.features.extractors import open_extractor
-from kgen.metrics.distances import neighbours as nearest_ones
+from kgen.metrics import distances
 
 COLUMNS = 10
-
-
-@KINDS.register("samples")
-def samples(lab: Context):
-    """A grid; conditional: a row per class."""
-    if not lab.sampler.conditional:
-        drawn = lab.decode(lab.draw(8 * COLUMNS)).reshape(8, COLUMNS, *lab.spec.image_shape)
-        caption = f"Samples of {lab.name} ({lab.seeds})."
-        yield PictureKind("samples", [sheet(drawn, caption=caption)], caption)
-        return
-    classes = lab.classes if len(lab.classes) > 1 else lab.classes * 8
-    labels = np.repeat(np.array(classes, np.int32), COLUMNS)
-    drawn = lab.decode(lab.draw(len(labels), labels), labels).reshape(len(classes), COLUMNS, *lab.spec.image_shape)
-    what = "a row per class" if len(lab.classes) > 1 else f"class {lab.class_name(classes[0])}"
-    more = f", the first {len(classes)} of {lab.spec.num_classes}" if _cut(lab) else ""
-    caption = f"Samples of {lab.name}, {what}{more} ({lab.seeds})."
-    names = [lab.class_name(n) for n in classes] if len(lab.classes) > 1 else ()
-    yield PictureKind("samples", [sheet(drawn, names=names, caption=caption)], caption)
-
-
-@KINDS.register("style", needs=("labels",))
-def style(lab: Context):
-    """A row per latent point, a column per label."""
-    classes = np.arange(min(lab.spec.num_classes, 20), dtype=np.int32)
-    points = [lab.draw(1, classes[:1], first=i) for i in range(8)]
-    rows = [lab.decode(np.repeat(z, len(classes), axis=0), classes) for z in points]
-    caption = (
-        f"Style of {lab.name}: a row is one latent point under every label. What stays the same in a row is the style "
-        f"that z holds; what changes is the class ({lab.seeds})."
-    )
-    yield PictureKind("style", [sheet(rows, columns=[lab.class_name(n) for n in classes], caption=caption)], caption)
-
-
-def _cut(lab: Context) -> bool:
-    return lab.label is None and len(lab.classes) < lab.spec.num_classes
-
-
-# Beside real ----------------------------------------------------------------------------------------------------------
-# Pictures of draws beside real images: nearest training images, distributions of features.
-
-
 SAMPLES, NEAREST = 10, 6
-MOST_NUMBERS = 2**26
-"""Of training images that are searched, as float32: 256 MiB."""
+MAX_TRAIN_FEATURES = 2**26
+"""Values of the training images that are searched, as float32: 256 MiB."""
 LEADING = 4
 COMPARED = 1_000
-DRAWN = 600
+MAX_POINTS = 600
 
 
-@KINDS.register("neighbours", needs=("data",))
-def neighbours(lab: Context) -> Iterator[PictureKind]:
-    """Each sample beside the training images that are nearest to it."""
-    extractor = open_extractor(lab.options.features or "pixels", lab.reference)
-    train = lab.reference.train.some(max(NEAREST, MOST_NUMBERS // max(extractor.dimension, lab.spec.num_pixels)))
-    labels = lab.some_labels(SAMPLES)
-    drawn = lab.decode(lab.draw(SAMPLES, labels), labels)
-    base, query = extractor(train.pixels)[0], extractor(drawn)[0]
-    squared, index = nearest_ones(query, base, min(NEAREST, train.count))
-    rows = [np.concatenate([sample[None], train.pixels[found]]) for sample, found in zip(drawn, index, strict=True)]
+def samples(context: Context) -> Iterator[Picture]:
+    """A grid; conditional: a row per class."""
+    if not context.sampler.conditional:
+        rows = context.decode(context.sample_latents(8 * COLUMNS)).reshape(8, COLUMNS, *context.spec.image_shape)
+        caption = f"Samples of {context.name} ({context.seeds})."
+        yield Picture("samples", [sheet(rows, caption=caption)], caption)
+        return
+    classes = context.classes if len(context.classes) > 1 else context.classes * 8
+    labels = np.repeat(np.array(classes, np.int32), COLUMNS)
+    pixels = context.decode(context.sample_latents(len(labels), labels), labels)
+    rows = pixels.reshape(len(classes), COLUMNS, *context.spec.image_shape)
+    what = "a row per class" if len(context.classes) > 1 else f"class {context.class_name(classes[0])}"
+    more = (
+        f", the first {len(classes)} of {context.spec.num_classes}"
+        if context.label is None and len(classes) < context.spec.num_classes
+        else ""
+    )
+    caption = f"Samples of {context.name}, {what}{more} ({context.seeds})."
+    names = [context.class_name(n) for n in classes] if len(context.classes) > 1 else ()
+    yield Picture("samples", [sheet(rows, names=names, caption=caption)], caption)
+
+
+def style(context: Context) -> Iterator[Picture]:
+    """A row per latent point, a column per label."""
+    classes = np.arange(min(context.spec.num_classes, 20), dtype=np.int32)
+    points = [context.sample_latents(1, classes[:1], first=i) for i in range(8)]
+    rows = [context.decode(np.repeat(z, len(classes), axis=0), classes) for z in points]
     caption = (
-        f"Samples of {lab.name} ({lab.seeds}) beside the nearest of {train.count} training images, by the distance of "
-        f"'{extractor.name}' features. Copies would stand at distance 0; here the nearest stand at "
+        f"Style of {context.name}: a row is one latent point under every label ({context.seeds}). What stays the same "
+        "in a row is the style, which z encodes; what changes is the class."
+    )
+    yield Picture("style", [sheet(rows, columns=[context.class_name(n) for n in classes], caption=caption)], caption)
+
+
+def neighbours(context: Context) -> Iterator[Picture]:
+    """Each sample beside the training images that are nearest to it."""
+    extractor = open_extractor(context.options.features or "pixels", context.reference)
+    size = max(extractor.dimension, context.spec.num_pixels)
+    train = context.reference.train.some(max(NEAREST, MAX_TRAIN_FEATURES // size))
+    labels = context.some_labels(SAMPLES)
+    generated = context.decode(context.sample_latents(SAMPLES, labels), labels)
+    base, query = extractor(train.pixels)[0], extractor(generated)[0]
+    squared, index = distances.neighbours(query, base, min(NEAREST, train.count))
+    rows = [np.concatenate([sample[None], train.pixels[found]]) for sample, found in zip(generated, index, strict=True)]
+    caption = (
+        f"Samples of {context.name} ({context.seeds}) beside the nearest of {train.count} training images, by the "
+        f"distance of '{extractor.name}' features. Copies would be at distance 0; here the nearest are at "
         f"{np.sqrt(squared[:, 0]).min():.3g} to {np.sqrt(squared[:, 0]).max():.3g}."
     )
     headings = ["sample", "nearest", *(f"{n}." for n in range(2, index.shape[1] + 1))]
-    yield PictureKind("neighbours", [sheet(rows, columns=headings, caption=caption)], caption)
+    yield Picture("neighbours", [sheet(rows, columns=headings, caption=caption)], caption)
 
 
-@KINDS.register("features", needs=("data",))
-def features(lab: Context) -> Iterator[PictureKind]:
+def features(context: Context) -> Iterator[Picture]:
     """Leading feature dimensions in pairs, real against generated."""
-    extractor = open_extractor(lab.options.features or "random", lab.reference)
-    real = lab.reference.real.some(COMPARED)
-    labels = real.labels if lab.sampler.conditional else np.zeros(real.count, np.int32)
-    drawn = lab.decode(lab.draw(real.count, labels), labels)
-    sets = [extractor(pixels)[0].astype(np.float64) for pixels in (real.pixels, drawn)]
-    centre = sets[0].mean(axis=0)
-    _, scales, axes = np.linalg.svd(sets[0] - centre, full_matrices=False)
+    extractor = open_extractor(context.options.features or "random", context.reference)
+    real = context.reference.real.some(COMPARED)
+    labels = real.labels if context.sampler.conditional else np.zeros(real.count, np.int32)
+    generated = context.decode(context.sample_latents(real.count, labels), labels)
+    sets = [extractor(pixels)[0].astype(np.float64) for pixels in (real.pixels, generated)]
+    center = sets[0].mean(axis=0)
+    _, scales, axes = np.linalg.svd(sets[0] - center, full_matrices=False)
     leading = min(LEADING, len(axes))
-    sets = [(features - centre) @ axes[:leading].T for features in sets]
+    sets = [(features - center) @ axes[:leading].T for features in sets]
     share = np.square(scales[:leading]).sum() / np.square(scales).sum()
     caption = (
         f"The {leading} leading dimensions of '{extractor.name}' features of {real.count} {real.split} images and as "
-        f"many samples of {lab.name} ({lab.seeds}); principal components of the real ones, {share:.0%} of their "
+        f"many samples of {context.name} ({context.seeds}); principal components of the real ones, {share:.0%} of their "
         "variance. Where the clouds differ, the samples do."
     )
     canvas = Canvas(8.0, 7.6)
-    _pairs(canvas.panels(leading, leading, grid=None), sets, (real.split, "generated"))
-    yield PictureKind("features", [captioned(canvas.to_array(), caption)], caption)
+    _pair_plots(canvas.panels(leading, leading, grid=None), sets, (real.split, "generated"))
+    yield Picture("features", [captioned(canvas.to_array(), caption)], caption)
 
 
-def _pairs(panels, sets, names):
-    """Histograms on the diagonal, clouds below it; above it nothing."""
+def _pair_plots(panels, sets, names):
+    """Histograms on the diagonal, scatter plots below it, nothing above."""
     colors = ("tab:blue", "tab:orange")
     for i, row in enumerate(panels):
         for j, axes in enumerate(row):
@@ -116,7 +108,9 @@ def _pairs(panels, sets, names):
                 if i == j:
                     axes.hist(points[:, i], bins=np.linspace(low, high, 40), alpha=0.5, color=color, label=name)
                 else:
-                    axes.scatter(points[:DRAWN, j], points[:DRAWN, i], s=4, alpha=0.4, color=color, linewidths=0)
+                    axes.scatter(
+                        points[:MAX_POINTS, j], points[:MAX_POINTS, i], s=4, alpha=0.4, color=color, linewidths=0
+                    )
             axes.set(yticks=[], xticks=[])
             if i == len(panels) - 1:
                 axes.set_xlabel(f"component {j + 1}")

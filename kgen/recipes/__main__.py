@@ -2,4 +2,5 @@
 
 from kgen.recipes import markdown
 
-print(markdown(), end="")
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -1,5 +1,7 @@
 """Pictures of runs: what is in them, that they can be repeated, and what is said where there are none."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,15 +11,17 @@ from PIL import Image
 
 import kgen
 from kgen import data, images
-from kgen.cli.explore import KINDS as NAMES
-from kgen.cli.explore import PAGE, main
+from kgen.cli.explore import main
 from kgen.config import override
 from kgen.errors import UserError
-from kgen.explore import KINDS, Options, explore, latent
-from kgen.explore.context import Context, soft_labels
-from kgen.explore.explorer import lacks
+from kgen.explore import KINDS, Options, explore
+from kgen.explore import interpolation as interpolation_module
+from kgen.explore.context import Context
+from kgen.explore.explorer import drawing_function, missing
 from kgen.explore.figures import GAP, MARGIN, sheet
-from kgen.explore.latent import usage
+from kgen.explore.interpolation import soft_labels
+from kgen.explore.kinds import PAGE
+from kgen.explore.traversal import usage
 from kgen.sampling import generate, open_sampler
 from kgen.train import train
 
@@ -66,8 +70,15 @@ def test_every_picture_of_a_conditional_vae(path, tmp_path):
             assert min(picture.size) > 100 and len(np.unique(np.asarray(picture.convert("L")))) > 10
 
 
-def test_the_command_knows_all_kinds():
-    assert {*NAMES} == {*KINDS, PAGE}
+def test_every_kind_is_drawn_by_the_function_of_its_name():
+    for name in KINDS:
+        assert drawing_function(name).__name__ == name
+    assert PAGE not in KINDS
+
+
+def test_the_names_of_kinds_are_known_without_tensorflow():
+    code = "import sys; from kgen.explore.kinds import KINDS; assert not {'tensorflow', 'numpy'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_seed_is_a_picture(path, tmp_path):
@@ -100,16 +111,18 @@ def test_reconstructions_stand_below_their_images_and_the_best_are_better_than_t
 def test_between_two_test_images(path, tmp_path, monkeypatch):
     """The ends of both latent paths are their reconstructions, those of the blend too."""
     drawn = []
-    monkeypatch.setattr(latent, "sheet", lambda rows, **words: drawn.append(rows) or np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(
+        interpolation_module, "sheet", lambda rows, **words: drawn.append(rows) or np.zeros((9, 9, 3), np.uint8)
+    )
     pictures(path, tmp_path, "interpolation", between="3,17", label="4", steps=5)
-    lab = Context(path, Options())
-    codes = lab.encoded(lab.reference.real.pixels[[3, 17]], np.array([4, 4]))
-    ends = lab.decode(codes.mean, 4).astype(int)
+    context = Context(path, Options())
+    codes = context.encode(context.reference.real.pixels[[3, 17]], np.array([4, 4]))
+    ends = context.decode(codes.mean, 4).astype(int)
     curved, straight, blend = (np.asarray(row, int) for row in drawn[0])
     for row in (curved, straight, blend):
         assert np.abs(row[[0, -1]] - ends).max() <= 1
     assert np.abs(blend[2] - ends.mean(axis=0)).max() <= 2
-    assert np.abs(straight[2] - lab.decode(codes.mean.mean(axis=0)[None], 4)[0]).max() <= 1
+    assert np.abs(straight[2] - context.decode(codes.mean.mean(axis=0)[None], 4)[0]).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -153,8 +166,8 @@ def test_attributes_of_two_classes(path, tmp_path):
 
 
 def test_neighbours_of_copies_stand_at_distance_0(path, tmp_path, monkeypatch):
-    lab = Context(path, Options())
-    copies = lab.reference.train.pixels[:10]
+    context = Context(path, Options())
+    copies = context.reference.train.pixels[:10]
     monkeypatch.setattr(Context, "decode", lambda self, z, labels=None: copies)
     assert "stand at 0 to 0." in pictures(path, tmp_path, "neighbours")["neighbours.png"]
 
@@ -180,8 +193,8 @@ def test_what_a_model_cannot_give_is_said(gan, tmp_path, capsys):
 
 
 def test_an_export_without_its_data(default_export, tmp_path):
-    lab = Context(default_export, Options())
-    assert lacks(lab, "curves") == "only a run directory tells of a training"
+    context = Context(default_export, Options())
+    assert missing(context, "curves") == "only a run directory records a training"
     assert "samples.png" in pictures(default_export, tmp_path, "samples", "scatter")
 
 
@@ -203,11 +216,11 @@ def test_the_dimension_that_moves_pixels_is_the_most_used():
     def decode(z, labels):
         return images.to_uint8(np.clip(0.5 + 0.2 * z[:, 2, None, None, None] * np.ones((1, 4, 4, 1)), 0, 1))
 
-    lab = SimpleNamespace(
+    context = SimpleNamespace(
         no_encoder="none", no_data="none", code_dim=4, some_labels=lambda n: np.zeros(n, np.int32),
-        draw=lambda n, labels: np.zeros((n, 4), np.float32), decode=decode,
+        sample_latents=lambda n, labels: np.zeros((n, 4), np.float32), decode=decode,
     )  # fmt: skip
-    found, _ = usage(lab)
+    found, _ = usage(context)
     np.testing.assert_allclose(found, [0, 0, 0.4, 0], atol=0.005)
 
 

@@ -1,0 +1,152 @@
+"""Pictures of the latent space along its dimensions: traversals, planes, the manifold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from kgen import images
+from kgen.errors import UserError
+from kgen.explore.context import Context
+from kgen.explore.figures import Picture, captioned, sheet
+
+MAX_DIMENSIONS = 10
+RANGE = 3.0
+PROBES = 4
+PLANE_SIDE = 9
+MANIFOLD_SIDE, PANEL_SIDE = 20, 10
+REGRESSION_POINTS = 1_024
+MIN_WIDTH = 560  # a smaller manifold is enlarged by a whole factor
+
+
+def traversal(context: Context) -> Iterator[Picture]:
+    """One latent dimension at a time, those with the largest KL first, and the plane of two of them."""
+    label = context.some_labels(1)
+    base = context.sample_latents(1, label)[0]
+    use, unit = usage(context)
+    order = np.argsort(-use, kind="stable")
+    steps = np.linspace(-RANGE, RANGE, context.options.steps)
+    rows, names = [], []
+    for d in order[:MAX_DIMENSIONS]:
+        z = np.repeat(base[None], len(steps), axis=0)
+        z[:, d] = steps
+        rows.append(context.decode(z, label[0]))
+        names.append(f"z{d}: {use[d]:.3g}")
+    of = f" of class {context.class_name(label[0])}" if context.sampler.conditional else ""
+    caption = (
+        f"Traversal of {context.name}: a latent point{of} ({context.seeds}) with one dimension per row set from -3 to 3 "
+        f"standard deviations of the prior, the most used of {context.code_dim} first. Beside its number: {unit}."
+    )
+    headings = [f"{step:+.1f}" for step in steps]
+    yield Picture("traversal", [sheet(rows, names=names, columns=headings, caption=caption)], caption)
+    if context.code_dim > 1:
+        yield _perturbation(context, base, label[0], context.options.dims or tuple(int(d) for d in order[:2]))
+
+
+def _perturbation(context: Context, base: np.ndarray, label: int, dims: tuple[int, int]) -> Picture:
+    """The plane of two dimensions, with the point `base` in the middle."""
+    if len({*dims}) != 2 or not all(0 <= d < context.code_dim for d in dims):
+        last = context.code_dim - 1
+        raise UserError(f"--dims takes two of the dimensions 0 to {last}. Received: {dims[0]},{dims[1]}")
+    steps = np.linspace(-RANGE, RANGE, PLANE_SIDE)
+    rows = []
+    for down in steps[::-1]:
+        z = np.repeat(base[None], PLANE_SIDE, axis=0)
+        z[:, dims[0]], z[:, dims[1]] = base[dims[0]] + steps, base[dims[1]] + down
+        rows.append(context.decode(z, label))
+    headings = [f"{step:+.2g}" for step in steps]
+    caption = (
+        f"Perturbation of {context.name}: one latent point ({context.seeds}) in the middle; z{dims[0]} grows to the "
+        f"right, z{dims[1]} upwards, by the standard deviations written beside."
+    )
+    pixels = sheet(rows, names=headings[::-1], columns=headings, caption=caption)
+    return Picture("perturbation", [pixels], caption)
+
+
+def usage(context: Context) -> tuple[np.ndarray, str]:
+    """How much the model uses every dimension of the code, [code_dim], and the unit in words.
+
+    With an encoder and its data the mean of KL(q(z_d|x) || N(0, 1)), else the mean change of pixels with the dimension.
+    """
+    if not context.no_encoder and not context.no_data:
+        codes = context.codes
+        mean, log_var = (x.reshape(len(x), -1)[:, : context.code_dim] for x in (codes.mean, codes.log_var))
+        kl = 0.5 * (np.square(mean) + np.exp(log_var) - 1 - log_var)
+        return kl.mean(axis=0), "the KL of its posterior from N(0, 1), nats per image"
+    labels = context.some_labels(PROBES)
+    points, found = context.sample_latents(PROBES, labels), np.zeros(context.code_dim)
+    for d in range(context.code_dim):
+        low, high = points.copy(), points.copy()
+        low[:, d] -= 1
+        high[:, d] += 1
+        moved = images.to_unit(context.decode(high, labels)) - images.to_unit(context.decode(low, labels))
+        found[d] = np.abs(moved).mean()
+    return found, f"the mean change of a pixel in [0, 1] from -1 to +1 of it, over {PROBES} points"
+
+
+def manifold(context: Context) -> Iterator[Picture]:
+    """A plane of the latent space on a grid of normal quantiles; conditional: a panel per class."""
+    if context.code_dim < 2:
+        return
+    plane = _plane(context)
+    per_class = context.sampler.conditional and len(context.classes) > 1
+    side = PANEL_SIDE if per_class else MANIFOLD_SIDE
+    quantiles = ndtri((np.arange(side) + 0.5) / side)
+    right, up = np.meshgrid(quantiles, quantiles[::-1])
+    codes = plane.center + right.reshape(-1, 1) * plane.right + up.reshape(-1, 1) * plane.up
+    z = context.latents_of(codes)
+    of = f" of class {context.class_name(context.classes[0])}" if context.sampler.conditional else ""
+    of = ", a panel per class" if per_class else of
+    caption = (
+        f"Manifold of {context.name}{of}: {plane.words}, on a grid of {side} x {side} quantiles of the normal "
+        "distribution."
+    )
+    if not per_class:
+        label = context.classes[0] if context.sampler.conditional else 0
+        grid = images.grid(context.decode(z, label), side, padding=0)
+    else:
+        panels = [images.grid(context.decode(z, n), side, padding=0) for n in context.classes]
+        grid = images.grid(np.stack(panels), min(5, len(panels)), padding=8)
+    factor = max(1, MIN_WIDTH // grid.shape[1])
+    yield Picture("manifold", [captioned(grid.repeat(factor, 0).repeat(factor, 1), caption)], caption)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Latent codes center + a * right + b * up.
+
+    Attributes:
+        center, right, up: [code_dim].
+        words: what the axes are.
+    """
+
+    center: np.ndarray
+    right: np.ndarray
+    up: np.ndarray
+    words: str
+
+
+def _plane(context: Context) -> Plane:
+    """The plane of most variance: of the codes, or without them of the pixels by a linear regression on z."""
+    one, other = np.eye(2, context.code_dim)
+    if context.code_dim == 2:
+        return Plane(np.zeros(2), one, other, "both latent dimensions, z0 to the right and z1 upwards")
+    if not context.no_encoder and not context.no_data:
+        flat = context.codes.mean.reshape(len(context.codes.mean), -1)[:, : context.code_dim]
+        _, scales, axes = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+        spread = scales / np.sqrt(len(flat) - 1)
+        words = f"the plane of the first two principal components of codes (of {context.code_dim} dimensions)"
+        return Plane(flat.mean(axis=0), spread[0] * axes[0], spread[1] * axes[1], words)
+    labels = context.some_labels(REGRESSION_POINTS)
+    z = context.sample_latents(REGRESSION_POINTS, labels)
+    pixels = images.to_unit(context.decode(z, labels)).reshape(REGRESSION_POINTS, -1)
+    code = z.reshape(REGRESSION_POINTS, -1)[:, : context.code_dim]
+    slopes, *_ = np.linalg.lstsq(code - code.mean(axis=0), pixels - pixels.mean(axis=0), rcond=None)
+    directions, *_ = np.linalg.svd(slopes, full_matrices=False)
+    one, other = directions[:, 0], directions[:, 1]
+    base = code[0] - (code[0] @ one) * one - (code[0] @ other) * other  # as far from the origin as samples are
+    words = (
+        f"the plane of the two directions in z (of {context.code_dim}) that change pixels most, through a sampled point"
+    )
+    return Plane(base, one, other, words)
