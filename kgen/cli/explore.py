@@ -25,8 +25,8 @@ def command() -> Command:
     from kgen.explore.kinds import KINDS, PAGE
 
     cmd = Command("kgen-explore", "pictures of a run, an export or a server.", EXAMPLES, ("PATH",))
-    cmd.flag("What", "list", "what", [], f"{', '.join([*KINDS, PAGE])}; else all pictures that the model can give (page only "
-             "when it is named).")  # fmt: skip
+    cmd.flag("What", "list", "what", [], f"{', '.join([*KINDS, PAGE])}; else all pictures that the model "
+             "can give (page only when it is named).")  # fmt: skip
     cmd.flag("What", "integer", "seed", 0, "The same seed gives the same pictures.", lower_bound=0)
     cmd.flag("What", "string", "label", None, "Class name or number; else all classes.")
     cmd.flag("What", "float", "temperature", 1.0, "Spread of drawn latent points.", lower_bound=0.0)

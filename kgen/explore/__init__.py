@@ -6,7 +6,7 @@ runs an export. Names load when they are first used.
 
 import importlib
 
-_HOMES = {"KINDS": "kinds", "Options": "context", "explore": "explorer", "explore_page": "explorer"}
+_HOMES = {"KINDS": "kinds", "Options": "kinds", "explore": "explorer", "explore_page": "explorer"}
 
 __all__ = [*_HOMES]
 

@@ -1,4 +1,7 @@
-"""What pictures are made of: a generator, the user's options and, where they are available, the real images."""
+"""What pictures are made of: a generator, the user's options and, where they are available, the real images.
+
+What may be missing has a property `no_NEED` that gives the reason, or "" where it is there; see `Kind.needs`.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -12,39 +15,8 @@ from kgen.config import DataConfig, RunConfig, override
 from kgen.data.reference import Reference, load_reference
 from kgen.errors import UserError
 from kgen.evaluate.target import open_target
+from kgen.explore.kinds import Options
 from kgen.run import Run
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may choose of the pictures; each is a flag of kgen-explore.
-
-    Attributes:
-        seed: of everything random; the same seed gives the same pictures.
-        label: class name or number to sample from a conditional model; None shows all.
-        temperature: factor on the standard deviation of latent points.
-        steps: pictures per strip.
-        dims: two latent dimensions for the plane of `traversal`; None takes the two with the largest KL.
-        between: "A,B": indices of real images, or image files, for `interpolation`; None takes random points.
-        images: a folder, .zip or image file of the user's own for `reconstructions`.
-        classes: "A,B" for `attributes`; None takes neighbours in the list of classes.
-        projection: of `scatter` beyond two dimensions, "pca" or "tsne".
-        features: of `features` and `neighbours`, see kgen.features.extractors; None takes "random" and "pixels".
-        milliseconds: per frame of a GIF.
-    """
-
-    seed: int = 0
-    label: str | None = None
-    temperature: float = 1.0
-    steps: int = 11
-    dims: tuple[int, int] | None = None
-    between: str | None = None
-    images: str | None = None
-    classes: str | None = None
-    projection: str = "pca"
-    features: str | None = None
-    milliseconds: int = 120
-
 
 MAX_CODES = 2_000
 """Real images that are encoded."""

@@ -10,9 +10,9 @@ from typing import Any
 from tqdm import tqdm
 
 from kgen.errors import UserError
-from kgen.explore.context import Context, Options
+from kgen.explore.context import Context
 from kgen.explore.figures import Picture
-from kgen.explore.kinds import KINDS, PAGE
+from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import write_page
 from kgen.export import export
 from kgen.sampling import latest_version

@@ -86,8 +86,8 @@ def features(context: Context) -> Iterator[Picture]:
     share = np.square(scales[:leading]).sum() / np.square(scales).sum()
     caption = (
         f"The {leading} leading dimensions of '{extractor.name}' features of {real.count} {real.split} images and as "
-        f"many samples of {context.name} ({context.seeds}); principal components of the real ones, {share:.0%} of their "
-        "variance. Where the clouds differ, the samples do."
+        f"many samples of {context.name} ({context.seeds}); principal components of the real ones, {share:.0%} of "
+        "their variance. Where the clouds differ, the samples do."
     )
     canvas = Canvas(8.0, 7.6)
     _pair_plots(canvas.panels(leading, leading, grid=None), sets, (real.split, "generated"))

@@ -35,8 +35,8 @@ def traversal(context: Context) -> Iterator[Picture]:
         names.append(f"z{d}: {use[d]:.3g}")
     of = f" of class {context.class_name(label[0])}" if context.sampler.conditional else ""
     caption = (
-        f"Traversal of {context.name}: a latent point{of} ({context.seeds}) with one dimension per row set from -3 to 3 "
-        f"standard deviations of the prior, the most used of {context.code_dim} first. Beside its number: {unit}."
+        f"Traversal of {context.name}: a latent point{of} ({context.seeds}) with one dimension per row set from -3 to "
+        f"3 standard deviations of the prior, the most used of {context.code_dim} first. Beside its number: {unit}."
     )
     headings = [f"{step:+.1f}" for step in steps]
     yield Picture("traversal", [sheet(rows, names=names, columns=headings, caption=caption)], caption)
@@ -146,7 +146,5 @@ def _plane(context: Context) -> Plane:
     directions, *_ = np.linalg.svd(slopes, full_matrices=False)
     one, other = directions[:, 0], directions[:, 1]
     base = code[0] - (code[0] @ one) * one - (code[0] @ other) * other  # as far from the origin as samples are
-    words = (
-        f"the plane of the two directions in z (of {context.code_dim}) that change pixels most, through a sampled point"
-    )
+    words = f"the plane of the two directions in z (of {context.code_dim}) that change pixels most, through a sample"
     return Plane(base, one, other, words)

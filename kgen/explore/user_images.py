@@ -57,6 +57,6 @@ def _labels(context: Context, names: tuple[str, ...], labels: np.ndarray) -> np.
     if names and {*names} <= {*known}:
         return np.array([known.index(name) for name in names], np.int32)[labels]
     raise UserError(
-        "the model is conditional and needs the class of --images: give --label, or put them into folders named like the "
-        f"classes ({', '.join(map(str, known[:10]))})"
+        "the model is conditional and needs the class of --images: give --label, or put them into folders named like "
+        f"the classes ({', '.join(map(str, known[:10]))})"
     )

@@ -169,7 +169,7 @@ def test_neighbours_of_copies_stand_at_distance_0(path, tmp_path, monkeypatch):
     context = Context(path, Options())
     copies = context.reference.train.pixels[:10]
     monkeypatch.setattr(Context, "decode", lambda self, z, labels=None: copies)
-    assert "stand at 0 to 0." in pictures(path, tmp_path, "neighbours")["neighbours.png"]
+    assert "are at 0 to 0." in pictures(path, tmp_path, "neighbours")["neighbours.png"]
 
 
 def test_a_gan_gives_what_needs_no_encoder(gan, tmp_path):
