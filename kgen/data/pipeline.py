@@ -1,19 +1,30 @@
-"""From a name or a path to batches of images, in five numbered steps."""
+"""The input pipeline: from the name or the path of a data set to batches of images, in five steps.
+
+1. read: a `Source` of `kgen.data.sources` lists the images of a folder, a zip, an .npz or .mat file or a TFDS set, and
+   `kgen.data.splits` says which of them are for training, validation and testing.
+2. transform: every image gets one number of channels, one aspect ratio and one size, in uint8 (`transforms`).
+3. store: decoded once and kept in memory or in a memory-mapped file, or decoded again in each epoch (`store`).
+4. order: the rows of an epoch are permuted and cut into batches (`dataset`).
+5. normalise: uint8 becomes float32 in [0, 1], or is binarized (`dataset`).
+
+`load` runs steps 1 to 3 and returns a `Dataset`, whose `batches` are steps 4 and 5. `pipeline` does both in one call.
+"""
 
 import numpy as np
 
 from kgen.config import DataConfig
-from kgen.data.dataset import Dataset, make_splits, note_missing_test
+from kgen.data.dataset import Dataset
 from kgen.data.sources.base import WHITE, Skipped, Source
 from kgen.data.sources.resolve import open_source
-from kgen.data.store import Stored, shaped_records, store
+from kgen.data.splits import make_splits, note_missing_test
+from kgen.data.store import StoredSplit, store, transformed_records
 from kgen.data.transforms import make_transform
 from kgen.errors import UserError
 from kgen.options import coerce, lookup, schema_of
 from kgen.spec import DataSpec
 
 NAMED = 5  # skipped images that a message names
-PEEK = 512  # images that show whether a set that is not kept is black and white
+BLOCK_IMAGES = 512  # images that are looked at in one go, to find whether a set is black and white
 
 
 def load(config: DataConfig, *, seed: int = 0) -> Dataset:
@@ -38,11 +49,11 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
     left_out = _refuse_or_note(source.skipped, total, config)
     if not any(map(len, readable.values())):
         raise UserError(f"data set {source.name!r}: no image can be read. {left_out}")
-    # 2. one shape: channels, aspect ratio, size
+    # 2. transform: channels, aspect ratio, size
     image_shape = _image_shape(source, config)
-    shaper = make_transform(source.channels, image_shape, config.fit, source.size)
-    # 3. keep: decoded once, in memory, on disk, or not at all
-    kept, where = store(source, readable, shaper, image_shape, config)
+    transform = make_transform(source.channels, image_shape, config.fit, source.size)
+    # 3. store: decoded once, in memory, on disk, or not at all
+    kept, where = store(source, readable, transform, image_shape, config)
     left_out = _refuse_or_note(source.skipped, total, config)
     unlabelled = total - len(source.skipped) - sum(len(stored.indices) for stored in kept.values())
     if unlabelled:
@@ -58,14 +69,14 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
         class_names=source.class_names,
         examples={name: len(r) for name, (_, r) in rows.items()},
     )
-    binary = config.binarize != "none" or _black_and_white(kept[rows["train"][0]], source, rows["train"], shaper)
-    # 4. order and 5. normalise: in feed.py, when batches are asked for
+    binary = config.binarize != "none" or _is_black_and_white(kept[rows["train"][0]], source, rows["train"], transform)
+    # 4. order and 5. normalise: in `Dataset.batches`
     return Dataset(
         spec,
         source,
         kept,
         rows,
-        shaper=shaper,
+        transform=transform,
         binarize=config.binarize,
         binary=binary,
         notes=tuple(filter(None, [*source.notes, *notes, note_missing_test(spec.examples), left_out, where])),
@@ -122,7 +133,7 @@ def _in_order(source: Source, stored: str, splits) -> np.ndarray:
 
 
 def _rows_of(indices: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Where `indices` stand among `kept`; those that were left out are missing."""
+    """The places of `indices` in `kept`, without those that are not there."""
     by_index = np.argsort(kept, kind="stable")
     place = np.searchsorted(kept, indices, sorter=by_index)
     there = place < len(kept)
@@ -154,10 +165,11 @@ def _refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> s
     return f"{len(skipped)} of {total} files could not be used and are left out: {named}{more}"
 
 
-def _black_and_white(stored: Stored, source: Source, rows: tuple[str, np.ndarray], shaper) -> bool:
+def _is_black_and_white(stored: StoredSplit, source: Source, rows: tuple[str, np.ndarray], transform) -> bool:
+    """Whether all pixels are 0 or 255; of images that are not kept, the first 512 are looked at."""
     if stored.images is None:
-        indices = stored.indices[rows[1]][:PEEK]
-        blocks = (image for _, image, _ in shaped_records(source, rows[0], indices, shaper).as_numpy_iterator())
+        indices = stored.indices[rows[1]][:BLOCK_IMAGES]
+        blocks = (image for _, image, _ in transformed_records(source, rows[0], indices, transform).as_numpy_iterator())
     else:
-        blocks = (stored.images[i : i + PEEK] for i in range(0, len(stored.images), PEEK))
+        blocks = (stored.images[i : i + BLOCK_IMAGES] for i in range(0, len(stored.images), BLOCK_IMAGES))
     return all(np.isin(block, (0, WHITE)).all() for block in blocks)

@@ -1,4 +1,9 @@
-"""Step 3 of the pipeline: decode once and keep the images in memory, in a mapped file, or not at all."""
+"""Step 3 of the pipeline: decode once, and keep the images in memory, in a memory-mapped file, or not at all.
+
+Images that are kept on disk stand in one .npy file per stored split, in a folder of the cache whose name is a hash of
+everything that the pixels depend on. `RowReader` and `ResidentLimit` read and write such files without making all of
+them resident.
+"""
 
 import hashlib
 import json
@@ -15,20 +20,21 @@ import numpy as np
 
 from kgen.cache import cache_root
 from kgen.config import DataConfig
-from kgen.data.sources.base import BLOCK, ArraySource, Skipped, Source
-from kgen.data.transforms import SHAPING
+from kgen.data.sources.arrays import ArraySource
+from kgen.data.sources.base import BLOCK, Skipped, Source
+from kgen.data.transforms import TRANSFORM_VERSION
 from kgen.errors import UserError
 
-HELD_BYTES = 2**26
-"""Of a mapped file, before they are let go of."""
+RESIDENT_BYTES = 2**26
+"""Of a memory-mapped file that is read or written in order: so many, then its pages are released."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One stored split, decoded.
+class StoredSplit:
+    """The decoded images of one split of a source.
 
     Attributes:
-        images: [N, H, W, C] uint8 in memory or memory-mapped; None when they are decoded anew each epoch.
+        images: [N, H, W, C] uint8 in memory or memory-mapped; None when they are decoded again in each epoch.
         labels: [N] int32; None with `images`.
         indices: [N] int64, where each image stands in its source.
     """
@@ -38,26 +44,19 @@ class Stored:
     indices: np.ndarray
 
 
-def memory_budget() -> int:
-    """Bytes of decoded images that may stay in memory: a quarter of the physical memory."""
-    import psutil
-
-    return psutil.virtual_memory().total // 4
-
-
 def store(
     source: Source,
     chosen: Mapping[str, np.ndarray],
-    shaper: Callable | None,
+    transform: Callable | None,
     image_shape: tuple[int, int, int],
     config: DataConfig,
-) -> tuple[dict[str, Stored], str]:
+) -> tuple[dict[str, StoredSplit], str]:
     """Decodes the chosen images by the route that `config.cache` names, or the first that has room.
 
     Args:
         source: scanned.
         chosen: stored split -> indices, in the order in which they are kept.
-        shaper: step 2.
+        transform: step 2.
         image_shape: (H, W, C).
         config: `cache`, and what the images' shape depends on.
 
@@ -73,7 +72,7 @@ def store(
         route = "memory" if needed <= memory_budget() else "disk" if needed < free_bytes() else "none"
     size = f"{needed / 2**20:.1f} MiB of decoded images"
     if route == "memory":
-        return {split: _decode(source, split, indices, shaper, image_shape) for split, indices in chosen.items()}, (
+        return {split: _decode(source, split, indices, transform, image_shape) for split, indices in chosen.items()}, (
             f"{size} are kept in memory"
         )
     if route == "disk":
@@ -84,46 +83,150 @@ def store(
                     f"cache='disk' needs {size} in {cache_root()}, where {free_bytes() / 2**20:.1f} MiB are free; set "
                     "KGEN_CACHE_DIR to a larger disk, use a smaller --image_size or a limit, or cache='none'"
                 )
-            _write(folder, source, chosen, shaper, image_shape)
+            _write(folder, source, chosen, transform, image_shape)
         try:
             kept = _read(folder, source, chosen)
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # damaged since: written anew
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # damaged since: written again
             shutil.rmtree(folder)
-            _write(folder, source, chosen, shaper, image_shape)
+            _write(folder, source, chosen, transform, image_shape)
             kept = _read(folder, source, chosen)
         return kept, f"{size} are kept in the mapped files of {folder}"
-    kept = {split: Stored(None, None, source.check(split, indices)) for split, indices in chosen.items()}
-    return kept, f"images are decoded anew each epoch ({size} are not kept)"
+    kept = {split: StoredSplit(None, None, source.check(split, indices)) for split, indices in chosen.items()}
+    return kept, f"images are decoded again in each epoch ({size} are not kept)"
 
 
-class Pages:
-    """Keeps the memory that a mapped file takes small: what was read of it in order is let go of again and again.
+def memory_budget() -> int:
+    """Bytes of decoded images that may stay in memory: a quarter of the physical memory."""
+    import psutil
 
-    The kernel keeps it as long as nothing else wants the memory, so reading it again costs little.
+    return psutil.virtual_memory().total // 4
+
+
+def free_bytes() -> int:
+    """Bytes that the disk of the cache has left, less a tenth for others."""
+    folder = cache_root().absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free * 9 // 10
+
+
+def _decode(source, split, indices, transform, image_shape, out: np.ndarray | None = None) -> StoredSplit:
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    if isinstance(source, ArraySource) and transform is None and out is None:
+        return StoredSplit(*source.take(split, indices), indices)
+    out = np.empty((len(indices), *image_shape), np.uint8) if out is None else out
+    resident = ResidentLimit(out)
+    if source.size is None:
+        batches = transformed_records(source, split, indices, transform).batch(BLOCK)
+    else:
+        batches = source.blocks(split, indices)
+        if transform is not None:
+            batches = batches.map(lambda i, x, y: (i, transform(x), y), num_parallel_calls=tf.data.AUTOTUNE)
+    labels, kept, row = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
+    with tqdm(total=len(indices), desc=f"{source.name} {split}", unit="img", delay=2, leave=False, disable=None) as bar:
+        for i, x, y in batches.prefetch(2).as_numpy_iterator():
+            out[row : row + len(x)] = x
+            resident.add(x.nbytes)
+            row += len(x)
+            kept.append(i)
+            labels.append(y)
+            bar.update(len(x))
+    return StoredSplit(out[:row], np.concatenate(labels), np.concatenate(kept))
+
+
+def transformed_records(source: Source, split: str, indices, transform: Callable | None):
+    """Steps 1 and 2 as a `tf.data.Dataset` of (index, image [H, W, C] uint8, label); `indices` may be a tensor."""
+    import tensorflow as tf
+
+    records = source.records(split, indices)
+    if transform is None:
+        return records
+    return records.map(lambda i, x, y: (i, transform(x[None])[0], y), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+# Images on disk -------------------------------------------------------------------------------------------------------
+
+
+def _key(source: Source, chosen, image_shape, config: DataConfig) -> str:
+    """A hash of all that the decoded images depend on."""
+    options = [config.fit, config.grayscale, config.mat_key, config.mat_orientation, config.mat_image_shape]
+    text = json.dumps([TRANSFORM_VERSION, source.identity, image_shape, options, sorted(chosen)])
+    digest = hashlib.blake2b(text.encode(), digest_size=8)
+    for split in sorted(chosen):
+        digest.update(np.ascontiguousarray(chosen[split], np.int64).tobytes())
+    return digest.hexdigest()
+
+
+def _write(folder: Path, source: Source, chosen, transform, image_shape) -> None:
+    """Fills `folder`: written aside first, then renamed, so that what is there is always whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        before = len(source.skipped)
+        for split, indices in chosen.items():
+            shape = (len(indices), *image_shape)
+            out = np.lib.format.open_memmap(aside / f"{split}.images.npy", "w+", np.uint8, shape)
+            stored = _decode(source, split, indices, transform, image_shape, out)
+            out.flush()
+            np.savez(aside / f"{split}.npz", labels=stored.labels, indices=stored.indices)
+        (aside / "skipped.json").write_text(json.dumps([[s.name, s.reason] for s in source.skipped[before:]]))
+        try:
+            os.rename(aside, folder)
+        except OSError:  # another process was faster
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _read(folder: Path, source: Source, chosen) -> dict[str, StoredSplit]:
+    known = set(source.skipped)
+    skipped = [Skipped(*pair) for pair in json.loads((folder / "skipped.json").read_text())]
+    source.skipped += [s for s in skipped if s not in known]
+    kept = {}
+    for split in chosen:
+        with np.load(folder / f"{split}.npz") as small:
+            labels, indices = small["labels"], small["indices"]
+        images = np.load(folder / f"{split}.images.npy", mmap_mode="r")
+        if not len(labels) == len(indices) <= len(images):
+            raise ValueError(f"{folder}: {len(labels)} labels, {len(indices)} indices, {len(images)} images")
+        kept[split] = StoredSplit(images[: len(labels)], labels, indices)
+    return kept
+
+
+# Memory-mapped arrays -------------------------------------------------------------------------------------------------
+
+
+class ResidentLimit:
+    """Limits the resident memory of a memory-mapped array that is read or written in order.
+
+    The kernel keeps released pages as long as nothing else wants the memory, so reading them again costs little.
 
     Args:
-        array: mapped, a view of such a one, or in memory: then nothing is done.
+        array: memory-mapped, a view of such an array, or in memory: then nothing is done.
     """
 
     def __init__(self, array: np.ndarray):
         self._map = getattr(array, "_mmap", None)
-        self._held = 0
+        self._bytes = 0
 
-    def took(self, count: int):
-        """Tells of bytes that were read or written."""
-        self._held += count
-        if self._map is not None and self._held > HELD_BYTES and hasattr(mmap, "MADV_DONTNEED"):
+    def add(self, count: int):
+        """Counts bytes that were read or written; releases the pages when there are too many."""
+        self._bytes += count
+        if self._map is not None and self._bytes > RESIDENT_BYTES and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
-            self._held = 0
+            self._bytes = 0
 
 
-class Rows:
-    """Reads rows of a mapped file in any order, past the mapping.
+class RowReader:
+    """Reads rows of a memory-mapped array in any order, by `preadv` and not through the mapping.
 
-    Through it, newer kernels would bring up to 2 MiB along with each image: soon the whole file is resident.
+    Through the mapping, newer kernels would load up to 2 MiB with each image: soon the whole file is resident.
 
     Args:
-        array: [N, ...] mapped, in C order.
+        array: [N, ...] memory-mapped, in C order.
     """
 
     def __init__(self, array: np.memmap):
@@ -143,99 +246,8 @@ class Rows:
         return found
 
 
-def rows_of(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """images[rows], also of a mapped file without making all of it resident."""
+def take_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """images[rows], also of a memory-mapped file without making all of it resident."""
     if isinstance(images, np.memmap) and images.flags.c_contiguous and images.filename:
-        return Rows(images)(rows)
+        return RowReader(images)(rows)
     return images[rows]
-
-
-def free_bytes() -> int:
-    """Bytes that the disk of the cache has left, less a tenth for others."""
-    folder = cache_root().absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free * 9 // 10
-
-
-def shaped_records(source: Source, split: str, indices, shaper: Callable | None):
-    """Steps 1 and 2 as a `tf.data.Dataset` of (index, image [H, W, C] uint8, label); `indices` may be a tensor."""
-    import tensorflow as tf
-
-    records = source.records(split, indices)
-    if shaper is None:
-        return records
-    return records.map(lambda i, x, y: (i, shaper(x[None])[0], y), num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _decode(source, split, indices, shaper, image_shape, out: np.ndarray | None = None) -> Stored:
-    import tensorflow as tf
-    from tqdm import tqdm
-
-    if isinstance(source, ArraySource) and shaper is None and out is None:
-        return Stored(*source.take(split, indices), indices)
-    out = np.empty((len(indices), *image_shape), np.uint8) if out is None else out
-    pages = Pages(out)
-    if source.size is None:
-        batches = shaped_records(source, split, indices, shaper).batch(BLOCK)
-    else:
-        batches = source.blocks(split, indices)
-        if shaper is not None:
-            batches = batches.map(lambda i, x, y: (i, shaper(x), y), num_parallel_calls=tf.data.AUTOTUNE)
-    labels, kept, row = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
-    with tqdm(total=len(indices), desc=f"{source.name} {split}", unit="img", delay=2, leave=False, disable=None) as bar:
-        for i, x, y in batches.prefetch(2).as_numpy_iterator():
-            out[row : row + len(x)] = x
-            pages.took(x.nbytes)
-            row += len(x)
-            kept.append(i)
-            labels.append(y)
-            bar.update(len(x))
-    return Stored(out[:row], np.concatenate(labels), np.concatenate(kept))
-
-
-def _key(source: Source, chosen, image_shape, config: DataConfig) -> str:
-    """A hash of all that the decoded images depend on."""
-    options = [config.fit, config.grayscale, config.mat_key, config.mat_orientation, config.mat_image_shape]
-    text = json.dumps([SHAPING, source.identity, image_shape, options, sorted(chosen)])
-    digest = hashlib.blake2b(text.encode(), digest_size=8)
-    for split in sorted(chosen):
-        digest.update(np.ascontiguousarray(chosen[split], np.int64).tobytes())
-    return digest.hexdigest()
-
-
-def _write(folder: Path, source: Source, chosen, shaper, image_shape) -> None:
-    """Fills `folder`: written aside first, then renamed, so that what is there is always whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        before = len(source.skipped)
-        for split, indices in chosen.items():
-            shape = (len(indices), *image_shape)
-            out = np.lib.format.open_memmap(aside / f"{split}.images.npy", "w+", np.uint8, shape)
-            stored = _decode(source, split, indices, shaper, image_shape, out)
-            out.flush()
-            np.savez(aside / f"{split}.npz", labels=stored.labels, indices=stored.indices)
-        (aside / "skipped.json").write_text(json.dumps([[s.name, s.reason] for s in source.skipped[before:]]))
-        try:
-            os.rename(aside, folder)
-        except OSError:  # another process was faster
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _read(folder: Path, source: Source, chosen) -> dict[str, Stored]:
-    known = set(source.skipped)
-    skipped = [Skipped(*pair) for pair in json.loads((folder / "skipped.json").read_text())]
-    source.skipped += [s for s in skipped if s not in known]
-    kept = {}
-    for split in chosen:
-        with np.load(folder / f"{split}.npz") as small:
-            labels, indices = small["labels"], small["indices"]
-        images = np.load(folder / f"{split}.images.npy", mmap_mode="r")
-        if not len(labels) == len(indices) <= len(images):
-            raise ValueError(f"{folder}: {len(labels)} labels, {len(indices)} numbers, {len(images)} images")
-        kept[split] = Stored(images[: len(labels)], labels, indices)
-    return kept

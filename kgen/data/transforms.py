@@ -1,7 +1,12 @@
-"""Step 2 of the pipeline: images of any size and number of channels -> one shape, uint8.
+"""Pixel transforms of the pipeline: one shape for all images (step 2), and binarization (step 5).
 
-In whole numbers (Pillow resizes with weights that it rounds to 2^-22), so that an image has the same pixels, and a
-data set the same content hash, on every processor. TensorFlow's resizing, in float32, gives other grey levels on arm64.
+`make_transform` brings images of any size and number of channels to one shape, uint8. It computes in whole numbers
+(Pillow resizes with weights that it rounds to 2^-22), so that an image has the same pixels, and a data set the same
+content hash, on every processor. TensorFlow's resizing, in float32, gives other grey levels on arm64.
+
+`binarize_threshold` and the two `binarize_sample*` make black-and-white images: by a threshold, or by sampling every
+pixel with its grey value as the probability of white (Salakhutdinov & Murray 2008): again each time that an image is
+seen in training, once for each image in evaluation.
 """
 
 from collections.abc import Callable
@@ -10,9 +15,12 @@ import numpy as np
 
 from kgen.data.sources.base import WHITE
 
-SHAPING = 2
-"""Raised with anything that gives other pixels, so that none that were kept before are taken for these."""
+TRANSFORM_VERSION = 2
+"""Raised with any change that gives other pixels, so that decoded images kept before it are not taken for these."""
 LUMA = (299, 587, 114)  # ITU-R BT.601, in thousandths
+
+
+# One shape ------------------------------------------------------------------------------------------------------------
 
 
 def make_transform(
@@ -34,18 +42,19 @@ def make_transform(
     if size == (height, width) and channels == out_channels:
         return None
 
-    def shape(pixels: np.ndarray) -> np.ndarray:
-        return _resized(_one_ratio(_one_colour(pixels, out_channels), height, width, fit), height, width)
+    def transform_array(pixels: np.ndarray) -> np.ndarray:
+        return _resize(_crop_or_pad(_to_channels(pixels, out_channels), height, width, fit), height, width)
 
-    def shaper(pixels):
+    def transform(pixels):
         import tensorflow as tf
 
-        return tf.ensure_shape(tf.numpy_function(shape, [pixels], tf.uint8), (None, height, width, out_channels))
+        found = tf.numpy_function(transform_array, [pixels], tf.uint8)
+        return tf.ensure_shape(found, (None, height, width, out_channels))
 
-    return shaper
+    return transform
 
 
-def _one_colour(pixels: np.ndarray, out_channels: int) -> np.ndarray:
+def _to_channels(pixels: np.ndarray, out_channels: int) -> np.ndarray:
     if pixels.shape[-1] in (2, 4):
         alpha = pixels[..., -1:].astype(np.int32)
         pixels = ((pixels[..., :-1] * alpha + WHITE * (WHITE - alpha) + WHITE // 2) // WHITE).astype(np.uint8)
@@ -55,17 +64,17 @@ def _one_colour(pixels: np.ndarray, out_channels: int) -> np.ndarray:
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 and out_channels == 3 else pixels
 
 
-def _one_ratio(pixels: np.ndarray, height: int, width: int, fit: str) -> np.ndarray:
+def _crop_or_pad(pixels: np.ndarray, height: int, width: int, fit: str) -> np.ndarray:
+    """The window with the aspect ratio of the output: the largest inside the image, or the smallest around it."""
     h, w = pixels.shape[1:3]
-    # The window of the target's aspect ratio: the largest inside the image, or the smallest around it.
     window_h, window_w = (_scaled(w, height, width), _scaled(h, width, height))
     if fit == "crop":
         window_h, window_w = min(h, window_h), min(w, window_w)
         top, left = (h - window_h) // 2, (w - window_w) // 2
         return pixels[:, top : top + window_h, left : left + window_w]
     more_h, more_w = max(window_h - h, 0), max(window_w - w, 0)
-    around = [(0, 0), (more_h // 2, more_h - more_h // 2), (more_w // 2, more_w - more_w // 2), (0, 0)]
-    return np.pad(pixels, around, constant_values=WHITE)
+    padding = [(0, 0), (more_h // 2, more_h - more_h // 2), (more_w // 2, more_w - more_w // 2), (0, 0)]
+    return np.pad(pixels, padding, constant_values=WHITE)
 
 
 def _scaled(length: int, numerator: int, denominator: int) -> int:
@@ -73,22 +82,20 @@ def _scaled(length: int, numerator: int, denominator: int) -> int:
     return max((2 * length * numerator + denominator) // (2 * denominator), 1)
 
 
-def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     from PIL import Image
 
     if pixels.shape[1:3] == (height, width):
         return np.ascontiguousarray(pixels)
     gray = pixels.shape[-1] == 1
-    found = [
+    resized = [
         np.asarray(Image.fromarray(one[..., 0] if gray else one).resize((width, height), Image.Resampling.BILINEAR))
         for one in pixels
     ]
-    return np.stack(found).reshape(len(pixels), height, width, -1)
+    return np.stack(resized).reshape(len(pixels), height, width, -1)
 
 
-# Binarize -------------------------------------------------------------------------------------------------------------
-# Black-and-white images: a threshold, or every pixel drawn with its grey value as the probability of white.
-
+# Binarization ---------------------------------------------------------------------------------------------------------
 
 SIXTEEN_BITS = 2**16
 
@@ -101,11 +108,11 @@ def binarize_threshold(pixels):
 
 
 def binarize_sample(pixels, key):
-    """A Bernoulli draw for each pixel.
+    """A Bernoulli sample of each pixel.
 
     Args:
         pixels: [B, H, W, C] uint8 tensor; the probability of white is pixels / 255, exact for black and for white.
-        key: [2] integer tensor; the same key, the same draw.
+        key: [2] integer tensor; the same key gives the same sample.
 
     Returns:
         [B, H, W, C] float32 tensor of 0 and 1.
@@ -114,46 +121,51 @@ def binarize_sample(pixels, key):
 
     count = tf.size(pixels)
     words = tf.random.stateless_uniform([(count + 1) // 2], key, minval=None, maxval=None, dtype=tf.uint32)
-    draws = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count], tf.shape(pixels))
-    return _compare(pixels, tf.cast(draws, tf.int32))
+    uniforms = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count], tf.shape(pixels))
+    return _is_white(pixels, tf.cast(uniforms, tf.int32))
 
 
-def binarize_sample_once(pixels, indices, stream: int):
-    """A Bernoulli draw for each pixel that is a function of (stream, index of the image) alone, whatever the batch.
+def binarize_sample_by_index(pixels, indices, stream: int):
+    """A Bernoulli sample of each pixel that is a function of (stream, index of the image) alone, whatever the batch.
 
     Args:
         pixels: [B, H, W, C] uint8 tensor.
-        indices: [B] int64 tensor, the number of each image.
+        indices: [B] int64 tensor, the index of each image in its source.
         stream: a seed.
+
+    Returns:
+        [B, H, W, C] float32 tensor of 0 and 1.
     """
     import tensorflow as tf
 
-    draws = tf.numpy_function(_drawer(tuple(pixels.shape[1:]), stream), [indices], tf.int32, stateful=False)
-    return _compare(pixels, tf.ensure_shape(draws, (None, *pixels.shape[1:])))
+    sampler = _uniform_sampler(tuple(pixels.shape[1:]), stream)
+    uniforms = tf.numpy_function(sampler, [indices], tf.int32, stateful=False)
+    return _is_white(pixels, tf.ensure_shape(uniforms, (None, *pixels.shape[1:])))
 
 
-def _compare(pixels, draws):
-    """1 where draw / 2^16 < pixel / 255, in whole numbers."""
+def _is_white(pixels, uniforms):
+    """1 where uniform / 2^16 < pixel / 255, in whole numbers."""
     import tensorflow as tf
 
-    return tf.cast(draws * WHITE < tf.cast(pixels, tf.int32) * SIXTEEN_BITS, tf.float32)
+    return tf.cast(uniforms * WHITE < tf.cast(pixels, tf.int32) * SIXTEEN_BITS, tf.float32)
 
 
-def _drawer(image_shape: tuple[int, ...], stream: int) -> Callable:
+def _uniform_sampler(image_shape: tuple[int, ...], stream: int) -> Callable:
     """Indices [B] -> [B, *image_shape] int32 from 0 to 2^16 - 1, by SplitMix64 (Steele et al. 2014) on a counter."""
     values = int(np.prod(image_shape))
     words = -(-values // 4)
-    start = _mix(np.array([stream], np.uint64))
+    start = _splitmix64(np.array([stream], np.uint64))
 
-    def draw(indices):
+    def sample(indices):
         counter = indices.astype(np.uint64)[:, None] * np.uint64(words) + np.arange(words, dtype=np.uint64)
-        mixed = _mix(start + counter * np.uint64(0x9E3779B97F4A7C15))
+        mixed = _splitmix64(start + counter * np.uint64(0x9E3779B97F4A7C15))
         return mixed.view(np.uint16)[:, :values].reshape(-1, *image_shape).astype(np.int32)
 
-    return draw
+    return sample
 
 
-def _mix(z: np.ndarray) -> np.ndarray:
+def _splitmix64(z: np.ndarray) -> np.ndarray:
+    """The output function of SplitMix64."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

@@ -45,7 +45,7 @@ def test_samples_of_training_have_the_grey_value_as_mean_and_are_fresh(grays):
     # Of each epoch the image of grey value 17 * 8 = 136: the one whose mean is nearest to 136 / 255.
     nearest = [np.abs(e.mean((1, 2, 3)) - 136 / 255).argmin() for e in images.reshape(epochs, 16, 8, 8, 1)[:2]]
     one, two = (images[16 * e + n] for e, n in enumerate(nearest))
-    assert not np.array_equal(one, two)  # drawn anew: 64 fair coins do not agree twice
+    assert not np.array_equal(one, two)  # sampled again: 64 fair coins do not agree twice
 
 
 def test_each_grey_value_has_its_own_probability(tmp_path):
@@ -63,13 +63,13 @@ def test_each_grey_value_has_its_own_probability(tmp_path):
         assert np.abs(correlation - np.eye(len(correlation))).max() < 0.2  # 1280 images: standard error 0.028
 
 
-def test_the_evaluation_draw_is_fixed(grays):
+def test_the_evaluation_sample_is_fixed(grays):
     dataset = grays("sample")
     first = evaluated(dataset, "train", seed=1)[0]
     np.testing.assert_array_equal(first, evaluated(dataset, "train", seed=1, batch_size=5)[0])
     assert not np.array_equal(first, evaluated(dataset, "train", seed=2)[0])
     limited = evaluated(dataset, "train", seed=1, limit=4)[0]
-    assert all(any(np.array_equal(a, b) for b in first) for a in limited)  # not drawn anew for a part
+    assert all(any(np.array_equal(a, b) for b in first) for a in limited)  # not sampled again for a part
 
 
 def test_training_samples_resume_exactly(grays):

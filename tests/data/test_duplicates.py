@@ -7,7 +7,7 @@ from kgen.config import DataConfig
 from kgen.data import load
 from kgen.data.audit import duplicates
 from kgen.data.audit.duplicates import distance, near_pairs, same_pixels
-from kgen.data.dataset import IndexedImages
+from kgen.data.audit.indexed_images import IndexedImages
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_the_search_ends_where_everything_is_alike(noise, pool, monkeypatch):
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
 def test_pool_reads_the_images_of_the_splits(noise, pool, tmp_path, monkeypatch, cache):
-    monkeypatch.setattr("kgen.data.dataset.BLOCK_BYTES", 5 * 64)
+    monkeypatch.setattr("kgen.data.audit.indexed_images.BLOCK_BYTES", 5 * 64)
     pool(train=noise(40, 8, 8, 1), test=noise(9, 8, 8, 1, seed=1))
     dataset = load(DataConfig(str(tmp_path / "set.npz"), validation_fraction=0.25, cache=cache), seed=2)
     found = IndexedImages(dataset)

@@ -127,7 +127,7 @@ def test_a_picture_of_ten_billion_pixels_is_left_out(tmp_path):
 def test_a_zip_bomb_is_left_out(tmp_path, monkeypatch):
     from kgen.data.sources import folder
 
-    monkeypatch.setattr(folder, "MOST_BYTES", 2**22)
+    monkeypatch.setattr(folder, "MAX_PICTURE_BYTES", 2**22)
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("good.png", picture())
         file.writestr("fine.png", picture())
@@ -172,7 +172,7 @@ def test_arrays_larger_than_the_memory_are_refused(tmp_path, kind):
         load(DataConfig(str(path)))
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path, bench):
+def test_a_damaged_cache_is_made_again(tmp_path, bench):
     config = DataConfig(str(bench.whole["zip"]), cache="disk")
     whole = load(config).arrays("train")[0].copy()
     for name in ("train.images.npy", "train.npz", "skipped.json"):

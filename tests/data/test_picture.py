@@ -8,7 +8,7 @@ from PIL import Image
 
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.sources.folder import SUFFIXES, Unreadable, read_header, read_pixels
+from kgen.data.sources.picture import SUFFIXES, Unreadable, read_header, read_pixels
 
 
 def encoded(picture, format="PNG", **options):

@@ -43,7 +43,7 @@ def test_all_routes_give_the_same_images_in_the_same_order(photos, binarize):
 def test_routes_conform(photos, cache):
     dataset = load(DataConfig(photos, cache=cache))
     check_dataset(dataset)
-    words = {"disk": "mapped files", "none": "decoded anew each epoch"}[cache]
+    words = {"disk": "mapped files", "none": "decoded again in each epoch"}[cache]
     assert any(words in note for note in dataset.notes)
 
 
@@ -55,7 +55,7 @@ def test_auto_takes_the_first_route_with_room(photos, monkeypatch, tmp_path):
     monkeypatch.setattr(store, "memory_budget", lambda: 100)
     assert "mapped files" in notes() and str(tmp_path / "cache") in notes()
     monkeypatch.setattr(store, "free_bytes", lambda: 100)
-    assert "decoded anew" in notes()
+    assert "decoded again" in notes()
     with pytest.raises(UserError, match="KGEN_CACHE_DIR"):
         load(DataConfig(photos, cache="disk", limit=20))
 
@@ -99,14 +99,14 @@ def test_rows_of_a_mapped_file_are_read_past_the_mapping(tmp_path):
     np.save(tmp_path / "a.npy", content)
     rows = np.random.default_rng(1).integers(0, 200, 400)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    np.testing.assert_array_equal(store.rows_of(mapped, rows), content[rows])
-    np.testing.assert_array_equal(store.rows_of(mapped[50:], rows), content[50:][rows])
-    np.testing.assert_array_equal(store.rows_of(mapped[:, ::2], rows), content[:, ::2][rows])
-    np.testing.assert_array_equal(store.rows_of(content, rows), content[rows])
-    assert store.rows_of(mapped, rows[:0]).shape == (0, 64, 64, 3)
+    np.testing.assert_array_equal(store.take_rows(mapped, rows), content[rows])
+    np.testing.assert_array_equal(store.take_rows(mapped[50:], rows), content[50:][rows])
+    np.testing.assert_array_equal(store.take_rows(mapped[:, ::2], rows), content[:, ::2][rows])
+    np.testing.assert_array_equal(store.take_rows(content, rows), content[rows])
+    assert store.take_rows(mapped, rows[:0]).shape == (0, 64, 64, 3)
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is resident of a file")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux shows what is resident of a file")
 def test_hashing_and_training_leave_little_of_a_mapped_file_resident(tmp_path, monkeypatch):
 
     monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
@@ -132,18 +132,18 @@ def kibibytes_resident(name: str) -> int:
     return found
 
 
-def test_a_mapped_file_is_let_go_of(tmp_path, monkeypatch):
+def test_pages_of_a_mapped_file_are_released(tmp_path, monkeypatch):
     """Reading and writing all of it keeps little of it resident, and the content stays."""
     import psutil
 
     from kgen.data import store
 
-    monkeypatch.setattr(store, "HELD_BYTES", 2**22)
+    monkeypatch.setattr(store, "RESIDENT_BYTES", 2**22)
     mapped = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (128, 2**20))
-    pages, before = store.Pages(mapped), psutil.Process().memory_info().rss
+    resident, before = store.ResidentLimit(mapped), psutil.Process().memory_info().rss
     for number in range(len(mapped)):
         mapped[number] = number
-        pages.took(2**20)
+        resident.add(2**20)
     assert psutil.Process().memory_info().rss - before < 2**26
     assert [int(row[-1]) for row in mapped] == list(range(128))
-    store.Pages(np.zeros(3)).took(2**30)  # in memory: nothing to let go of
+    store.ResidentLimit(np.zeros(3)).add(2**30)  # in memory: nothing to release

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from kgen import images
+from kgen.data.audit.indexed_images import IndexedImages
 from kgen.data.audit.report import Report
-from kgen.data.dataset import Dataset, IndexedImages
+from kgen.data.dataset import Dataset
 
 COLUMNS = 16  # images per class
 ROWS = 40  # classes, or rows of an unlabelled set

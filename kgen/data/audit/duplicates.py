@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kgen.data.dataset import IndexedImages
+from kgen.data.audit.indexed_images import IndexedImages
 
 NEAR = 0.1  # gray images
 NEAR_COLOUR = 0.2

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgen.config import DataConfig
-from kgen.data.dataset import Dataset, IndexedImages
+from kgen.data.audit.indexed_images import IndexedImages
+from kgen.data.dataset import Dataset
 from kgen.data.pipeline import load
 from kgen.data.sources.base import WHITE
 from kgen.data.sources.folder import FolderSource

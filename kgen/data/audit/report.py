@@ -12,8 +12,9 @@ import numpy as np
 
 from kgen import images as kgen_images
 from kgen.data.audit.duplicates import NEAR, NEAR_COLOUR, Groups, NearPairs, near_pairs, same_pixels
+from kgen.data.audit.indexed_images import IndexedImages
 from kgen.data.audit.outliers import Outlier, pixel_statistics, size_statistics
-from kgen.data.dataset import Dataset, IndexedImages
+from kgen.data.dataset import Dataset
 from kgen.data.sources.base import Skipped
 from kgen.errors import UserError
 

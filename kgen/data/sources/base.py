@@ -1,8 +1,14 @@
-"""Source: the one interface that every kind of data set (digits, TFDS, folder, .mat, .npz) offers to the pipeline."""
+"""Source: the one interface that every kind of data set offers to the pipeline (step 1).
+
+A kind of data set is one module of `kgen.data.sources` with one `open_*` function, which returns a Source; `resolve`
+chooses the module by what `--dataset` names. A Source lists its images before it decodes any: it counts them, names
+their classes, and reads the ones that it is asked for by index.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,63 +94,17 @@ class Source:
             split: a stored split.
             indices: [n] int64, an array or (with `random_access`) a tensor. Images that fail are left out.
         """
-        raise NotImplementedError(f"{type(self).__name__} must say how its records are read")
+        raise NotImplementedError(f"{type(self).__name__} must define records")
 
     def blocks(self, split: str, indices: np.ndarray):
         """What `records` yields, many at once: (indices [b], images [b, h, w, channels], labels [b]); needs `size`."""
         return self.records(split, indices).batch(BLOCK)
 
 
-class ArraySource(Source):
-    """Images that are one array a split: the digits, .npz and .mat files.
-
-    Args:
-        name: of the data set.
-        arrays: split -> [N, H, W, C] uint8; all of one size.
-        labels: split -> [N] int32; empty for unlabelled data.
-        class_names: one per class.
-        identity: see Source.
-    """
-
-    def __init__(self, name: str, arrays: Mapping[str, np.ndarray], labels=None, class_names=(), identity=()):
-        super().__init__(name, {split: len(a) for split, a in arrays.items()}, class_names, identity)
-        self._arrays = dict(arrays)
-        self._labels = {
-            split: np.asarray(labels[split] if labels else np.zeros(len(a)), np.int32) for split, a in arrays.items()
-        }
-        self.size = next(iter(arrays.values())).shape[1:3]
-        self.channels = next(iter(arrays.values())).shape[3]
-
-    def order(self, split: str) -> np.ndarray:
-        """As stored; images that are stored class by class are mixed once, so that the first ones show every class."""
-        labels = self._labels[split]
-        if labels.size and labels[0] != labels[-1] and np.all(np.diff(labels) >= 0):
-            return random.generator(0, "mix", split).permutation(len(labels))
-        return super().order(split)
-
-    def records(self, split: str, indices: Any):
-        return self._gathered(split, indices, None)
-
-    def blocks(self, split: str, indices: np.ndarray):
-        return self._gathered(split, indices, BLOCK)
-
-    def _gathered(self, split: str, indices: Any, block: int | None):
-        import tensorflow as tf
-
-        arrays, shape = self._arrays[split], (self.size[0], self.size[1], self.channels)
-        with tf.device("CPU:0"):
-            labels = tf.constant(self._labels[split])
-
-        def read(index):
-            image = tf.numpy_function(lambda i: arrays[i], [index], tf.uint8, stateful=False)
-            return index, tf.ensure_shape(image, shape if block is None else (None, *shape)), tf.gather(labels, index)
-
-        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
-        return (numbers if block is None else numbers.batch(block)).map(read)
-
-    def take(self, split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels at `indices`: what `records` yields, at once."""
-        return self._arrays[split][indices], self._labels[split][indices]
+def file_identity(path: Path) -> tuple:
+    """Path, size and time of change of a file: JSON values that change when it does."""
+    status = path.stat()
+    return (str(path.resolve()), status.st_size, status.st_mtime_ns)
 
 
 def slug(text: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kgen import images
-from kgen.data.sources.base import ArraySource
+from kgen.data.sources.arrays import ArraySource
 
 DEFAULT_SIZE = (28, 28)
 

@@ -1,11 +1,13 @@
-"""One picture file by Pillow: its header, and its pixels upright, over white, as 8-bit gray or RGB."""
+"""A folder of pictures, or a .zip of one, as a Source: any sizes, any formats that Pillow reads.
+
+Sub-folders are classes, and sub-folders named train, test or val are splits. Files that are not pictures or are broken
+are left out and named. Many threads read and decode at once; `picture` decodes one file.
+"""
 
 import hashlib
 import os
-import sys
 import threading
 import zipfile
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,211 +18,33 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from kgen import images
-from kgen.data.sources.arrays import file_identity
-from kgen.data.sources.base import BLOCK, Skipped, Source
+from kgen.data.sources.base import BLOCK, Skipped, Source, file_identity
+from kgen.data.sources.picture import SUFFIXES, Unreadable, read_header, read_pixels
 from kgen.errors import ImageLost, UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
-ORIENTATION = 0x0112  # EXIF
-SIDEWAYS = (5, 6, 7, 8)
-SIXTEEN_BIT = np.iinfo(np.uint16).max
+THREADS = min(16, 4 * (os.cpu_count() or 1))
+IMAGES_PER_TASK = 256
 
 
-class Unreadable(ValueError):
-    """A file that is no picture, or a broken one; the message is the reason, in a few words."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a picture's first bytes say: (height, width) as it is shown, and whether it is gray."""
-
-    size: tuple[int, int]
-    gray: bool
-
-
-def read_header(file: BinaryIO) -> Header:
-    """Raises Unreadable."""
-    with _opened(file) as picture:
-        width, height = picture.size
-        try:
-            if picture.format != "TIFF" and "exif" in picture.info and picture.getexif().get(ORIENTATION) in SIDEWAYS:
-                width, height = height, width
-            return Header((height, width), _is_gray(picture))
-        except Exception as error:
-            raise Unreadable(_words(error)) from error
-
-
-def read_pixels(file: BinaryIO, gray: bool) -> np.ndarray:
-    """The first frame, turned as EXIF says, transparency laid over white.
-
-    Args:
-        file: open for reading.
-        gray: one channel instead of RGB; the picture is gray.
-
-    Returns:
-        [height, width, 1 or 3] uint8.
+def open_folder(path: Path) -> "FolderSource":
+    """The source of a folder or a .zip of pictures.
 
     Raises:
-        Unreadable: not a picture, or broken.
+        UserError: there are none, or the zip is broken or encrypted.
     """
-    from PIL import Image, ImageOps
-
-    with _opened(file) as picture:
-        try:
-            picture.load()
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith(("I", "F")):
-                picture = Image.fromarray(_eight_bits(np.asarray(picture)))
-            if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
-                picture = picture.convert("RGBA")
-                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-            pixels = np.asarray(picture.convert("L" if gray else "RGB"))
-        except Exception as error:  # a broken file makes Pillow raise nearly any kind
-            raise Unreadable(_words(error)) from error
-    return pixels[..., None] if gray else pixels
-
-
-def _opened(file: BinaryIO):
-    import warnings
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(file)
-    except UnidentifiedImageError as error:
-        raise Unreadable("not an image") from error
-    except Exception as error:  # see read_pixels; also a size that is a decompression bomb
-        raise Unreadable(_words(error)) from error
-
-
-def _is_gray(picture) -> bool:
-    if picture.mode in GRAY_MODES or picture.mode.startswith("I;16"):
-        return True
-    if picture.mode in ("P", "PA") and picture.palette is not None:
-        colours = np.frombuffer(bytes(picture.palette.palette), np.uint8)
-        if picture.palette.mode == "RGB" and colours.size and colours.size % 3 == 0:
-            return bool(np.all(colours.reshape(-1, 3) == colours.reshape(-1, 3)[:, :1]))
-    return False
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """16-bit integers, or floats of [0, 1] or [0, 255] -> uint8."""
-    if values.dtype.kind == "f":
-        top = 1 if values.max() <= 1 else float(np.iinfo(np.uint8).max)
-    else:
-        top = SIXTEEN_BIT
-    if not (values.min() >= 0 and values.max() <= top):
-        raise ValueError(f"values from {values.min()} to {values.max()}")
-    return images.to_uint8(values / np.float32(top))
-
-
-def _words(error: Exception) -> str:
-    text = str(error).split("\n")[0].strip()
-    return f"broken: {text}" if text else f"broken: {type(error).__name__}"
-
-
-# Layout ---------------------------------------------------------------------------------------------------------------
-# What the paths inside a folder or a zip mean: splits, classes, and what is left out.
-
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Split -> paths; split -> labels beside them (all 0 without classes); the class names; what is left out."""
-
-    paths: dict[str, list[str]]
-    labels: dict[str, list[int]]
-    class_names: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
-
-
-def is_picture(path: str) -> bool:
-    """By its suffix; hidden files and macOS' `__MACOSX` are none."""
-    parts = PurePosixPath(path).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and path.lower().endswith(SUFFIXES)
-
-
-def read_layout(paths: Sequence[str]) -> Layout:
-    """Splits are sub-folders named train, test, val ...; classes are sub-folders; one common top folder is nothing.
-
-    Within a split, the order is that of a hash of the path, the same everywhere, so that the first images show every
-    class.
-
-    Args:
-        paths: of the pictures, with forward slashes, relative to the data set.
-    """
-    split_of = {path: PurePosixPath(path).parts for path in paths}
-    skipped: list[Skipped] = []
-    split_of = _without_common_top(split_of)
-    tops = {parts[0].lower() for parts in split_of.values() if len(parts) > 1}
-    in_splits = any(SPLIT_NAMES.get(top) == "train" for top in tops) or (tops and tops <= set(SPLIT_NAMES))
-    by_split: dict[str, dict[str, tuple]] = {}
-    for path, parts in split_of.items():
-        split = SPLIT_NAMES.get(parts[0].lower()) if in_splits and len(parts) > 1 else None if in_splits else "train"
-        if split is None:
-            skipped.append(Skipped(path, "beside the folders of the splits"))
-        else:
-            by_split.setdefault(split, {})[path] = parts[1:] if in_splits else parts
-    classes = sorted({parts[0] for group in by_split.values() for parts in group.values() if len(parts) > 1})
-    labelled = len(classes) > 1
-    result, labels = {}, {}
-    for split, group in by_split.items():
-        kept = []
-        for path, parts in group.items():
-            if labelled and len(parts) == 1:
-                skipped.append(Skipped(path, "has no label: it lies beside the class folders"))
-            else:
-                kept.append((_mixed(path), path, classes.index(parts[0]) if labelled else 0))
-        kept.sort()
-        result[split] = [path for _, path, _ in kept]
-        labels[split] = [label for _, _, label in kept]
-    return Layout(result, labels, tuple(classes) if labelled else (), tuple(skipped))
-
-
-def _without_common_top(split_of: dict[str, tuple]) -> dict[str, tuple]:
-    while True:
-        tops = {parts[0] for parts in split_of.values()}
-        alone = len(tops) == 1 and all(len(parts) > 1 for parts in split_of.values())
-        if not alone or next(iter(tops)).lower() in SPLIT_NAMES:
-            return split_of
-        split_of = {path: parts[1:] for path, parts in split_of.items()}
-
-
-def _mixed(path: str) -> bytes:
-    return hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-
-
-# Folder ---------------------------------------------------------------------------------------------------------------
-# A folder of pictures, or a .zip of one: any sizes, any formats that Pillow reads, broken files left out and named.
-
-
-MOST_BYTES = 2**28
-"""Of one picture in a zip: a few bytes may unpack to any number of them."""
-THREADS = min(16, 4 * (os.cpu_count() or 1))
-IN_A_TASK = 256
-INDEX = ("header_offset", "compress_type", "compress_size", "file_size", "CRC", "flag_bits")
-"""What is kept of each entry of a zip: all that reading one needs."""
+    files = FolderFiles(path) if path.is_dir() else ZipFiles(path)
+    if not files.names:
+        raise UserError(
+            f"{path} holds no images ({files.others} other files); images are files that end in {' '.join(SUFFIXES)}, "
+            "in upper or lower case"
+        )
+    return FolderSource(path, files)
 
 
 class FolderSource(Source):
-    """Pictures of a folder or a zip; `open_folder` makes one."""
+    """The pictures of a folder or a zip; `open_folder` makes one."""
 
-    def __init__(self, path: Path, files: "Files"):
+    def __init__(self, path: Path, files: "FolderFiles"):
         layout = read_layout(files.names)
         super().__init__(
             path.stem if path.is_file() else path.resolve().name,
@@ -249,8 +73,8 @@ class FolderSource(Source):
         return kept
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
-        """Decodes every image once; those that fail are added to `skipped`. One that fails later raises ImageLost."""
-        good = _by_threads(lambda index: bool(self._read(split, index)[1]), indices)
+        """Decodes every image once and adds those that fail to `skipped`; one that fails later raises ImageLost."""
+        good = _map_in_threads(lambda index: bool(self._read(split, index)[1]), indices)
         self._checked.add(split)
         return indices[np.array(good, bool)]
 
@@ -325,7 +149,7 @@ class FolderSource(Source):
             if split in self._checked:
                 raise ImageLost(
                     f"image {name} of {self._files.path} could be read when the data set was opened, and cannot be "
-                    f"read any more: {error}. Bring the file back and go on"
+                    f"read any more: {error}. Restore the file and resume the run"
                 ) from error
             self._skip(name, error)
             return np.zeros((*(self.size or (1, 1)), self.channels), np.uint8), np.bool_(False)
@@ -334,7 +158,7 @@ class FolderSource(Source):
         """`function` of every open file, by many threads; None where it failed. Equal results are one object."""
         known = {}
 
-        def one(index):
+        def apply(index):
             name = self._paths[split][index]
             try:
                 with self._files.open(name) as file:
@@ -344,7 +168,7 @@ class FolderSource(Source):
                 self._skip(name, error)
                 return None
 
-        return _by_threads(one, indices)
+        return _map_in_threads(apply, indices)
 
     def _skip(self, name: str, error: Exception) -> None:
         with self._lock:
@@ -352,16 +176,31 @@ class FolderSource(Source):
                 self.skipped.append(Skipped(name, str(error)))
 
 
-def _by_threads(function: Callable, indices: np.ndarray) -> list:
-    """`function` of every index; a thread takes many at once, since a million futures would take a gigabyte."""
-    parts = np.split(indices, range(IN_A_TASK, len(indices), IN_A_TASK))
+def _map_in_threads(function: Callable, indices: np.ndarray) -> list:
+    """`function` of every index; a task takes many, since a million futures would take a gigabyte."""
+    parts = np.split(indices, range(IMAGES_PER_TASK, len(indices), IMAGES_PER_TASK))
     with ThreadPoolExecutor(THREADS) as pool:
         done = pool.map(lambda part: [function(index) for index in part.tolist()], parts)
         return [result for part in done for result in part]
 
 
-class Files:
-    """The pictures of a folder: their names with forward slashes, and how to open one."""
+# Files of a folder or a zip -------------------------------------------------------------------------------------------
+
+MAX_PICTURE_BYTES = 2**28
+"""Of one picture in a zip: a few bytes may unpack to any number of them."""
+ENCRYPTED = 1
+"""Bit of an entry's flags."""
+
+
+class FolderFiles:
+    """The pictures of a folder.
+
+    Attributes:
+        path: of the folder.
+        names: of the pictures, relative to it, with forward slashes, sorted.
+        others: how many other files there are.
+        identity: JSON values that change whenever a picture does.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -384,62 +223,119 @@ class Files:
         return open(self.path / name, "rb")
 
 
-class ZippedFiles(Files):
-    """The pictures of a zip; many threads may read at once."""
+class ZipFiles(FolderFiles):
+    """The pictures of a zip; many threads may read at once.
+
+    One open `zipfile.ZipFile` serves all threads: it locks only the reading of bytes, not their decompression. Its
+    directory takes about 600 bytes of memory per picture.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
         except Exception as error:  # a broken file makes zipfile raise many kinds
-            raise UserError(f"{path} cannot be read as a zip file: {error}; pack it anew") from error
-        names, self._index, self._originals, self.others = self._take_index()
-        self.names = names.split("\0") if names else []
+            raise UserError(f"{path} cannot be read as a zip file: {error}; pack it again") from error
+        entries = [info for info in self._zip.infolist() if not info.is_dir()]
+        if any(info.flag_bits & ENCRYPTED for info in entries):
+            raise UserError(f"{path} is encrypted; unpack it and give the folder")
+        self.names = sorted({info.filename for info in entries if is_picture(info.filename)})
+        self.others = len(entries) - len(self.names)
         self.identity = file_identity(path)
 
-    def _take_index(self) -> tuple[str, np.ndarray, dict[str, str], int]:
-        """The pictures' names (NUL between), where they lie, other spellings that the zip has of them; others' count.
-
-        Of a million entries zipfile's objects take half a gigabyte, more than the pictures may take decoded. They are
-        forgotten here, and so are their names, which lie among them and would hold their memory.
-        """
-        listing = [info for info in self._zip.infolist() if not info.is_dir()]
-        if any(info.flag_bits & 1 for info in listing):
-            raise UserError(f"{self.path} is encrypted; unpack it and give the folder")
-        pictures = {info.filename: info for info in listing if is_picture(info.filename)}  # the last of one name
-        names = sorted(pictures)
-        most = sys.maxsize  # a damaged entry may tell more, and cannot be read either way
-        entries = [tuple(min(getattr(pictures[name], field), most) for field in INDEX) for name in names]
-        originals = {i.filename: i.orig_filename for i in pictures.values() if i.filename != i.orig_filename}
-        self._zip.filelist.clear()
-        self._zip.NameToInfo.clear()
-        index = np.array(entries, [(field, np.int64) for field in INDEX])
-        return "\0".join(names), index, originals, len(listing) - len(names)
-
     def open(self, name: str) -> BinaryIO:
-        entry = zipfile.ZipInfo(self._originals.get(name, name))
         try:
-            for field, value in zip(INDEX, self._index[bisect_left(self.names, name)].tolist(), strict=True):
-                setattr(entry, field, value)
-            with self._zip.open(entry) as file:
-                content = file.read(min(entry.file_size, MOST_BYTES) + 1)
+            with self._zip.open(name) as file:  # of entries with one name, the last
+                content = file.read(MAX_PICTURE_BYTES + 1)
         except Exception as error:
             raise Unreadable(f"broken in the zip: {str(error) or type(error).__name__}") from error
-        if len(content) > MOST_BYTES:
-            raise Unreadable(f"is larger than {MOST_BYTES >> 20} MiB in the zip")
+        if len(content) > MAX_PICTURE_BYTES:
+            raise Unreadable(f"is larger than {MAX_PICTURE_BYTES >> 20} MiB in the zip")
         return BytesIO(content)
 
 
-def open_folder(path: Path) -> FolderSource:
-    """The pictures of a folder or a .zip.
+# Splits and classes by folder -----------------------------------------------------------------------------------------
 
-    Raises:
-        UserError: there are none, or the zip is broken or encrypted.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the paths of a folder or a zip mean.
+
+    Attributes:
+        paths: split -> the paths of its pictures.
+        labels: split -> their labels, all 0 when there are no classes.
+        class_names: one per class, sorted; empty when there are no classes.
+        skipped: pictures that belong to no split or no class.
     """
-    files = Files(path) if path.is_dir() else ZippedFiles(path)
-    if not files.names:
-        raise UserError(
-            f"{path} holds no images ({files.others} other files); images are files that end in {' '.join(SUFFIXES)}, "
-            "in upper or lower case"
-        )
-    return FolderSource(path, files)
+
+    paths: dict[str, list[str]]
+    labels: dict[str, list[int]]
+    class_names: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def read_layout(paths: Sequence[str]) -> Layout:
+    """The splits, classes and labels that the paths of a data set mean.
+
+    Sub-folders named train, test, val ... are splits; sub-folders in these, or else of the data set, are classes; a top
+    folder that all paths share means nothing. Within a split, the order is that of a hash of the path: the same
+    everywhere, and the first images show every class.
+
+    Args:
+        paths: of the pictures, with forward slashes, relative to the data set.
+    """
+    parts_of = _strip_common_top({path: PurePosixPath(path).parts for path in paths})
+    skipped: list[Skipped] = []
+    tops = {parts[0].lower() for parts in parts_of.values() if len(parts) > 1}
+    in_splits = any(SPLIT_NAMES.get(top) == "train" for top in tops) or (tops and tops <= set(SPLIT_NAMES))
+    by_split: dict[str, dict[str, tuple]] = {}
+    for path, parts in parts_of.items():
+        split = SPLIT_NAMES.get(parts[0].lower()) if in_splits and len(parts) > 1 else None if in_splits else "train"
+        if split is None:
+            skipped.append(Skipped(path, "beside the folders of the splits"))
+        else:
+            by_split.setdefault(split, {})[path] = parts[1:] if in_splits else parts
+    classes = sorted({parts[0] for group in by_split.values() for parts in group.values() if len(parts) > 1})
+    labelled = len(classes) > 1
+    result, labels = {}, {}
+    for split, group in by_split.items():
+        kept = []
+        for path, parts in group.items():
+            if labelled and len(parts) == 1:
+                skipped.append(Skipped(path, "has no label: it lies beside the class folders"))
+            else:
+                kept.append((_path_hash(path), path, classes.index(parts[0]) if labelled else 0))
+        kept.sort()
+        result[split] = [path for _, path, _ in kept]
+        labels[split] = [label for _, _, label in kept]
+    return Layout(result, labels, tuple(classes) if labelled else (), tuple(skipped))
+
+
+def _strip_common_top(parts_of: dict[str, tuple]) -> dict[str, tuple]:
+    while True:
+        tops = {parts[0] for parts in parts_of.values()}
+        alone = len(tops) == 1 and all(len(parts) > 1 for parts in parts_of.values())
+        if not alone or next(iter(tops)).lower() in SPLIT_NAMES:
+            return parts_of
+        parts_of = {path: parts[1:] for path, parts in parts_of.items()}
+
+
+def _path_hash(path: str) -> bytes:
+    return hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def is_picture(path: str) -> bool:
+    """Whether a path is that of a picture, by its suffix; hidden files and macOS' `__MACOSX` are not."""
+    parts = PurePosixPath(path).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return not hidden and path.lower().endswith(SUFFIXES)

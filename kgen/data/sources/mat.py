@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from kgen.config import DataConfig
-from kgen.data.sources.arrays import are_labels, file_identity, number_labels, refuse_beyond_memory, to_pixels
-from kgen.data.sources.base import ArraySource
+from kgen.data.sources.arrays import ArraySource, are_labels, number_labels, refuse_beyond_memory, to_pixels
+from kgen.data.sources.base import file_identity
 from kgen.errors import UserError
 
 LABEL_KEYS = ("y", "labels", "label", "gnd", "targets", "target", "classes", "class", "ids", "id")

@@ -1,0 +1,80 @@
+"""Which images are for training, validation and testing: decided before anything is decoded.
+
+The splits that a data set brings are kept. A set without a validation split gets one: `validation_fraction` of its
+training images, a seeded random choice. The test split is never touched, so that it is the same for every run.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from kgen import random
+from kgen.config import DataConfig
+from kgen.data.sources.base import Source
+from kgen.errors import UserError
+
+SPLITS = ("train", "validation", "test")
+
+
+def make_splits(source: Source, config: DataConfig, seed: int) -> tuple[dict[str, tuple[str, np.ndarray]], list[str]]:
+    """The images of each split.
+
+    Args:
+        source: its `counts` name the stored splits.
+        config: `validation_fraction` and `limit`.
+        seed: of both choices.
+
+    Returns:
+        Split -> (the stored split that its images are part of, their indices [n] int64 there), "train" first; and notes
+        for the log.
+
+    Raises:
+        UserError: there are no training images.
+    """
+    if not source.counts.get("train"):
+        raise UserError(
+            f"data set {source.name!r} has no training images; its splits are {dict(source.counts)}. Put the images to "
+            "train on into train/ (or give a set that has a 'train' split)"
+        )
+    splits = {name: (name, source.order(name)) for name in SPLITS if source.counts.get(name)}
+    notes = [
+        f"split {name!r} with {count} images is not used"
+        for name, count in source.counts.items()
+        if name not in SPLITS and count
+    ]
+    if "validation" not in splits:
+        stored, order = splits["train"]
+        count = _validation_count(len(order), config.validation_fraction)
+        is_validation = np.zeros(len(order), bool)
+        is_validation[random.generator(seed, "validation").choice(len(order), count, replace=False)] = True
+        if count:
+            splits |= {"train": (stored, order[~is_validation]), "validation": (stored, order[is_validation])}
+            notes.append(
+                f"no validation split: {count} of the {len(order)} training images are set aside as one "
+                f"(validation_fraction={config.validation_fraction:g}, seed={seed})"
+            )
+    if config.limit:
+        splits = {
+            name: (stored, source.choose(stored, order, config.limit, seed)) for name, (stored, order) in splits.items()
+        }
+    return {name: splits[name] for name in SPLITS if name in splits}, notes
+
+
+def note_missing_test(examples: Mapping[str, int]) -> str:
+    """What the absence of a test split means for what is reported; empty when there is one.
+
+    Args:
+        examples: images per split.
+    """
+    if "test" in examples:
+        return ""
+    if "validation" in examples:
+        return f"has no test split: the validation split of {examples['validation']} images is what is reported"
+    return "has neither a validation nor a test split: only training images can be reported on"
+
+
+def _validation_count(total: int, fraction: float) -> int:
+    """Images of the validation split: at least one, and at least one is left for training."""
+    if not fraction:
+        return 0
+    return min(max(1, round(total * fraction)), total - 1)
