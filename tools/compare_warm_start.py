@@ -66,8 +66,8 @@ def trained(settings: dict, args) -> tuple[kgen.Run, list[float]]:
 
 def distance(run: kgen.Run) -> float:
     """To the test images."""
-    rows, _ = kgen.evaluate.evaluate(run.path, EvalConfig(("fid",), count=SAMPLES, repeats=1))
-    return next(row["value"] for row in rows if row["measure"] == "fid")
+    results, _ = kgen.evaluate.evaluate(run.path, EvalConfig(("fid",), count=SAMPLES, repeats=1))
+    return next(result["value"] for result in results if result["metric"] == "fid")
 
 
 def main():

@@ -8,19 +8,25 @@ from kgen.cli.command import Command
 
 EXAMPLES = (
     ("kgen-compare runs/*", "a table here, and compare/compare.html with the sample grids"),
-    ("kgen-compare runs/* --measures fid,kid --sort fid", "two measures, the best run first"),
+    ("kgen-compare runs/* --metrics fid,kid --sort fid", "two metrics, the best run first"),
     ("kgen-compare runs/00000-cvae-digits exports/cvae --out pages/cvae", "a run beside an export"),
-    ("kgen-compare runs/* --anyway --out=", "figures of different protocols in columns of their own; writes nothing"),
+    ("kgen-compare runs/* --anyway --out=", "values of different protocols in separate columns; writes nothing"),
 )
 
 
 def command() -> Command:
     """The command line."""
-    summary = "compare runs, exports, folders with eval/ in them and .jsonl files of evaluation rows."
+    summary = "compare runs, exports, folders with eval/ in them and .jsonl files of evaluation results."
     cmd = Command("kgen-compare", summary, EXAMPLES, ("PATH...",), tensorflow=False)
-    cmd.flag("Table", "string", "measures", None, "The measures to show, with commas between them; else all.")
-    cmd.flag("Table", "string", "sort", None, "Best first by this measure (or training_seconds, parameters, ...).")
-    cmd.flag("Table", "boolean", "anyway", False, "Show figures that do not compare apart, instead of refusing them.")
+    cmd.flag("Table", "string", "metrics", None, "Metrics to show, separated by commas, e.g. fid,kid@random; else all.")
+    cmd.flag("Table", "string", "sort", None, "Best first by this metric (or training_seconds, parameters, ...).")
+    cmd.flag(
+        "Table",
+        "boolean",
+        "anyway",
+        False,
+        "Show values that are not comparable in separate columns, instead of refusing them.",
+    )
     cmd.flag("Output", "string", "out", "compare", "A folder for compare.csv and compare.html; empty writes neither.")
     return cmd
 
@@ -29,11 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(*paths: str):
-        from kgen.evaluate.compare import compare, open_subjects
+        from kgen.evaluate.compare import compare, open_targets
         from kgen.evaluate.compare_page import write
 
-        measures = None if cmd["measures"] is None else [word.strip() for word in cmd["measures"].split(",")]
-        compared = compare(open_subjects(paths), measures=measures, sort=cmd["sort"], anyway=cmd["anyway"])
+        metrics = None if cmd["metrics"] is None else [word.strip() for word in cmd["metrics"].split(",")]
+        compared = compare(open_targets(paths), metrics=metrics, sort=cmd["sort"], anyway=cmd["anyway"])
         print(text(compared), end="")
         if cmd["out"]:
             print("".join(f"wrote {path}\n" for path in write(compared, cmd["out"])), end="")
@@ -42,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def text(compared) -> str:
-    """The table, what its marks mean, what is to know of the subjects, and the protocols."""
+    """The table, what its marks mean, notes on the targets, and the protocols."""
     from kgen.tables import render_table
 
     headers, rows, marks = compared.table()

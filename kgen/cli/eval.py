@@ -28,7 +28,7 @@ def command() -> Command:
     summary = "measure a run, an export, a .tflite file, a served model or a folder of images."
     cmd = Command("kgen-eval", summary, EXAMPLES, ("PATH",))
     cmd.flag("What", "list", "metrics", [], "fid, fid_infinity, kid, prdc, swd, is, label_agreement, coverage (of the "
-             "classes), gan_train, memorisation, reconstruction, elbo, nll, active_units; else all quick ones that "
+             "classes), gan_train, memorization, reconstruction, elbo, nll, active_units; else all quick ones that "
              "apply.")  # fmt: skip
     cmd.flag("What", "enum", "features", None, "What images are compared by; else classifier where the data has "
              "labels, or random.", enum_values=["classifier", "random", "pixels", "inception"])  # fmt: skip
@@ -66,11 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             **{name: cmd[name] for name in CONFIG},
         )
         settings = {k: v for k, v in data_flags.settings(cmd).items() if k != "data.dataset"}
-        rows, out = evaluate(
+        results, out = evaluate(
             path, config, dataset=cmd["dataset"], data_settings=settings, checkpoint=cmd["checkpoint"],
             prior=cmd["prior"], out=cmd["out"],
         )  # fmt: skip
-        print(eval_table(rows), end="")
+        print(eval_table(results), end="")
         print(f"wrote {out}")
 
     return cmd.run(body, argv)

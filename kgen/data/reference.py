@@ -1,4 +1,4 @@
-"""Reference: the real images that a generator is judged by, the same ones for every run on a data set."""
+"""The real images that a generator is compared with: the same ones for every run on a data set."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class RealImages:
         labels: [N] int32; zeros when unlabelled.
         split: their split.
         hash: content hash of the whole split.
-        part: which images of the split they are; with split and hash it says for ever what they are.
+        part: which images of the split they are; with split and hash it identifies them for ever.
     """
 
     pixels: np.ndarray
@@ -53,17 +53,17 @@ class Reference:
 
     Attributes:
         spec: of the data.
-        real: the images of the split that figures are reported on.
+        real: the images of the split that metrics are reported on.
         train: all images that a model may have been trained on (those set aside for validation included).
-        floor: real images of another split than `real`, which the floor of a measure is computed from.
-        binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (drawn anew
-            in training, one fixed draw here), or "none: grey".
+        other: real images of another split than `real`, from which baselines are computed; None without one.
+        binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (sampled
+            each time in training, one fixed sample here), or "none: grey".
     """
 
     spec: DataSpec
     real: RealImages
     train: RealImages
-    floor: RealImages | None
+    other: RealImages | None
     binarization: str = GREY
 
     @property
@@ -77,15 +77,15 @@ def load_reference(
     """The reference images of a data set.
 
     The test split, and with it everything else, is the same for every run on the set: `limit` and
-    `validation_fraction` concern training alone. A set without a test split is judged on the validation split of the
+    `validation_fraction` concern training alone. A set without a test split is evaluated on the validation split of the
     run, which is another one for every `seed`.
 
     Args:
-        config: the data set, and how its images are brought to one shape.
+        config: the data set, and how its images are prepared.
         split: "test", "validation", "train"; None takes the test split, or else the validation split.
         num_real: at most so many reference images, a fixed random choice.
         seed: of the run; for a set without a test split.
-        spec: what the generator makes; None for no check.
+        spec: of the generator's images; None for no check.
 
     Raises:
         UserError: no such data or split, or its images have another shape than the generator's.
@@ -107,9 +107,9 @@ def load_reference(
             "that a run set aside for validation count as training images where there is a test split"
         )
     real, train = real_images(dataset, split), real_images(dataset, "train")
-    other = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
-    floor = None if other is None else train if other == "train" else real_images(dataset, other)
-    return Reference(dataset.spec, real.some(num_real), train, floor, _binarization(dataset, real))
+    second = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
+    other = None if second is None else train if second == "train" else real_images(dataset, second)
+    return Reference(dataset.spec, real.some(num_real), train, other, _binarization(dataset, real))
 
 
 def _binarization(dataset: data.Dataset, real: RealImages) -> str:

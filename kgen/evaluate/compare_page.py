@@ -14,8 +14,8 @@ from kgen.io import write_text
 from kgen.web import curves
 
 ABOUT = ("kind", "checkpoint", "epoch", "prior", *FACTS)
-PARTS = ("", " stddev", " low", " high", " floor", " mark", " protocol")
-"""Columns of the spreadsheet: about a subject, and after a measure's title."""
+PARTS = ("", " stddev", " low", " high", " baseline", " mark", " protocol")
+"""Columns of the spreadsheet: about a target, and after a metric's title."""
 
 MARKS = {BEST: "best", NEAR: "near best"}
 
@@ -38,7 +38,7 @@ tbody th, thead th:first-child { text-align: left; position: sticky; left: 0; ba
 td:nth-child(2), td:nth-child(3), thead th:nth-child(2), thead th:nth-child(3) { text-align: left; }
 td.best { background: var(--best-soft); font-weight: 600; }
 .mark { display: block; font-size: .75rem; font-weight: 400; color: var(--best); }
-.floor { color: var(--quiet); font-style: italic; }
+.baseline { color: var(--quiet); font-style: italic; }
 dt { font-weight: 600; margin-top: .6rem; }
 dd { margin: 0; color: var(--quiet); overflow-wrap: anywhere; }
 .grids { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18rem), 1fr)); }
@@ -58,13 +58,13 @@ def write(comparison: Comparison, folder: str | Path) -> list[Path]:
 
 
 def to_csv(comparison: Comparison) -> str:
-    """A line per subject, at full precision; beside every figure its interval, its floor and its protocol as JSON."""
+    """A line per target, at full precision; beside every value its interval, its baseline and its protocol as JSON."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    titles = [column.title + part for column in comparison.measures for part in PARTS]
+    titles = [column.title + part for column in comparison.metrics for part in PARTS]
     writer.writerow(["name", "path", *ABOUT, *titles, "note"])
-    for i, subject in enumerate(comparison.subjects):
-        figures = [cell for column in comparison.measures for cell in _cells(column, i)]
+    for i, subject in enumerate(comparison.targets):
+        figures = [cell for column in comparison.metrics for cell in _cells(column, i)]
         about = [subject.facts.get(key) for key in ABOUT]
         writer.writerow([subject.name, subject.path, *about, *figures, "; ".join(subject.notes)])
     return text.getvalue()
@@ -82,7 +82,7 @@ def _cells(column: Column, subject: int) -> list[Any]:
         row.get("stddev"),
         low,
         high,
-        row.get("floor"),
+        row.get("baseline"),
         MARKS.get(column.marks.get(subject)),
         protocol,
     ]
@@ -112,7 +112,7 @@ def _table(comparison: Comparison) -> str:
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
     body = ""
     for i, (name, *cells) in enumerate(rows):
-        kind = ' class="floor"' if i >= len(comparison.subjects) else ""
+        kind = ' class="baseline"' if i >= len(comparison.targets) else ""
         data = "".join(_cell(cell, marks.get((i, j))) for j, cell in enumerate(cells, start=1))
         body += f'<tr{kind}><th scope="row">{escape(name)}</th>{data}</tr>\n'
     return (
@@ -143,9 +143,7 @@ def _list(title: str, named: list[tuple[str, str]]) -> str:
 
 
 def _curves(comparison: Comparison) -> str:
-    figures = "".join(
-        f"<p>{escape(words)}</p>\n{curves.figures(drawn)}" for words, drawn in panels(comparison.subjects)
-    )
+    figures = "".join(f"<p>{escape(words)}</p>\n{curves.figures(drawn)}" for words, drawn in panels(comparison.targets))
     script = f"<script>{curves.SCRIPT}</script>\n"
     return f"<h2>Quality of samples while training</h2>\n{figures}{script}" if figures else ""
 
@@ -155,7 +153,7 @@ def _inline(png: bytes) -> str:
 
 
 def _grids(comparison: Comparison) -> str:
-    figures = "".join(_grid(subject) for subject in comparison.subjects if subject.grid)
+    figures = "".join(_grid(subject) for subject in comparison.targets if subject.grid)
     return f'<h2>Samples</h2>\n<div class="grids">\n{figures}</div>\n' if figures else ""
 
 

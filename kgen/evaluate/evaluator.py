@@ -1,4 +1,4 @@
-"""Evaluates a generator: draws from it, measures, and stamps every figure with how it was measured."""
+"""Evaluates a generator: samples from it, computes metrics, and writes every value with the protocol behind it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,27 +13,19 @@ from kgen.config import DataConfig, EvalConfig, RunConfig, override
 from kgen.data.reference import RealImages, Reference, load_reference
 from kgen.environment import environment
 from kgen.errors import UserError
-from kgen.evaluate.registry import (
-    METRICS,
-    SHARES,
-    Inputs,
-    MetricValue,
-    Modelled,
-    check,
-    is_likelihood,
-    of_samples,
-)
-from kgen.evaluate.results import merge_rows, read_rows
+from kgen.evaluate.compute import Inputs, LikelihoodInputs, MetricValue
+from kgen.evaluate.registry import METRICS, SHARES, MetricChoice, check, parse_metrics
+from kgen.evaluate.results import FORMAT, merge_results, read_results
 from kgen.evaluate.target import Target, open_target
+from kgen.features import EXTRACTORS, default_extractor
 from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
 from kgen.metrics.conditioning import wilson_interval
 from kgen.run import check_space
 from kgen.sampling import Sampler
 
-ALWAYS = ("fid", "kid", "prdc")
-FLOOR = 1
-"""Changed with anything that changes what a floor is."""
+BASELINE_VERSION = 1
+"""Incremented with anything that changes the baseline of a metric."""
 
 
 def evaluate(
@@ -46,7 +38,7 @@ def evaluate(
     prior: str | None = None,
     out: str | Path | None = None,
 ) -> tuple[list[dict[str, Any]], Path]:
-    """Measures a generator and writes its figures.
+    """Evaluates a generator and writes the results.
 
     Args:
         path: a run, an export, a .tflite file, a server's address, or a folder of images.
@@ -54,57 +46,56 @@ def evaluate(
         dataset: the real images; None takes the data that the run was trained on.
         data_settings: how they are read, e.g. {"data.image_size": [64, 64]}; see DataConfig.
         checkpoint: of a run: "best" or "last".
-        prior: what z is drawn from; None takes what the run or export was made with.
+        prior: what z is sampled from; None takes what the run or export was made with.
         out: a .jsonl file; None takes eval/ of the run or of the export, or else eval/ in the current folder.
 
     Returns:
-        The rows (see `kgen.evaluate.results`), and the file that they were written to; pictures are beside it.
+        The results (see `kgen.evaluate.results`), and the file that they were written to; pictures are beside it.
 
     Raises:
         UserError: the path, the data set or a metric will not do.
     """
     config = config or EvalConfig()
-    for name in config.metrics:
-        METRICS[name]  # an unknown name ends here, before anything is opened
-    subject = open_target(path, checkpoint=checkpoint, prior=prior)
+    parse_metrics(config.metrics)  # an unknown name is an error before anything is opened
+    target = open_target(path, checkpoint=checkpoint, prior=prior)
     reference = load_reference(
-        _data_config(subject, dataset, data_settings), split=config.split, num_real=config.num_real, seed=subject.seed,
-        spec=subject.spec,
+        _data_config(target, dataset, data_settings), split=config.split, num_real=config.num_real, seed=target.seed,
+        spec=target.spec,
     )  # fmt: skip
     if dataset is None and not data_settings:
-        _check_unchanged(subject, reference)
-    path = Path(out or subject.out)
+        _check_unchanged(target, reference)
+    path = Path(out or target.out)
     check_space(path, "--out")
     if path.exists():
-        read_rows(path)  # a file that cannot be added to is better known before the measuring
+        read_results(path)  # a file that cannot be extended is an error before anything is computed
     evaluator = Evaluator(reference, config)
-    rows = evaluator.rows(subject)
-    merge_rows(path, rows)
+    results = evaluator.results(target)
+    merge_results(path, results)
     for name, picture in evaluator.pictures.items():
         images.save_png(path.with_name(f"{path.stem}-{name}.png"), picture)
-    return rows, path
+    return results, path
 
 
-def _data_config(subject: Target, dataset: str | None, settings: Mapping[str, Any] | None) -> DataConfig:
-    base = subject.config
+def _data_config(target: Target, dataset: str | None, settings: Mapping[str, Any] | None) -> DataConfig:
+    base = target.config
     if dataset is not None and (base is None or base.dataset != dataset):
         chosen: dict[str, Any] = {"data.dataset": dataset}
-        if subject.spec is not None:
-            height, width, channels = subject.spec.image_shape
+        if target.spec is not None:
+            height, width, channels = target.spec.image_shape
             chosen |= {"data.image_size": [height, width], "data.grayscale": channels == 1}
         base = override(RunConfig(), chosen).data
     if base is None:
-        raise UserError(f"{subject.path} does not say what it was trained on; name the real images with --dataset")
+        raise UserError(f"{target.path} does not say what it was trained on; name the real images with --dataset")
     return override(RunConfig(data=base), settings or {}).data
 
 
-def _check_unchanged(subject: Target, reference: Reference):
+def _check_unchanged(target: Target, reference: Reference):
     """Raises UserError when the real images are not those that there were when the run was trained."""
     split = reference.real.split
-    was = subject.data_hashes.get(split)
+    was = target.data_hashes.get(split)
     if split != "train" and was not in (None, reference.real.hash):
         raise UserError(
-            f"the {split} images of {reference.spec.name!r} have changed since {subject.path} was trained (content "
+            f"the {split} images of {reference.spec.name!r} have changed since {target.path} was trained (content "
             f"hash {was}, now {reference.real.hash}); put them back, or name the data to judge it on with --dataset"
         )
 
@@ -115,195 +106,236 @@ class Evaluator:
     Args:
         reference: the real images.
         config: how.
-        taught_by: whose training images the classifier has learned from; None: those of the reference.
+        classifier_reference: whose training images the classifier learns from; None: those of the reference.
 
     Attributes:
-        pictures: what the measures of the last generator left to look at, name -> [H, W, C] uint8.
+        pictures: what the metrics of the last generator left to look at, name -> [H, W, C] uint8.
     """
 
-    def __init__(self, reference: Reference, config: EvalConfig, taught_by: Reference | None = None):
+    def __init__(self, reference: Reference, config: EvalConfig, classifier_reference: Reference | None = None):
         self.reference, self.config, self.pictures = reference, config, {}
-        for name in config.metrics:
-            METRICS[name]
-        self._taught_by = taught_by or reference
-        self.extractor: Extractor | None = None
-        self._classifier: Extractor | None = None
-        if not config.metrics or of_samples(config.metrics):
-            name = config.features or ("classifier" if reference.spec.num_classes > 1 else "random")
-            self.extractor = open_extractor(name, self._taught_by, config.inception_weights)
-            self._classifier = self.extractor if name == "classifier" else None
+        self._classifier_reference = classifier_reference or reference
+        self._features = config.features or default_extractor(reference.spec.num_classes)
+        self._extractors: dict[str, Extractor] = {}
+        self._open_extractors()
         self._sets: dict[tuple, ImageSet] = {}
         self._environment = environment()
 
-    def rows(self, subject: Target) -> list[dict[str, Any]]:
-        """One row per figure; see `kgen.evaluate.results`.
+    def results(self, target: Target) -> list[dict[str, Any]]:
+        """One result per value; see `kgen.evaluate.results`.
 
         Raises:
-            UserError: a metric that the subject cannot give.
+            UserError: a metric that the target cannot give.
         """
-        config, sampler = self.config, subject.sampler
-        subject.check_classes(self.reference)
-        names = self._names(sampler, labelled=sampler is None or sampler.conditional)
-        drawn, modelled, fake = of_samples(names), self._modelled(sampler), None
-        repeats = config.repeats if drawn and subject.repeatable else 1
-        figures: dict[tuple[str, str], list[MetricValue]] = {}
+        config, sampler = self.config, target.sampler
+        target.check_classes(self.reference)
+        choices = self._choices(sampler, labelled=sampler is None or sampler.conditional)
+        sampled, likelihood, fake = _of_samples(choices), self._likelihood(sampler), None
+        repeats = config.repeats if sampled and target.repeatable else 1
+        values: dict[tuple[MetricChoice, str], list[MetricValue]] = {}
         self.pictures = {}
-        with self._bar(subject, repeats, names) as bar:
+        with self._bar(target, repeats, choices) as bar:
             for repeat in range(repeats):
                 seed = config.seed + repeat
-                if drawn:
-                    pixels, labels = subject.draw(self.reference, config.count, seed, bar.update)
+                if sampled:
+                    pixels, labels = target.sample(self.reference, config.count, seed, bar.update)
                     if sampler is None:
-                        names = self._names(None, labelled=labels is not None)
-                    fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
-                for name in names:
-                    bar.set_postfix_str(name)
-                    if repeat == 0 or not METRICS.defaults(name).get("once"):
-                        sets = self._with(fake, seed, sampler, modelled)
-                        found = METRICS[name](sets)
-                        self.pictures = sets.pictures | self.pictures
-                        for key, figure in found.items():
-                            figures.setdefault((name, key), []).append(figure)
+                        choices = self._choices(None, labelled=labels is not None)
+                    fake = ImageSet(pixels, labels)
+                for choice in choices:
+                    bar.set_postfix_str(str(choice))
+                    if repeat == 0 or not choice.metric.once:
+                        inputs = self._inputs(choice, fake, seed, sampler, likelihood)
+                        found = choice.metric(inputs)
+                        self.pictures = inputs.pictures | self.pictures
+                        for name, value in found.items():
+                            values.setdefault((choice, name), []).append(value)
                     bar.update(config.count)
-        count = len(fake) if drawn else 0
-        floors = {name: self._floor(name, count) for name in names}
-        return [self._row(subject, name, key, found, floors[name], count) for (name, key), found in figures.items()]
+        count = len(fake) if sampled else 0
+        baselines = {choice: self._baseline(choice, count) for choice in choices}
+        return [
+            self._result(target, choice, name, found, baselines[choice], count)
+            for (choice, name), found in values.items()
+        ]
 
-    def figures(self, sampler: Sampler, seed: int) -> dict[str, float | None]:
-        """One drawing without floors and protocols: what is followed while a model trains.
+    def values(self, sampler: Sampler, seed: int) -> dict[str, float | None]:
+        """One repeat without baselines and protocols, as it is monitored while a model trains.
 
         Returns:
-            name of a figure -> value; None where it cannot be told.
+            name of a value (`MetricChoice.label`) -> value; None where it cannot be computed.
         """
-        subject = Target("", "run", sampler, None, 0, Path())
-        names, fake = self._names(sampler, labelled=sampler.conditional), None
-        if of_samples(names):
-            pixels, labels = subject.draw(self.reference, self.config.count, seed)
-            fake = ImageSet(pixels, labels, self.extractor, self._classifier_for(names))
-        sets = self._with(fake, seed, sampler, self._modelled(sampler))
-        return {key: figure.value for name in names for key, figure in METRICS[name](sets).items()}
+        target = Target("", "run", sampler, None, 0, Path())
+        choices, fake = self._choices(sampler, labelled=sampler.conditional), None
+        if _of_samples(choices):
+            fake = ImageSet(*target.sample(self.reference, self.config.count, seed))
+        likelihood = self._likelihood(sampler)
+        return {
+            choice.label(name): value.value
+            for choice in choices
+            for name, value in choice.metric(self._inputs(choice, fake, seed, sampler, likelihood)).items()
+        }
 
-    def _names(self, sampler: Sampler | None, *, labelled: bool) -> list[str]:
-        """The metrics to take; those asked for are checked."""
-        encodes, modelled = sampler is not None and sampler.encodes, self._modelled(sampler)
+    def _choices(self, sampler: Sampler | None, *, labelled: bool) -> list[MetricChoice]:
+        """The metrics to compute; those that were asked for are checked."""
+        encodes, likelihood = sampler is not None and sampler.encodes, self._likelihood(sampler)
         num_classes = self.reference.spec.num_classes
         if self.config.metrics:
             check(
                 self.config.metrics, num_classes=num_classes, labelled_fakes=labelled, encodes=encodes,
-                likelihood=modelled is not None,
+                likelihood=likelihood is not None,
             )  # fmt: skip
-            return list(dict.fromkeys(self.config.metrics))
-        names = list(ALWAYS)
-        if num_classes > 1:
-            names += ["is", *(["label_agreement"] if labelled else []), "coverage"]
-        names += ["reconstruction"] if encodes else []
-        names += ["elbo"] if modelled and is_likelihood(modelled) else []
-        return names + (["active_units"] if modelled else [])
+            return parse_metrics(self.config.metrics)
+        possible = {
+            "features": True,
+            "logits": num_classes > 1,
+            "classifier": num_classes > 1,
+            "labels": num_classes > 1 and labelled,
+            "encoder": encodes,
+            "posterior": likelihood is not None,
+            "likelihood": likelihood is not None and likelihood.is_likelihood,
+        }
+        return [
+            MetricChoice(name)
+            for name, metric in METRICS.items()
+            if metric.default and all(possible[need] for need in metric.needs)
+        ]
 
-    def _bar(self, subject: Target, repeats: int, names: Sequence[str]):
+    def _bar(self, target: Target, repeats: int, choices: Sequence[MetricChoice]):
         from tqdm import tqdm
 
-        total = repeats * self.config.count * (len(names) + of_samples(names))
+        total = repeats * self.config.count * (len(choices) + _of_samples(choices))
         form = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, {remaining} left {postfix}"
-        name = f"evaluating {subject.about['name']}"
+        name = f"evaluating {target.about['name']}"
         return tqdm(total=total, desc=name, delay=1, leave=False, disable=None, bar_format=form)
 
-    # Sets -----------------------------------------------------------------------------------------------------------
+    # Extractors and inputs --------------------------------------------------------------------------------------------
 
-    def _classifier_for(self, names: Sequence[str]) -> Extractor | None:
-        """The classifier of the data set, if a metric asks for it: it may have to be trained."""
-        needed = {need for name in names for need in METRICS.defaults(name)["needs"]}
-        wanted = "classifier" in needed or ("logits" in needed and not self.extractor.num_classes)
-        if self._classifier is None and wanted and self.reference.spec.num_classes > 1:
-            self._classifier = open_extractor("classifier", self._taught_by)
-        return self._classifier
+    def _open_extractors(self):
+        """Opens the extractors that the metrics name, before anything is sampled."""
+        choices = parse_metrics(self.config.metrics)
+        names = [self._extractor_name(choice) for choice in choices if choice.metric.takes_features]
+        names = list(dict.fromkeys(names if choices else [self._features]))
+        weights = self.config.inception_weights
+        if weights is not None and not any(EXTRACTORS[name].takes_weights for name in names):
+            raise UserError(
+                f"--inception_weights was given, but the features are {' and '.join(names) or 'none'}; "
+                "add --features inception, or name it with a metric: --metrics fid@inception"
+            )
+        for name in names:
+            self._extractor(name)
+        if self.reference.spec.num_classes > 1 and any("classifier" in choice.metric.needs for choice in choices):
+            self._extractor("classifier")
 
-    def _real(self, real: RealImages) -> ImageSet:
+    def _extractor_name(self, choice: MetricChoice) -> str:
+        return choice.features or self._features
+
+    def _extractor(self, name: str) -> Extractor:
+        """The extractor of this name, opened once."""
+        if name not in self._extractors:
+            weights = self.config.inception_weights if EXTRACTORS[name].takes_weights else None
+            self._extractors[name] = open_extractor(name, self._classifier_reference, weights)
+        return self._extractors[name]
+
+    def _extractors_of(self, choice: MetricChoice) -> tuple[Extractor | None, Extractor | None]:
+        """(extractor, classifier of the data set) of a metric, where it asks for them; may train the classifier."""
+        needs = choice.metric.needs
+        extractor = self._extractor(self._extractor_name(choice)) if choice.metric.takes_features else None
+        wanted = "classifier" in needs or ("logits" in needs and not extractor.num_classes)
+        labelled = self.reference.spec.num_classes > 1
+        return extractor, self._extractor("classifier") if wanted and labelled else None
+
+    def _image_set(self, real: RealImages) -> ImageSet:
         """The set of real images, made once."""
         key = (real.hash, real.split, real.part)
         if key not in self._sets:
-            self._sets[key] = ImageSet.real(real, self.extractor, self._classifier)
-        self._sets[key].classifier = self._classifier
+            self._sets[key] = ImageSet.real(real)
         return self._sets[key]
 
-    def _modelled(self, sampler: Sampler | None) -> Modelled | None:
-        """The model whose likelihood can be measured, if the sampler has one in this process."""
+    def _likelihood(self, sampler: Sampler | None) -> LikelihoodInputs | None:
+        """The model whose likelihood can be computed, if the sampler has one in this process."""
         model = getattr(sampler, "model", None)
         if model is None or not model.has_likelihood:
             return None
         reference, config = self.reference, self.config
-        return Modelled(
+        return LikelihoodInputs(
             model, sampler.density, reference.real, reference.binarization, config.nll_samples, config.nll_images
         )
 
-    def _with(
-        self, fake: ImageSet | None, seed: int, sampler: Sampler | None = None, modelled: Modelled | None = None
+    def _inputs(
+        self,
+        choice: MetricChoice,
+        fake: ImageSet | None,
+        seed: int,
+        sampler: Sampler | None = None,
+        likelihood: LikelihoodInputs | None = None,
     ) -> Inputs:
+        extractor, classifier = self._extractors_of(choice)
         return Inputs(
-            real=self._real(self.reference.real),
+            real=self._image_set(self.reference.real),
             fake=fake,
-            train=self._real(self.reference.train),
+            train=self._image_set(self.reference.train),
+            extractor=extractor,
+            classifier=classifier,
             num_classes=self.reference.spec.num_classes,
             seed=seed,
             anyway=self.config.anyway,
             reconstruct=sampler.reconstruct if sampler is not None and sampler.encodes else None,
-            modelled=modelled,
+            likelihood=likelihood,
         )
 
-    def _floor(self, name: str, count: int) -> tuple[dict[str, float | None], int | None]:
-        """The figures of a metric for at most `count` real images in place of generated ones; how many these are."""
-        kind = METRICS.defaults(name)["floor"]
-        if kind is None or (kind == "other" and self.reference.floor is None):
+    def _baseline(self, choice: MetricChoice, count: int) -> tuple[dict[str, float | None], int | None]:
+        """The values of a metric for at most `count` real images in place of generated ones, and how many these are."""
+        kind, real, train = choice.metric.baseline, self.reference.real, self.reference.train
+        if kind is None or (kind == "other" and self.reference.other is None):
             return {}, None
-        stand_in = (self.reference.floor if kind == "other" else self.reference.real).some(count)
-        real, train = self.reference.real, self.reference.train
+        stand_in = (self.reference.other if kind == "other" else real).some(count)
         key = {
-            "floor": FLOOR,
-            "metric": name,
-            "figures": sorted(METRICS.defaults(name)["figures"]),
-            "extractor": [self.extractor.hash, self._classifier.hash if self._classifier else None],
-            "sets": [[s.hash, s.split, s.part] for s in (real, stand_in, train)],
+            "version": BASELINE_VERSION,
+            "metric": choice.name,
+            "values": sorted(choice.metric.values),
+            "extractors": [extractor and extractor.hash for extractor in self._extractors_of(choice)],
+            "sets": [[part.hash, part.split, part.part] for part in (real, stand_in, train)],
             "seed": self.config.seed,
             "anyway": self.config.anyway,
         }
 
         def make():
-            figures = METRICS[name](self._with(self._real(stand_in), self.config.seed))
-            return {key: figure.value for key, figure in figures.items()}
+            values = choice.metric(self._inputs(choice, self._image_set(stand_in), self.config.seed))
+            return {name: value.value for name, value in values.items()}
 
-        return cached_json("floors", key, make), stand_in.count
+        return cached_json("baselines", key, make), stand_in.count
 
-    # Rows -----------------------------------------------------------------------------------------------------------
+    # Results ----------------------------------------------------------------------------------------------------------
 
-    def _row(
-        self, subject: Target, name: str, key: str, figures: list[MetricValue], floor, num_fake: int
+    def _result(
+        self, target: Target, choice: MetricChoice, name: str, values: list[MetricValue], baseline, num_fake: int
     ) -> dict[str, Any]:
-        values, first = [figure.value for figure in figures], figures[0]
-        floors, floor_count = floor
-        known = None not in values
+        numbers, first = [value.value for value in values], values[0]
+        baseline_values, baseline_count = baseline
+        known = None not in numbers
         return {
-            "measure": key,
-            "value": float(np.mean(values)) if known else None,
-            "stddev": float(np.std(values, ddof=1)) if known and len(values) > 1 else None,
-            "values": values,
-            "interval": _interval(figures, key in SHARES) if known else None,
-            "floor": floors.get(key),
-            "floor_count": floor_count,
-            "better": METRICS.defaults(name)["figures"][key],
+            "format": FORMAT,
+            "metric": name,
+            "value": float(np.mean(numbers)) if known else None,
+            "stddev": float(np.std(numbers, ddof=1)) if known and len(numbers) > 1 else None,
+            "values": numbers,
+            "interval": _interval(values, name in SHARES) if known else None,
+            "baseline": baseline_values.get(name),
+            "baseline_count": baseline_count,
+            "better": choice.metric.values[name].better,
             "note": first.note,
-            "protocol": self._protocol(subject, name, first, num_fake, len(values)),
-            "subject": dict(subject.about),
+            "protocol": self._protocol(target, choice, first, num_fake, len(numbers)),
+            "target": dict(target.about),
             "environment": self._environment,
             "kgen": kgen.__version__,
         }
 
-    def _protocol(self, subject: Target, name: str, figure: MetricValue, num_fake: int, repeats: int) -> dict[str, Any]:
-        needs, real = METRICS.defaults(name)["needs"], self.reference.real
-        extractor: Extractor | None = self.extractor
-        if "classifier" in needs or ("logits" in needs and not self.extractor.num_classes):
-            extractor = self._classifier
-        elif "features" not in needs and "logits" not in needs:
-            extractor = None
+    def _protocol(
+        self, target: Target, choice: MetricChoice, value: MetricValue, num_fake: int, repeats: int
+    ) -> dict[str, Any]:
+        metric, real = choice.metric, self.reference.real
+        extractor, classifier = self._extractors_of(choice)
+        extractor = classifier or extractor  # a metric that asks for the classifier takes nothing else
         height, width, channels = self.reference.spec.image_shape
         return {
             "features": extractor.name if extractor else "none",
@@ -314,28 +346,33 @@ class Evaluator:
             "data": self.reference.spec.name,
             "data_hash": real.hash,
             "image_shape": [height, width, channels],
-            "fakes_resized_from": subject.about.get("resized_from"),
+            "fakes_resized_from": target.about.get("resized_from"),
             "split": real.split,
-            "num_real": figure.count or real.count,
-            "num_fake": (figure.count or num_fake) if of_samples([name]) else 0,
-            "settings": figure.settings,
-            "prior": subject.sampler.prior if "likelihood" in needs else None,
+            "num_real": value.count or real.count,
+            "num_fake": (value.count or num_fake) if metric.of_samples else 0,
+            "settings": value.settings,
+            "prior": target.sampler.prior if {"posterior", "likelihood"} & {*metric.needs} else None,
             "seed": self.config.seed,
             "repeats": repeats,
-            "weights_hash": subject.sampler.weights_hash if subject.sampler else subject.about.get("content_hash"),
+            "weights_hash": target.sampler.weights_hash if target.sampler else target.about.get("content_hash"),
         }
 
 
-def _interval(figures: list[MetricValue], share: bool) -> list[float] | None:
-    """95 %: Wilson's of a share, Student's over the repeats, or the measure's own when there is one repeat."""
-    if all(figure.hits for figure in figures):
-        hits, trials = np.sum([figure.hits for figure in figures], axis=0)
+def _of_samples(choices: Sequence[MetricChoice]) -> bool:
+    """Whether any of these metrics looks at generated images."""
+    return any(choice.metric.of_samples for choice in choices)
+
+
+def _interval(values: list[MetricValue], share: bool) -> list[float] | None:
+    """95 %: Wilson's of a share, Student's over the repeats, or the metric's own when there is one repeat."""
+    if all(value.hits for value in values):
+        hits, trials = np.sum([value.hits for value in values], axis=0)
         return list(wilson_interval(int(hits), int(trials)))
-    if len(figures) == 1:
-        return list(figures[0].interval) if figures[0].interval else None
+    if len(values) == 1:
+        return list(values[0].interval) if values[0].interval else None
     from scipy.stats import t
 
-    values = np.array([figure.value for figure in figures])
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    low, high = float(values.mean() - half), float(values.mean() + half)
+    numbers = np.array([value.value for value in values])
+    half = t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers))
+    low, high = float(numbers.mean() - half), float(numbers.mean() + half)
     return [max(low, 0.0), min(high, 1.0)] if share else [low, high]

@@ -1,4 +1,4 @@
-"""Watch: measures samples while a model trains, against images that the report does not use."""
+"""Monitors the quality of samples while a model trains, against images that no report uses."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ from kgen.config import RunConfig
 from kgen.data.reference import load_reference, real_images
 from kgen.errors import UserError
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
-from kgen.evaluate.registry import METRICS, check
+from kgen.evaluate.registry import check, directions
 from kgen.models.presets import PRESETS
 from kgen.registry import nearest
 from kgen.sampling import Sampler
@@ -16,26 +16,26 @@ NUM_REAL = 10_000
 
 
 class Monitor:
-    """What `kgen.train.train(config, watch=Watch)` asks for figures of its samples.
+    """Computes the metrics that `config.train.metrics` names on samples of the model in training.
 
     The real images are those of the run's validation split (of the training split where there is none), never of the
     test split: a checkpoint that was chosen by test images could not be reported on them.
 
     Args:
-        config: of the run; `config.train` says what is measured.
+        config: of the run; its `train` part names the metrics.
         dataset: that it trains on.
 
     Attributes:
         split: of the real images.
-        better: name of a figure -> "lower", "higher" or "".
+        better: name of a value (`MetricChoice.label`) -> "lower", "higher" or "".
 
     Raises:
-        UserError: an unknown metric, or a `best_by` that is not measured.
+        UserError: an unknown metric, or a `best_by` that is not among their values.
     """
 
     def __init__(self, config: RunConfig, dataset: data.Dataset):
         train = config.train
-        self.better = {k: v for name in train.metrics for k, v in METRICS.defaults(name)["figures"].items()}
+        self.better = directions(train.metrics)
         if train.best_by != "loss" and not self.better.get(train.best_by):
             known = ["loss", *(name for name, better in self.better.items() if better)]
             raise UserError(f"train.best_by: {train.best_by!r} is not measured; {nearest(train.best_by, known)}")
@@ -48,12 +48,12 @@ class Monitor:
         common = load_reference(config.data, seed=config.seed)
         real = real_images(dataset, self.split).some(NUM_REAL)
         self._evaluator = Evaluator(
-            dataclasses.replace(common, real=real, train=real_images(dataset, "train"), floor=None),
+            dataclasses.replace(common, real=real, train=real_images(dataset, "train"), other=None),
             EvalConfig(train.metrics, features=train.eval_features, count=train.eval_count, repeats=1),
-            taught_by=common,  # the classifier is that of kgen-eval
+            classifier_reference=common,  # the classifier of kgen-eval
         )
         self._seed = config.seed
 
     def figures(self, sampler: Sampler) -> dict[str, float | None]:
-        """Name of a figure -> its value; the same latent points every time."""
-        return self._evaluator.figures(sampler, self._seed)
+        """Name of a value -> its value; of the same latent points every time."""
+        return self._evaluator.values(sampler, self._seed)

@@ -20,21 +20,21 @@ WORDS = {
     "repeats": "repeats {}",
     "weights_hash": "weights {}",
 }
-"""How the keys of a protocol are told, in this order."""
+"""The keys of a protocol in words, in this order."""
 
 HASH_LETTERS = 12
-"""So many letters of a hash are shown."""
+"""Letters of a hash that are shown."""
 
 
-def format_value(row: Mapping[str, Any]) -> str:
-    """A row's value with its standard deviation over the repeats: "12.34 ± 0.050"."""
-    value, spread = format_number(row.get("value")), format_number(row.get("stddev"), 2)
+def format_value(result: Mapping[str, Any]) -> str:
+    """A result's value with its standard deviation over the repeats: "12.34 ± 0.050"."""
+    value, spread = format_number(result.get("value")), format_number(result.get("stddev"), 2)
     return value if "-" in (value, spread) else f"{value} ± {spread}"
 
 
-def format_interval(row: Mapping[str, Any]) -> str:
-    """A row's 95 % interval, or "-"."""
-    ends = row.get("interval")
+def format_interval(result: Mapping[str, Any]) -> str:
+    """A result's 95 % interval, or "-"."""
+    ends = result.get("interval")
     return f"{format_number(ends[0])} to {format_number(ends[1])}" if ends else "-"
 
 
@@ -52,40 +52,40 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
     return ", ".join(WORDS.get(key, f"{key} {{}}").format(format_settings(key, given[key])) for key in keys)
 
 
-def eval_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The figures of one subject, and below them their protocol, and the prior if it was fitted.
+def eval_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """The results of one target, and below them their protocol, and the prior if it was fitted.
 
     Args:
-        rows: evaluation rows of one subject, at least one.
+        results: of one target, at least one.
     """
-    headers = ("measure", "value", "95 % interval", "floor", "better", "N real / fake", "features", "note")
+    headers = ("metric", "value", "95 % interval", "baseline", "better", "N real / fake", "features", "note")
     cells = [
         (
-            with_settings(row["measure"], row["protocol"]),
-            format_value(row),
-            format_interval(row),
-            row.get("floor"),
-            row.get("better") or "-",
-            f"{format_number(row['protocol'].get('num_real'))} / {format_number(row['protocol'].get('num_fake'))}",
-            row["protocol"].get("features"),
-            row.get("note") or "",
+            with_settings(result["metric"], result["protocol"]),
+            format_value(result),
+            format_interval(result),
+            result.get("baseline"),
+            result.get("better") or "-",
+            " / ".join(format_number(result["protocol"].get(key)) for key in ("num_real", "num_fake")),
+            result["protocol"].get("features"),
+            result.get("note") or "",
         )
-        for row in rows
+        for result in results
     ]
-    named = [(row["measure"], row["protocol"]) for row in rows]
-    told_apart = protocol_lines(named, leave_out=("num_real", "num_fake", "settings"))
-    subject = rows[0].get("subject") or {}
-    prior = f"Prior: {subject['prior']} {subject['prior_hash']}\n" if subject.get("prior_hash") else ""
-    if len(told_apart) == 1:
-        return f"{render_table(headers, cells)}\nProtocol: {told_apart[0][1]}\n{prior}"
-    words = "".join(f"Protocol of {names}: {words}\n" for names, words in told_apart)
+    named = [(result["metric"], result["protocol"]) for result in results]
+    protocols = protocol_lines(named, leave_out=("num_real", "num_fake", "settings"))
+    target = results[0].get("target") or {}
+    prior = f"Prior: {target['prior']} {target['prior_hash']}\n" if target.get("prior_hash") else ""
+    if len(protocols) == 1:
+        return f"{render_table(headers, cells)}\nProtocol: {protocols[0][1]}\n{prior}"
+    words = "".join(f"Protocol of {names}: {words}\n" for names, words in protocols)
     return f"{render_table(headers, cells)}\n{words}{prior}"
 
 
-def with_settings(measure: str, protocol: Mapping[str, Any]) -> str:
-    """A measure's name with its settings: "precision (k=3)"."""
+def with_settings(metric: str, protocol: Mapping[str, Any]) -> str:
+    """A metric's name with its settings: "precision (k=3)"."""
     settings = protocol.get("settings")
-    return f"{measure} ({format_settings('settings', settings)})" if settings else measure
+    return f"{metric} ({format_settings('settings', settings)})" if settings else metric
 
 
 def protocol_lines(

@@ -1,4 +1,4 @@
-"""Subject: what is judged: a run, an export, a .tflite file or a server that makes images, or a folder of them."""
+"""Targets of an evaluation: a run, an export, a .tflite file or a server that generates images, or a folder of them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,8 +18,8 @@ from kgen.run import Run
 from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
 from kgen.spec import DataSpec
 
-BLOCK = 1024
-"""Images drawn at a time."""
+BATCH = 1024
+"""Images that are generated at a time."""
 PICTURE_FILES = (".zip", ".npz", ".mat")
 
 
@@ -30,12 +30,12 @@ class Target:
     Attributes:
         path: as the user gave it.
         kind: "run", "saved_model", "tflite", "server" or "folder".
-        sampler: what makes the images; None for a folder.
+        sampler: generates the images; None for a folder.
         config: the data set it was trained on; None when nothing says so.
         seed: root seed of the run; it chose the validation split.
         data_hashes: split -> content hash of what it was trained on, where that is known and whole.
-        out: where its figures go.
-        about: what a table says of it besides its figures; completed by `draw`.
+        out: the file of its results.
+        about: facts that its results hold (name, kind, parameters, ...); completed by `sample`.
     """
 
     path: str
@@ -66,10 +66,10 @@ class Target:
             f"{classes}; give the data set that it was trained on with --dataset"
         )
 
-    def draw(
+    def sample(
         self, reference: Reference, count: int, seed: int, progress: Callable[[int], None] = lambda images: None
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Generated images and their labels; conditional models make all classes in turn.
+        """Generated images and their labels; conditional models generate all classes in turn.
 
         Args:
             reference: names the classes, and the shape that the images of a folder are brought to.
@@ -87,10 +87,10 @@ class Target:
         labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
         pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
         one = None if labels is None else labels[:1]
-        sampler.decode(sampler.density.draw(seed, 1, one), one)  # traced
+        sampler.decode(sampler.density.draw(seed, 1, one), one)  # traces the graph
         started = time.monotonic()
-        for start in range(0, count, BLOCK):
-            rows = slice(start, min(start + BLOCK, count))
+        for start in range(0, count, BATCH):
+            rows = slice(start, min(start + BATCH, count))
             some = None if labels is None else labels[rows]
             z = sampler.density.draw(seed, rows.stop - start, some, first=start)
             pixels[rows] = images.to_uint8(sampler.decode(z, some))
@@ -100,18 +100,18 @@ class Target:
 
 
 def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Target:
-    """Opens whatever can be judged.
+    """Opens what can be evaluated.
 
-    A generator whose z is drawn from another prior is another generator, measured by the same protocol: the prior is
-    part of what is judged, its figures go into a file of their own, and `kgen-compare` sets it beside the others.
+    A generator whose z is sampled from another prior is another generator, evaluated by the same protocol: the prior is
+    part of the target, its results go into a file of their own, and `kgen-compare` lists it beside the others.
 
     Args:
-        path: what is judged.
+        path: see above.
         checkpoint: of a run: "best" or "last".
-        prior: what z is drawn from; see `open_sampler`.
+        prior: what z is sampled from; see `open_sampler`.
 
     Raises:
-        UserError: there is nothing of the kind.
+        UserError: there is no such thing at the path.
     """
     if is_url(path):
         sampler = open_sampler(path, prior=prior)
@@ -123,16 +123,16 @@ def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None
     if (path / "config.json").is_file():
         return _open_run(given, path, checkpoint, prior)
     if checkpoint != "best":
-        raise UserError(f"--checkpoint {checkpoint} chooses among those of a run, and {path} is no run directory")
+        raise UserError(f"--checkpoint {checkpoint} takes a run directory. Received: {path}")
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
     if path.suffix == ".tflite" or version:
         return _open_export(given, path if version is None else version, prior)
     if prior is not None and path.exists():
-        raise UserError(f"--prior {prior} chooses what a generator draws from, and {path} is none")
+        raise UserError(f"--prior {prior} takes a generator. Received: {path}, which holds images")
     if path.is_dir() or (path.suffix.lower() in PICTURE_FILES and path.is_file()):
         about = {"name": path.resolve().name, "path": given, "kind": "folder"}
         return Target(given, "folder", None, None, 0, Path("eval") / f"{base.slug(path.stem)}.jsonl", about)
-    what = "is nothing that can be judged" if path.exists() else "does not exist"
+    what = "cannot be evaluated" if path.exists() else "does not exist"
     raise UserError(
         f"{path} {what}; give a run directory, an export, a .tflite file, a server's address, or a folder of images"
     )
@@ -141,7 +141,7 @@ def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None
 def _open_run(given: str, path: Path, checkpoint: str, prior: str | None) -> Target:
     run = Run.open(path)
     sampler = open_run(run, checkpoint=checkpoint, prior=prior)
-    rows, state = run.metrics(), run.checkpoint_state().get(checkpoint, {})
+    epochs, state = run.metrics(), run.checkpoint_state().get(checkpoint, {})
     about = {
         "name": run.name,
         "path": given,
@@ -151,7 +151,7 @@ def _open_run(given: str, path: Path, checkpoint: str, prior: str | None) -> Tar
         "epoch": state.get("epoch"),
         "parameters": sampler.parameters,
         "bytes": run.checkpoint(checkpoint).stat().st_size,
-        "training_seconds": rows[-1]["elapsed_seconds"] if rows else None,
+        "training_seconds": epochs[-1]["elapsed_seconds"] if epochs else None,
         "dataset": run.spec.name,
         **_prior(sampler),
     }
@@ -189,20 +189,20 @@ def _prior(sampler: Sampler) -> dict[str, Any]:
 
 
 def _suffix(sampler: Sampler) -> str:
-    """Of a file of figures: those of a fitted prior have one of their own."""
+    """Of the file of results: those of a fitted prior have one of their own."""
     return "" if sampler.prior == StandardNormal.name else f"-{sampler.prior}"
 
 
-def _from_folder(subject: Target, reference: Reference, count: int, seed: int):
-    """The images of a folder, brought to the reference's shape; labels where its classes bear the reference's names."""
+def _from_folder(target: Target, reference: Reference, count: int, seed: int):
+    """The images of a folder in the reference's shape; labels where its classes have the reference's names."""
     height, width, channels = reference.spec.image_shape
     config = DataConfig(
-        dataset=str(subject.path), image_size=(height, width), grayscale=channels == 1, validation_fraction=0.0
+        dataset=str(target.path), image_size=(height, width), grayscale=channels == 1, validation_fraction=0.0
     )
     found = data.load(config)
     if found.spec.image_shape != reference.spec.image_shape:
         raise UserError(
-            f"{subject.path} holds images of shape {found.spec.image_shape}, those of data set "
+            f"{target.path} holds images of shape {found.spec.image_shape}, those of data set "
             f"{reference.spec.name!r} are {reference.spec.image_shape}"
         )
     parts = [found.arrays(split) for split in found.splits]
@@ -216,6 +216,6 @@ def _from_folder(subject: Target, reference: Reference, count: int, seed: int):
         rows = np.sort(random.generator(seed, "folder").choice(len(pixels), count, replace=False))
         pixels, labels = pixels[rows], None if labels is None else labels[rows]
     if found.source.size != (height, width):
-        subject.about["resized_from"] = "x".join(map(str, found.source.size)) if found.source.size else "many sizes"
-    subject.about["content_hash"] = digest(np.ascontiguousarray(pixels))
+        target.about["resized_from"] = "x".join(map(str, found.source.size)) if found.source.size else "many sizes"
+    target.about["content_hash"] = digest(np.ascontiguousarray(pixels))
     return pixels, labels

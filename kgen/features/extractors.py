@@ -1,11 +1,10 @@
-"""Extractors: what turns images into the vectors that sets of images are compared by.
+"""Extractors: networks (or none) that turn images into the vectors that sets of images are compared by.
 
-pixels      the grey levels themselves
-random      a fixed convolutional network with random weights: needs nothing, sees texture and shape
-classifier  a convolutional network trained on the data set's own training split (`classifier.py`)
-inception   the network that the Fréchet Inception distance was defined with (`inception.py`)
+Their names are those of `kgen.features.EXTRACTORS`. Here are the interface, the two extractors that need neither
+training nor a file, and `open_extractor`.
 """
 
+import importlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +13,11 @@ from kgen import images as kimages
 from kgen import random
 from kgen.cache import digest
 from kgen.errors import UserError
-from kgen.registry import Registry
+from kgen.features import EXTRACTORS
 
 if TYPE_CHECKING:
     from kgen.data.reference import Reference
 
-EXTRACTORS = Registry("extractor of features")
 BATCH = 256
 
 
@@ -27,13 +25,13 @@ class Extractor:
     """Images to feature vectors, the same to rounding whatever the number of images.
 
     Attributes:
-        name: under which it is registered.
-        hash: 16 hex digits of its weights; figures of different hashes do not compare.
+        name: that in EXTRACTORS.
+        hash: 16 hex digits of its weights; values by extractors of different hashes do not compare.
         dimension: of a feature vector.
         num_classes: of its logits; 0 when it is no classifier.
-        resizer: how images are brought to its size, in words.
-        value_range: what it is given, in words.
-        batch_size: images per call; the last call is filled up.
+        resizer: how images are resized for it, in words.
+        value_range: of the pixels that it takes, in words.
+        batch_size: images per call; the last call is padded.
     """
 
     name: str
@@ -65,13 +63,12 @@ class Extractor:
         raise NotImplementedError(f"{type(self).__name__} must define batch()")
 
 
-@EXTRACTORS.register("pixels")
 class Pixels(Extractor):
-    """The pixels in [0, 1], flattened."""
+    """Features: the pixels in [0, 1], flattened."""
 
     name = "pixels"
 
-    def __init__(self, reference: "Reference", weights: str | None = None):
+    def __init__(self, reference: "Reference"):
         self.dimension = reference.spec.num_pixels
         self.hash = digest("pixels", self.dimension)
 
@@ -79,19 +76,18 @@ class Pixels(Extractor):
         return kimages.to_unit(pixels).reshape(len(pixels), -1), None
 
 
-@EXTRACTORS.register("random")
 class RandomNetwork(Extractor):
     """Three strided 3x3 convolutions with He-normal weights from a fixed seed, ReLU, means over a grid of 2 x 2."""
 
     name = "random"
     FILTERS = (32, 64, 32)
 
-    def __init__(self, reference: "Reference", weights: str | None = None):
-        draw = random.generator(0, "random features")
+    def __init__(self, reference: "Reference"):
+        generator = random.generator(0, "random features")
         self._kernels, channels = [], reference.spec.image_shape[2]
         for filters in self.FILTERS:
             scale = np.sqrt(2 / (9 * channels))
-            self._kernels.append((scale * draw.standard_normal((3, 3, channels, filters))).astype(np.float32))
+            self._kernels.append((scale * generator.standard_normal((3, 3, channels, filters))).astype(np.float32))
             channels = filters
         self.dimension = 4 * self.FILTERS[-1]
         self.hash = digest("random", *self._kernels)
@@ -107,28 +103,20 @@ class RandomNetwork(Extractor):
         return tf.concat([tf.reduce_mean(part, (1, 2)) for part in parts], axis=1), None
 
 
-@EXTRACTORS.register("classifier")
-def classifier(reference: "Reference", weights: str | None = None) -> Extractor:
-    """The classifier of the data set; trained at the first use, then kept."""
-    from kgen.features.classifier import open_classifier
-
-    return open_classifier(reference)
-
-
-@EXTRACTORS.register("inception")
-def inception(reference: "Reference", weights: str | None = None) -> Extractor:
-    """The Inception network; `weights` is its file."""
-    from kgen.features.inception import open_inception
-
-    return open_inception(weights)
-
-
 def open_extractor(name: str, reference: "Reference", weights: str | None = None) -> Extractor:
     """An extractor by its name.
+
+    Args:
+        name: of EXTRACTORS.
+        reference: the data set; the classifier learns from its training images.
+        weights: of the Inception network; see `kgen.features.inception.open_inception`.
 
     Raises:
         UserError: an unknown name, weights that are not there, or data that the extractor cannot use.
     """
-    if weights is not None and name != "inception":
-        raise UserError(f"--inception_weights was given, but --features is {name!r}; add --features inception")
-    return EXTRACTORS[name](reference, weights)
+    entry = EXTRACTORS[name]
+    if weights is not None and not entry.takes_weights:
+        raise UserError(f"--inception_weights was given, but the extractor is {name!r}; add --features inception")
+    module, opener = entry.opener.split(":")
+    opener = getattr(importlib.import_module(module), opener)
+    return opener(weights) if entry.takes_weights else opener(reference)

@@ -19,14 +19,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kgen import images as kimages
 from kgen import random
-from kgen.metrics.chunks import BUDGET_BYTES, MOST_ROWS, divided, graph_bytes
 
 LOG_2_PI = math.log(2.0 * math.pi)
 GREY_LEVELS = 256
+BUDGET_BYTES = 2**29
+"""Bound of what one call computes, were nothing freed before its end. With TensorFlow itself and the scratch memory of
+its kernels a process stays under 2 GiB."""
+MOST_ROWS = 5_000
+"""A call of more rows is not faster."""
 HOST_VECTORS = 8
-"""Float64 vectors of the code's length that a draw costs outside of the graph."""
+"""Float64 vectors of the code's length that a sample costs outside of the graph."""
 
 
 class Posterior(NamedTuple):
@@ -78,7 +81,7 @@ def encode(model, images: np.ndarray, labels: np.ndarray | None) -> Posterior:
 
     Args:
         model: see above.
-        images: [N, H, W, C] uint8, or float32 as the model takes them.
+        images: [N, H, W, C] float32 as the model takes them: an array, or what gives such arrays when it is sliced.
         labels: [N] int32 for a conditional model, else None.
     """
     import tensorflow as tf
@@ -217,7 +220,7 @@ def bits_per_dim(nats: float, dimensions: int, *, density: bool) -> float:
     return (nats / dimensions + (math.log(GREY_LEVELS) if density else 0.0)) / math.log(2.0)
 
 
-# Calls ----------------------------------------------------------------------------------------------------------------
+# Calls of a bounded size ----------------------------------------------------------------------------------------------
 
 
 def _tiled(model) -> Callable:
@@ -252,6 +255,27 @@ def _chunk(nll_many, images, labels, code_dim: int, samples: int) -> tuple[int, 
     return samples, max(1, batch)
 
 
+def graph_bytes(function, *signature) -> int:
+    """The bytes of all tensors that a function computes for such arguments: an upper bound of what lives at a time.
+
+    Args:
+        function: of tensors.
+        signature: a tf.TensorSpec, or None, for each of its arguments; every size known.
+    """
+    import tensorflow as tf
+
+    operations = tf.function(function).get_concrete_function(*signature).graph.get_operations()
+    tensors = [t for operation in operations for t in operation.outputs if t.dtype.size]
+    known = [t.shape.num_elements() * t.dtype.size for t in tensors if t.shape.is_fully_defined()]
+    return sum(known) + (len(tensors) - len(known)) * max(known)
+
+
+def divided(count: int, most: int) -> int:
+    """The size of chunks of `count` things: at most `most`; all alike, where chunks of half as many or more can be."""
+    most = max(1, min(count, most))
+    return next((size for size in range(most, most // 2, -1) if count % size == 0), most)
+
+
 def _signature(images, labels, count: int):
     import tensorflow as tf
 
@@ -260,10 +284,8 @@ def _signature(images, labels, count: int):
 
 
 def _some(images, labels, rows: slice):
-    """Images as a model takes them, and their labels."""
-    some = np.asarray(images[rows])
-    some = kimages.to_unit(some) if some.dtype == np.uint8 else some
-    return some, None if labels is None else labels[rows]
+    """Some of the images, and their labels."""
+    return np.asarray(images[rows]), None if labels is None else labels[rows]
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

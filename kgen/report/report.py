@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from kgen.errors import UserError
-from kgen.evaluate.registry import METRICS
-from kgen.evaluate.results import generator_of, read_rows
+from kgen.evaluate.registry import METRICS, directions
+from kgen.evaluate.results import generator_of, read_results
 from kgen.evaluate.tables import (
     format_interval,
     format_value,
@@ -84,9 +84,8 @@ def panels_of(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> li
 
 
 def better(metrics: Iterable[str] = METRICS) -> dict[str, str]:
-    """Figure of samples -> "lower", "higher" or "", of those metrics that are known."""
-    known = [name for name in metrics if name in METRICS]
-    return {figure: way for name in known for figure, way in METRICS.defaults(name)["figures"].items()}
+    """Value of samples -> "lower", "higher" or "", of those metrics (NAME or NAME@EXTRACTOR) that are known."""
+    return directions(name for name in metrics if name.partition("@")[0] in METRICS)
 
 
 def points_of(rows: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:
@@ -107,7 +106,7 @@ def _health(rows, key: str) -> Panel:
 
 def _quality(rows, key: str) -> Panel:
     split, _, figure = key.partition("_")
-    points, way = points_of(rows, key), better().get(figure, "")
+    points, way = points_of(rows, key), better().get(figure.partition("@")[0], "")
     choose = {"lower": min, "higher": max}.get(way)
     known = [point for point in points if point[1] == point[1]]
     best = choose(known, key=lambda point: point[1]) if choose and known else None
@@ -451,7 +450,7 @@ def _rows_are_classes(record: RunFiles, grid: EmbeddedImage | None) -> bool:
 # The part of the page with what kgen-eval measured.
 
 
-HEADERS = ("measure", "value", "95 % interval", "floor", "better", "real / generated", "features", "measured", "note")
+HEADERS = ("metric", "value", "95 % interval", "baseline", "better", "real / generated", "features", "measured", "note")
 
 
 def evaluation_section(record: RunFiles) -> str:
@@ -467,15 +466,15 @@ def evaluation_section(record: RunFiles) -> str:
 
 def _generator(key: tuple, rows: list[Mapping[str, Any]], dates: Mapping[str, str]) -> str:
     _, checkpoint, prior = key
-    epoch = (rows[-1].get("subject") or {}).get("epoch")
+    epoch = (rows[-1].get("target") or {}).get("epoch")
     words = f"Checkpoint {checkpoint or '?'}" + (f" (epoch {epoch})" if epoch is not None else "")
     words += f", z from the {prior.replace('_', ' ')} prior"
     cells = [
         (
-            with_settings(row["measure"], row["protocol"]),
+            with_settings(row["metric"], row["protocol"]),
             format_value(row),
             format_interval(row),
-            format_number(row.get("floor")),
+            format_number(row.get("baseline")),
             row.get("better") or "-",
             f"{format_number(row['protocol'].get('num_real'))} / {format_number(row['protocol'].get('num_fake'))}",
             html.text_of(row["protocol"].get("features") or "-"),
@@ -484,8 +483,8 @@ def _generator(key: tuple, rows: list[Mapping[str, Any]], dates: Mapping[str, st
         )
         for row in rows
     ]
-    named = [(with_settings(row["measure"], row["protocol"]), row["protocol"]) for row in rows]
-    measures = [(row["measure"], row["protocol"]) for row in rows]
+    named = [(with_settings(row["metric"], row["protocol"]), row["protocol"]) for row in rows]
+    measures = [(row["metric"], row["protocol"]) for row in rows]
     short = protocol_lines(measures, leave_out=("num_real", "num_fake", "settings", "weights_hash"))
     protocols = "".join(f"<dt>{escape(names)}</dt><dd>{escape(told)}</dd>\n" for names, told in short)
     whole = "".join(f"<dt>{escape(name)}</dt><dd>{escape(protocol_words(each))}</dd>\n" for name, each in named)
@@ -493,7 +492,7 @@ def _generator(key: tuple, rows: list[Mapping[str, Any]], dates: Mapping[str, st
         f"<h3>{escape(words)}</h3>\n{html.table(HEADERS, cells, 'Figures')}"
         f'<h4>How it was measured</h4>\n<dl class="words">\n{protocols}</dl>\n'
         + html.fold("Every figure with its whole protocol", f'<dl class="words">\n{whole}</dl>\n')
-        + '<p class="quiet">The floor is the same measure for real images in place of generated ones. ± is the '
+        + '<p class="quiet">The baseline is the same metric for real images in place of generated ones. ± is the '
         "standard deviation over repeats.</p>\n"
     )
 
@@ -505,7 +504,7 @@ def _dates(record: RunFiles) -> dict[str, str]:
     for file in files:
         day = time.strftime("%Y-%m-%d", time.localtime(file.stat().st_mtime))
         try:
-            found |= {_identity(row): day for row in read_rows(file)}
+            found |= {_identity(row): day for row in read_results(file)}
         except UserError:
             continue
     return found

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from kgen.errors import UserError
-from kgen.evaluate.results import rows_of
+from kgen.evaluate.results import results_of
 from kgen.report.commands import DONE, FAILED, UNFINISHED
 from kgen.run import Run, row_of
 
@@ -55,7 +55,7 @@ def read(run: Run) -> RunFiles:
     except ValueError as error:
         record.problems.append(f"checkpoints/state.json cannot be read ({error}).")
     try:
-        record.evaluation = rows_of(run.path, required=False)
+        record.evaluation = results_of(run.path, required=False)
     except UserError as error:
         record.problems.append(f"The evaluation is left out: {error}.")
     return record

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluate.test_compare import a_run
-from evaluate.test_results import a_row
+from evaluate.test_results import a_result
 
 from kgen.cli import compare
 from kgen.images import save_png
@@ -48,8 +48,8 @@ class Page(HTMLParser):
 def runs(tmp_path, monkeypatch):
     """Two runs, the second with the better FID and a grid of samples."""
     monkeypatch.chdir(tmp_path)
-    one = a_run("runs", a_row("fid", 12.34, stddev=0.05, interval=[12.2, 12.5], floor=0.61), a_row("kid", 0.5))
-    two = a_run("runs", a_row("fid", 2.5, floor=0.61), a_row("kid", 0.5), model="cvae")
+    one = a_run("runs", a_result("fid", 12.34, stddev=0.05, interval=[12.2, 12.5], baseline=0.61), a_result("kid", 0.5))
+    two = a_run("runs", a_result("fid", 2.5, baseline=0.61), a_result("kid", 0.5), model="cvae")
     save_png(two.path / "samples" / "final.png", np.zeros((4, 4, 1)))
     return [str(one.path), str(two.path)]
 
@@ -60,7 +60,7 @@ def test_the_table_marks_the_best_and_tells_the_protocol(runs, capsys):
     assert [head.strip() for head in said[0].split("|")][-2:] == ["fid", "kid"]
     assert said[2].startswith("00000-vae-mnist ") and said[2].endswith("| 12.34 ± 0.050 | * 0.5000")
     assert said[3].startswith("00001-cvae-mnist") and said[3].endswith("|       * 2.500 | * 0.5000")
-    assert said[4].startswith("floor (real images)") and "0.6100" in said[4]
+    assert said[4].startswith("baseline (real images)") and "0.6100" in said[4]
     assert "* best of its column" in "\n".join(said)
     assert said[-1].startswith("Protocol of fid (k=3), kid (k=3): classifier features, extractor 9f3c9f3c9f3c")
     assert "seed" not in said[-1] and not Path("compare").exists()
@@ -76,7 +76,7 @@ def test_the_page_is_one_accessible_file(runs, capsys, tmp_path):
     heads = page.all("th")
     assert [h[2] for h in heads if h[1]["scope"] == "col"][-2:] == ["fid", "kid"]
     names = [h[2] for h in heads if h[1]["scope"] == "row"]
-    assert names == ["00000-vae-mnist", "00001-cvae-mnist", "floor (real images)"]
+    assert names == ["00000-vae-mnist", "00001-cvae-mnist", "baseline (real images)"]
     assert len(page.all("td")) == 3 * (len(heads) - 3 - 1)
     best = [cell[2] for cell in page.all("td") if cell[1].get("class") == "best"]
     assert best.count("2.500 * best") == 1 and best.count("0.5000 * best") == 2
@@ -88,10 +88,10 @@ def test_the_page_is_one_accessible_file(runs, capsys, tmp_path):
 
 
 def test_the_page_escapes_what_others_wrote(runs, tmp_path):
-    from kgen.evaluate.results import merge_rows
+    from kgen.evaluate.results import merge_results
 
-    row = a_row("<b>&fid", 1.0, note="<script>alert(1)</script>", subject={"path": 'a"<i>x', "model": "<u>"})
-    file = merge_rows(tmp_path / "all.jsonl", [row])
+    row = a_result("<b>&fid", 1.0, note="<script>alert(1)</script>", target={"path": 'a"<i>x', "model": "<u>"})
+    file = merge_results(tmp_path / "all.jsonl", [row])
     assert compare.main([str(file), "--out", "page"]) == 0
     text = (tmp_path / "page" / "compare.html").read_text(encoding="utf-8")
     assert not {"b", "script", "i", "u"} & {element[0] for element in Page(text).found}
@@ -99,11 +99,11 @@ def test_the_page_escapes_what_others_wrote(runs, tmp_path):
 
 
 def test_unlike_figures_end_with_2_and_write_nothing_unless_told(runs, capsys, tmp_path):
-    other = a_run("runs", a_row("fid", 1.0, protocol={"split": "train"}))
+    other = a_run("runs", a_result("fid", 1.0, protocol={"split": "train"}))
     assert compare.main([*runs, str(other.path)]) == 2
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1
-    assert said.err.startswith(f"kgen-compare: fid of {runs[0]} and {other.path} was not measured in the same way: ")
+    assert said.err.startswith(f"kgen-compare: fid of {runs[0]} and {other.path} was not computed in the same way: ")
     assert "split is test against train" in said.err and "--anyway" in said.err
     assert not (tmp_path / "compare").exists()
     assert compare.main([*runs, str(other.path), "--anyway"]) == 0
@@ -116,8 +116,8 @@ def test_unlike_figures_end_with_2_and_write_nothing_unless_told(runs, capsys, t
     [
         ([], "takes PATH.... Received: nothing"),
         (["nowhere"], "nowhere does not exist"),
-        (["."], "has no evaluation rows"),
-        (["runs/00000-vae-mnist", "--measures", "fid,kdi"], "--measures kdi"),
+        (["."], "has no evaluation results"),
+        (["runs/00000-vae-mnist", "--metrics", "fid,kdi"], "--metrics kdi"),
         (["runs/00000-vae-mnist", "--sort", "speed"], "--sort speed"),
         (["runs/00000-vae-mnist", "--out", "file"], "file"),
     ],
@@ -130,7 +130,7 @@ def test_mistakes_are_one_message(runs, capsys, tmp_path, arguments, words):
 
 
 def test_measures_and_sort(runs, capsys):
-    assert compare.main([*runs, "--measures", "fid", "--sort", "fid", "--out="]) == 0
+    assert compare.main([*runs, "--metrics", "fid", "--sort", "fid", "--out="]) == 0
     said = capsys.readouterr().out
     assert "kid" not in said and said.index("00001-cvae-mnist") < said.index("00000-vae-mnist")
 

@@ -48,18 +48,18 @@ def test_a_run_is_measured_shown_and_kept(run_copy, capsys):
     arguments = ["--metrics", "fid,label_agreement,reconstruction", "--count", "200", "--repeats", "2", "--seed", "3"]
     assert command.main([str(run_copy), *arguments]) == 0
     said = capsys.readouterr().out
-    found = results.read_rows(run_copy / "eval" / "best.jsonl")
-    assert [row["measure"] for row in found] == [
+    found = results.read_results(run_copy / "eval" / "best.jsonl")
+    assert [row["metric"] for row in found] == [
         "fid",
         "label_agreement",
         "label_agreement_drawn",
         "reconstruction_mse",
     ]
     assert found[0]["protocol"]["seed"] == 3 and found[0]["protocol"]["num_fake"] == 200
-    assert len(found[0]["values"]) == 2 and found[0]["subject"]["path"] == str(run_copy)
+    assert len(found[0]["values"]) == 2 and found[0]["target"]["path"] == str(run_copy)
     lines = said.splitlines()
     heads = [head.strip() for head in lines[0].split("|")]
-    assert heads[:6] == ["measure", "value", "95 % interval", "floor", "better", "N real / fake"]
+    assert heads[:6] == ["metric", "value", "95 % interval", "baseline", "better", "N real / fake"]
     shown = {line.split("|")[0].strip(): [cell.strip() for cell in line.split("|")] for line in lines if "|" in line}
     assert shown["fid"][1].startswith(f"{found[0]['value']:#.4g}") and "±" in shown["fid"][1]
     assert shown["fid"][3:6] == [f"{found[0]['floor']:#.4g}", "lower", "360 / 200"]
@@ -71,15 +71,15 @@ def test_the_last_checkpoint_and_another_file(run_copy, capsys, tmp_path):
     assert command.main([str(run_copy), *CHEAP, "--checkpoint", "last"]) == 0
     assert command.main([str(run_copy), *CHEAP, "--out", "mine/rows.jsonl"]) == 0
     (last, *_), (mine, *_) = (
-        results.read_rows(p) for p in (run_copy / "eval" / "last.jsonl", tmp_path / "mine/rows.jsonl")
+        results.read_results(p) for p in (run_copy / "eval" / "last.jsonl", tmp_path / "mine/rows.jsonl")
     )
-    assert (last["subject"]["checkpoint"], mine["subject"]["checkpoint"]) == ("last", "best")
+    assert (last["target"]["checkpoint"], mine["target"]["checkpoint"]) == ("last", "best")
     assert not (run_copy / "eval" / "best.jsonl").exists()
 
 
 def test_the_split_and_the_number_of_real_images(run_copy, capsys):
     assert command.main([str(run_copy), *CHEAP, "--split", "train", "--num_real", "50"]) == 0
-    row, *_ = results.read_rows(run_copy / "eval" / "best.jsonl")
+    row, *_ = results.read_results(run_copy / "eval" / "best.jsonl")
     assert (row["protocol"]["split"], row["protocol"]["num_real"]) == ("train", 20)  # equal numbers, of the 50
 
 
@@ -112,8 +112,8 @@ def test_a_run_from_before_hashes_were_kept(run_copy, capsys):
 
 def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     assert command.main(["photos/", *CHEAP, "--dataset", "digits"]) == 0
-    row, *_ = results.read_rows(tmp_path / "eval" / "photos.jsonl")
-    assert (row["subject"]["kind"], row["subject"]["name"], row["protocol"]["num_fake"]) == ("folder", "photos", 20)
+    row, *_ = results.read_results(tmp_path / "eval" / "photos.jsonl")
+    assert (row["target"]["kind"], row["target"]["name"], row["protocol"]["num_fake"]) == ("folder", "photos", 20)
     assert "wrote eval/photos.jsonl" in capsys.readouterr().out
 
 
@@ -122,16 +122,16 @@ def test_a_served_model_has_the_figures_of_the_run(default_job, default_export, 
     metrics = ("fid", "prdc", "label_agreement", "coverage")
     config = EvalConfig(metrics=metrics, count=200, repeats=1)
     expected = evaluate(default_job[0].path, config, out=tmp_path / "run.jsonl")[0]
-    expected = [row for row in expected if row["measure"] != "label_agreement_drawn"]
+    expected = [row for row in expected if row["metric"] != "label_agreement_drawn"]
     with serving(model_server(default_export)) as address:
         arguments = ["--dataset", "digits", "--metrics", ",".join(metrics), "--count", "200", "--repeats", "1"]
         assert command.main([f"{address}/v1/models/cvae", *arguments, "--out", "served.jsonl"]) == 0
-    served = results.read_rows(tmp_path / "served.jsonl")
-    assert [row["measure"] for row in served] == [row["measure"] for row in expected]
+    served = results.read_results(tmp_path / "served.jsonl")
+    assert [row["metric"] for row in served] == [row["metric"] for row in expected]
     for own, other in zip(expected, served, strict=True):
-        assert other["value"] == about(own["value"], own["measure"], 200, 1e-4)
+        assert other["value"] == about(own["value"], own["metric"], 200, 1e-4)
         assert results.difference(own["protocol"], other["protocol"]) == []
-        assert other["protocol"]["weights_hash"] is None and other["subject"]["kind"] == "server"
+        assert other["protocol"]["weights_hash"] is None and other["target"]["kind"] == "server"
 
 
 def test_servers_that_do_not_serve(capsys):

@@ -43,7 +43,7 @@ def test_likelihoods_of_a_binarized_run(binarized, capsys):
     capsys.readouterr()
     assert command.main([str(binarized), *METRICS, "--nll_samples", "50", "--nll_images", "20"]) == 0
     said = capsys.readouterr().out
-    found = {row["measure"]: row for row in results.read_rows(binarized / "eval" / "best.jsonl")}
+    found = {row["metric"]: row for row in results.read_results(binarized / "eval" / "best.jsonl")}
     table = shown(said)
     assert {*found} == {
         "neg_elbo", "reconstruction", "kl", "elbo_bits_per_dim", "nll", "nll_bits_per_dim",

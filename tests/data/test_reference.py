@@ -11,7 +11,7 @@ from kgen.errors import UserError
 from kgen.spec import DataSpec
 
 
-def rows_of(pixels):
+def results_of(pixels):
     return {image.tobytes() for image in pixels}
 
 
@@ -19,7 +19,7 @@ def test_the_test_split_is_the_same_for_every_run(digits):
     """A run's own seed, limit and validation split concern its training alone."""
     expected = kgen.data.load(DataConfig()).fingerprint("test")
     assert digits.real.hash == expected and digits.real.split == "test" and digits.real.count == 360
-    assert digits.train.count == 1437 and digits.floor is digits.train and digits.labelled
+    assert digits.train.count == 1437 and digits.other is digits.train and digits.labelled
     for config, seed in ((DataConfig(limit=50), 0), (DataConfig(validation_fraction=0.5), 7), (DataConfig(), 3)):
         other = load_reference(config, seed=seed)
         assert (other.real.hash, other.train.hash) == (digits.real.hash, digits.train.hash)
@@ -31,11 +31,11 @@ def test_without_a_test_split_it_is_the_validation_split_of_the_run(save_set):
     config = save_set(count=60, test=0)
     first, again, other = (load_reference(config, seed=seed) for seed in (1, 1, 2))
     assert first.real.split == "validation" and first.real.count == 6 and first.train.count == 54
-    assert not rows_of(first.real.pixels) & rows_of(first.train.pixels)
+    assert not results_of(first.real.pixels) & results_of(first.train.pixels)
     own = kgen.data.load(config, seed=1)
     np.testing.assert_array_equal(first.real.pixels, own.arrays("validation")[0])
     assert first.real.hash == again.real.hash == own.fingerprint("validation") != other.real.hash
-    assert first.floor is first.train
+    assert first.other is first.train
 
 
 def test_without_any_but_the_training_split(save_set):
@@ -43,20 +43,20 @@ def test_without_any_but_the_training_split(save_set):
     with pytest.raises(UserError, match="no split 'validation'"):
         load_reference(config)
     whole = load_reference(config, split="train")
-    assert whole.real.count == 60 and whole.floor is None
+    assert whole.real.count == 60 and whole.other is None
 
 
 def test_the_training_split_as_reference(digits):
     found = load_reference(DataConfig(), split="train", num_real=10_000)
     assert found.real.split == "train" and found.real.count == 1437 and found.real.hash == digits.train.hash
-    assert found.floor.split == "test" and found.floor.hash == digits.real.hash
+    assert found.other.split == "test" and found.other.hash == digits.real.hash
 
 
 def test_num_real_is_a_fixed_choice(digits):
     few, again = (load_reference(DataConfig(), num_real=100, seed=seed).real for seed in (0, 5))
     np.testing.assert_array_equal(few.pixels, again.pixels)
     assert few.count == 100 and few.hash == digits.real.hash  # the hash is of the split, the count tells it apart
-    assert rows_of(few.pixels) <= rows_of(digits.real.pixels)
+    assert results_of(few.pixels) <= results_of(digits.real.pixels)
     by_image = {image.tobytes(): label for image, label in zip(digits.real.pixels, digits.real.labels, strict=True)}
     assert [by_image[image.tobytes()] for image in few.pixels] == few.labels.tolist()
     assert not np.array_equal(few.pixels, digits.real.pixels[:100])  # not the first
@@ -100,7 +100,7 @@ def test_a_folder_of_pictures_without_a_test_split(tmp_path):
     found = load_reference(DataConfig(dataset=str(tmp_path / "pictures")), seed=4)
     assert found.real.split == "validation" and (found.real.count, found.train.count) == (4, 36)
     assert found.spec.class_names == ("ant", "bee")
-    assert rows_of(found.real.pixels) | rows_of(found.train.pixels) == rows_of(pixels)
+    assert results_of(found.real.pixels) | results_of(found.train.pixels) == results_of(pixels)
 
 
 def test_unlabelled_data(save_set):

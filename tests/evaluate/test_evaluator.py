@@ -32,12 +32,12 @@ PROTOCOL = {
 
 
 def by_name(found) -> dict[str, dict]:
-    assert len({row["measure"] for row in found}) == len(found)
-    return {row["measure"]: row for row in found}
+    assert len({row["metric"] for row in found}) == len(found)
+    return {row["metric"]: row for row in found}
 
 
 def without_timing(found) -> list[dict]:
-    return [{**row, "subject": {k: v for k, v in row["subject"].items() if "seconds" not in k}} for row in found]
+    return [{**row, "target": {k: v for k, v in row["target"].items() if "seconds" not in k}} for row in found]
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_again_without_what_was_kept_is_equal_to_the_last_digit(of_run, default_
     again, path = evaluate(default_job[0].path, QUICK, out=out / "again.jsonl")
     assert without_timing(again) == without_timing(of_run)
     assert path == out / "again.jsonl"
-    assert [json.loads(line) for line in path.read_text().splitlines()] == again == results.read_rows(path)
-    assert not [*(tmp_path / "cache").rglob(".part-*")] and [*(tmp_path / "cache" / "floors").glob("*.json")]
+    assert [json.loads(line) for line in path.read_text().splitlines()] == again == results.read_results(path)
+    assert not [*(tmp_path / "cache").rglob(".part-*")] and [*(tmp_path / "cache" / "baselines").glob("*.json")]
 
 
 def test_the_same_protocol_and_weights_replace_a_figure(of_run, default_job, out):
@@ -76,7 +76,7 @@ def test_the_same_protocol_and_weights_replace_a_figure(of_run, default_job, out
     config = EvalConfig(metrics=("fid",), count=400, repeats=2)
     for seed, lines in ((0, 1), (0, 1), (1, 2)):
         evaluate(default_job[0].path, dataclasses.replace(config, seed=seed), out=out / "fid.jsonl")
-        assert len(results.read_rows(out / "fid.jsonl")) == lines
+        assert len(results.read_results(out / "fid.jsonl")) == lines
 
 
 def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_export, out):
@@ -90,7 +90,7 @@ def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_
         for name, row in found.items():
             assert row["values"] == about(expected[name]["values"], name, 360, tolerance), name
             assert row["protocol"] == expected[name]["protocol"]  # weights and extractor included
-            assert row["floor"] == expected[name]["floor"]
+            assert row["baseline"] == expected[name]["baseline"]
             assert results.difference(row["protocol"], expected[name]["protocol"]) == []
 
 
@@ -102,8 +102,8 @@ def test_every_figure_bears_its_protocol(of_run, digits, digits_classifier, defa
         assert (protocol["data"], protocol["data_hash"], protocol["split"]) == ("digits", digits.real.hash, "test")
         assert protocol["image_shape"] == [28, 28, 1]
         assert (protocol["seed"], protocol["weights_hash"]) == (0, model.weights_hash())
-        assert row["subject"]["name"] == "00000-cvae-digits" and row["subject"]["parameters"] == model.parameters
-        assert row["subject"]["seconds_per_1000_samples"] > 0
+        assert row["target"]["name"] == "00000-cvae-digits" and row["target"]["parameters"] == model.parameters
+        assert row["target"]["seconds_per_1000_samples"] > 0
         assert row["kgen"] == kgen.__version__ and row["environment"]["processor"]
         once = name in ("reconstruction_mse", "active_units")
         assert protocol["repeats"] == len(row["values"]) == (1 if once else 2)
@@ -145,15 +145,15 @@ def test_floors_are_the_figures_of_real_images(of_run, digits, digits_classifier
     found = by_name(of_run)
     features = [digits_classifier(part.pixels)[0] for part in (digits.train.some(400), digits.real)]
     expected = frechet_distance(*map(moments, features))
-    assert found["fid"]["floor"] == pytest.approx(expected, rel=1e-9)
-    assert 0 < found["fid"]["floor"] < found["fid"]["value"]
+    assert found["fid"]["baseline"] == pytest.approx(expected, rel=1e-9)
+    assert 0 < found["fid"]["baseline"] < found["fid"]["value"]
     accuracy = (digits_classifier.predict(digits.real.pixels) == digits.real.labels).mean()
-    assert found["label_agreement"]["floor"] == pytest.approx(accuracy)  # the classifier's own: no model does better
-    assert found["classes_covered"]["floor"] == 10 and found["class_kl"]["floor"] < 0.01
-    assert found["precision"]["floor"] > 0.7 and found["coverage"]["floor"] > 0.8
-    assert found["reconstruction_mse"]["floor"] is None
-    assert {row["better"] for row in of_run if row["measure"] != "class_entropy"} == {"lower", "higher"}
-    assert found["class_entropy"]["better"] == "" and found["class_entropy"]["floor"] == pytest.approx(2.3, abs=0.01)
+    assert found["label_agreement"]["baseline"] == pytest.approx(accuracy)  # the classifier's own: no model does better
+    assert found["classes_covered"]["baseline"] == 10 and found["class_kl"]["baseline"] < 0.01
+    assert found["precision"]["baseline"] > 0.7 and found["coverage"]["baseline"] > 0.8
+    assert found["reconstruction_mse"]["baseline"] is None
+    assert {row["better"] for row in of_run if row["metric"] != "class_entropy"} == {"lower", "higher"}
+    assert found["class_entropy"]["better"] == "" and found["class_entropy"]["baseline"] == pytest.approx(2.3, abs=0.01)
 
 
 def test_agreement_of_drawn_pixels_is_told_beside_that_of_means(of_run, default_job, digits_classifier):
@@ -190,7 +190,7 @@ def test_a_folder_of_the_runs_samples_has_its_figures(default_job, tmp_path, out
     for name, row in found.items():
         assert row["value"] == about(expected[name]["value"], name, 360), name
         assert results.difference(row["protocol"], expected[name]["protocol"]) == []
-        assert row["subject"]["kind"] == "folder" and row["protocol"]["weights_hash"]
+        assert row["target"]["kind"] == "folder" and row["protocol"]["weights_hash"]
     with pytest.raises(UserError, match=r"metric 'reconstruction' needs an encoder, which .* a folder"):
         evaluate(tmp_path / "fakes", EvalConfig(metrics=("reconstruction",)), dataset="digits", out=out / "x.jsonl")
 
@@ -202,7 +202,7 @@ def test_real_images_as_samples_are_perfect(digits, digits_classifier, tmp_path,
     features = digits_classifier(digits.real.pixels)[0]
     identical = frechet_distance(moments(features), moments(features))
     assert values["fid"] == identical and abs(identical) < 1e-6
-    assert abs(values["kid"]) < 0.02 * found["kid"]["floor"] or values["kid"] <= 0
+    assert abs(values["kid"]) < 0.02 * found["kid"]["baseline"] or values["kid"] <= 0
     assert [values[name] for name in ("precision", "recall", "density", "coverage")] == [1, 1, 1, 1]
     accuracy = (digits_classifier.predict(digits.real.pixels) == digits.real.labels).mean()
     assert values["label_agreement"] == pytest.approx(accuracy)
@@ -223,7 +223,7 @@ def test_one_image_again_and_again_is_a_collapse(digits, digits_classifier, tmp_
     # KL of all in one class from the real histogram: -log of that class's share.
     assert values["class_kl"] == pytest.approx(-np.log((digits.real.labels == 7).mean()), rel=1e-9)
     assert values["inception_score"] == pytest.approx(1, abs=1e-5)
-    assert values["fid"] > 20 * found["fid"]["floor"]
+    assert values["fid"] > 20 * found["fid"]["baseline"]
     assert "label_agreement" not in found  # the images have no labels
 
 
@@ -273,11 +273,60 @@ def test_figures_by_other_features(default_job, digits, out):
     """Pixels: 784 dimensions, too many for 400 images. The classes are still told by the classifier."""
     config = EvalConfig(metrics=("fid", "swd", "label_agreement"), features="pixels", count=400, repeats=1)
     found = by_name(evaluate(default_job[0].path, config, out=out / "pixels.jsonl")[0])
-    assert found["fid"]["value"] is None and found["swd"]["value"] > found["swd"]["floor"] > 0
+    assert found["fid"]["value"] is None and found["swd"]["value"] > found["swd"]["baseline"] > 0
     features = {name: row["protocol"]["features"] for name, row in found.items()}
     agreement = dict.fromkeys(("label_agreement", "label_agreement_drawn"), "classifier")
     assert features == {"fid": "pixels", "swd": "pixels", **agreement}
     assert found["swd"]["protocol"]["extractor_hash"] != found["label_agreement"]["protocol"]["extractor_hash"]
+
+
+def test_two_extractors_in_one_evaluation_equal_two_evaluations(default_job, digits_classifier, out, own_features):
+    """Values, intervals, baselines and protocols; and each extractor sees every image once."""
+    config = EvalConfig(metrics=("fid", "kid@random", "prdc@random", "swd"), count=400, repeats=2)
+    both = evaluate(default_job[0].path, config, out=out / "both.jsonl")[0]
+    batches = own_features()
+    one = evaluate(default_job[0].path, dataclasses.replace(config, metrics=("fid", "swd")), out=out / "one.jsonl")[0]
+    other = dataclasses.replace(config, metrics=("kid", "prdc"), features="random")
+    other = evaluate(default_job[0].path, other, out=out / "other.jsonl")[0]
+    order = ["fid", "kid", "precision", "recall", "density", "coverage", "swd"]
+    assert [result["metric"] for result in both] == order
+    assert without_timing(both) == sorted(without_timing([*one, *other]), key=lambda one: order.index(one["metric"]))
+    assert {result["protocol"]["features"] for result in one} == {"classifier"}
+    assert {result["protocol"]["features"] for result in other} == {"random"}
+    # Two repeats of 400, the 360 real images and 400 of the training split: of each extractor, once.
+    assert batches == {"classifier": 4, "random": 4}
+    assert results.read_results(out / "both.jsonl") == both
+
+
+@pytest.fixture
+def own_features(monkeypatch, tmp_path):
+    """Counts the sets that every extractor runs over, in a cache of its own that has the classifier alone."""
+    from collections import Counter
+
+    from kgen.cache import cache_root
+    from kgen.features.extractors import Extractor
+
+    shutil.copytree(cache_root() / "classifiers", tmp_path / "cache" / "classifiers")
+    monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
+    seen, call = Counter(), Extractor.__call__
+    monkeypatch.setattr(Extractor, "__call__", lambda self, pixels: seen.update([self.name]) or call(self, pixels))
+    return lambda: dict(seen)
+
+
+def test_the_same_metric_by_two_extractors(default_job, out):
+    config = EvalConfig(metrics=("swd@pixels", "swd@random"), count=60, repeats=1)
+    found = evaluate(default_job[0].path, config, out=out / "swd.jsonl")[0]
+    assert [(one["metric"], one["protocol"]["features"]) for one in found] == [("swd", "pixels"), ("swd", "random")]
+    assert found[0]["value"] != found[1]["value"] and found[0]["baseline"] != found[1]["baseline"]
+    assert len(results.results_of(out / "swd.jsonl")) == 2
+    values = Evaluator(load_reference(DataConfig()), config).values(kgen.open_sampler(default_job[0].path), seed=0)
+    assert values == {"swd@pixels": found[0]["value"], "swd@random": found[1]["value"]}
+
+
+def test_weights_that_no_metric_takes(digits):
+    for config in (EvalConfig(metrics=("fid@random",), inception_weights="w.npz"), EvalConfig(inception_weights="w")):
+        with pytest.raises(UserError, match=r"--inception_weights.*fid@inception"):
+            Evaluator(digits, config)
 
 
 def test_reconstruction_of_a_run_and_its_export(of_run, default_job, default_export, digits, out):
@@ -299,7 +348,7 @@ def test_reconstruction_of_a_run_and_its_export(of_run, default_job, default_exp
 def test_samples_that_are_training_images(save_set, tmp_path, out):
     config = save_set(count=80, test=40)
     reference = load_reference(config)
-    options = EvalConfig(metrics=("memorisation",), features="pixels")
+    options = EvalConfig(metrics=("memorization",), features="pixels")
     for name, part, expected in (
         ("copies", reference.train, {"copies": 1, "authenticity": 0, "nearest_ratio": 0}),
         ("unseen", reference.real, {"copies": 0, "nearest_ratio": 1}),
@@ -315,7 +364,7 @@ def test_samples_that_are_training_images(save_set, tmp_path, out):
         assert sheet.shape == (8 * 10 + 2, 8 * 10 + 2)
         pairs = [(sheet[r : r + 8, c : c + 8], sheet[r : r + 8, c + 10 : c + 18]) for r in (2, 72) for c in (2, 42)]
         assert all(np.array_equal(sample, neighbour) == (name == "copies") for sample, neighbour in pairs)
-        assert found["nearest_ratio"]["floor"] == 1 and found["copies"]["floor"] == 0
+        assert found["nearest_ratio"]["baseline"] == 1 and found["copies"]["baseline"] == 0
 
 
 def test_what_samples_teach(save_set, quick_classifier, tmp_path, out):
@@ -325,7 +374,7 @@ def test_what_samples_teach(save_set, quick_classifier, tmp_path, out):
     np.savez(tmp_path / "fakes.npz", images=pixels, labels=labels)
     options = EvalConfig(metrics=("gan_train",))
     (row,) = evaluate(tmp_path / "fakes.npz", options, dataset=config.dataset, out=out / "teach.jsonl")[0]
-    assert row["value"] > 0.9 and row["floor"] > 0.9
+    assert row["value"] > 0.9 and row["baseline"] > 0.9
     assert row["interval"][0] < row["value"] and (row["protocol"]["num_real"], row["protocol"]["num_fake"]) == (60, 70)
 
 
@@ -335,28 +384,28 @@ def test_fewer_real_images_are_not_taken_for_others(save_set, tmp_path, own_cach
     np.savez(tmp_path / "fakes.npz", images=blobs(20, seed=9)[0])
 
     def kid():
-        options = EvalConfig(metrics=("kid", "memorisation"), features="pixels", num_real=20)
+        options = EvalConfig(metrics=("kid", "memorization"), features="pixels", num_real=20)
         return by_name(evaluate(tmp_path / "fakes.npz", options, dataset=config.dataset, out=out / "k.jsonl")[0])["kid"]
 
     expected = kid()
     shutil.rmtree(own_cache)
-    # The floor of memorisation takes 20 of these 30: other images than 20 of the 50.
-    options = EvalConfig(metrics=("memorisation",), features="pixels", num_real=30)
+    # The floor of memorization takes 20 of these 30: other images than 20 of the 50.
+    options = EvalConfig(metrics=("memorization",), features="pixels", num_real=30)
     evaluate(tmp_path / "fakes.npz", options, dataset=config.dataset, out=out / "k.jsonl")
     assert kid() == expected
 
 
 def test_data_that_changed_since_the_training(digits, tmp_path):
-    subject = Target("runs/x", "run", None, DataConfig(), 0, tmp_path, {}, {"test": "0" * 16})
+    target = Target("runs/x", "run", None, DataConfig(), 0, tmp_path, {}, {"test": "0" * 16})
     with pytest.raises(UserError, match=r"the test images of 'digits' have changed since runs/x was trained .*0{16}"):
-        _check_unchanged(subject, digits)
+        _check_unchanged(target, digits)
     held_out = dataclasses.replace(digits, real=dataclasses.replace(digits.real, split="validation"))
-    subject.data_hashes = {"validation": "1" * 16}
+    target.data_hashes = {"validation": "1" * 16}
     with pytest.raises(UserError, match=r"the validation images of 'digits' have changed"):
-        _check_unchanged(subject, held_out)
+        _check_unchanged(target, held_out)
     for hashes in ({"test": digits.real.hash}, {"train": "0" * 16}, {}):
-        subject.data_hashes = hashes
-        _check_unchanged(subject, digits)
+        target.data_hashes = hashes
+        _check_unchanged(target, digits)
 
 
 def test_classes_that_are_not_those_of_the_model(default_job, tmp_path, out):
@@ -383,15 +432,19 @@ def test_protocols_that_are_none(options, message):
         EvalConfig(**options)
 
 
-def test_an_unknown_metric_is_refused_before_anything_is_opened(tmp_path):
-    with pytest.raises(UserError, match="unknown metric 'prcd': did you mean 'prdc'"):
-        evaluate(tmp_path / "nowhere", EvalConfig(metrics=("fid", "prcd")))
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [("prcd", "metric 'prcd': did you mean 'prdc'"), ("fid@incepton", "'incepton': did you mean 'inception'")],
+)
+def test_an_unknown_name_is_refused_before_anything_is_opened(tmp_path, metric, words):
+    with pytest.raises(UserError, match=words):
+        evaluate(tmp_path / "nowhere", EvalConfig(metrics=("fid", metric)))
 
 
 def test_figures_while_training_are_those_of_an_evaluation(of_run, default_job, digits):
     """The same images, features and numbers, without floors and protocols."""
     evaluator = Evaluator(digits, dataclasses.replace(QUICK, metrics=("fid", "prdc", "label_agreement")))
-    found = evaluator.figures(kgen.open_sampler(default_job[0].path), seed=0)
+    found = evaluator.values(kgen.open_sampler(default_job[0].path), seed=0)
     agreement = {"label_agreement", "label_agreement_drawn"}
     assert {*found} == {"fid", "precision", "recall", "density", "coverage"} | agreement
     for name, value in found.items():
@@ -401,5 +454,6 @@ def test_figures_while_training_are_those_of_an_evaluation(of_run, default_job, 
 def test_real_statistics_are_kept(digits, digits_classifier, monkeypatch, of_run):
     """What was measured once is not extracted again."""
     monkeypatch.setattr(type(digits_classifier), "batch", None)
-    again = ImageSet.real(digits.real, digits_classifier)
-    assert again.features.shape == (360, digits_classifier.dimension) and again.moments.count == 360
+    again = ImageSet.real(digits.real)
+    assert again.features(digits_classifier).shape == (360, digits_classifier.dimension)
+    assert again.moments(digits_classifier).count == 360

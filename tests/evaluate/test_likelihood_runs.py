@@ -9,7 +9,7 @@ from kgen.config import override
 from kgen.data.reference import load_reference
 from kgen.errors import UserError
 from kgen.evaluate import EvalConfig, Evaluator, evaluate, results
-from kgen.evaluate.compare import compare, open_subjects
+from kgen.evaluate.compare import compare, open_targets
 from kgen.evaluate.target import Target, open_target
 
 QUICK = EvalConfig(("elbo", "nll", "active_units"), nll_samples=20, nll_images=10)
@@ -49,17 +49,17 @@ def fixed(tmp_path_factory):
 
 
 def by_name(found) -> dict[str, dict]:
-    return {row["measure"]: row for row in found}
+    return {row["metric"]: row for row in found}
 
 
 def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("not needed")
 
-    monkeypatch.setattr(Target, "draw", fail)
+    monkeypatch.setattr(Target, "sample", fail)
     monkeypatch.setattr("kgen.evaluate.evaluator.open_extractor", fail)
     found, path = evaluate(dynamic.path, QUICK, out=tmp_path / "rows.jsonl")
-    assert [row["measure"] for row in found] == FIGURES and results.read_rows(path) == found
+    assert [row["metric"] for row in found] == FIGURES and results.read_results(path) == found
     model = dynamic.load_model()
     for name, row in by_name(found).items():
         protocol = row["protocol"]
@@ -68,7 +68,7 @@ def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkey
         assert (protocol["features"], protocol["extractor_hash"], protocol["split"]) == ("none", None, "test")
         assert (protocol["prior"], protocol["weights_hash"]) == ("standard_normal", model.weights_hash())
         assert protocol["data_hash"] == load_reference(dynamic.config.data).real.hash
-        assert row["floor"] is None and row["value"] is not None
+        assert row["baseline"] is None and row["value"] is not None
         if name != "active_units":
             assert protocol["settings"]["binarization"] == "dynamic"
     nll = by_name(found)["nll"]
@@ -95,7 +95,7 @@ def test_grey_data_have_no_bound_by_default(trained_vae):
         reference = load_reference(kgen.DataConfig(binarize=binarize))
         assert reference.binarization == {"none": "none: grey", "sample": "dynamic"}.get(binarize, binarize)
         evaluator = Evaluator(reference, EvalConfig(features="pixels"))
-        names = evaluator._names(sampler, labelled=False)
+        names = [choice.name for choice in evaluator._choices(sampler, labelled=False)]
         assert ("elbo" in names, "active_units" in names, "nll" in names) == (expected, True, False)
 
 
@@ -104,11 +104,11 @@ def test_fixed_and_dynamic_binarization_are_kept_apart(fixed, dynamic, tmp_path)
         evaluate(run.path, QUICK, out=tmp_path / f"{name}.jsonl")
     evaluate(dynamic.path, QUICK, data_settings={"data.binarize": "threshold"}, out=tmp_path / "threshold.jsonl")
     for one, other in (("fixed", "dynamic"), ("dynamic", "threshold"), ("fixed", "threshold")):
-        subjects = open_subjects([tmp_path / f"{one}.jsonl", tmp_path / f"{other}.jsonl"])
-        with pytest.raises(UserError, match="was not measured in the same way") as error:
-            compare(subjects, measures=["neg_elbo", "nll"])
+        targets = open_targets([tmp_path / f"{one}.jsonl", tmp_path / f"{other}.jsonl"])
+        with pytest.raises(UserError, match="was not computed in the same way") as error:
+            compare(targets, metrics=["neg_elbo", "nll"])
         assert f"settings.binarization is {one} against {other}" in str(error.value)
-        columns = compare(subjects, measures=["neg_elbo", "nll"], anyway=True).measures
+        columns = compare(targets, metrics=["neg_elbo", "nll"], anyway=True).metrics
         assert [column.key for column in columns] == ["neg_elbo", "neg_elbo", "nll", "nll"]
         assert all(len(column.cells) == 1 and not column.marks for column in columns)
 
@@ -125,15 +125,15 @@ def test_likelihoods_by_two_priors_compare(dynamic, tmp_path):
         a["neg_elbo"]["value"] != b["neg_elbo"]["value"]
         and a["reconstruction"]["value"] == b["reconstruction"]["value"]
     )
-    subjects = open_subjects([tmp_path / "standard_normal.jsonl", tmp_path / "gaussian_mixture.jsonl"])
-    (column,) = compare(subjects, measures=["nll"]).measures
+    targets = open_targets([tmp_path / "standard_normal.jsonl", tmp_path / "gaussian_mixture.jsonl"])
+    (column,) = compare(targets, metrics=["nll"]).metrics
     assert len(column.cells) == 2
 
 
 def test_the_bound_can_be_followed_while_a_model_trains(dynamic):
     reference = load_reference(dynamic.config.data)
     evaluator = Evaluator(reference, EvalConfig(("elbo",)))
-    found = evaluator.figures(kgen.open_sampler(dynamic.path), seed=0)
+    found = evaluator.values(kgen.open_sampler(dynamic.path), seed=0)
     assert {*found} == {"neg_elbo", "reconstruction", "kl", "elbo_bits_per_dim"}
     assert found["neg_elbo"] == pytest.approx(found["reconstruction"] + found["kl"])
 
@@ -145,4 +145,4 @@ def test_more_samples_are_closer_to_the_likelihood(dynamic, tmp_path):
         config = EvalConfig(("nll",), nll_samples=samples, nll_images=40)
         (first, *_) = evaluate(dynamic.path, config, out=tmp_path / "rows.jsonl")[0]
         values.append(first["value"])
-    assert values[1] < values[0] and len(results.read_rows(tmp_path / "rows.jsonl")) == 8  # other K, other figures
+    assert values[1] < values[0] and len(results.read_results(tmp_path / "rows.jsonl")) == 8  # other K, other figures

@@ -41,8 +41,8 @@ def test_the_real_images_are_the_validation_split_of_the_run(save_set, monkeypat
     config = EvalConfig(("kid",), features="pixels", count=60, repeats=1)
     reference = load_reference(data)
     expected = Evaluator(type(reference)(reference.spec, real, reference.train, None), config)
-    assert found.figures(Blobs()) == expected.figures(Blobs(), seed=3)
-    other = Evaluator(reference, config).figures(Blobs(), seed=3)  # of the test images
+    assert found.figures(Blobs()) == expected.values(Blobs(), seed=3)
+    other = Evaluator(reference, config).values(Blobs(), seed=3)  # of the test images
     assert other["kid"] != found.figures(Blobs())["kid"]
 
 
@@ -79,6 +79,13 @@ def test_names_and_directions_of_the_figures(save_set):
     assert {*found.figures(Blobs())} == {*found.better}
 
 
+def test_an_extractor_that_a_metric_names_is_part_of_the_name(save_set):
+    found = watch(save_set(), metrics=("kid@random", "kid"), best_by="kid@random")
+    assert found.better == {"kid@random": "lower", "kid": "lower"}
+    values = found.figures(Blobs())
+    assert {*values} == {*found.better} and values["kid"] != values["kid@random"]
+
+
 def test_the_classifier_is_that_of_the_evaluation(digits_classifier, monkeypatch):
     """Also when the run sets other images aside: its figures are then of the features that are reported."""
     from kgen.features import classifier
@@ -89,10 +96,10 @@ def test_the_classifier_is_that_of_the_evaluation(digits_classifier, monkeypatch
     monkeypatch.setattr(classifier, "train_classifier", fail)
     data = DataConfig(validation_fraction=0.3, limit=200)
     found = watch(data, seed=5, metrics=("coverage",), eval_features=None)
-    assert found._evaluator.extractor.hash == digits_classifier.hash
+    assert found._evaluator._extractors["classifier"].hash == digits_classifier.hash
 
 
-def test_memorisation_compares_with_what_the_run_trains_on(save_set):
+def test_memorization_compares_with_what_the_run_trains_on(save_set):
     """The validation images are unseen: they are no neighbours of themselves."""
     data = save_set(count=80, test=40)
     dataset = kgen.data.load(data)
@@ -101,7 +108,7 @@ def test_memorisation_compares_with_what_the_run_trains_on(save_set):
         def decode(self, z, labels=None):
             return kgen.images.to_unit(dataset.arrays("train")[0][np.arange(len(z))])
 
-    found = watch(data, metrics=("memorisation",), eval_count=20).figures(Recites())
+    found = watch(data, metrics=("memorization",), eval_count=20).figures(Recites())
     assert found == {"authenticity": 0, "nearest_ratio": 0, "copies": 1}
 
 
@@ -111,7 +118,7 @@ def test_memorisation_compares_with_what_the_run_trains_on(save_set):
         ({"metrics": ("kit",)}, "unknown metric 'kit': did you mean 'kid'"),
         ({"best_by": "fid"}, "train.best_by: 'fid' is not measured; .*known: kid, loss"),
         ({"metrics": ("prdc",), "best_by": "recal"}, "'recal' is not measured; did you mean 'recall'"),
-        ({"metrics": ("memorisation",), "best_by": "nearest_ratio"}, "'nearest_ratio' is not measured"),
+        ({"metrics": ("memorization",), "best_by": "nearest_ratio"}, "'nearest_ratio' is not measured"),
         ({"metrics": ("label_agreement",)}, "metric 'label_agreement' needs a data set with labels"),
         ({"eval_features": "classifier"}, "a classifier needs labels"),
         ({"eval_count": 1}, "count must be at least 2"),

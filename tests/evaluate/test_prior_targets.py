@@ -9,9 +9,9 @@ import pytest
 
 from kgen.errors import UserError
 from kgen.evaluate import EvalConfig, evaluate
-from kgen.evaluate.compare import compare, open_subjects
+from kgen.evaluate.compare import compare, open_targets
 from kgen.evaluate.compare_page import to_csv
-from kgen.evaluate.results import read_rows
+from kgen.evaluate.results import read_results
 from kgen.evaluate.target import open_target
 from kgen.run import Run
 
@@ -35,21 +35,21 @@ def run(measured, tmp_path):
 def test_figures_of_two_priors_are_kept_apart(run, measured):
     _, (normal,), (mixture,) = measured
     assert normal["value"] != mixture["value"] and normal["protocol"] == mixture["protocol"]
-    assert (normal["subject"]["prior"], normal["subject"]["prior_hash"]) == ("standard_normal", None)
-    assert mixture["subject"]["prior_hash"] == open_target(run.path, prior=MIXTURE).sampler.density.hash
+    assert (normal["target"]["prior"], normal["target"]["prior_hash"]) == ("standard_normal", None)
+    assert mixture["target"]["prior_hash"] == open_target(run.path, prior=MIXTURE).sampler.density.hash
     files = {file.name for file in (run.path / "eval").iterdir()}
     assert files == {"best.jsonl", "best-gaussian_mixture.jsonl"}
     out = run.path / "eval" / "both.jsonl"
     for prior in (None, MIXTURE):
         evaluate(run.path, QUICK, prior=prior, out=out)
-    assert [row["subject"]["prior"] for row in read_rows(out)] == ["standard_normal", MIXTURE]
+    assert [row["target"]["prior"] for row in read_results(out)] == ["standard_normal", MIXTURE]
 
 
 def test_they_are_two_subjects_of_a_comparison(run, measured):
-    subjects = open_subjects([run.path])
+    subjects = open_targets([run.path])
     assert [subject.name for subject in subjects] == ["run (run, best)", "run (run, best, gaussian_mixture)"]
     assert [list(subject.rows) for subject in subjects] == [*measured[1:]]
-    told = measured[2][0]["subject"]["prior_hash"]
+    told = measured[2][0]["target"]["prior_hash"]
     assert subjects[1].notes[0] == (
         f"its samples are drawn from the prior gaussian_mixture ({told}), fitted to its encodings"
     )
@@ -61,19 +61,19 @@ def test_they_are_two_subjects_of_a_comparison(run, measured):
 
 def test_rows_from_before_there_was_a_choice_are_of_the_standard_normal(run):
     file = run.path / "eval" / "best.jsonl"
-    (row,) = read_rows(file)
-    older = {key: value for key, value in row["subject"].items() if not key.startswith("prior")}
-    (run.path / "eval" / "older.jsonl").write_text(json.dumps(row | {"measure": "kid", "subject": older}) + "\n")
-    names = {subject.name: len(subject.rows) for subject in open_subjects([run.path])}
+    (row,) = read_results(file)
+    older = {key: value for key, value in row["target"].items() if not key.startswith("prior")}
+    (run.path / "eval" / "older.jsonl").write_text(json.dumps(row | {"metric": "kid", "target": older}) + "\n")
+    names = {subject.name: len(subject.rows) for subject in open_targets([run.path])}
     assert names == {"run (run, best)": 2, "run (run, best, gaussian_mixture)": 1}
 
 
 def test_figures_of_two_fits_are_noted(run):
     file = run.path / "eval" / "best-gaussian_mixture.jsonl"
-    (row,) = read_rows(file)
-    other = row | {"measure": "kid", "subject": row["subject"] | {"prior_hash": "0" * 16}}
+    (row,) = read_results(file)
+    other = row | {"metric": "kid", "target": row["target"] | {"prior_hash": "0" * 16}}
     file.write_text(file.read_text() + json.dumps(other) + "\n")
-    notes = open_subjects([run.path])[1].notes
+    notes = open_targets([run.path])[1].notes
     assert any("its figures are of different fits of the prior; evaluate all of them again" in note for note in notes)
 
 

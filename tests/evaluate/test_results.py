@@ -6,7 +6,15 @@ import os
 import pytest
 
 from kgen.errors import UserError
-from kgen.evaluate.results import NOT_COMPARED, difference, merge_rows, protocol_key, read_rows, rows_of
+from kgen.evaluate.results import (
+    FORMAT,
+    NOT_COMPARED,
+    difference,
+    merge_results,
+    protocol_key,
+    read_results,
+    results_of,
+)
 
 PROTOCOL = {
     "features": "classifier",
@@ -24,42 +32,44 @@ PROTOCOL = {
     "repeats": 3,
     "weights_hash": "77aa" * 16,
 }
-SUBJECT = {"name": "00000-cvae-mnist", "path": "runs/00000-cvae-mnist", "kind": "run", "checkpoint": "best"}
+TARGET = {"name": "00000-cvae-mnist", "path": "runs/00000-cvae-mnist", "kind": "run", "checkpoint": "best"}
 
 
-def a_row(measure: str, value: float | None, *, protocol=None, subject=None, **changes) -> dict:
-    """An evaluation row of one repeat."""
-    row = {"measure": measure, "value": value, "stddev": None, "values": [value], "interval": None, "floor": None}
-    row |= {"better": "lower", "note": "", "kgen": "0.1.0"} | changes
-    return row | {"protocol": PROTOCOL | (protocol or {}), "subject": SUBJECT | (subject or {})}
+def a_result(metric: str, value: float | None, *, protocol=None, target=None, **changes) -> dict:
+    """An evaluation result of one repeat."""
+    result = {"format": FORMAT, "metric": metric, "value": value, "stddev": None, "values": [value], "interval": None}
+    result |= {"baseline": None, "better": "lower", "note": "", "kgen": "0.1.0"} | changes
+    return result | {"protocol": PROTOCOL | (protocol or {}), "target": TARGET | (target or {})}
 
 
 def write(path, *rows, age: int = 0):
     """Writes rows, so many seconds ago."""
-    merge_rows(path, rows)
+    merge_results(path, rows)
     os.utime(path, (1_000_000 - age, 1_000_000 - age))
 
 
 def test_rows_come_back_as_written(tmp_path):
-    rows = [a_row("fid", 0.1 + 0.2, floor=1e-17), a_row("kid", None, note="zu wenige Bilder, größer wählen")]
-    assert read_rows(merge_rows(tmp_path / "eval" / "classifier.jsonl", rows)) == rows
+    rows = [a_result("fid", 0.1 + 0.2, baseline=1e-17), a_result("kid", None, note="zu wenige Bilder, größer wählen")]
+    assert read_results(merge_results(tmp_path / "eval" / "classifier.jsonl", rows)) == rows
     assert [p.name for p in (tmp_path / "eval").iterdir()] == ["classifier.jsonl"]
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('{"measure": "fid", ', "broken JSON"),
-        ("[1, 2]", "no evaluation row"),
-        ('{"value": 1}', "no evaluation row"),
-        ('{"measure": "fid", "protocol": "mnist"}', "no evaluation row"),
+        ('{"metric": "fid", ', "broken JSON"),
+        ("[1, 2]", "no evaluation result"),
+        ('{"value": 1}', "no evaluation result"),
+        (f'{{"format": {FORMAT}, "metric": "fid", "protocol": "mnist"}}', "no evaluation result"),
+        ('{"measure": "fid", "protocol": {}}', f"of format 1, this kgen reads format {FORMAT}; delete the file"),
+        ('{"format": 9, "metric": "fid", "protocol": {}}', f"of format 9, this kgen reads format {FORMAT}"),
     ],
 )
 def test_a_broken_line_is_named_and_the_file_is_left_as_it_is(tmp_path, line, words):
     path = tmp_path / "rows.jsonl"
-    text = json.dumps(a_row("fid", 1.0)) + "\n\n" + line + "\n"
+    text = json.dumps(a_result("fid", 1.0)) + "\n\n" + line + "\n"
     path.write_text(text)
-    for use in (read_rows, rows_of, lambda path: merge_rows(path, [a_row("fid", 2.0)])):
+    for use in (read_results, results_of, lambda path: merge_results(path, [a_result("fid", 2.0)])):
         with pytest.raises(UserError, match="line 3") as error:
             use(path)
         assert str(path) in str(error.value) and words in str(error.value)
@@ -68,12 +78,16 @@ def test_a_broken_line_is_named_and_the_file_is_left_as_it_is(tmp_path, line, wo
 
 def test_merging_replaces_what_is_measured_again_and_keeps_the_rest(tmp_path):
     path = tmp_path / "classifier.jsonl"
-    merge_rows(path, [a_row("fid", 1.0), a_row("kid", 2.0), a_row("fid", 3.0, protocol={"num_fake": 500})])
-    merge_rows(
+    merge_results(path, [a_result("fid", 1.0), a_result("kid", 2.0), a_result("fid", 3.0, protocol={"num_fake": 500})])
+    merge_results(
         path,
-        [a_row("fid", 4.0), a_row("fid", 5.0, protocol={"seed": 1}), a_row("kid", 6.0, subject={"checkpoint": "last"})],
+        [
+            a_result("fid", 4.0),
+            a_result("fid", 5.0, protocol={"seed": 1}),
+            a_result("kid", 6.0, target={"checkpoint": "last"}),
+        ],
     )
-    assert [(row["measure"], row["value"]) for row in read_rows(path)] == [
+    assert [(row["metric"], row["value"]) for row in read_results(path)] == [
         ("kid", 2.0),
         ("fid", 3.0),
         ("fid", 4.0),
@@ -83,61 +97,61 @@ def test_merging_replaces_what_is_measured_again_and_keeps_the_rest(tmp_path):
 
 
 def test_the_newest_figure_of_a_run_wins(tmp_path):
-    write(tmp_path / "eval" / "a.jsonl", a_row("fid", 1.0), a_row("kid", 2.0), age=10)
-    again = [a_row("fid", 3.0, protocol={"seed": 1, "repeats": 5, "weights_hash": "b" * 64}), a_row("fid", 4.0)]
+    write(tmp_path / "eval" / "a.jsonl", a_result("fid", 1.0), a_result("kid", 2.0), age=10)
+    again = [a_result("fid", 3.0, protocol={"seed": 1, "repeats": 5, "weights_hash": "b" * 64}), a_result("fid", 4.0)]
     write(tmp_path / "eval" / "b.jsonl", again[0], age=5)
-    write(tmp_path / "eval" / "old.jsonl", a_row("fid", 9.0, subject={"path": "elsewhere", "name": "x"}), age=20)
-    assert [(row["measure"], row["value"]) for row in rows_of(tmp_path)] == [("kid", 2.0), ("fid", 3.0)]
+    write(tmp_path / "eval" / "old.jsonl", a_result("fid", 9.0, target={"path": "elsewhere", "name": "x"}), age=20)
+    assert [(row["metric"], row["value"]) for row in results_of(tmp_path)] == [("kid", 2.0), ("fid", 3.0)]
     write(tmp_path / "eval" / "b.jsonl", again[1], age=5)  # the later line of one file
-    assert [(row["measure"], row["value"]) for row in rows_of(tmp_path)] == [("kid", 2.0), ("fid", 4.0)]
+    assert [(row["metric"], row["value"]) for row in results_of(tmp_path)] == [("kid", 2.0), ("fid", 4.0)]
 
 
 def test_figures_of_another_protocol_or_checkpoint_are_other_figures(tmp_path):
     rows = [
-        a_row("fid", 1.0),
-        a_row("fid", 2.0, protocol={"settings": {"k": 5}}),
-        a_row("fid", 3.0, subject={"checkpoint": "last"}),
+        a_result("fid", 1.0),
+        a_result("fid", 2.0, protocol={"settings": {"k": 5}}),
+        a_result("fid", 3.0, target={"checkpoint": "last"}),
     ]
     write(tmp_path / "eval" / "a.jsonl", *rows)
-    assert rows_of(tmp_path) == rows
+    assert results_of(tmp_path) == rows
 
 
-def test_a_file_holds_rows_of_many_subjects(tmp_path):
-    rows = [a_row("fid", 1.0, subject={"path": "a/run"}), a_row("fid", 2.0, subject={"path": "b/run"})]
-    assert rows_of(merge_rows(tmp_path / "all.jsonl", rows)) == rows
+def test_a_file_holds_results_of_many_subjects(tmp_path):
+    rows = [a_result("fid", 1.0, target={"path": "a/run"}), a_result("fid", 2.0, target={"path": "b/run"})]
+    assert results_of(merge_results(tmp_path / "all.jsonl", rows)) == rows
 
 
-def test_rows_of_an_export_are_those_of_its_latest_version(tmp_path):
+def test_results_of_an_export_are_those_of_its_latest_version(tmp_path):
     for version in ("2", "10"):
         (tmp_path / version).mkdir()
         (tmp_path / version / "saved_model.pb").write_bytes(b"")
-        write(tmp_path / version / "eval" / "a.jsonl", a_row("fid", float(version)))
-    assert [row["value"] for row in rows_of(tmp_path)] == [10.0]
-    assert [row["value"] for row in rows_of(tmp_path / "2")] == [2.0]
+        write(tmp_path / version / "eval" / "a.jsonl", a_result("fid", float(version)))
+    assert [row["value"] for row in results_of(tmp_path)] == [10.0]
+    assert [row["value"] for row in results_of(tmp_path / "2")] == [2.0]
 
 
 def test_no_rows_say_what_to_run(tmp_path):
     with pytest.raises(UserError, match=f"kgen-eval {tmp_path}"):
-        rows_of(tmp_path)
-    assert rows_of(tmp_path, required=False) == []
+        results_of(tmp_path)
+    assert results_of(tmp_path, required=False) == []
     with pytest.raises(UserError, match="does not exist"):
-        rows_of(tmp_path / "nowhere", required=False)
+        results_of(tmp_path / "nowhere", required=False)
     (tmp_path / "table.csv").write_text("")
     with pytest.raises(UserError, match=r"table.csv is no .jsonl file"):
-        rows_of(tmp_path / "table.csv", required=False)
+        results_of(tmp_path / "table.csv", required=False)
 
 
 @pytest.mark.parametrize("key", NOT_COMPARED)
 def test_figures_compare_across_seeds_repeats_and_weights(key):
-    other = a_row("fid", 1.0, protocol={key: 7})
-    assert protocol_key(other) == protocol_key(a_row("fid", 2.0))
+    other = a_result("fid", 1.0, protocol={key: 7})
+    assert protocol_key(other) == protocol_key(a_result("fid", 2.0))
     assert difference(other["protocol"], PROTOCOL) == []
 
 
 @pytest.mark.parametrize("key", [*sorted({*PROTOCOL} - {*NOT_COMPARED, "settings"}), "something_new"])
 def test_any_other_key_must_agree(key):
-    other = a_row("fid", 1.0, protocol={key: "other"})
-    assert protocol_key(other) != protocol_key(a_row("fid", 1.0))
+    other = a_result("fid", 1.0, protocol={key: "other"})
+    assert protocol_key(other) != protocol_key(a_result("fid", 1.0))
     assert difference(PROTOCOL, other["protocol"]) == [(key, PROTOCOL.get(key), "other")]
 
 

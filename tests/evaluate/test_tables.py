@@ -2,24 +2,24 @@
 
 import math
 
-from evaluate.test_results import a_row
+from evaluate.test_results import a_result
 
 from kgen.evaluate.tables import eval_table, format_interval, format_value, protocol_words
 
 
 def test_figures_and_intervals():
-    row = a_row("fid", 12.346, stddev=0.0567, interval=[12.2, 12.5])
+    row = a_result("fid", 12.346, stddev=0.0567, interval=[12.2, 12.5])
     assert format_value(row) == "12.35 ± 0.057"
     assert format_interval(row) == "12.20 to 12.50"
-    assert format_value(a_row("fid", 12.3)) == "12.30" and format_interval(a_row("fid", 12.3)) == "-"
-    assert format_value(a_row("fid", None, stddev=0.1)) == "-"
-    assert format_value(a_row("fid", math.nan)) == "-"
+    assert format_value(a_result("fid", 12.3)) == "12.30" and format_interval(a_result("fid", 12.3)) == "-"
+    assert format_value(a_result("fid", None, stddev=0.1)) == "-"
+    assert format_value(a_result("fid", math.nan)) == "-"
 
 
 def test_the_table_of_one_subject_tells_the_protocol_once():
     rows = [
-        a_row("fid", 12.34, stddev=0.05, interval=[12.2, 12.5], floor=0.61),
-        a_row("precision", None, better="higher", note="too few images", protocol={"num_fake": 500}),
+        a_result("fid", 12.34, stddev=0.05, interval=[12.2, 12.5], baseline=0.61),
+        a_result("precision", None, better="higher", note="too few images", protocol={"num_fake": 500}),
     ]
     table = eval_table(rows)
     fid, precision = (next(line for line in table.splitlines() if line.startswith(m)) for m in ("fid", "precision"))
@@ -34,7 +34,7 @@ def test_the_table_of_one_subject_tells_the_protocol_once():
 
 
 def test_the_table_tells_several_protocols_with_their_measures():
-    rows = [a_row("fid", 1.0), a_row("kid", 2.0), a_row("swd", 3.0, protocol={"features": "pixels"})]
+    rows = [a_result("fid", 1.0), a_result("kid", 2.0), a_result("swd", 3.0, protocol={"features": "pixels"})]
     lines = eval_table(rows).splitlines()
     assert lines[-2].startswith("Protocol of fid, kid: classifier features")
     assert lines[-1].startswith("Protocol of swd: pixels features")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kgen.data.reference import load_reference
+from kgen.evaluate.compute import Inputs
 from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
 from kgen.metrics.frechet import moments
@@ -34,14 +35,14 @@ def left(folder):
 
 def test_real_images_are_extracted_once(reference, own_cache):
     extractor = Counting()
-    first, again = (ImageSet.real(reference.real, extractor) for _ in range(2))
+    first, again = (ImageSet.real(reference.real) for _ in range(2))
     for images in (first, again):
-        np.testing.assert_allclose(images.features, reference.real.pixels.mean(axis=(2, 3)), rtol=1e-6)
-        np.testing.assert_allclose(images.logits, reference.real.pixels.mean(axis=(1, 3)), rtol=1e-6)
-        expected = moments(images.features)
-        np.testing.assert_allclose(images.moments.mean, expected.mean, rtol=1e-12)
-        np.testing.assert_allclose(images.moments.covariance, expected.covariance, rtol=1e-12)
-        assert images.moments.count == len(images) == 40
+        np.testing.assert_allclose(images.features(extractor), reference.real.pixels.mean(axis=(2, 3)), rtol=1e-6)
+        np.testing.assert_allclose(images.logits(extractor), reference.real.pixels.mean(axis=(1, 3)), rtol=1e-6)
+        expected = moments(images.features(extractor))
+        np.testing.assert_allclose(images.moments(extractor).mean, expected.mean, rtol=1e-12)
+        np.testing.assert_allclose(images.moments(extractor).covariance, expected.covariance, rtol=1e-12)
+        assert images.moments(extractor).count == len(images) == 40
     assert extractor.calls == 1
     assert left(own_cache) == ["features", "moments"]  # whole files, and no .part- of them
 
@@ -51,11 +52,11 @@ def test_what_differs_is_filed_apart(reference, own_cache):
     ranged, resized = Counting(), Counting()
     ranged.value_range, resized.resizer = "uint8", "antialiased"
     for extractor in (Counting(), Counting(hash="1" * 16), ranged, resized):
-        ImageSet.real(reference.real, extractor).moments  # noqa: B018
+        ImageSet.real(reference.real).moments(extractor)
         assert extractor.calls == 1
     for images in (reference.train, reference.real.some(30)):
         extractor = Counting()
-        ImageSet.real(images, extractor).moments  # noqa: B018
+        ImageSet.real(images).moments(extractor)
         assert extractor.calls == 1
     assert left(own_cache) == ["features"] * 6 + ["moments"] * 6
 
@@ -64,15 +65,15 @@ def test_a_part_of_a_part_is_not_taken_for_another_part(reference):
     """30 of 35 of the 40 images are other images than 30 of the 40."""
     extractor = Counting()
     for images in (reference.real.some(35).some(30), reference.real.some(30)):
-        found = ImageSet.real(images, extractor)
-        np.testing.assert_allclose(found.features, images.pixels.mean(axis=(2, 3)), rtol=1e-6)
+        found = ImageSet.real(images)
+        np.testing.assert_allclose(found.features(extractor), images.pixels.mean(axis=(2, 3)), rtol=1e-6)
 
 
 def test_generated_images_are_extracted_once_and_leave_nothing(reference, own_cache):
     extractor = Counting()
-    fake = ImageSet(reference.real.pixels, None, extractor)
+    fake = ImageSet(reference.real.pixels)
     for _ in range(2):
-        assert len(fake.features) == len(fake.logits) == fake.moments.count == 40
+        assert len(fake.features(extractor)) == len(fake.logits(extractor)) == fake.moments(extractor).count == 40
     assert extractor.calls == 1 and left(own_cache) == []
 
 
@@ -83,31 +84,36 @@ def test_an_interruption_leaves_nothing(reference, own_cache, monkeypatch):
     extractor = Counting()
     monkeypatch.setattr(extractor, "batch", broken)
     with pytest.raises(KeyboardInterrupt):
-        ImageSet.real(reference.real, extractor).features  # noqa: B018
+        ImageSet.real(reference.real).features(extractor)
     assert left(own_cache) == []
 
 
+def test_several_extractors_of_one_set_run_once_each(reference):
+    one, other, classifier = Counting(), Counting(hash="1" * 16), Counting(hash="2" * 16)
+    images = ImageSet(reference.real.pixels)
+    for _ in range(2):
+        for extractor in (one, other, classifier):
+            assert len(images.features(extractor)) == images.moments(extractor).count == 40
+    assert (one.calls, other.calls, classifier.calls) == (1, 1, 1)
+
+
 def test_who_gives_which_logits(reference):
+    """An extractor that classifies is asked itself, else the classifier of the data set; one that is both, once."""
     plain, classifier = Counting(num_classes=0), Counting(hash="2" * 16)
-    alone = ImageSet(reference.real.pixels, None, plain)
-    assert alone.logits is None and alone.class_logits is None
-    both = ImageSet(reference.real.pixels, None, plain, classifier)
-    np.testing.assert_array_equal(both.logits, both.class_logits)
-    np.testing.assert_array_equal(both.predicted, reference.real.pixels.mean(axis=(1, 3)).argmax(axis=1))
+    images = ImageSet(reference.real.pixels)
+    assert Inputs(images, images, images, plain).logits_extractor is None
+    inputs = Inputs(images, images, images, plain, classifier)
+    assert inputs.logits_extractor is classifier
+    np.testing.assert_array_equal(inputs.predicted, reference.real.pixels.mean(axis=(1, 3)).argmax(axis=1))
     assert (plain.calls, classifier.calls) == (0, 1)  # features were not asked for
     own = Counting()
-    of_its_own = ImageSet(reference.real.pixels, None, own, classifier)
-    assert of_its_own.logits is not None and own.calls == 1  # an extractor that classifies is asked itself
-
-
-def test_a_classifier_that_is_the_extractor_is_asked_once(reference):
-    extractor = Counting()
-    images = ImageSet(reference.real.pixels, None, extractor, extractor)
-    assert images.features is not None and images.predicted is not None and extractor.calls == 1
+    assert Inputs(images, images, images, own, classifier).logits_extractor is own
+    both = Inputs(images, images, images, classifier, classifier)
+    assert both.features and len(both.predicted) == 40 and classifier.calls == 1
 
 
 def test_random_features_of_real_images_come_back_alike(reference):
     extractor = open_extractor("random", reference)
-    first, again = (ImageSet.real(reference.real, extractor).features for _ in range(2))
+    first, again = (ImageSet.real(reference.real).features(extractor) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert first.dtype == again.dtype == np.float32

@@ -8,8 +8,9 @@ import tensorflow as tf
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
+from kgen.images import to_unit
 from kgen.losses.elbo import LOG_2_PI
-from kgen.metrics import chunks, likelihood
+from kgen.metrics import likelihood
 from kgen.metrics.likelihood import RunningWeights, bits_per_dim, elbo, encode, kls, log_likelihood
 from kgen.models import build_model
 from kgen.sampling import GaussianMixture, StandardNormal
@@ -77,7 +78,7 @@ def standard_error(values) -> float:
 
 
 @pytest.mark.parametrize("samples", [1, 7])
-def test_with_the_exact_posterior_every_draw_tells_the_likelihood(samples):
+def test_with_the_exact_posterior_every_sample_gives_the_likelihood(samples):
     model = Linear()
     images = model.draw(20)
     found = log_likelihood(model, PRIOR, images, None, samples=samples)
@@ -116,11 +117,11 @@ def test_a_vae_agrees_with_quadrature(kind):
     generator = np.random.default_rng(0)
     for weight in model.decoder.trainable_variables:  # far from constant in z
         weight.assign(generator.normal(0, 0.7, weight.shape))
-    pixels = (255 * generator.integers(0, 2, (12, 4, 5, 1))).astype(np.uint8)
+    pixels = to_unit((255 * generator.integers(0, 2, (12, 4, 5, 1))).astype(np.uint8))
     prior, line = StandardNormal((1,)), np.linspace(-8, 8, 1_601, dtype=np.float32)
     exact = []
     for image in pixels:
-        images = np.repeat(image[None] / np.float32(255), len(line), axis=0)
+        images = np.repeat(image[None], len(line), axis=0)
         log_joint = prior.log_density(line[:, None]) - np.asarray(model.nll(images, line[:, None]), np.float64)
         exact.append(logsumexp(log_joint) + math.log(line[1] - line[0]))
     found = log_likelihood(model, prior, pixels, None, samples=4_000)
@@ -178,9 +179,9 @@ def test_a_rate_that_is_drawn_agrees_with_the_exact_one():
 
 def test_the_bound_is_that_of_the_training():
     model = build_model("vae", SPEC, hidden=[8], latent_dim=3)
-    pixels = (255 * np.random.default_rng(0).integers(0, 2, (40, 4, 5, 1))).astype(np.uint8)
+    pixels = to_unit((255 * np.random.default_rng(0).integers(0, 2, (40, 4, 5, 1))).astype(np.uint8))
     found = elbo(model, StandardNormal((3,)), pixels, None, draws=500)
-    terms = model.elbo_terms(tf.constant(pixels / 255, tf.float32), None)  # of one draw
+    terms = model.elbo_terms(tf.constant(pixels), None)  # of one draw
     np.testing.assert_allclose(found.kl, terms["kl"], rtol=1e-4, atol=1e-6)
     assert found.reconstruction.mean() == pytest.approx(np.mean(terms["reconstruction"]), abs=0.2)
 
@@ -224,11 +225,11 @@ def test_draws_are_functions_of_seed_and_image(monkeypatch):
     assert len({*same.log_likelihood}) == 8  # every image has draws of its own
 
 
-def test_labels_are_told_to_the_model():
+def test_labels_reach_the_model():
     """A conditional model, many codes per image: as one by one."""
     spec = DataSpec("toy", (4, 5, 1), num_classes=3)
     model = build_model("cvae", spec, hidden=[8], latent_dim=2)
-    pixels = (255 * np.random.default_rng(0).integers(0, 2, (6, 4, 5, 1))).astype(np.uint8)
+    pixels = to_unit((255 * np.random.default_rng(0).integers(0, 2, (6, 4, 5, 1))).astype(np.uint8))
     labels = np.array([0, 1, 2, 2, 1, 0], np.int32)
     whole = log_likelihood(model, PRIOR, pixels, labels, samples=30)
     np.testing.assert_allclose(
@@ -244,7 +245,7 @@ def test_a_model_may_offer_a_faster_way():
         "pixel_vae", SPEC, latent_dim=CODE, network="mlp", hidden=[4], width=4, layers=2, conditioned_layers=1,
         condition=2,
     )  # fmt: skip
-    pixels = (255 * np.random.default_rng(0).integers(0, 2, (3, 4, 5, 1))).astype(np.uint8)
+    pixels = to_unit((255 * np.random.default_rng(0).integers(0, 2, (3, 4, 5, 1))).astype(np.uint8))
     asked = []
     nll_many = model.nll_many
     model.nll_many = lambda *given: asked.append(given) or nll_many(*given)
@@ -272,7 +273,7 @@ def test_a_call_computes_no_more_than_its_budget(name, arguments, monkeypatch):
 
     def bytes_of(draws, count):
         shapes = ((count, 16, 16, 1), (draws, count, 3))
-        return chunks.graph_bytes(many, *(tf.TensorSpec(shape) for shape in shapes), None)
+        return likelihood.graph_bytes(many, *(tf.TensorSpec(shape) for shape in shapes), None)
 
     weights = bytes_of(1, 1)
     monkeypatch.setattr(likelihood, "BUDGET_BYTES", 2**24)
@@ -292,12 +293,12 @@ def test_graph_bytes_by_hand():
     def square(x):
         return tf.square(tf.matmul(x, w))
 
-    assert chunks.graph_bytes(square, tf.TensorSpec((2, 3))) == 4 * 42
+    assert likelihood.graph_bytes(square, tf.TensorSpec((2, 3))) == 4 * 42
 
 
 def test_chunks_are_alike_where_that_costs_little():
-    assert [chunks.divided(5_000, most) for most in (5_000, 6_000, 4_999, 62, 1)] == [5_000, 5_000, 2_500, 50, 1]
-    assert chunks.divided(103, 10) == 10 and chunks.divided(7, 0) == 1
+    assert [likelihood.divided(5_000, most) for most in (5_000, 6_000, 4_999, 62, 1)] == [5_000, 5_000, 2_500, 50, 1]
+    assert likelihood.divided(103, 10) == 10 and likelihood.divided(7, 0) == 1
 
 
 # Sums -----------------------------------------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ PROTOCOL = {
     "num_fake": 2000, "settings": {"k": 3}, "seed": 0, "repeats": 3, "weights_hash": "cd" * 8,
 }  # fmt: skip
 FIGURE = {
-    "measure": "precision", "value": 0.625, "stddev": 0.004, "interval": [0.61, 0.64], "floor": 0.875,
+    "format": 2, "metric": "precision", "value": 0.625, "stddev": 0.004, "interval": [0.61, 0.64], "baseline": 0.875,
     "better": "higher", "note": "few images", "protocol": PROTOCOL,
-    "subject": {"kind": "run", "checkpoint": "best", "epoch": 2},
+    "target": {"kind": "run", "checkpoint": "best", "epoch": 2},
 }  # fmt: skip
 
 
@@ -64,6 +64,6 @@ def draw(run: Run, epoch: int, grey: int):
 
 
 def evaluated(run: Run, *rows: dict):
-    """Puts evaluation rows into the run."""
+    """Puts evaluation results into the run."""
     (run.path / "eval").mkdir(exist_ok=True)
     (run.path / "eval" / "best.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows or (FIGURE,)))

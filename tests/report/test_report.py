@@ -62,7 +62,7 @@ def test_the_page_tells_what_the_run_holds(run):
 
 def test_nothing_of_the_run_can_become_a_part_of_the_page(run):
     run.log(f"data {NASTY}", show=False)
-    evaluated(run, FIGURE | {"note": NASTY, "measure": NASTY})
+    evaluated(run, FIGURE | {"note": NASTY, "metric": NASTY})
     page = to_html(run)
     assert NASTY not in page and page.count("<script") == 2  # the frames and the one that runs
     assert page.count(NASTY.replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;")) >= 4
@@ -161,7 +161,7 @@ def test_broken_lines_are_left_out_and_told(run):
         file.write('{"epoch": 5, "train_lo')
     evaluated(run)
     with open(run.path / "eval" / "best.jsonl", "a") as file:
-        file.write('{"measure"')
+        file.write('{"metric"')
     told = words_of(to_html(run))
     assert "metrics.jsonl, line 5: broken JSON" in told and "4 of 4 epochs" in told
     assert "line 2 is broken JSON" in told and "Not evaluated yet" in told
