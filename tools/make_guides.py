@@ -1,0 +1,119 @@
+"""Fills the generated tables of README.md and of the guides, so that every name and number is typed in one place.
+
+    python tools/make_guides.py            # writes the files that changed, and names them
+    python tools/make_guides.py --check    # writes nothing; exit code 1 and their names when some are stale
+
+A generated part stands between `<!-- NAME -->` and `<!-- end -->`; PARTS says what each NAME holds.
+tests/test_guides.py fails when one is stale.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+GUIDES = (ROOT / "README.md", ROOT / "tools" / "README.md", *sorted(ROOT.glob("kgen/*/README.md")))
+MARKED = re.compile(r"(<!-- (?P<name>[\w: ]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+HIGHLIGHTS = (
+    ("binarized-mlp-vae", "nll"), ("binarized-conv-vae", "nll"), ("mnist-pixel-vae", "nll"),
+    ("mnist-cvae", "label_agreement"), ("mnist-dcgan", "fid"), ("mnist-cdcgan", "fid"),
+)  # fmt: skip
+"""(recipe, metric) of the README's table of results."""
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |\n" for line in lines)
+
+
+def models() -> str:
+    """Every name that --model takes."""
+    from kgen.models.presets import PRESETS
+
+    def linked(paper: str) -> str:
+        return re.sub(r"(.*\S) \((https?://.*)\)", r"[\1](\2)", paper)
+
+    rows = ((f"`{name}`", preset.summary, linked(preset.paper)) for name, preset in PRESETS.items())
+    return table(("`--model`", "what it is", "paper"), rows)
+
+
+def settings(section: str) -> str:
+    """The fields of DataConfig or TrainConfig."""
+    from kgen.config import settings_table
+
+    return settings_table(section)
+
+
+def results() -> str:
+    """HIGHLIGHTS of the recipes."""
+    from kgen.recipes import load_recipe
+
+    rows = []
+    for name, metric in HIGHLIGHTS:
+        recipe = load_recipe(name)
+        reached = next(value for value in recipe.reached if value.figure == metric)
+        value = f"{metric} {reached.value:g} {reached.unit}".strip()
+        rows.append((f"`{name}`", recipe.title, value, f"{reached.seconds:,.0f} s on {reached.hardware}"))
+    return table(("recipe", "what it is", "result", "training"), rows)
+
+
+def recipes() -> str:
+    """All recipes, and what they reached."""
+    from kgen.recipes import RECIPES, load_recipe
+    from kgen.recipes.recipe import reached
+
+    rows = []
+    for recipe in map(load_recipe, RECIPES):
+        what = f"{recipe.title}. {recipe.note[:1].upper()}{recipe.note[1:]}" if recipe.note else recipe.title
+        rows.append((f"`{recipe.name}`", what, recipe.reproduces, "<br>".join(reached(recipe))))
+    return table(("recipe", "what it is", "what it reproduces", "what it reached"), rows)
+
+
+def layers() -> str:
+    """Who may import whom, as tests/test_layers.py checks it."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    try:
+        from test_layers import LAYERS
+    finally:
+        sys.path.pop(0)
+    return "".join(f"{i}. {', '.join(f'`{part}`' for part in parts)}\n" for i, parts in enumerate(LAYERS, 1))
+
+
+PARTS = {
+    "models": models,
+    "settings: data": lambda: settings("data"),
+    "settings: train": lambda: settings("train"),
+    "results": results,
+    "recipes": recipes,
+    "layers": layers,
+}
+"""NAME of a generated part -> what makes it."""
+
+
+def filled(text: str) -> str:
+    """The text of a guide with every generated part made again."""
+    return MARKED.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[4]}", text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a part is stale")
+    check = parser.parse_args().check
+    stale = {}
+    for path in GUIDES:
+        text = path.read_text(encoding="utf-8")
+        if (wanted := filled(text)) != text:
+            stale[path] = wanted
+    for path, wanted in stale.items():
+        print(f"{path.relative_to(ROOT)}: {'stale; python tools/make_guides.py' if check else 'written'}")
+        if not check:
+            path.write_text(wanted, encoding="utf-8")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main())
