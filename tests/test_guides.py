@@ -16,7 +16,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 README = TEXTS["README.md"]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = ("train", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
-FLAGS_OF_OTHERS = {"--cov", "--nodes", "--ntasks-per-node", "--saved-model", "--signature_def", "--tag", "--opset",
+FLAGS_OF_OTHERS = {"--cov", "--quick", "--nodes", "--ntasks-per-node", "--saved-model", "--signature_def", "--tag", "--opset",
                    "--output", "--logdir"}  # fmt: skip
 guides = pytest.mark.parametrize("guide", TEXTS)
 
@@ -110,7 +110,7 @@ def test_links_and_pictures_lead_somewhere(guide):
 
 @guides
 def test_generated_parts_are_fresh(guide):
-    assert make_guides.filled(TEXTS[guide]) == TEXTS[guide], "python tools/make_guides.py"
+    assert make_guides.filled(ROOT / guide) == TEXTS[guide], "python tools/make_guides.py"
 
 
 @guides
