@@ -154,10 +154,9 @@ def test_the_python_example_runs(tmp_path, monkeypatch):
 
 
 def arguments_of_models() -> set[str]:
-    from kgen.config import resolve_model_args
-    from kgen.models import MODELS
+    from kgen.models import PRESETS, resolve_model_args
 
-    return {name for model in MODELS for name in resolve_model_args(MODELS[model], {})}
+    return {name for model in PRESETS for name in resolve_model_args(model, {})}
 
 
 def test_the_arguments_of_the_models_are_those_of_the_tables():

@@ -89,14 +89,7 @@ def filled(path: Path) -> str:
 
         return markdown()
     text = path.read_text(encoding="utf-8")
-
-    def made(part: re.Match) -> str:
-        try:
-            return f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[4]}"
-        except ImportError:  # TODO: models.presets and settings_table are under way
-            return part[0]
-
-    return MARKED.sub(made, text)
+    return MARKED.sub(lambda part: f"{part[1]}\n{PARTS[part['name']]().strip()}\n\n{part[4]}", text)
 
 
 def main() -> int:
