@@ -1,4 +1,4 @@
-"""What README.md and the guides show is true: commands parse, Python runs, links and paths lead somewhere, tables are whole.
+"""What README.md and the guides show is true: commands parse, Python runs, links lead somewhere, tables are whole.
 
 Generated tables: python tools/make_guides.py
 """
@@ -16,8 +16,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 README = TEXTS["README.md"]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = ("train", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
-FLAGS_OF_OTHERS = {"--cov", "--quick", "--nodes", "--ntasks-per-node", "--saved-model", "--signature_def", "--tag", "--opset",
-                   "--output", "--logdir"}  # fmt: skip
+FLAGS_OF_OTHERS = {"--cov", "--quick", "--nodes", "--ntasks-per-node", "--logdir"}
 guides = pytest.mark.parametrize("guide", TEXTS)
 
 

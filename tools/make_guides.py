@@ -9,6 +9,7 @@ tests/test_guides.py fails when one is stale.
 """
 
 import argparse
+import functools
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -43,7 +44,7 @@ def models() -> str:
 
 
 def settings(section: str) -> str:
-    """The fields of DataConfig or TrainConfig."""
+    """Every setting of a section of the configuration."""
     from kgen.config import settings_table
 
     return settings_table(section)
@@ -74,8 +75,7 @@ def layers() -> str:
 
 PARTS = {
     "models": models,
-    "settings: data": lambda: settings("data"),
-    "settings: train": lambda: settings("train"),
+    **{f"settings: {section}": functools.partial(settings, section) for section in ("data", "train", "eval")},
     "results": results,
     "layers": layers,
 }
