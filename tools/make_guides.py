@@ -50,6 +50,41 @@ def settings(section: str) -> str:
     return settings_table(section)
 
 
+def explore_options() -> str:
+    """The options of the pictures of kgen-explore."""
+    from kgen.explore.kinds import Options
+    from kgen.options import markdown_table
+
+    return markdown_table(Options)
+
+
+def metrics() -> str:
+    """Every name that --metrics takes, and its values."""
+    from kgen.evaluate.registry import METRICS
+
+    arrow = {"lower": " ↓", "higher": " ↑", "": ""}
+    rows = (
+        (f"`{name}`", metric.help, ", ".join(f"{value}{arrow[v.better]}" for value, v in metric.values.items()))
+        for name, metric in METRICS.items()
+    )
+    return table(("`--metrics`", "what it computes", "values"), rows)
+
+
+def extractors() -> str:
+    """Every name that --features takes."""
+    from kgen.features import EXTRACTORS
+
+    return table(("`--features`", "what images are compared by"), ((f"`{n}`", e.help) for n, e in EXTRACTORS.items()))
+
+
+def pictures() -> str:
+    """Every name that --what takes."""
+    from kgen.explore.kinds import KINDS, PAGE, PAGE_HELP
+
+    rows = [(f"`{name}`", kind.help, ", ".join(kind.needs)) for name, kind in KINDS.items()]
+    return table(("`--what`", "what it shows", "needs"), [*rows, (f"`{PAGE}`", PAGE_HELP, "")])
+
+
 def results() -> str:
     """HIGHLIGHTS of the recipes."""
     from kgen.recipes import load_recipe
@@ -76,6 +111,10 @@ def layers() -> str:
 PARTS = {
     "models": models,
     **{f"settings: {section}": functools.partial(settings, section) for section in ("data", "train", "eval")},
+    "settings: explore": explore_options,
+    "metrics": metrics,
+    "extractors": extractors,
+    "pictures": pictures,
     "results": results,
     "layers": layers,
 }
