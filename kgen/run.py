@@ -1,16 +1,16 @@
-"""A run directory: what one training was made of and what came out.
+"""A run directory: the configuration of one training, and everything that it wrote.
 
-config.json       the whole configuration (defaults filled in), the data spec and content hashes, the seed, versions,
-                  and the processors that it was trained on, with what the libraries chose on them
-log.txt           what was said, with the time
-metrics.jsonl     a line per epoch
-checkpoints/      last.weights.h5, best.weights.h5, state.json (their epoch, step and loss); step-N.npz, to go on from
-priors/           NAME-CHECKPOINT.npz: what was fitted to the encodings of a checkpoint, to draw z from
+config.json       the complete configuration, the format of the directory, the data spec with content hashes, the
+                  versions of the libraries, and the environments (processors) that it was trained in
+log.txt           timestamped console log
+metrics.jsonl     one line per epoch
+checkpoints/      best.npz and step-N.npz, the newest of which is "last"; see `kgen.checkpoints`
+priors/           NAME-CHECKPOINT.npz: priors fitted to the encodings of a checkpoint
 samples/ plots/   PNG
-eval/             figures of kgen-eval, a line each
+eval/             results of kgen-eval, one per line
 tensorboard/      event files
 report.html       all of it on one page
-DONE or FAILED    how it ended; FAILED holds the reason, DONE when, and why if it was early
+DONE or FAILED    how it ended; FAILED holds the reason, DONE the time, and why if it ended early
 """
 
 import contextlib
@@ -25,14 +25,18 @@ from typing import Any
 
 import numpy as np
 
+from kgen import checkpoints
+from kgen.checkpoints import StepCheckpoints
 from kgen.config import RunConfig
 from kgen.environment import difference, environment, versions
 from kgen.errors import UserError
-from kgen.io import ASIDE, write_aside, write_json, write_text
+from kgen.io import ASIDE, write_json, write_text
 from kgen.spec import DataSpec
 
 FREE_BYTES_NEEDED = 50 * 2**20
 CHECKPOINTS = ("best", "last")
+FORMAT = 2
+"""Version of the layout of run directories; a config.json without the number is of format 1."""
 
 
 class Run:
@@ -43,9 +47,8 @@ class Run:
         config: the RunConfig that was trained, complete.
         spec: of its data.
         data_hashes: split -> content hash of what it was trained on.
-        versions: of the libraries that it was created with.
-        environments: those that it was trained in, in order, of several workers the chief's; see `kgen.environment`.
-            Unknown of an older run: [].
+        versions: of kgen and the libraries that it was created with.
+        environments: those that it was trained in, in order; with several workers the chief's. See `kgen.environment`.
     """
 
     def __init__(
@@ -100,20 +103,25 @@ class Run:
             run = cls(path, config, spec, data_hashes, versions(), [environment()])
             about = {"spec": spec.to_json(), "data_hashes": run.data_hashes}
             made_with = {"versions": run.versions, "environments": run.environments}
-            write_json(path / "config.json", {**config.to_json(), **about, **made_with})
+            write_json(path / "config.json", {"format": FORMAT, **config.to_json(), **about, **made_with})
         except OSError as error:
             raise UserError(f"{setting} {path}: {error.strerror or error}; name a place that can be written") from error
         return run
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
-        """Raises UserError when the path is not a run directory."""
+        """Raises UserError when the path is not a run directory, or one of another format."""
         path = Path(path)
         if not (path / "config.json").is_file():
             what = "is no run directory (it has no config.json)" if path.exists() else "does not exist"
-            raise UserError(f"{path} {what}; kgen-train writes one, under runs/ unless told otherwise")
+            raise UserError(f"{path} {what}; kgen-train writes one, by default under runs/")
         try:
             values = json.loads((path / "config.json").read_text(encoding="utf-8"))
+            if (found := values.pop("format", 1)) != FORMAT:
+                raise UserError(
+                    f"it is of format {found}, and this kgen reads run directories of format {FORMAT}; train again, or "
+                    f"use the kgen that wrote it ({_version(values)})"
+                )
             spec = DataSpec.from_json(values.pop("spec"))
             data_hashes = {split: str(digest) for split, digest in values.pop("data_hashes", {}).items()}
             made_with = values.pop("versions", {}), values.pop("environments", [])
@@ -128,28 +136,35 @@ class Run:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def step_checkpoints(self) -> StepCheckpoints:
+        """The checkpoints to resume from."""
+        return StepCheckpoints(self.path / "checkpoints", self.config.train.keep)
+
     def checkpoint(self, which: str = "best") -> Path:
-        """The weights file of the "best" or the "last" checkpoint."""
-        return self.path / "checkpoints" / f"{which}.weights.h5"
+        """The file of the "best" checkpoint, or of the "last": the newest to resume from."""
+        if which == "best":
+            return self.path / "checkpoints" / "best.npz"
+        found = self.step_checkpoints
+        return found.path(max(found.steps(), default=0))
 
     def checkpoint_state(self) -> dict[str, dict[str, Any]]:
-        """{"best": {"epoch", "step", "loss", ...}, "last": {...}} of the checkpoints that exist.
+        """{"best": {"epoch", "step", and losses}, "last": {...}} of the checkpoints that exist.
 
         Raises:
-            UserError: the file is broken.
+            UserError: a file is damaged.
         """
-        path = self.path / "checkpoints" / "state.json"
-        if not path.is_file():
-            return {}
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            if not all(isinstance(value["step"], int) for value in state.values()):
-                raise ValueError("no whole number of steps")
-            return state
-        except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-            raise UserError(
-                f"{path} cannot be read ({error!r}); remove it: it only tells which epochs the checkpoints are of"
-            ) from error
+        found = {}
+        for which in CHECKPOINTS:
+            path = self.checkpoint(which)
+            if not path.is_file():
+                continue
+            try:
+                state = checkpoints.read_state(path)
+                found[which] = {"epoch": state["epoch"], "step": state["step"], **state["metrics"]}
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise UserError(f"checkpoint {path} cannot be read: {first_line(error)}; remove it") from error
+        return found
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl; without a last one that was cut off.
@@ -176,17 +191,20 @@ class Run:
         """
         if checkpoint not in CHECKPOINTS:
             raise UserError(f"--checkpoint is one of {', '.join(CHECKPOINTS)}. Received: {checkpoint!r}")
-        weights = self.checkpoint(checkpoint)
-        if not weights.is_file():
-            raise UserError(f"run {self.path} has no checkpoint {checkpoint!r} ({weights} is missing)")
+        path = self.checkpoint(checkpoint)
+        if not path.is_file():
+            raise UserError(f"run {self.path} has no checkpoint {checkpoint!r} ({path} is missing)")
         model = self.build_model()
         try:
-            _load_all(model, weights)
-        except Exception as error:  # h5py and Keras raise many kinds for a broken file
+            weights = checkpoints.read(path, weights_only=True).weights()
+            if not all(np.isfinite(values).all() for values in weights):
+                raise ValueError("it holds values that are not finite")
+            model.set_weights(weights)
+        except (OSError, ValueError, TypeError) as error:
             other = next(name for name in CHECKPOINTS if name != checkpoint)
             raise UserError(
-                f"{weights} cannot be read as weights of this {self.config.model}: {first_line(error)}. Take the other "
-                f"checkpoint with --checkpoint {other}, copy the file anew, or train again"
+                f"{path} cannot be read as weights of this {self.config.model}: {first_line(error)}. Use the other "
+                f"checkpoint with --checkpoint {other}, restore the file from a copy, or train again"
             ) from error
         return model
 
@@ -203,7 +221,7 @@ class Run:
 
     @contextlib.contextmanager
     def building(self):
-        """Raises UserError where a model of a changed config.json cannot be built."""
+        """Raises UserError where the model of an edited config.json cannot be built."""
         try:
             yield
         except UserError:
@@ -216,7 +234,7 @@ class Run:
     # Writing --------------------------------------------------------------------------------------------------------
 
     def log(self, message: str, *, show: bool = True):
-        """Appends to log.txt with the time, and prints."""
+        """Appends a timestamped line to log.txt, and prints it."""
         message = message.encode("utf-8", "backslashreplace").decode()  # file names need not be UTF-8
         with open(self.path / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
@@ -229,21 +247,21 @@ class Run:
             file.write(json.dumps(row) + "\n")
 
     def keep_metrics(self, epoch: int):
-        """Removes the rows after an epoch: the training goes on from there."""
+        """Removes the rows after an epoch, from which the training is resumed."""
         rows = [row for row in self.metrics() if row["epoch"] <= epoch]
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def save_config(self, config: RunConfig):
-        """Writes `config.json` anew with settings that may change."""
+        """Rewrites `config.json` with settings that may change when a training is resumed."""
         self.config = config
         values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
         write_json(self.path / "config.json", values | config.to_json())
 
     def record_environment(self, *, from_start: bool = False) -> list[str]:
-        """Records that the training goes on in this process.
+        """Records the environment of this process, which resumes the training.
 
         Args:
-            from_start: what was trained before does not count.
+            from_start: the training starts again from its beginning.
 
         Returns:
             How the environment differs from the one before, in words; [] if it does not, or none is known.
@@ -256,13 +274,8 @@ class Run:
             write_json(self.path / "config.json", values | {"environments": self.environments})
         return found
 
-    def save_checkpoint(self, model, which: str, state: dict[str, Any]):
-        """Writes the model's weights, its optimizers included, and what they are."""
-        write_aside(self.checkpoint(which), model.save_weights)
-        write_json(self.path / "checkpoints" / "state.json", {**self.checkpoint_state(), which: state})
-
     def finish(self, early: str = ""):
-        """Marks the run as ended well; `early` says why before its last epoch, if it did."""
+        """Marks the run as done; `early` is the reason for an end before its last epoch, or ""."""
         write_text(self.path / "DONE", "\n".join(filter(None, (time.strftime("%Y-%m-%d %H:%M:%S"), early))) + "\n")
 
     def fail(self, reason: str):
@@ -271,7 +284,7 @@ class Run:
 
 
 def row_of(line: str) -> dict[str, Any]:
-    """A line of metrics.jsonl: numbers by name, "epoch" among them; raises ValueError."""
+    """Parses a line of metrics.jsonl: numbers by name, "epoch" among them; raises ValueError."""
     try:
         row = json.loads(line)
     except RecursionError as error:
@@ -283,14 +296,10 @@ def row_of(line: str) -> dict[str, Any]:
     return row
 
 
-def _load_all(model, weights: Path):
-    """Keras keeps initial weights where a file lacks a group: they are made NaN before, and none may be left."""
-    floats = [w for w in model.weights if "float" in str(w.dtype)]
-    for weight in floats:
-        weight.assign(np.full(weight.shape, np.nan, np.float32))
-    model.load_weights(weights)
-    if wrong := [w.path for w in floats if not np.isfinite(np.asarray(w, np.float32)).all()]:
-        raise ValueError(f"it lacks {len(wrong)} weights, or holds values that are not finite: {', '.join(wrong[:3])}")
+def _version(values: Mapping[str, Any]) -> str:
+    """The version of kgen in the values of a config.json."""
+    versions = values.get("versions")
+    return f"version {versions['kgen']}" if isinstance(versions, dict) and "kgen" in versions else "of unknown version"
 
 
 def first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.run import Run
+from kgen.run import FORMAT, Run
 from kgen.spec import DataSpec
 
 SPEC = DataSpec("digits", (8, 8, 1), 10)
@@ -71,6 +71,21 @@ def test_no_space(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"--run_dir .*no space left: 1 MiB are free"):
         Run.create(RunConfig(), SPEC, run_dir=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("number", [None, 1, 3, "two"])
+def test_a_directory_of_another_format_is_refused(tmp_path, number):
+    """Older ones have no number."""
+    run = Run.create(RunConfig(), SPEC, run_dir=str(tmp_path / "run"))
+    values = json.loads((run.path / "config.json").read_text())
+    assert values["format"] == FORMAT
+    del values["format"]
+    (run.path / "config.json").write_text(json.dumps(values if number is None else values | {"format": number}))
+    with pytest.raises(UserError) as caught:
+        Run.open(run.path)
+    message = str(caught.value)
+    assert f"format {number or 1}," in message and f"format {FORMAT};" in message and "train again" in message
+    assert f"version {values['versions']['kgen']}" in message and "\n" not in message
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def damage(kind: str, content: bytes, generator: np.random.Generator) -> bytes:
     """A damage that suits the kind."""
     if kind in ("npz", "zip") and generator.random() < 0.5:
         return damaged_archive(content, generator)
-    if kind in ("config", "metrics", "state", "step_json") and generator.random() < 0.6:
+    if kind in ("config", "metrics") and generator.random() < 0.6:
         return damaged_json(content, generator)
     return damaged(content, generator)
 

@@ -30,9 +30,8 @@ from file_damage import damage, watched
 
 INPUTS = ("png", "jpg", "mat", "mat73", "npz", "zip")
 RUN_FILES = {
-    "config": "config.json", "metrics": "metrics.jsonl", "state": "checkpoints/state.json",
-    "weights": "checkpoints/best.weights.h5", "step_npz": "checkpoints/step-*.npz",
-    "step_json": "checkpoints/step-*.json",
+    "config": "config.json", "metrics": "metrics.jsonl", "weights": "checkpoints/best.npz",
+    "step_npz": "checkpoints/step-*.npz",
 }  # fmt: skip
 KINDS = (*INPUTS, *RUN_FILES)
 PICTURES = 10
@@ -204,12 +203,10 @@ def _gone_on(path: Path):
 READERS = {
     "config": (_opened, _reported, _sampled, _opened, _loaded, _opened, _gone_on, _opened),
     "metrics": (_opened, _reported, _opened, _reported, _gone_on),
-    "state": (_opened, _reported, _opened, _reported, _opened, _gone_on),
-    "weights": (_loaded, _loaded, _loaded, _sampled),
+    "weights": (_loaded, _opened, _loaded, _reported, _loaded, _sampled, _gone_on),
     "step_npz": (_start_found, _gone_on),
-    "step_json": (_start_found, _gone_on),
 }
-SHARES = {"png": 0.2, "jpg": 0.2, "weights": 0.7, "config": 0.7, "step_npz": 0.15, "step_json": 0.15}
+SHARES = {"png": 0.2, "jpg": 0.2, "weights": 0.7, "config": 0.7, "step_npz": 0.3}
 """Of cases, for kinds that take long to read."""
 
 

@@ -78,12 +78,16 @@ def being_written(run_dir: Path, number: int) -> bool:
 
 def outcome(run_dir: Path) -> dict[str, str]:
     """What is compared: name -> hash."""
+    from kgen import checkpoints
+
     newest = max((run_dir / "checkpoints").glob("step-*.npz"))
+    weights = hashlib.sha256(newest.name.encode())
+    for name, values in sorted(checkpoints.read(newest).arrays.items()):
+        weights.update(f"{name} {values.dtype} {values.shape};".encode() + values.tobytes())
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in rows]
-    found = {"weights": newest.name.encode() + newest.read_bytes(), "metrics": json.dumps(rows).encode()}
-    state = json.loads((run_dir / "checkpoints" / "state.json").read_text())
-    found["best"] = json.dumps(state["best"]).encode()
+    found = {"weights": weights.digest(), "metrics": json.dumps(rows).encode()}
+    found["best"] = (run_dir / "checkpoints" / "best.npz").read_bytes()
     found |= {file.name: file.read_bytes() for file in sorted((run_dir / "samples").glob("*.png"))}
     return {name: hashlib.sha256(content).hexdigest()[:16] for name, content in found.items()}
 

@@ -42,6 +42,11 @@ class WeightAverages(keras.layers.Layer):
         for weight, average in pairs:
             average.assign(weight)
 
+    @property
+    def pairs(self) -> tuple:
+        """(weight, its average) of each."""
+        return self._pairs
+
     def update(self):
         """One step."""
         for weight, average in self._pairs:

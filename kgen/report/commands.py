@@ -34,7 +34,7 @@ def next_commands(
     if state == DONE:
         return use
     resume = [("resume from the last checkpoint", shlex.join(["kgen-train", "--resume", str(path)]))]
-    resume = resume if any(run.path.glob("checkpoints/step-*.json")) else []
+    resume = resume if run.step_checkpoints.steps() else []
     if state == UNFINISHED:
         first = [("update this page", shlex.join(["kgen-report", str(path)])), *resume]
     elif "--learning_rate" in reason and run.config.train.learning_rate:

@@ -53,7 +53,7 @@ def read(run: Run) -> RunFiles:
     try:
         record.checkpoints = run.checkpoint_state()
     except ValueError as error:
-        record.problems.append(f"checkpoints/state.json cannot be read ({error}).")
+        record.problems.append(f"{error}.")
     try:
         record.evaluation = results_of(run.path, required=False)
     except UserError as error:

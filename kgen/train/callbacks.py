@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from kgen import checkpoints
 from kgen.config import RunConfig
 from kgen.errors import UserError
 from kgen.models.presets import PRESETS
 from kgen.run import Run
 from kgen.sampling import ModelSampler
+from kgen.train.checkpointing import losses_of, model_variables
 from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
 from kgen.train.plots import draw_curves, draw_quality
 
@@ -136,8 +139,6 @@ class Record(keras.callbacks.Callback):
         self.started = time.monotonic()
         self.scalars = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
         self.sampler = ModelSampler(self.model)
-        if not int(self.model.step.numpy()):
-            self._save("last", {"epoch": 0, "step": 0})
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_started = time.monotonic()
@@ -205,12 +206,12 @@ class Record(keras.callbacks.Callback):
     def _checkpoint(self):
         score = self._score()
         if score is not None and (score < self.lowest or score == -math.inf):
-            self.lowest, self.best = score, (self.row, self.model.get_weights())
+            self.lowest, self.best = score, (self.row, self._weights())
             self.since, self.waited = self.row["epoch"], 0
         elif score is not None:
             self.waited += 1
-        if self.model.agreed(time.monotonic() - self.saved > SAVE_EVERY_SECONDS):
-            self._write()
+        if self.best and time.monotonic() - self.saved > SAVE_EVERY_SECONDS:
+            self._write_best()
 
     @property
     def out_of_patience(self) -> bool:
@@ -226,34 +227,22 @@ class Record(keras.callbacks.Callback):
         best = self.lowest if falls else -self.lowest
         return early_stopping_message(figure, falls, best, self.since, self.waited, self.row["epoch"], epochs)
 
-    def _write(self):
-        """Writes "last" unless the weights failed, and "best" where it has changed."""
-        if int(self.model.failed_step.numpy()) < 0:
-            self._save("last", self.row)
-        if self.best:
-            self._write_best()
-        self.saved = time.monotonic()
-
     def _write_best(self):
         row, weights = self.best
-        current = self.model.get_weights()
-        self.model.set_weights(weights)
-        self._save("best", row)
-        self.model.set_weights(current)
-        self.best = None
+        state = {"epoch": row["epoch"], "step": row["step"], "metrics": losses_of(self.run, row)}
+        checkpoints.write(self.run.checkpoint("best"), {f"model/{i}": v for i, v in enumerate(weights)}, state)
+        self.best, self.saved = None, time.monotonic()
 
-    def _save(self, which: str, row: dict[str, Any]):
-        chosen_by = f"_{self.run.config.train.best_by}"
-        state = {k: v for k, v in row.items() if k in ("epoch", "step") or k.endswith(("_loss", chosen_by))}
-        self.run.save_checkpoint(self.model, which, state)
+    def _weights(self) -> list[np.ndarray]:
+        return [v.numpy() for v in model_variables(self.model)]
 
     def on_train_end(self, logs=None):
         self.scalars.close()
         if self.row:
             never_told = self.lowest == math.inf and not self.best  # the figure to choose by
             if never_told and int(self.model.failed_step.numpy()) < 0:
-                self.best = (self.row, self.model.get_weights())
-            self._write()
+                self.best = (self.row, self._weights())
+            self.before_keeping()
             unit = "" if self.health else "nats per image"
             draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name, unit=unit)
             if self.watch is not None:

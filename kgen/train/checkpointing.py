@@ -7,123 +7,20 @@ checkpoints/step-NNNNNNNNN.json   the rest of the state, and the checksum of the
 import _thread
 import contextlib
 import dataclasses
-import hashlib
-import json
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig, flatten
 from kgen.errors import UserError
-from kgen.io import ASIDE, write_aside, write_json
+from kgen.io import ASIDE
 from kgen.run import Run
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The state of a training after some step.
-
-    Attributes:
-        arrays: name of a variable -> its value.
-        state: the rest, of JSON types.
-    """
-
-    arrays: dict[str, np.ndarray]
-    state: dict[str, Any]
-
-
-class Checkpoints:
-    """Those of one run.
-
-    Args:
-        folder: theirs.
-        keep: how many stay; at least 2, so that there is one before a damaged one.
-    """
-
-    def __init__(self, folder: Path, keep: int = 2):
-        self.folder, self.keep = folder, max(2, keep)
-
-    def write(self, step: int, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any]):
-        """Writes one, then removes the oldest beyond `keep`.
-
-        Raises:
-            OSError: e.g. no space is left; the earlier ones stay as they were.
-        """
-        file = self._file(step)
-        digest = write_aside_hashed(file, lambda stream: np.savez(stream, **arrays))
-        about = {"sha256": digest, "state_sha256": _digest(state), "bytes": file.stat().st_size, "state": dict(state)}
-        write_json(file.with_suffix(".json"), about)
-        for old in self.steps()[: -self.keep]:
-            self._file(old).with_suffix(".json").unlink(missing_ok=True)
-            self._file(old).unlink(missing_ok=True)
-
-    def steps(self) -> list[int]:
-        """Those of the checkpoints that were written to the end, ascending."""
-        names = (path.stem.removeprefix("step-") for path in self.folder.glob("step-*.json"))
-        return sorted(int(name) for name in names if name.isdigit())
-
-    def newest(self, say: Callable[[str], None]) -> Checkpoint | None:
-        """The newest that is whole; None if there is none.
-
-        Args:
-            say: is told of each that is damaged.
-        """
-        for step in reversed(self.steps()):
-            try:
-                return self._read(self._file(step))
-            except Exception as error:  # a broken file makes json, zipfile and numpy raise many kinds
-                say(f"checkpoint {self._file(step)} is damaged ({error}); the one before it is taken")
-        return None
-
-    def forget_after(self, step: int):
-        """Removes what was written after a step: damaged ones, or those of a way that was left."""
-        for other in self.steps():
-            if other > step:
-                self._file(other).with_suffix(".json").unlink(missing_ok=True)
-                self._file(other).unlink(missing_ok=True)
-
-    def _file(self, step: int) -> Path:
-        return self.folder / f"step-{step:09d}.npz"
-
-    def _read(self, file: Path) -> Checkpoint:
-        about = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        content = file.read_bytes()
-        if hashlib.sha256(content).hexdigest() != about["sha256"]:
-            raise ValueError("its checksum is another")
-        if _digest(about["state"]) != about["state_sha256"]:
-            raise ValueError("the checksum of its state is another")
-        with np.load(file, allow_pickle=False) as found:
-            return Checkpoint({name: found[name] for name in found.files}, about["state"])
-
-
-def _digest(state: Mapping[str, Any]) -> str:
-    """Of the state as it is read back."""
-    return hashlib.sha256(json.dumps(json.loads(json.dumps(state)), sort_keys=True).encode()).hexdigest()
-
-
-def write_aside_hashed(path: Path, write: Callable) -> str:
-    """`write_aside` to a stream that reaches the disk before the rename; returns the SHA-256 of what was meant."""
-
-    def save(aside: Path):
-        with open(aside, "w+b") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-            stream.seek(0)
-            digest.update(stream.read())
-
-    digest = hashlib.sha256()
-    write_aside(path, save)
-    return digest.hexdigest()
-
 
 # Interrupt ------------------------------------------------------------------------------------------------------------
 # Ctrl-C and SIGTERM: a training under way comes to where it can write a checkpoint, writes it, and leaves.
@@ -198,7 +95,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         super().__init__()
         train = run.config.train
         self.run, self.remembering, self.stopper, self.start, self.slowed = run, remembering, stopper, start, slowed
-        self.checkpoints = Checkpoints(run.path / "checkpoints", train.keep)
+        self.checkpoints = run.step_checkpoints
         self.seconds, self.steps = train.checkpoint_seconds, train.checkpoint_steps
         self.written, self.written_step = time.monotonic(), 0
         for callback, remembered in zip(remembering, start.state["remembered"], strict=True) if start else ():
@@ -253,6 +150,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             "epoch": epoch,
             "taken": taken,
             "step": step,
+            "metrics": losses_of(self.run, self.remembering[0].row) if not taken else {},
             "slowed": self.slowed,
             "remembered": [callback.remember() for callback in self.remembering],
         }
@@ -260,18 +158,31 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.written, self.written_step = time.monotonic(), step
 
 
+def model_variables(model) -> list:
+    """The variables of `model.weights` as a model has them that was built to sample: without moving averages."""
+    averages = {id(v) for v in model.averages.weights} if model.averages is not None else {}
+    return [v for v in model.weights if id(v) not in averages]
+
+
 def variables_of(model) -> dict[str, Any]:
-    """Every variable that training changes, by a name that is the same for the same configuration.
+    """Every variable that training changes, by its name in a checkpoint; see `kgen.checkpoints`.
 
     Learning rates are not among them: they follow from the configuration.
     """
-    found = {f"model/{i}": variable for i, variable in enumerate(model.weights)}
+    weights = model_variables(model)
+    found = {f"model/{i}": variable for i, variable in enumerate(weights)}
+    if model.averages is not None:
+        averages = {id(weight): average for weight, average in model.averages.pairs}
+        found |= {f"average/{i}": averages[id(weight)] for i, weight in enumerate(weights) if id(weight) in averages}
     for phase, optimizer in model.phase_optimizers.items():
         kept = [v for v in optimizer.variables if v.name != "learning_rate"]
         found |= {f"optimizer/{phase}/{i}": variable for i, variable in enumerate(kept)}
-    if model.averages is not None:
-        found |= {f"average/{i}": variable for i, variable in enumerate(model.averages.weights)}
     return found | _metrics(model)
+
+
+def losses_of(run: Run, row: Mapping[str, Any]) -> dict[str, float]:
+    """What a checkpoint says of its epoch: the losses, and what the best checkpoint is chosen by."""
+    return {key: value for key, value in row.items() if key.endswith(("_loss", f"_{run.config.train.best_by}"))}
 
 
 def _metrics(model) -> dict[str, Any]:
@@ -391,14 +302,13 @@ def latest_checkpoint(run: Run) -> Checkpoint | None:
     Raises:
         UserError: its epochs are known, but no checkpoint is whole.
     """
-    checkpoints = Checkpoints(run.path / "checkpoints", run.config.train.keep)
-    found = checkpoints.newest(run.log)
+    found = run.step_checkpoints.newest(run.log)
     if found is None and run.metrics():
         raise UserError(
             f"{run.path} holds no whole checkpoint to go on from (checkpoints/step-*.npz); start a new run, or "
             "sample from what it reached"
         )
-    checkpoints.forget_after(found.state["step"] if found else -1)
+    run.step_checkpoints.remove_after(found.state["step"] if found else -1)
     run.keep_metrics(found.state["epoch"] if found else 0)
     for name in ("DONE", "FAILED"):
         (run.path / name).unlink(missing_ok=True)

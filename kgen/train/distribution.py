@@ -139,7 +139,7 @@ def _temporary_folder() -> Path:
 
 def _not_needed(folder: str, names: list[str]) -> list[str]:
     """Of a run, to go on with it."""
-    kept = ("config.json", "metrics.jsonl", "DONE", "checkpoints", "state.json")
+    kept = ("config.json", "metrics.jsonl", "DONE", "checkpoints")
     return [name for name in names if name not in kept and not name.startswith("step-")]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen import data, images
+from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig, override
 from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.models import GenerativeModel, build_model, ema, resolve_model_args
@@ -18,7 +19,7 @@ from kgen.run import Run
 from kgen.sampling import check_prior, open_run
 from kgen.train import callbacks, checkpointing, defaults, init_from
 from kgen.train.callbacks import Checkup, Profile, Progress, Record, StopOnFailure, Swap
-from kgen.train.checkpointing import Checkpoint, CheckpointCallback, SignalHandler, restore
+from kgen.train.checkpointing import CheckpointCallback, SignalHandler, restore
 from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
 from kgen.train.plots import Histograms, SampleGrids, sample_sheet
@@ -360,10 +361,9 @@ def _fit(
 
 def _advice(run: Run, step: int) -> str:
     train = run.config.train
-    saved = run.checkpoint_state()["last"]
     epoch = step // (run.spec.examples["train"] // train.batch_size) + 1
     return (
         f"the loss was not finite at step {step} (in epoch {epoch}); the last good checkpoint is "
-        f"{run.checkpoint('last')} (step {saved['step']}). Try a smaller --learning_rate (it was "
+        f"{run.checkpoint('last')}. Try a smaller --learning_rate (it was "
         f"{train.learning_rate:g}), --set model_args.batch_norm=true, or --precision float32"
     )

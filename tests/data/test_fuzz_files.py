@@ -19,6 +19,7 @@ from fuzz_files import INPUTS, KINDS, Bench, cases
 from PIL import Image
 
 import kgen
+from kgen import checkpoints
 from kgen.cli import sample
 from kgen.config import DataConfig
 from kgen.data import load
@@ -191,21 +192,33 @@ def run(bench, tmp_path):
     return Run.open(shutil.copytree(bench.trained(), tmp_path / "run"))
 
 
-def test_weights_without_a_dataset_are_refused(run):
-    with h5py.File(run.checkpoint(), "r+") as file:
-        names = []
-        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-        del file[max(names, key=lambda name: file[name].size)]
-    with pytest.raises(UserError, match=r"best\.weights\.h5 cannot be read.*--checkpoint last"):
+def rewritten(path, change):
+    """A checkpoint file whose arrays were changed, with checksums that fit."""
+    checkpoint = checkpoints.read(path)
+    change(checkpoint.arrays)
+    checkpoints.write(path, checkpoint.arrays, checkpoint.state)
+
+
+def test_weights_that_lack_an_array_are_refused(run):
+    rewritten(run.checkpoint(), lambda arrays: arrays.pop(max(arrays)))
+    with pytest.raises(UserError, match=r"best\.npz cannot be read.*--checkpoint last"):
         run.load_model()
     run.load_model("last")
 
 
-@pytest.mark.parametrize("group", ["averaged_networks", "averaged_networks/functional_1/layers"])
-def test_weights_without_a_network_are_refused(run, group):
-    with h5py.File(run.checkpoint(), "r+") as file:
-        del file[group]
-    with pytest.raises(UserError, match=r"best\.weights\.h5 cannot be read"):
+def test_an_archive_that_lacks_a_member_is_refused(run):
+    content = run.checkpoint().read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as file, zipfile.ZipFile(run.checkpoint(), "w") as written:
+        for name in file.namelist():
+            if name != "model/3.npy":
+                written.writestr(name, file.read(name))
+    with pytest.raises(UserError, match=r"best\.npz cannot be read"):
+        run.load_model()
+
+
+def test_weights_that_are_not_finite_are_refused(run):
+    rewritten(run.checkpoint(), lambda arrays: arrays.update({"model/3": np.full_like(arrays["model/3"], np.nan)}))
+    with pytest.raises(UserError, match=r"best\.npz cannot be read.*not finite"):
         run.load_model()
 
 
@@ -213,17 +226,17 @@ def test_weights_of_another_model_are_refused(run, capsys):
     values = json.loads((run.path / "config.json").read_text())
     values["model_args"]["hidden"] = [5]
     (run.path / "config.json").write_text(json.dumps(values))
-    with pytest.raises(UserError, match=r"best\.weights\.h5 cannot be read as weights of this vae.*train again"):
+    with pytest.raises(UserError, match=r"best\.npz cannot be read as weights of this vae.*train again"):
         Run.open(run.path).load_model()
     with pytest.raises(UserError, match=r"does not fit .*config\.json"):
         resume(run.path, {"train.epochs": 3})
     assert sample.main([str(run.path), "--out", str(run.path / "x.png")]) == 2
-    assert "best.weights.h5" in capsys.readouterr().err
+    assert "best.npz" in capsys.readouterr().err
 
 
 def test_no_words_in_place_of_weights(run):
     run.checkpoint().write_text("weights")
-    with pytest.raises(UserError, match=r"best\.weights\.h5 cannot be read"):
+    with pytest.raises(UserError, match=r"best\.npz cannot be read"):
         kgen.open_sampler(run.path)
 
 
@@ -236,10 +249,10 @@ def test_a_broken_line_of_metrics_is_named(run, line):
 
 
 def test_a_changed_state_of_a_checkpoint_counts_as_damaged(run):
-    newest = max((run.path / "checkpoints").glob("step-*.json"))
-    values = json.loads(newest.read_text())
-    values["state"]["taken"] += 1
-    newest.write_text(json.dumps(values))
+    newest = run.checkpoint("last")
+    content = newest.read_bytes()
+    assert content.count(b'"taken": 0') == 1
+    newest.write_bytes(content.replace(b'"taken": 0', b'"taken": 1'))
     resume(run.path, {"train.epochs": 3})
-    assert "checksum of its state" in (run.path / "log.txt").read_text()
+    assert f"{newest} is damaged" in (run.path / "log.txt").read_text()
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3]

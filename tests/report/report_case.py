@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from kgen import images
+from kgen import checkpoints, images
 from kgen.config import RunConfig, TrainConfig
 from kgen.run import Run
 from kgen.spec import DataSpec
@@ -34,13 +34,8 @@ def made_run(folder, *, epochs: int = 4, spec: DataSpec = PETS, model: str = "cv
         if epoch:
             run.log_metrics(row(epoch, validated=epoch % 2 == 0))
     images.save_png(run.path / "samples" / "final.png", sheet(spec, 200))
-    state = {
-        "best": {"epoch": 2, "step": 20, "validation_loss": 152.25},
-        "last": {"epoch": epochs, "step": 10 * epochs},
-    }
-    (run.path / "checkpoints").mkdir()
-    (run.path / "checkpoints" / "state.json").write_text(json.dumps(state))
-    run.checkpoint("last").write_bytes(b"")
+    checkpoints.write(run.checkpoint("best"), {}, {"epoch": 2, "step": 20, "metrics": {"validation_loss": 152.25}})
+    run.step_checkpoints.write(10 * epochs, {}, {"epoch": epochs, "step": 10 * epochs, "metrics": {}})
     if ended:
         run.finish()
         run.log("done in 83 seconds", show=False)

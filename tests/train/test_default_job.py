@@ -13,7 +13,7 @@ SPLITS, TERMS = ("train", "validation", "test"), ("loss", "reconstruction", "kl"
 def test_the_run_directory_is_complete(default_job):
     run, _, _ = default_job
     assert run.name == "00000-cvae-digits"
-    for path in ("config.json", "log.txt", "DONE", "checkpoints/best.weights.h5", "checkpoints/last.weights.h5"):
+    for path in ("config.json", "log.txt", "DONE", "checkpoints/best.npz"):
         assert (run.path / path).is_file(), path
     assert not (run.path / "FAILED").exists()
     assert not [p for p in run.path.rglob("*") if ".part" in p.name]

@@ -12,6 +12,7 @@ import tensorflow as tf
 from model_case import two_replicas
 
 import kgen
+from kgen import checkpoints
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
 from kgen.models import GenerativeModel
@@ -67,8 +68,7 @@ def same_noise_for_all(model_class, patch=setattr):
 
 def newest(path: Path) -> dict[str, np.ndarray]:
     """The variables of a run's last checkpoint."""
-    with np.load(max((path / "checkpoints").glob("step-*.npz"))) as found:
-        return dict(found)
+    return checkpoints.read(max((path / "checkpoints").glob("step-*.npz"))).arrays
 
 
 def assert_close(one: dict[str, np.ndarray], other: dict[str, np.ndarray]):
@@ -176,7 +176,7 @@ def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
             worker.kill()
     assert "kgen-train: worker 0 of 2 stops, for another one is gone or does not answer" in said
     assert f"kgen-train --resume {path}" in said and "Traceback" not in said
-    reached = max(int(file.stem[5:]) for file in (path / "checkpoints").glob("step-*.json"))
+    reached = max(int(file.stem[5:]) for file in (path / "checkpoints").glob("step-*.npz"))
     epochs = reached // 4 + 2
     ends = [worker.communicate(timeout=100)[0] for worker in begin("--resume", path, "--epochs", epochs)]
     assert (path / "DONE").is_file(), ends

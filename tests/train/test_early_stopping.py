@@ -8,7 +8,7 @@ import tensorflow as tf
 from kill_and_resume import CLOCKS, outcome
 
 import kgen
-from kgen import data
+from kgen import checkpoints, data
 from kgen.cli.train import main
 from kgen.config import TrainConfig, override
 from kgen.errors import UserError
@@ -71,8 +71,7 @@ def alone(tmp_path_factory):
 
 def kept(path) -> dict:
     """All that a run leaves to go on from and to look at, without clocks."""
-    newest = max((path / "checkpoints").glob("step-*.json"))
-    state = json.loads(newest.read_text())["state"]
+    state = checkpoints.read(Run.open(path).checkpoint("last")).state
     record = state["remembered"][0]
     del record["elapsed"]
     record["row"] = {key: value for key, value in record["row"].items() if key not in CLOCKS}

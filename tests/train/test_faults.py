@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import kgen
+from kgen import checkpoints
 from kgen.cli import train as train_command
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
@@ -244,8 +245,7 @@ def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once):
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3] and run.metrics()[-1]["step"] == 12
     assert (run.path / "DONE").exists() and not (run.path / "FAILED").exists()
     assert all(np.isfinite(w).all() for w in run.load_model("last").get_weights())
-    state = json.loads(max((run.path / "checkpoints").glob("step-*.json")).read_text())["state"]
-    assert state["slowed"] == 1
+    assert checkpoints.read(run.checkpoint("last")).state["slowed"] == 1
     # It stays halved: with the whole rate the poisoned step would fail, were it met again.
     assert len(resume(run.path, {"train.epochs": 4}).metrics()) == 4
 

