@@ -56,11 +56,11 @@ def trained(settings: dict, args) -> tuple[kgen.Run, list[float]]:
     """A run, and its core-seconds at each measurement."""
     clocks = []
 
-    def watch(config, dataset):
+    def monitor(config, dataset):
         clocks.append(Clock(config, dataset))
         return clocks[-1]
 
-    run = kgen.train.train(override(RunConfig(), settings), runs_root=args.runs_root, watch=watch)
+    run = kgen.train.train(override(RunConfig(), settings), runs_root=args.runs_root, monitor=monitor)
     return run, clocks[0].core_seconds if clocks else []
 
 

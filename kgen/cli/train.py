@@ -210,17 +210,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if cmd["dry_run"]:
             return print(dry_run(config))
-        watch = None
+        monitor = None
         if config.train.eval_every or PRESETS[config.model].adversarial:
-            from kgen.evaluate import Monitor as watch
+            from kgen.evaluate import Monitor as monitor
 
         runs = []
         try:
             if cmd["resume"] is not None:
-                run = resume(cmd["resume"], changes, watch=watch, opened=runs.append)
+                run = resume(cmd["resume"], changes, monitor=monitor, on_start=runs.append)
             else:
                 places = {name: cmd[name] for name in ("run_dir", "runs_root")}
-                run = train(config, **places, watch=watch, opened=runs.append)
+                run = train(config, **places, monitor=monitor, on_start=runs.append)
         except BaseException:
             for begun in runs:
                 if written := write_report(begun.path):

@@ -131,9 +131,9 @@ def doctors_words(record: RunFiles) -> tuple[list[tuple[str, str, str]], str]:
     """
     found, last = [], ""
     for line in map(said, record.log):
-        if match := re.match(r"doctor, (epoch \d+): ([^:]+): (.*)", line):
+        if match := re.match(r"diagnostics, (epoch \d+): ([^:]+): (.*)", line):
             found.append((match[1], match[2], match[3]))
-        elif match := re.match(r"doctor(?:, (at the end))?: (.*)", line):
+        elif match := re.match(r"diagnostics(?:, (at the end))?: (.*)", line):
             last = f"{match[1]}: {match[2]}" if match[1] else match[2]
     return found, last
 

@@ -1,6 +1,7 @@
-"""Training: the loop, what it writes as it goes, and how the machine is used."""
+"""Training: the loop, its defaults and callbacks, checkpoints and resuming, diagnostics, several devices."""
 
-from kgen.train.dry_run import DryRun
-from kgen.train.trainer import prepare, resume, train
+from kgen.train.defaults import resolve_defaults
+from kgen.train.dry_run import DryRun, dry_run
+from kgen.train.trainer import resume, train
 
-__all__ = ["DryRun", "prepare", "resume", "train"]
+__all__ = ["DryRun", "dry_run", "resolve_defaults", "resume", "train"]

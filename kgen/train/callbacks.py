@@ -1,9 +1,16 @@
-"""What a training writes as it goes (progress, metrics, checkpoints), and when it stops itself."""
+"""What a training does beside its steps, as Keras callbacks of one duty each. The trainer runs them in this order.
 
+At the end of an epoch `EpochRow` begins a row of metrics.jsonl, `Evaluate`, `MeasureSamples` and `MeasureHealth` add to
+it, `MetricsLog` writes it, and those after them read it. They share the list of the rows of all epochs. In the epoch in
+which a loss was not finite there is no row.
+"""
+
+import contextlib
 import math
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,21 +18,53 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from kgen import checkpoints
-from kgen.config import RunConfig
-from kgen.errors import UserError
-from kgen.models.presets import PRESETS
+from kgen import checkpoints, images
+from kgen.config import TrainConfig
+from kgen.models.base import share, unpack
 from kgen.run import Run
 from kgen.sampling import ModelSampler
-from kgen.train.checkpointing import losses_of, model_variables
+from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
 from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
-from kgen.train.plots import draw_curves, draw_quality
+from kgen.train.plots import draw_curves, draw_norms, draw_quality, path_sheet, sample_sheet
 
-SAVE_EVERY_SECONDS = 5.0
+Row = dict[str, Any]
+"""Of metrics.jsonl: name -> value, "epoch" and "step" among them."""
+
+
+def has_failed(model) -> bool:
+    """Whether a loss was not finite."""
+    return int(model.failed_step.numpy()) >= 0
+
+
+class EpochCallback(keras.callbacks.Callback):
+    """Calls `on_row` with the row of each epoch whose losses were finite.
+
+    Args:
+        run: written to.
+        rows: of all epochs, the last one of the epoch that has ended.
+    """
+
+    def __init__(self, run: Run, rows: list[Row]):
+        super().__init__()
+        self.run, self.rows = run, rows
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not has_failed(self.model):
+            self.on_row(self.rows[-1])
+
+    def on_row(self, row: Row):
+        """Adds to the row, or uses it."""
+
+    def is_due(self, epoch: int, every: int) -> bool:
+        """Whether what is done every few epochs, and after the last, is due after this one."""
+        return epoch % every == 0 or epoch == self.params["epochs"]
+
+
+# During an epoch ------------------------------------------------------------------------------------------------------
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar over the whole training: loss terms, speed, and the time that is left."""
+    """Shows one bar over the whole training: loss terms, speed, and the time that is left."""
 
     def __init__(self, epochs: int, steps_per_epoch: int, first: int = 0, *, shown: bool = True):
         super().__init__()
@@ -50,336 +89,39 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.set_postfix({k: f"{logs[k]:.4g}" for k in self.model.trackers}, refresh=False)
-        taken = self.epoch * self.steps_per_epoch + min(batch + 1, self.steps_per_epoch)
-        self.bar.update(max(0, taken - self.bar.n))
+        steps = self.epoch * self.steps_per_epoch + min(batch + 1, self.steps_per_epoch)
+        self.bar.update(max(0, steps - self.bar.n))
 
     def on_train_end(self, logs=None):
         self.bar.close()
 
 
 class StopOnFailure(keras.callbacks.Callback):
-    """Stops as soon as a loss is not finite; `model.failed_step` then says at which step."""
+    """Stops as soon as a loss is not finite; `model.failed_step` is then the step."""
 
     def on_train_batch_end(self, batch, logs=None):
         if not all(math.isfinite(value) for value in (logs or {}).values()):
             self.model.stop_training = True
 
 
-class Swap(keras.callbacks.Callback):
-    """Swaps weights and their averages at the end of each epoch: one before the callbacks that look, one after them.
-
-    Args:
-        at_end: whether to swap also when training ends; the first does, so that averages are what is kept.
-    """
-
-    def __init__(self, at_end: bool):
-        super().__init__()
-        self.at_end = at_end
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.averages.swap()
-
-    def on_train_end(self, logs=None):
-        if self.at_end:
-            self.model.averages.swap()
-
-
-class Record(keras.callbacks.Callback):
-    """Writes metrics.jsonl, TensorBoard's scalars, checkpoints and curves; evaluates as `train.validate_every` says.
-
-    Checkpoints: "best" has the lowest validation loss, or the best figure that `train.best_by` names (without a
-    validation split, and for an adversarial model, there is no loss to choose by, and "best" is the last). Both are
-    written every SAVE_EVERY_SECONDS and at the end, and never with weights that failed. With "best" lies the state that
-    the optimizers had when it was written: to go on training, take "last".
-
-    Stops the training at the end of an epoch when as many measurements in a row as `train.patience` says were not the
-    best. One that gave no figure does not count.
-
-    Args:
-        run: written to.
-        evaluations: split -> its batches.
-        images_per_epoch: to say how fast it went.
-        watch: gives figures of samples every `train.eval_every` epochs and after the last; see `kgen.evaluate.Monitor`.
-        health: of an adversarial model; measured each epoch.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        evaluations: dict[str, tf.data.Dataset],
-        images_per_epoch: int,
-        watch=None,
-        health: HealthMetrics | None = None,
-    ):
-        super().__init__()
-        self.health = health
-        self.run, self.evaluations, self.images_per_epoch, self.watch = run, evaluations, images_per_epoch, watch
-        self.lowest, self.best, self.saved, self.row = math.inf, None, 0.0, {}
-        self.watching, self.before = 0.0, 0.0
-        self.since, self.waited = 0, 0  # the epoch of the lowest, and measurements after it
-
-    def remember(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it; `before_keeping` has written the best weights."""
-        told = {"lowest": self.lowest, "row": self.row, "elapsed": self._elapsed()}
-        return told | {"since": self.since, "waited": self.waited}
-
-    def recall(self, remembered: dict[str, Any]):
-        self.lowest, self.row, self.before = (remembered[key] for key in ("lowest", "row", "elapsed"))
-        self.since, self.waited = (remembered.get(key, 0) for key in ("since", "waited"))  # old ones did not count
-
-    def before_keeping(self):
-        if self.best:
-            self._write_best()
-
-    def _elapsed(self) -> float:
-        """Seconds of training, without measuring samples, and with those before an interruption."""
-        return self.before + time.monotonic() - self.started - self.watching
-
-    def on_train_begin(self, logs=None):
-        self.started = time.monotonic()
-        self.scalars = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
-        self.sampler = ModelSampler(self.model)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch_started = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs=None):
-        if int(self.model.failed_step.numpy()) >= 0:
-            return
-        seconds = time.monotonic() - self.epoch_started
-        self.row = {
-            "epoch": epoch + 1,
-            "step": int(self.model.step.numpy()),
-            "elapsed_seconds": round(self._elapsed(), 3),
-            "images_per_second": round(self.images_per_epoch / seconds, 1),
-            **self._prefixed("train", logs),
-        }
-        validated = self._is_turn(epoch + 1, self.run.config.train.validate_every)
-        for split, batches in self.evaluations.items() if validated else ():
-            self.row |= self._prefixed(split, self.model.evaluate(batches, verbose=0, return_dict=True))
-        self.row |= self._watched(epoch + 1)
-        if self.health:
-            self.row |= {f"health_{name}": value for name, value in self.health.measure().items()}
-        self.run.log_metrics(self.row)
-        with self.scalars.as_default(step=self.row["epoch"]):
-            for key, value in self.row.items():
-                split, _, term = key.partition("_")
-                if split in ("train", "health", *self.evaluations) and value is not None:
-                    tf.summary.scalar(f"{term}/{split}", value)
-        self._checkpoint()
-        if self.model.agreed(self.out_of_patience):
-            self.model.stop_training = True
-
-    def _prefixed(self, split: str, logs: dict[str, float]) -> dict[str, float]:
-        """{"loss": 1.0} -> {"train_loss": 1.0}, in the order of the model's reports."""
-        return {f"{split}_{key}": float(logs[key]) for key in self.model.trackers if key in logs}
-
-    def _is_turn(self, epoch: int, every: int) -> bool:
-        return epoch % every == 0 or epoch == self.params["epochs"]
-
-    def _watched(self, epoch: int) -> dict[str, float | None]:
-        """The figures of this epoch's samples, if it is their turn: {"validation_fid": 12.3}."""
-        if self.watch is None or not self._is_turn(epoch, self.run.config.train.eval_every):
-            return {}
-        started = time.monotonic()
-        figures = self.watch.figures(self.sampler)
-        self.watching += time.monotonic() - started
-        return {f"{self.watch.split}_{key}": value for key, value in figures.items()}
-
-    @property
-    def _figure(self) -> tuple[str, bool]:
-        """What the best checkpoint is chosen by: its key in a row, and whether less of it is better."""
-        by = self.run.config.train.best_by
-        if by == "loss":
-            return "validation_loss", True
-        return f"{self.watch.split}_{by}", self.watch.better[by] == "lower"
-
-    def _score(self) -> float | None:
-        """What the best checkpoint has least of; None where this epoch has not been measured."""
-        by_loss = self.run.config.train.best_by == "loss"
-        if by_loss and ("loss" not in self.model.trackers or "validation" not in self.evaluations):
-            return -math.inf  # a game has no loss to choose by
-        figure, falls = self._figure
-        value = self.row.get(figure)
-        return value if value is None or falls else -value
-
-    def _checkpoint(self):
-        score = self._score()
-        if score is not None and (score < self.lowest or score == -math.inf):
-            self.lowest, self.best = score, (self.row, self._weights())
-            self.since, self.waited = self.row["epoch"], 0
-        elif score is not None:
-            self.waited += 1
-        if self.best and time.monotonic() - self.saved > SAVE_EVERY_SECONDS:
-            self._write_best()
-
-    @property
-    def out_of_patience(self) -> bool:
-        """Whether the training is to stop early."""
-        return 0 < self.run.config.train.patience <= self.waited
-
-    def why_early(self) -> str:
-        """Why the training ended before its last epoch; "" where it did not."""
-        epochs = self.run.config.train.epochs
-        if not self.out_of_patience or self.row["epoch"] >= epochs:
-            return ""
-        figure, falls = self._figure
-        best = self.lowest if falls else -self.lowest
-        return early_stopping_message(figure, falls, best, self.since, self.waited, self.row["epoch"], epochs)
-
-    def _write_best(self):
-        row, weights = self.best
-        state = {"epoch": row["epoch"], "step": row["step"], "metrics": losses_of(self.run, row)}
-        checkpoints.write(self.run.checkpoint("best"), {f"model/{i}": v for i, v in enumerate(weights)}, state)
-        self.best, self.saved = None, time.monotonic()
-
-    def _weights(self) -> list[np.ndarray]:
-        return [v.numpy() for v in model_variables(self.model)]
-
-    def on_train_end(self, logs=None):
-        self.scalars.close()
-        if self.row:
-            never_told = self.lowest == math.inf and not self.best  # the figure to choose by
-            if never_told and int(self.model.failed_step.numpy()) < 0:
-                self.best = (self.row, self._weights())
-            self.before_keeping()
-            unit = "" if self.health else "nats per image"
-            draw_curves(self.run.metrics(), self.run.path / "plots" / "curves.png", title=self.run.name, unit=unit)
-            if self.watch is not None:
-                path = self.run.path / "plots" / "quality.png"
-                draw_quality(self.run.metrics(), path, self.watch.better, self.watch.split, title=self.run.name)
-
-
-class Checkup(keras.callbacks.Callback):
-    """Asks the doctor after each epoch, and logs each diagnosis once; see `kgen.train.diagnostics`.
-
-    Args:
-        run: its metrics are read, its log is written.
-        health: of the model.
-    """
-
-    def __init__(self, run: Run, health: HealthMetrics):
-        super().__init__()
-        self.run, self.health, self.told, self.found = run, health, set(), []
-        train = run.config.train
-        self.settled = settled_after(train.ema_halflife_images, train.batch_size)
-
-    def remember(self) -> list[str]:
-        """What a checkpoint keeps of it."""
-        return sorted(self.told)
-
-    def recall(self, remembered: list[str]):
-        self.told = {*remembered}
-
-    def before_keeping(self):
-        pass
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.found = self._diagnoses()
-        for diagnosis in self.found:
-            if diagnosis.name not in self.told:
-                self.run.log(f"doctor, epoch {epoch + 1}: {diagnosis}")
-        self.told |= {diagnosis.name for diagnosis in self.found}
-
-    def _diagnoses(self) -> list[Diagnosis]:
-        if (failed := int(self.model.failed_step.numpy())) >= 0:
-            return [not_finite(failed, self.run.metrics())]
-        return diagnose(
-            self.run.metrics(), self.run.spec.num_classes, self.health.weakest, settled=self.settled,
-            label_smoothing=self.run.config.model_args["label_smoothing"],
-        )  # fmt: skip
-
-    def on_train_end(self, logs=None):
-        rows = self.run.metrics()
-        if self.found:
-            self.run.log(f"doctor, at the end: {'; '.join(d.name for d in self.found)}")
-        elif sum(row["step"] > self.settled for row in rows) >= PATIENCE:
-            self.run.log("doctor: at the end nothing was found wrong")
-        elif rows:
-            self.run.log(
-                f"doctor: at the end nothing was found wrong, but {rows[-1]['step']} steps in {len(rows)} epochs are "
-                f"too few to judge samples by ({PATIENCE} epochs after {self.settled:.0f} steps)"
-            )
-
-
-# Early stopping -------------------------------------------------------------------------------------------------------
-# Early stopping: which trainings have a figure to wait for, and how a run says that it waited in vain.
-#
-# The figure is the one that the best checkpoint is chosen by; `kgen.train.callbacks.Record` keeps the best so far, and
-# counts.
-
-
-def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None = None):
-    """Raises UserError when `train.patience` waits for a figure that the training does not have.
-
-    Args:
-        config: of the training.
-        examples: split -> how many images; None where the data have not been read.
-    """
-    train = config.train
-    if not train.patience or train.best_by != "loss":
-        return
-    by_samples = "--eval_every 1 --metrics fid --best_by fid"
-    if PRESETS[config.model].adversarial:
-        raise UserError(
-            f"train.patience waits for the figure that the best checkpoint is chosen by, and the losses of "
-            f"{config.model!r} choose none; add {by_samples}, or leave out --patience. Received: {train.patience}"
-        )
-    if examples is not None and not examples.get("validation"):
-        raise UserError(
-            f"train.patience waits for the validation loss, and {config.data.dataset!r} has no validation images "
-            f"(data.validation_fraction is {config.data.validation_fraction:g}); set some aside with "
-            f"--validation_fraction 0.1, add {by_samples}, or leave out --patience. Received: {train.patience}"
-        )
-
-
-def early_stopping_message(
-    figure: str, falls: bool, best: float, since: int, waited: int, epoch: int, epochs: int
-) -> str:
-    """Why and when a training stopped early.
-
-    Args:
-        figure: its key in metrics.jsonl.
-        falls: whether less of it is better.
-        best: of the figure; infinite where it never was a finite number.
-        since: the epoch of the best.
-        waited: validations after it.
-        epoch, epochs: the last one, and how many there might have been.
-    """
-    name, times = figure.replace("_", " "), f"{waited} validation{'s' if waited > 1 else ''}"
-    waiting = f"{name} has not {'fallen' if falls else 'risen'} for {times}, since epoch {since}; best {best:.6g}"
-    if not math.isfinite(best):
-        waiting = f"{name} was no finite number in {times}"
-    return f"stopped early: {waiting}; trained {epoch} of {epochs} epochs"
-
-
-# Profile --------------------------------------------------------------------------------------------------------------
-# A trace of some training steps for TensorBoard: what the processor does with its time.
-
-
-FIRST_CALL, CALLS = 2, 10
-"""The first calls compile; so many after them are traced."""
-
-
 class Profile(keras.callbacks.Callback):
-    """Writes tensorboard/plugins/profile/ of a run.
+    """Traces some training steps for TensorBoard: writes tensorboard/plugins/profile/ of a run."""
 
-    Args:
-        run: written to.
-    """
+    FIRST_CALL, CALLS = 2, 10
+    """The first calls compile; this many after them are traced."""
 
     def __init__(self, run: Run):
         super().__init__()
         self.run, self.calls, self.tracing = run, 0, False
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self.calls == FIRST_CALL:
+        if self.calls == self.FIRST_CALL:
             tf.profiler.experimental.start(str(self.run.path / "tensorboard"))
             self.tracing = True
         self.calls += 1
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.tracing and self.calls >= FIRST_CALL + CALLS:
+        if self.tracing and self.calls >= self.FIRST_CALL + self.CALLS:
             self._stop()
 
     def on_train_end(self, logs=None):
@@ -390,6 +132,454 @@ class Profile(keras.callbacks.Callback):
         tf.profiler.experimental.stop()
         self.tracing = False
         self.run.log(
-            f"profile of {self.calls - FIRST_CALL} calls in {self.run.path / 'tensorboard'}; to see it: "
+            f"profile of {self.calls - self.FIRST_CALL} calls in {self.run.path / 'tensorboard'}; to see it: "
             f"pip install tensorboard-plugin-profile && tensorboard --logdir {self.run.path}"
         )
+
+
+# The row of an epoch --------------------------------------------------------------------------------------------------
+
+
+class SwapAverages(keras.callbacks.Callback):
+    """Swaps weights and their averages at the end of each epoch: one before the callbacks that evaluate, one after.
+
+    Args:
+        at_train_end: whether to swap also when training ends; the first one does, so that a trained model is the
+            average.
+    """
+
+    def __init__(self, at_train_end: bool):
+        super().__init__()
+        self.at_train_end = at_train_end
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.averages.swap()
+
+    def on_train_end(self, logs=None):
+        if self.at_train_end:
+            self.model.averages.swap()
+
+
+class EpochRow(EpochCallback, ResumableCallback):
+    """Begins the row of an epoch: its number, the time that training took, its speed, and the training losses.
+
+    Args:
+        run, rows: see `EpochCallback`.
+        images_per_epoch: for the speed.
+    """
+
+    def __init__(self, run: Run, rows: list[Row], images_per_epoch: int):
+        super().__init__(run, rows)
+        self.images_per_epoch = images_per_epoch
+        self.paused, self.before = 0.0, 0.0
+
+    def get_state(self) -> dict[str, float]:
+        return {"elapsed_seconds": self.elapsed_seconds}
+
+    def set_state(self, state: Mapping[str, float]):
+        self.before = state["elapsed_seconds"]
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Of training, with those before an interruption, without those in which the clock was stopped."""
+        return self.before + time.monotonic() - self.started - self.paused
+
+    @contextlib.contextmanager
+    def clock_stopped(self):
+        """What is done meanwhile does not count as training."""
+        started = time.monotonic()
+        yield
+        self.paused += time.monotonic() - started
+
+    def on_train_begin(self, logs=None):
+        self.started = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if has_failed(self.model):
+            return
+        seconds = time.monotonic() - self.epoch_started
+        self.rows.append({
+            "epoch": epoch + 1,
+            "step": int(self.model.step.numpy()),
+            "elapsed_seconds": round(self.elapsed_seconds, 3),
+            "images_per_second": round(self.images_per_epoch / seconds, 1),
+            **with_prefix("train", self.model, logs),
+        })  # fmt: skip
+
+
+class Evaluate(EpochCallback):
+    """Adds the losses on the images of other splits.
+
+    Args:
+        run, rows: see `EpochCallback`.
+        batches: split -> its batches.
+        every: epochs between two evaluations.
+    """
+
+    def __init__(self, run: Run, rows: list[Row], batches: Mapping[str, tf.data.Dataset], every: int):
+        super().__init__(run, rows)
+        self.batches, self.every = batches, every
+
+    def on_row(self, row: Row):
+        for split, batches in self.batches.items() if self.is_due(row["epoch"], self.every) else ():
+            row |= with_prefix(split, self.model, self.model.evaluate(batches, verbose=0, return_dict=True))
+
+
+def with_prefix(split: str, model, logs: Mapping[str, float]) -> dict[str, float]:
+    """{"loss": 1.0} -> {"train_loss": 1.0}, in the order of the model's metrics."""
+    return {f"{split}_{key}": float(logs[key]) for key in model.trackers if key in logs}
+
+
+class MeasureSamples(EpochCallback):
+    """Adds metrics of generated samples, e.g. {"validation_fid": 12.3}.
+
+    Args:
+        run, rows: see `EpochCallback`.
+        monitor: a `kgen.evaluate.Monitor`.
+        clock: is stopped meanwhile.
+        every: epochs between two measurements.
+    """
+
+    def __init__(self, run: Run, rows: list[Row], monitor, clock: EpochRow, every: int):
+        super().__init__(run, rows)
+        self.monitor, self.clock, self.every = monitor, clock, every
+
+    def on_train_begin(self, logs=None):
+        self.sampler = ModelSampler(self.model)
+
+    def on_row(self, row: Row):
+        if self.is_due(row["epoch"], self.every):
+            with self.clock.clock_stopped():
+                values = self.monitor.figures(self.sampler)
+            row |= {f"{self.monitor.split}_{key}": value for key, value in values.items()}
+
+
+class MeasureHealth(EpochCallback):
+    """Adds the health metrics of an adversarial model."""
+
+    def __init__(self, run: Run, rows: list[Row], health: HealthMetrics):
+        super().__init__(run, rows)
+        self.health = health
+
+    def on_row(self, row: Row):
+        row |= {f"health_{name}": value for name, value in self.health.measure().items()}
+
+
+# What is made of it ---------------------------------------------------------------------------------------------------
+
+
+class MetricsLog(EpochCallback):
+    """Appends the row to metrics.jsonl."""
+
+    def on_row(self, row: Row):
+        self.run.log_metrics(row)
+
+
+class TensorBoardScalars(EpochCallback):
+    """Writes the losses and metrics of the row for TensorBoard, as TERM/SPLIT."""
+
+    SPLITS = ("train", "validation", "test", "health")
+
+    def on_train_begin(self, logs=None):
+        self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
+
+    def on_row(self, row: Row):
+        with self.writer.as_default(step=row["epoch"]):
+            for key, value in row.items():
+                split, _, term = key.partition("_")
+                if split in self.SPLITS and value is not None:
+                    tf.summary.scalar(f"{term}/{split}", value)
+
+    def on_train_end(self, logs=None):
+        self.writer.close()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the best checkpoint is chosen by.
+
+    Attributes:
+        key: of a row; "": there is nothing to choose by, and the last checkpoint is the best.
+        lower_is_better: whether less of it is better.
+    """
+
+    key: str
+    lower_is_better: bool = True
+
+    @classmethod
+    def of(cls, train: TrainConfig, model, splits: Mapping[str, Any], monitor) -> "Objective":
+        """The objective that `train.best_by` names, of a compiled model.
+
+        Args:
+            splits: on which the loss is evaluated.
+            monitor: of samples, or None.
+        """
+        if train.best_by != "loss":
+            return cls(f"{monitor.split}_{train.best_by}", monitor.better[train.best_by] == "lower")
+        return cls("validation_loss" if "loss" in model.trackers and "validation" in splits else "")
+
+    def score(self, row: Row) -> float | None:
+        """The value, negated where more is better; None where this epoch was not measured."""
+        if not self.key:
+            return -math.inf
+        value = row.get(self.key)
+        return value if value is None or self.lower_is_better else -value
+
+
+class BestCheckpoint(EpochCallback, ResumableCallback):
+    """Writes the weights of the epoch with the best score to checkpoints/best.npz.
+
+    They are written every SECONDS, before each checkpoint to resume from and at the end; if no epoch had a score, those
+    of the last epoch.
+
+    Attributes:
+        score, epoch: of the best so far; lower is better.
+        improved: whether the last epoch was the best; None where it was not measured.
+    """
+
+    SECONDS = 5.0
+
+    def __init__(self, run: Run, rows: list[Row], objective: Objective):
+        super().__init__(run, rows)
+        self.objective, self.score, self.epoch, self.improved = objective, math.inf, 0, None
+        self._unwritten, self._written_at = None, 0.0
+
+    def get_state(self) -> dict[str, Any]:
+        return {"score": self.score, "epoch": self.epoch}
+
+    def set_state(self, state: Mapping[str, Any]):
+        self.score, self.epoch = state["score"], state["epoch"]
+
+    def before_checkpoint(self):
+        self._write()
+
+    def on_row(self, row: Row):
+        score = self.objective.score(row)
+        self.improved = None if score is None else score < self.score or score == -math.inf
+        if self.improved:
+            self.score, self.epoch, self._unwritten = score, row["epoch"], self._content(row)
+        if time.monotonic() - self._written_at > self.SECONDS:
+            self._write()
+
+    def on_train_end(self, logs=None):
+        if self.rows and self.score == math.inf and not has_failed(self.model):
+            self._unwritten = self._content(self.rows[-1])
+        self._write()
+
+    def _content(self, row: Row) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        weights = {f"model/{i}": variable.numpy() for i, variable in enumerate(model_variables(self.model))}
+        return weights, {"epoch": row["epoch"], "step": row["step"], "metrics": losses_of(self.run, row)}
+
+    def _write(self):
+        if self._unwritten:
+            checkpoints.write(self.run.checkpoint("best"), *self._unwritten)
+            self._unwritten, self._written_at = None, time.monotonic()
+
+
+class EarlyStopping(EpochCallback, ResumableCallback):
+    """Stops the training after `train.patience` measurements in a row that were not the best.
+
+    Args:
+        run, rows: see `EpochCallback`.
+        best: comes before it.
+    """
+
+    def __init__(self, run: Run, rows: list[Row], best: BestCheckpoint):
+        super().__init__(run, rows)
+        self.best, self.measurements = best, 0
+
+    def get_state(self) -> dict[str, int]:
+        return {"measurements": self.measurements}
+
+    def set_state(self, state: Mapping[str, int]):
+        self.measurements = state["measurements"]
+
+    def on_row(self, row: Row):
+        if self.best.improved is not None:
+            self.measurements = 0 if self.best.improved else self.measurements + 1
+        if self.model.agreed(self.triggered):
+            self.model.stop_training = True
+
+    @property
+    def triggered(self) -> bool:
+        """Whether the training is to stop."""
+        return 0 < self.run.config.train.patience <= self.measurements
+
+    def reason(self) -> str:
+        """Why the training ended before its last epoch; "" where it did not."""
+        epoch, epochs = self.rows[-1]["epoch"] if self.rows else 0, self.run.config.train.epochs
+        if not self.triggered or epoch >= epochs:
+            return ""
+        falls = self.best.objective.lower_is_better
+        best, direction = (self.best.score, "fallen") if falls else (-self.best.score, "risen")
+        name = self.best.objective.key.replace("_", " ")
+        times = f"{self.measurements} validation{'s' if self.measurements > 1 else ''}"
+        words = f"{name} has not {direction} for {times}, since epoch {self.best.epoch}; best {best:.6g}"
+        if not math.isfinite(best):
+            words = f"{name} was not a finite number in {times}"
+        return f"stopped early: {words}; trained {epoch} of {epochs} epochs"
+
+
+class LogDiagnoses(EpochCallback, ResumableCallback):
+    """Logs each problem of an adversarial training once; see `kgen.train.diagnostics`."""
+
+    def __init__(self, run: Run, rows: list[Row], health: HealthMetrics):
+        super().__init__(run, rows)
+        self.health, self.logged, self.found = health, set(), []
+        train = run.config.train
+        self.settled = settled_after(train.ema_halflife_images, train.batch_size)
+
+    def get_state(self) -> list[str]:
+        return sorted(self.logged)
+
+    def set_state(self, state: list[str]):
+        self.logged = {*state}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.found = self._diagnoses()
+        for diagnosis in self.found:
+            if diagnosis.name not in self.logged:
+                self.run.log(f"diagnostics, epoch {epoch + 1}: {diagnosis}")
+        self.logged |= {diagnosis.name for diagnosis in self.found}
+
+    def _diagnoses(self) -> list[Diagnosis]:
+        if has_failed(self.model):
+            return [not_finite(int(self.model.failed_step.numpy()), self.run.metrics())]
+        return diagnose(
+            self.run.metrics(), self.run.spec.num_classes, self.health.weakest, settled=self.settled,
+            label_smoothing=self.run.config.model_args["label_smoothing"],
+        )  # fmt: skip
+
+    def on_train_end(self, logs=None):
+        if self.found:
+            self.run.log(f"diagnostics, at the end: {'; '.join(d.name for d in self.found)}")
+        elif sum(row["step"] > self.settled for row in self.rows) >= PATIENCE:
+            self.run.log("diagnostics: no problem found")
+        elif self.rows:
+            self.run.log(
+                f"diagnostics: no problem found, but {self.rows[-1]['step']} steps in {len(self.rows)} epochs are too "
+                f"few to judge samples by ({PATIENCE} epochs after {self.settled:.0f} steps)"
+            )
+
+
+class Curves(EpochCallback):
+    """Draws the metrics over the epochs when training ends: plots/curves.png, and plots/quality.png of samples.
+
+    Args:
+        run, rows: see `EpochCallback`.
+        unit: of the losses.
+        monitor: of samples, or None.
+    """
+
+    def __init__(self, run: Run, rows: list[Row], unit: str, monitor=None):
+        super().__init__(run, rows)
+        self.unit, self.monitor = unit, monitor
+
+    def on_train_end(self, logs=None):
+        plots, title = self.run.path / "plots", self.run.name
+        if self.rows:
+            draw_curves(self.rows, plots / "curves.png", title=title, unit=self.unit)
+        if self.rows and self.monitor is not None:
+            draw_quality(self.rows, plots / "quality.png", self.monitor.better, self.monitor.split, title=title)
+
+
+class Histograms(EpochCallback, ResumableCallback):
+    """Writes histograms of weights and gradients for TensorBoard, and plots/layers.png, how large the gradients were.
+
+    Args:
+        run, rows: see `EpochCallback`.
+        batch: (images, labels) that the gradients are of, always the same.
+    """
+
+    MAX_EPOCHS = 50
+    """About so many epochs of a training have histograms: one costs 40 ms."""
+
+    def __init__(self, run: Run, rows: list[Row], batch):
+        super().__init__(run, rows)
+        self.batch, self.norms, self.epochs = batch, {}, []
+
+    def get_state(self) -> dict[str, Any]:
+        return {"norms": self.norms, "epochs": self.epochs}
+
+    def set_state(self, state: Mapping[str, Any]):
+        self.norms, self.epochs = state["norms"], state["epochs"]
+
+    def on_train_begin(self, logs=None):
+        self.every = math.ceil(self.params["epochs"] / self.MAX_EPOCHS)
+        self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".histograms")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.is_due(epoch + 1, self.every):
+            return
+        self.epochs.append(epoch + 1)
+        with self.writer.as_default(step=epoch + 1):
+            for phase in self.model.phases():
+                for weight, gradient in zip(phase.weights, gradients_of(self.model, phase, self.batch), strict=True):
+                    name = f"{phase.name}/{weight.path}"
+                    tf.summary.histogram(f"weights/{name}", thinned(np.asarray(weight)))
+                    if np.isfinite(gradient).all():
+                        tf.summary.histogram(f"gradients/{name}", thinned(gradient))
+                    self.norms.setdefault(name, []).append(float(np.linalg.norm(gradient)))
+
+    def on_train_end(self, logs=None):
+        self.writer.close()
+        if self.epochs:
+            draw_norms(self.norms, self.epochs, self.run.path / "plots" / "layers.png", title=self.run.name)
+
+
+MAX_HISTOGRAM_VALUES = 100_000
+"""TensorBoard's histogram needs a quarter of a kilobyte for each value."""
+
+
+def thinned(values: np.ndarray) -> np.ndarray:
+    """At most MAX_HISTOGRAM_VALUES of the values, evenly spread."""
+    flat = values.ravel()
+    return flat[:: math.ceil(flat.size / MAX_HISTOGRAM_VALUES)]
+
+
+def gradients_of(model, phase, batch) -> list[np.ndarray]:
+    """The gradient of a phase's loss with respect to each of its weights, in evaluation mode: nothing changes."""
+    images, labels = (share(x, 0, max(p.repeats for p in model.phases())) for x in unpack(batch))
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([w.value for w in phase.weights])
+        loss = tf.reduce_mean(phase.terms(images, labels, training=False)["loss"])
+    gradients = tape.gradient(loss, [w.value for w in phase.weights], unconnected_gradients="zero")
+    return [np.asarray(gradient) for gradient in gradients]
+
+
+class SampleGrids(EpochCallback):
+    """Draws the same latent points before training and every few epochs, as PNG files and for TensorBoard.
+
+    samples/epoch-0000.png: a grid of samples. samples/interpolation-0000.png: paths between latent points.
+    """
+
+    SHEETS = (("epoch", "samples", sample_sheet), ("interpolation", "interpolation", path_sheet))
+    """(prefix of the files, name in TensorBoard, function that draws)."""
+
+    def __init__(self, run: Run, rows: list[Row], every: int):
+        super().__init__(run, rows)
+        self.every = every
+
+    def on_train_begin(self, logs=None):
+        self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".images")
+        self.sampler = ModelSampler(self.model)
+        if not int(self.model.step.numpy()):
+            self.draw(0)
+
+    def on_row(self, row: Row):
+        if self.is_due(row["epoch"], self.every):
+            self.draw(row["epoch"])
+
+    def draw(self, epoch: int):
+        seed, folder = self.run.config.seed, self.run.path / "samples"
+        for prefix, name, make in self.SHEETS:
+            sheet = make(self.sampler, seed)
+            images.save_png(folder / f"{prefix}-{epoch:04d}.png", sheet)
+            with self.writer.as_default(step=epoch):
+                tf.summary.image(name, sheet[None])
+
+    def on_train_end(self, logs=None):
+        self.writer.close()

@@ -1,7 +1,9 @@
-"""Checkpoints to go on from: the whole state of a training, written aside, renamed, and told apart from damaged ones.
+"""Resuming a training exactly: what a checkpoint holds, when it is written, and how a training continues from it.
 
-checkpoints/step-NNNNNNNNN.npz    every variable, by number
-checkpoints/step-NNNNNNNNN.json   the rest of the state, and the checksum of the .npz; written last
+A training is a function of its configuration: order, noise and binarization depend on the seed and on the number of the
+step alone. So a checkpoint (`kgen.checkpoints` has its format) holds every variable (weights, their averages,
+optimizers, counters, the running means of metrics) and the state of callbacks; what comes after it is the same to the
+last bit. On Ctrl-C and SIGTERM a checkpoint is written before the training stops.
 """
 
 import _thread
@@ -22,149 +24,10 @@ from kgen.errors import UserError
 from kgen.io import ASIDE
 from kgen.run import Run
 
-# Interrupt ------------------------------------------------------------------------------------------------------------
-# Ctrl-C and SIGTERM: a training under way comes to where it can write a checkpoint, writes it, and leaves.
+# What a checkpoint holds ----------------------------------------------------------------------------------------------
 
 
-GRACE = 5.0
-"""Seconds that what is under way at the end of an epoch (measuring, drawing) still gets."""
-
-
-class SignalHandler:
-    """Listens for signals; `with Stopper() as stopper: ...`, in the main thread (elsewhere it hears nothing).
-
-    Attributes:
-        under_way: what a signal finds. None: nothing would be lost, it raises KeyboardInterrupt at once. "steps": they
-            are being taken, or kept; whoever set it looks at `asked` soon. "measuring": the same, but it may take long,
-            so KeyboardInterrupt is raised after GRACE.
-        asked: whether a signal came. A second one raises KeyboardInterrupt at once.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self):
-        self.under_way, self.asked, self._before = None, False, {}
-
-    def __enter__(self) -> "SignalHandler":
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._heard) for number in self.SIGNALS}
-        return self
-
-    def __exit__(self, *error):
-        self.under_way = None
-        for number, handler in self._before.items():
-            with contextlib.suppress(TypeError):  # a handler that was not Python's
-                signal.signal(number, handler)
-
-    def _heard(self, number, frame):
-        if self.asked or not self.under_way:
-            raise KeyboardInterrupt
-        self.asked = True
-        _thread.start_new_thread(self._lose_patience, ())  # threading's own takes locks, which may be held just now
-
-    def _lose_patience(self):
-        time.sleep(GRACE)
-        if self.under_way == "measuring":
-            _thread.interrupt_main()  # heard as a second signal
-
-
-# Keeper ---------------------------------------------------------------------------------------------------------------
-# Exact resume: what a checkpoint holds, when it is written, and how a training goes on from it.
-#
-# A training is a function of its configuration: order, noise and binarization depend on the seed and the number of the
-# step alone. So a checkpoint holds every variable (weights, optimizers, averages, counters, the sums of metrics under
-# way) and what callbacks remember; what comes after it is then the same to the last bit.
-
-
-LEAST_SECONDS = 5.0
-"""At the end of an epoch no checkpoint is written sooner after another."""
-
-
-class CheckpointCallback(keras.callbacks.Callback):
-    """Writes checkpoints; the last of the callbacks, so that an epoch has ended when its turn comes.
-
-    Args:
-        run: written to.
-        remembering: callbacks with `remember() -> JSON` and `recall(it)`, and `before_keeping()`.
-        stopper: when it was asked to stop, a checkpoint is written and KeyboardInterrupt raised.
-        start: goes on from here; the callbacks recall at once what it keeps of them.
-        slowed: how often the learning rate was halved after a loss that was not finite.
-    """
-
-    def __init__(self, run: Run, remembering: Sequence, stopper: SignalHandler, start: Checkpoint | None, slowed: int):
-        super().__init__()
-        train = run.config.train
-        self.run, self.remembering, self.stopper, self.start, self.slowed = run, remembering, stopper, start, slowed
-        self.checkpoints = run.step_checkpoints
-        self.seconds, self.steps = train.checkpoint_seconds, train.checkpoint_steps
-        self.written, self.written_step = time.monotonic(), 0
-        for callback, remembered in zip(remembering, start.state["remembered"], strict=True) if start else ():
-            callback.recall(remembered)
-
-    def on_train_begin(self, logs=None):
-        self.written_step = int(self.model.step.numpy())
-        if self.start is None:
-            self._write(0, 0)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-        if self.start is not None and self.start.state["taken"]:  # Keras has just set the metrics back
-            restore_metrics(self.model, self.start.arrays)
-        self.start = None
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.stopper.under_way = "steps"
-
-    def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.step.numpy()) if self.steps or self.stopper.asked else 0
-        late = time.monotonic() - self.written >= self.seconds
-        ended = self.model.taken_in_epoch == self.params["steps"]
-        overdue = ended and time.monotonic() - self.written >= LEAST_SECONDS  # measuring it may take long
-        due = late or overdue or (self.steps and step - self.written_step >= self.steps)
-        self._keep_or_leave(bool(due), self.epoch, self.model.taken_in_epoch)
-        if ended:
-            self.stopper.under_way = "measuring"
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.stopper.under_way = "steps"
-        last = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        self._keep_or_leave(last or time.monotonic() - self.written >= LEAST_SECONDS, epoch + 1, 0)
-        if last:
-            self.stopper.under_way = None
-
-    def _keep_or_leave(self, due: bool, epoch: int, taken: int):
-        """Writes a checkpoint where one is due, and before leaving; both as all workers agree."""
-        wish = self.model.agreed(2 if self.stopper.asked else int(due))
-        if wish:
-            self._write(epoch, taken)
-        if wish == 2:
-            raise KeyboardInterrupt
-
-    def _write(self, epoch: int, taken: int):
-        if int(self.model.failed_step.numpy()) >= 0:
-            return
-        for callback in self.remembering:
-            callback.before_keeping()
-        step = int(self.model.step.numpy())
-        state = {
-            "epoch": epoch,
-            "taken": taken,
-            "step": step,
-            "metrics": losses_of(self.run, self.remembering[0].row) if not taken else {},
-            "slowed": self.slowed,
-            "remembered": [callback.remember() for callback in self.remembering],
-        }
-        self.checkpoints.write(step, {name: np.asarray(v) for name, v in variables_of(self.model).items()}, state)
-        self.written, self.written_step = time.monotonic(), step
-
-
-def model_variables(model) -> list:
-    """The variables of `model.weights` as a model has them that was built to sample: without moving averages."""
-    averages = {id(v) for v in model.averages.weights} if model.averages is not None else {}
-    return [v for v in model.weights if id(v) not in averages]
-
-
-def variables_of(model) -> dict[str, Any]:
+def training_variables(model) -> dict[str, Any]:
     """Every variable that training changes, by its name in a checkpoint; see `kgen.checkpoints`.
 
     Learning rates are not among them: they follow from the configuration.
@@ -175,71 +38,241 @@ def variables_of(model) -> dict[str, Any]:
         averages = {id(weight): average for weight, average in model.averages.pairs}
         found |= {f"average/{i}": averages[id(weight)] for i, weight in enumerate(weights) if id(weight) in averages}
     for phase, optimizer in model.phase_optimizers.items():
-        kept = [v for v in optimizer.variables if v.name != "learning_rate"]
-        found |= {f"optimizer/{phase}/{i}": variable for i, variable in enumerate(kept)}
-    return found | _metrics(model)
+        variables = [v for v in optimizer.variables if v.name != "learning_rate"]
+        found |= {f"optimizer/{phase}/{i}": variable for i, variable in enumerate(variables)}
+    return found | _metric_variables(model)
 
 
-def losses_of(run: Run, row: Mapping[str, Any]) -> dict[str, float]:
-    """What a checkpoint says of its epoch: the losses, and what the best checkpoint is chosen by."""
-    return {key: value for key, value in row.items() if key.endswith(("_loss", f"_{run.config.train.best_by}"))}
+def model_variables(model) -> list:
+    """The variables of `model.weights` of the same model before it was compiled: without moving averages."""
+    averages = {id(v) for v in model.averages.weights} if model.averages is not None else {}
+    return [v for v in model.weights if id(v) not in averages]
 
 
-def _metrics(model) -> dict[str, Any]:
+def _metric_variables(model) -> dict[str, Any]:
     return {f"metric/{key}/{i}": v for key, tracker in model.trackers.items() for i, v in enumerate(tracker.variables)}
 
 
-def restore(model, arrays: dict[str, np.ndarray]):
-    """Sets every variable; raises ValueError where names or shapes are others."""
-    variables = variables_of(model)
+def restore(model, arrays: Mapping[str, np.ndarray]):
+    """Sets every variable; raises ValueError where names or shapes differ."""
+    variables = training_variables(model)
     if {*variables} != {*arrays}:
         raise ValueError(f"variables differ: {sorted({*variables} ^ {*arrays})[:5]}")
     for name, variable in variables.items():
         variable.assign(arrays[name])
 
 
-def restore_metrics(model, arrays: dict[str, np.ndarray]):
-    """Sets the sums of the metrics alone."""
-    for name, variable in _metrics(model).items():
+def restore_metrics(model, arrays: Mapping[str, np.ndarray]):
+    """Sets the running means of the metrics alone."""
+    for name, variable in _metric_variables(model).items():
         variable.assign(arrays[name])
 
 
-# Going on -------------------------------------------------------------------------------------------------------------
-# Going on with a run that was interrupted: what may differ, and what is taken back to its last checkpoint.
+def losses_of(run: Run, row: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of its epoch that a checkpoint names: losses, and what the best checkpoint is chosen by."""
+    return {key: value for key, value in row.items() if key.endswith(("_loss", f"_{run.config.train.best_by}"))}
+
+
+class ResumableCallback(keras.callbacks.Callback):
+    """A callback whose state is part of every checkpoint."""
+
+    def get_state(self) -> Any:
+        """Of JSON types."""
+        raise NotImplementedError
+
+    def set_state(self, state: Any):
+        """Restores what `get_state` returned; called before the training begins."""
+        raise NotImplementedError
+
+    def before_checkpoint(self):
+        """Called before each checkpoint is written."""
+
+
+# When it is written ---------------------------------------------------------------------------------------------------
+
+
+MIN_SECONDS = 5.0
+"""Between two checkpoints at ends of epochs."""
+
+
+class CheckpointCallback(keras.callbacks.Callback):
+    """Writes the checkpoints to resume from; the last of the callbacks, so that the others have seen the epoch.
+
+    Args:
+        run: written to.
+        rows: of the epochs; see `kgen.train.callbacks`.
+        callbacks: whose state is part of a checkpoint; it is restored at once from `start`.
+        stopper: when a signal was received, a checkpoint is written and KeyboardInterrupt raised.
+        start: the training resumes from here.
+        rollbacks: how often the learning rate was halved after a loss that was not finite.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        rows: Sequence[Mapping[str, Any]],
+        callbacks: Sequence[ResumableCallback],
+        stopper: "SignalHandler",
+        start: Checkpoint | None,
+        rollbacks: int,
+    ):
+        super().__init__()
+        self.run, self.rows, self.stopper, self.start, self.rollbacks = run, rows, stopper, start, rollbacks
+        self.callbacks = {type(callback).__name__: callback for callback in callbacks}
+        self.seconds, self.steps = run.config.train.checkpoint_seconds, run.config.train.checkpoint_steps
+        self.written, self.written_step = time.monotonic(), 0
+        for name, callback in self.callbacks.items() if start else ():
+            callback.set_state(start.state["callbacks"][name])
+
+    def on_train_begin(self, logs=None):
+        self.written_step = int(self.model.step.numpy())
+        if self.start is None:
+            self._write(0, 0)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if self.start is not None and self.start.state["steps_in_epoch"]:  # Keras has just reset the metrics
+            restore_metrics(self.model, self.start.arrays)
+        self.start = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.stopper.phase = "steps"
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = int(self.model.step.numpy()) if self.steps or self.stopper.received else 0
+        late = time.monotonic() - self.written >= self.seconds
+        ended = self.model.taken_in_epoch == self.params["steps"]
+        overdue = ended and time.monotonic() - self.written >= MIN_SECONDS  # evaluating the epoch may take long
+        due = late or overdue or (self.steps and step - self.written_step >= self.steps)
+        self._write_or_stop(bool(due), self.epoch, self.model.taken_in_epoch)
+        if ended:
+            self.stopper.phase = "evaluation"
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.stopper.phase = "steps"
+        last = self.model.stop_training or epoch + 1 == self.params["epochs"]
+        self._write_or_stop(last or time.monotonic() - self.written >= MIN_SECONDS, epoch + 1, 0)
+        if last:
+            self.stopper.phase = None
+
+    def _write_or_stop(self, due: bool, epoch: int, steps_in_epoch: int):
+        """Writes a checkpoint where one is due, and before stopping; the workers agree on both."""
+        action = self.model.agreed(2 if self.stopper.received else int(due))
+        if action:
+            self._write(epoch, steps_in_epoch)
+        if action == 2:
+            raise KeyboardInterrupt
+
+    def _write(self, epoch: int, steps_in_epoch: int):
+        if int(self.model.failed_step.numpy()) >= 0:
+            return
+        for callback in self.callbacks.values():
+            callback.before_checkpoint()
+        step = int(self.model.step.numpy())
+        state = {
+            "epoch": epoch,
+            "steps_in_epoch": steps_in_epoch,
+            "step": step,
+            "metrics": losses_of(self.run, self.rows[-1]) if self.rows and not steps_in_epoch else {},
+            "rollbacks": self.rollbacks,
+            "callbacks": {name: callback.get_state() for name, callback in self.callbacks.items()},
+        }
+        arrays = {name: np.asarray(variable) for name, variable in training_variables(self.model).items()}
+        self.run.step_checkpoints.write(step, arrays, state)
+        self.written, self.written_step = time.monotonic(), step
+
+
+GRACE_SECONDS = 5.0
+"""That evaluation and sampling at the end of an epoch get after a signal, before they are stopped."""
+
+
+class SignalHandler:
+    """Handles SIGINT and SIGTERM: `with SignalHandler() as stopper: ...`. It does nothing outside of the main thread.
+
+    Attributes:
+        phase: of the training, which decides what a signal does. None: nothing would be lost, KeyboardInterrupt is
+            raised at once. "steps": steps are taken, or a checkpoint is written; the training checks `received` soon.
+            "evaluation": the same, but it may take long, so KeyboardInterrupt is raised after GRACE_SECONDS.
+        received: whether there was a signal. A second one raises KeyboardInterrupt at once.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self.phase, self.received, self._before = None, False, {}
+
+    def __enter__(self) -> "SignalHandler":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *error):
+        self.phase = None
+        for number, handler in self._before.items():
+            with contextlib.suppress(TypeError):  # a handler that was not Python's
+                signal.signal(number, handler)
+
+    def _handle(self, number, frame):
+        if self.received or not self.phase:
+            raise KeyboardInterrupt
+        self.received = True
+        _thread.start_new_thread(self._interrupt_evaluation, ())  # threading's own takes locks, which may be held now
+
+    def _interrupt_evaluation(self):
+        time.sleep(GRACE_SECONDS)
+        if self.phase == "evaluation":
+            _thread.interrupt_main()  # handled as a second signal
+
+
+# How a training resumes -----------------------------------------------------------------------------------------------
 
 
 MAY_CHANGE = (
     "recipe", "train.epochs", "train.patience", "train.samples_every", "train.checkpoint_seconds",
     "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile", "train.strategy",
 )  # fmt: skip
-"""Settings that a training may go on with other values of: they do not change the steps that were taken."""
-
-OTHER_ENVIRONMENT = (
-    "numbers may be rounded otherwise here, so that what comes out is not to the bit that of an uninterrupted "
-    "training; over 600 steps on CPUs the validation loss of autoencoders differed by at most 0.03 % (measured), an "
-    "adversarial model becomes another, as with another seed"
-)
-"""What a change of the environment does; see "What is the same, and where" in the README."""
+"""Settings that may differ when a training resumes: they do not change the steps that were taken."""
 
 DECIDED = (
     "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",
     "ema_halflife_images",
 )  # fmt: skip
-"""Settings of `train` that a run's config.json always holds."""
+"""Settings of `train` that a run's config.json always holds, whoever decided them."""
+
+OTHER_ENVIRONMENT = (
+    "results may be rounded differently here and are not bit-identical to those of an uninterrupted training; over 600 "
+    "steps on CPUs the validation loss of autoencoders differed by at most 0.03 % (measured), an adversarial model "
+    "becomes another one, as with another seed"
+)
+"""What a change of the environment does to a training that resumes."""
+
+
+def with_decided(run: Run, config: RunConfig) -> RunConfig:
+    """The configuration with the run's values where it has none: defaults stay as they were decided for the run."""
+    unset = [name for name in DECIDED if name != "epochs" and getattr(config.train, name) is None]
+    decided = {name: getattr(run.config.train, name) for name in unset}
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 
 
 def check_resumable(run: Run, config: RunConfig, data_hashes: Mapping[str, str], examples: Mapping[str, int]):
-    """Raises UserError when `config` is another training than the run's, or its data have changed."""
+    """Raises UserError when `config` is another training than the run's, or its data have changed.
+
+    Args:
+        run: to resume.
+        config: complete.
+        data_hashes: split -> content hash of the images; {} where that would take long.
+        examples: split -> number of images.
+    """
     for name in DECIDED:
         if getattr(run.config.train, name) is None:
-            raise UserError(f"{run.path / 'config.json'} was changed: train.{name} is missing; bring it back as it was")
+            raise UserError(f"{run.path / 'config.json'} was changed: train.{name} is missing; restore it as it was")
     stored, wanted = flatten(run.config.to_json()), flatten(config.to_json())
     differ = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key) and key not in MAY_CHANGE]
     if differ:
-        told = "; ".join(f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}" for key in differ[:5])
+        changes = "; ".join(f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}" for key in differ[:5])
         raise UserError(
-            f"{run.path} was trained with other settings: {told}. Only {', '.join(MAY_CHANGE)} may change; name a new "
-            "--run_dir, or give the settings as they were"
+            f"{run.path} was trained with other settings: {changes}. Only {', '.join(MAY_CHANGE)} may change; name a "
+            "new --run_dir, or give the settings as they were"
         )
     fewer = [
         split for split in {**run.spec.examples, **examples} if run.spec.examples.get(split) != examples.get(split)
@@ -251,26 +284,14 @@ def check_resumable(run: Run, config: RunConfig, data_hashes: Mapping[str, str],
         )
     changed = [split for split in run.data_hashes if data_hashes and data_hashes.get(split) != run.data_hashes[split]]
     if changed:
-        older = (
-            ""
-            if run.environments
-            else (", or the run is older than kgen's way of resizing, which is the same on every processor")
-        )
         raise UserError(
             f"{run.path} was trained on other images: split {changed[0]!r} of {config.data.dataset!r} has changed "
-            f"since{older}; bring the data back, or start a new run"
+            "since; bring the data back, or start a new run"
         )
-
-
-def with_decided(run: Run, config: RunConfig) -> RunConfig:
-    """The configuration in which what nobody chose is as it was for the run, whatever would be decided now."""
-    unset = [name for name in DECIDED if name != "epochs" and getattr(config.train, name) is None]
-    decided = {name: getattr(run.config.train, name) for name in unset}
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 
 
 def is_done(run: Run, config: RunConfig) -> bool:
-    """Whether the run ended well, and neither more epochs nor more patience are asked for."""
+    """Whether the run has finished, and the configuration asks for neither more epochs nor more patience."""
     if not (run.path / "DONE").is_file():
         return False
     ended, wanted = run.config.train, config.train
@@ -280,33 +301,33 @@ def is_done(run: Run, config: RunConfig) -> bool:
 
 
 def stopped_early(run: Run) -> int | None:
-    """The epoch in which a run that is done ended early; None where it did not."""
+    """The epoch in which a finished run stopped early; None where it did not."""
     rows = run.metrics() if run.config.train.patience else []
     return rows[-1]["epoch"] if rows and rows[-1]["epoch"] < run.config.train.epochs else None
 
 
 def how_it_ended(run: Run) -> str:
-    """How a run that is done ended, and what makes it go on."""
+    """How a finished run ended, and what continues it."""
     epochs, patience = run.config.train.epochs, run.config.train.patience
     if (epoch := stopped_early(run)) is None:
-        return f"{epochs} epochs; --epochs with a larger number goes on"
+        return f"{epochs} epochs; a larger --epochs continues it"
     return (
-        f"it stopped early, with epoch {epoch} of {epochs}; --patience with a larger number than {patience}, or with 0 "
-        "for no early stopping, goes on"
+        f"it stopped early, with epoch {epoch} of {epochs}; a --patience larger than {patience}, or 0 for no early "
+        "stopping, continues it"
     )
 
 
 def latest_checkpoint(run: Run) -> Checkpoint | None:
-    """Where the run goes on, and the run taken back to there; None when it never wrote a checkpoint.
+    """The newest whole checkpoint; what the run holds of later steps is removed. None when it never wrote one.
 
     Raises:
-        UserError: its epochs are known, but no checkpoint is whole.
+        UserError: it has metrics, but no checkpoint is whole.
     """
     found = run.step_checkpoints.newest(run.log)
     if found is None and run.metrics():
         raise UserError(
-            f"{run.path} holds no whole checkpoint to go on from (checkpoints/step-*.npz); start a new run, or "
-            "sample from what it reached"
+            f"{run.path} has no whole checkpoint to resume from (checkpoints/step-*.npz); start a new run, or sample "
+            "from its best checkpoint"
         )
     run.step_checkpoints.remove_after(found.state["step"] if found else -1)
     run.keep_metrics(found.state["epoch"] if found else 0)

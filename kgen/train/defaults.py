@@ -1,30 +1,171 @@
-"""How the machine is used: precision, XLA, steps per call. Defaults are those that were measured to be fast."""
+"""Defaults that depend on the model and the data: batch size, epochs, optimizers, averages, XLA and the like.
 
+`resolve_defaults` makes a configuration complete; what the user has set stays. Those of speed were measured to be fast.
+"""
+
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from kgen import data
 from kgen.config import RunConfig
 from kgen.errors import UserError
+from kgen.models import resolve_model_args
 from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
 
-STEPS_A_CALL = 64
-"""Optimizer steps a Python call: enough to keep Python out of the way, and the progress bar still moves."""
+TRAINING_STEPS = 4_000
+"""About as many steps has a training whose epochs are not given."""
+MAX_EPOCHS = 200
+EPOCH_STEPS = 40
+"""Small sets get smaller batches, so that an epoch has about as many steps."""
+BATCH_SIZES = (16, 128)
+"""The smallest and the largest batch."""
+
+MAX_VALIDATIONS = 200
+SAMPLE_GRIDS = 20
+CLASS_MEASUREMENTS = 20
+"""How often a training evaluates the loss, writes a grid of samples, and measures the classes of samples."""
+
+EMA_HALFLIVES, MAX_EMA_HALFLIFE_IMAGES = 20, 50_000
+"""Of the average of an adversarial model's weights: half-lives per training, and images per half-life."""
+
+STEPS_PER_CALL = 64
+"""Optimizer steps per call from Python: enough to hide its cost, and the progress bar still moves."""
 
 LONG_TRAINING_STEPS, UNROLLED_STEPS = 20_000, 8
-"""From so many steps on, the seconds that XLA takes to compile several of a dense autoencoder into one are worth it."""
+"""In trainings of so many steps it pays that XLA compiles several steps of a dense autoencoder into one program."""
 
 
-def set_precision(config: RunConfig):
-    """Sets Keras' dtype policy (networks end in float32 whatever it is), and asks for determinism if that is wanted."""
-    keras.config.set_floatx("float32")  # whatever ~/.keras/keras.json says
-    keras.mixed_precision.set_global_policy(config.train.precision)
-    if config.train.deterministic:
-        tf.config.experimental.enable_op_determinism()
+def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
+    """The complete configuration.
+
+    Raises:
+        UserError: an unknown model or model argument, or early stopping without a metric to go by.
+    """
+    check_early_stopping(config, dataset.spec.examples)
+    config = dataclasses.replace(config, model_args=resolve_model_args(config.model, config.model_args))
+    given, count = config.train, dataset.spec.examples["train"]
+
+    repeats = config.model_args.get("critic_steps", 1)  # each on a share of the batch
+    smallest, largest = BATCH_SIZES
+    batch_size = repeats * max(smallest, min(largest, count // repeats // EPOCH_STEPS))
+    batch_size = min(given.batch_size or batch_size, count)
+    steps_per_epoch = count // batch_size
+    epochs = given.epochs or max(1, min(MAX_EPOCHS, round(TRAINING_STEPS / steps_per_epoch)))
+
+    halflife = given.ema_halflife_images
+    if halflife is None:
+        images = epochs * steps_per_epoch * batch_size
+        averaged = PRESETS[config.model].adversarial
+        halflife = min(MAX_EMA_HALFLIFE_IMAGES, images / EMA_HALFLIVES) if averaged else 0.0
+
+    return dataclasses.replace(config, train=dataclasses.replace(
+        given,
+        epochs=epochs,
+        ema_halflife_images=halflife,
+        batch_size=batch_size,
+        **optimizer_settings(config),
+        steps_per_execution=min(given.steps_per_execution or STEPS_PER_CALL, steps_per_epoch),
+        jit_compile=use_xla(config, epochs * steps_per_epoch),
+        validate_every=given.validate_every or -(-epochs // MAX_VALIDATIONS),
+        samples_every=given.samples_every or max(1, epochs // SAMPLE_GRIDS),
+    ))  # fmt: skip
+
+
+def with_class_metrics(config: RunConfig, dataset: data.Dataset) -> RunConfig:
+    """The complete configuration, where adversarial training on labelled data measures the classes of its samples.
+
+    Its losses do not show a collapse. The metrics that `train.eval_every` asks for are measured as well.
+    """
+    preset, train = PRESETS[config.model], config.train
+    if dataset.spec.num_classes < 2 or not preset.adversarial:
+        return config
+    metrics = train.metrics if train.eval_every else ()
+    metrics += ("coverage", "label_agreement") if preset.conditional else ("coverage",)
+    every = train.eval_every or -(-train.epochs // CLASS_MEASUREMENTS)
+    train = dataclasses.replace(train, eval_every=every, metrics=tuple(dict.fromkeys(metrics)))
+    return dataclasses.replace(config, train=train)
+
+
+def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None = None):
+    """Raises UserError when the training does not have the metric that `train.patience` goes by.
+
+    Args:
+        config: of the training.
+        examples: split -> number of images; None where the data have not been read.
+    """
+    train = config.train
+    if not train.patience or train.best_by != "loss":
+        return
+    by_samples = "--eval_every 1 --metrics fid --best_by fid"
+    if PRESETS[config.model].adversarial:
+        raise UserError(
+            f"train.patience goes by the metric that the best checkpoint is chosen by, and the losses of "
+            f"{config.model!r} choose none; add {by_samples}, or leave out --patience. Received: {train.patience}"
+        )
+    if examples is not None and not examples.get("validation"):
+        raise UserError(
+            f"train.patience goes by the validation loss, and {config.data.dataset!r} has no validation images "
+            f"(data.validation_fraction is {config.data.validation_fraction:g}); set some aside with "
+            f"--validation_fraction 0.1, add {by_samples}, or leave out --patience. Received: {train.patience}"
+        )
+
+
+# Optimizers -----------------------------------------------------------------------------------------------------------
+
+
+def optimizer_settings(config: RunConfig) -> dict[str, Any]:
+    """The settings of TrainConfig for the optimizers; the model's own where none are given.
+
+    Raises:
+        UserError: a discriminator's learning rate for a model that has none.
+    """
+    preset, train = PRESETS[config.model], config.train
+    rates = preset.learning_rates
+    if train.discriminator_learning_rate and "discriminator" not in rates:
+        raise UserError(
+            f"train.discriminator_learning_rate is of adversarial models; {config.model!r} has no discriminator. "
+            f"Received: {train.discriminator_learning_rate:g}"
+        )
+    found = {"learning_rate": train.learning_rate or max(rates.values())}
+    if "discriminator" in rates:
+        follows = rates["discriminator"] * found["learning_rate"] / max(rates.values())
+        found["discriminator_learning_rate"] = train.discriminator_learning_rate or follows
+    for name in ("optimizer", "beta_1", "beta_2"):
+        given = getattr(train, name)
+        found[name] = getattr(preset, name) if given is None else given
+    return found
+
+
+def phase_optimizers(
+    config: RunConfig, updates: Mapping[str, int], factor: float = 1.0
+) -> dict[str, keras.optimizers.Optimizer]:
+    """The optimizer of each phase.
+
+    Args:
+        config: complete.
+        updates: of each phase in the whole training, over which the learning rate follows its schedule. A critic with
+            five updates per step has five times as many as its generator.
+        factor: multiplies every learning rate.
+    """
+    train, rates = config.train, PRESETS[config.model].learning_rates
+    found = {}
+    for phase, rate in rates.items():
+        rate *= train.learning_rate / max(rates.values())
+        rate = train.discriminator_learning_rate if phase == "discriminator" else rate
+        rate *= factor
+        if train.schedule == "cosine":
+            rate = keras.optimizers.schedules.CosineDecay(rate, updates[phase])
+        found[phase] = build_optimizer(train.optimizer, rate, beta_1=train.beta_1, beta_2=train.beta_2)
+    return found
+
+
+# Speed ----------------------------------------------------------------------------------------------------------------
 
 
 def use_xla(config: RunConfig, steps: int) -> bool:
@@ -56,58 +197,3 @@ def _dense(config: RunConfig) -> bool:
         return own
     network = config.model_args.get("network")
     return bool(network) and NETWORKS.defaults(network)["jit_compile_on_cpu"]
-
-
-def steps_per_execution(config: RunConfig, steps_per_epoch: int) -> int:
-    """Steps a Python call, at most an epoch."""
-    return min(config.train.steps_per_execution or STEPS_A_CALL, steps_per_epoch)
-
-
-# Optimizers -----------------------------------------------------------------------------------------------------------
-# The optimizer of each phase: what the configuration asks for, and what the preset has.
-
-
-def default_optimizer_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings of TrainConfig that tell the optimizers, all of them chosen.
-
-    Raises:
-        UserError: a discriminator's learning rate for a model that has none.
-    """
-    preset, train = PRESETS[config.model], config.train
-    rates = preset.learning_rates
-    if train.discriminator_learning_rate and "discriminator" not in rates:
-        raise UserError(
-            f"train.discriminator_learning_rate is of adversarial models; {config.model!r} has no discriminator. "
-            f"Received: {train.discriminator_learning_rate:g}"
-        )
-    chosen = {"learning_rate": train.learning_rate or max(rates.values())}
-    if "discriminator" in rates:
-        follows = rates["discriminator"] * chosen["learning_rate"] / max(rates.values())
-        chosen["discriminator_learning_rate"] = train.discriminator_learning_rate or follows
-    for name in ("optimizer", "beta_1", "beta_2"):
-        given = getattr(train, name)
-        chosen[name] = getattr(preset, name) if given is None else given
-    return chosen
-
-
-def phase_optimizers(
-    config: RunConfig, moves: Mapping[str, int], factor: float = 1.0
-) -> dict[str, keras.optimizers.Optimizer]:
-    """An optimizer a phase.
-
-    Args:
-        config: with every choice made; see `choices`.
-        moves: of each phase in the whole training, over which the learning rate follows its schedule. A critic that
-            moves five times per step counts five times as many as its generator.
-        factor: of every learning rate.
-    """
-    train, rates = config.train, PRESETS[config.model].learning_rates
-    found = {}
-    for phase, rate in rates.items():
-        rate *= train.learning_rate / max(rates.values())
-        rate = train.discriminator_learning_rate if phase == "discriminator" else rate
-        rate *= factor
-        if train.schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(rate, moves[phase])
-        found[phase] = build_optimizer(train.optimizer, rate, beta_1=train.beta_1, beta_2=train.beta_2)
-    return found

@@ -1,8 +1,9 @@
-"""Which devices train together: a strategy of tf.distribute, and what the workers of one must agree on.
+"""Training on several devices: strategies of tf.distribute, and what the workers of one must agree on.
 
 All workers of a multi-worker training do the same in the same order, or they would wait for each other forever: they
-evaluate together, and write checkpoints together. Worker 0, the chief, alone writes the run; the others write what they
-would have written to a temporary folder, which goes when they end. What a clock or a signal decides, they agree on.
+evaluate together, and write checkpoints together. What depends on a clock or a signal they agree on (`Devices.agreed`).
+Worker 0, the chief, alone writes the run directory; the others write theirs to a temporary folder, which is removed
+when they end.
 """
 
 import atexit
@@ -29,20 +30,13 @@ from kgen.spec import DataSpec
 EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
-class WorkerRun(Run):
-    """Of a worker that is not the chief: in a temporary folder, and it prints nothing."""
-
-    def log(self, message: str, *, show: bool = True):
-        super().log(message, show=False)
-
-
 class Devices:
-    """Those that one training uses.
+    """The devices of one training.
 
     Args:
         strategy: of tf.distribute.
-        worker: the number of this process; 0 is the chief.
-        workers: how many processes there are.
+        worker: index of this process; 0 is the chief.
+        workers: number of processes.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, worker: int = 0, workers: int = 1):
@@ -56,15 +50,15 @@ class Devices:
 
     @property
     def replicas(self) -> int:
-        """How many shares a batch is divided into."""
+        """Into how many shares each batch is divided."""
         return self.strategy.num_replicas_in_sync
 
     def scope(self):
-        """Variables are made in here."""
+        """The scope in which variables are created."""
         return self.strategy.scope()
 
     def agreed(self, value: float) -> float:
-        """The largest of what the workers say; every one of them must ask."""
+        """The largest of the values of all workers; every worker must call this."""
         return value if self.workers == 1 else float(self._largest(tf.constant(value, tf.float32)))
 
     @functools.cached_property
@@ -78,12 +72,12 @@ class Devices:
 
         return tf.function(largest)
 
-    def duties(self, config: RunConfig) -> RunConfig:
-        """The configuration, without what the chief does alone."""
+    def worker_config(self, config: RunConfig) -> RunConfig:
+        """The configuration of this worker: only the chief samples, measures samples and stops early."""
         if self.is_chief:
             return config
-        once = {"samples_every": config.train.epochs, "eval_every": None, "best_by": "loss", "patience": 0}
-        return dataclasses.replace(config, train=dataclasses.replace(config.train, **once))
+        chief_alone = {"samples_every": config.train.epochs, "eval_every": None, "best_by": "loss", "patience": 0}
+        return dataclasses.replace(config, train=dataclasses.replace(config.train, **chief_alone))
 
     def create_run(self, config: RunConfig, spec: DataSpec, hashes: Mapping[str, str], **places: Any) -> Run:
         """A new run; see `Run.create`."""
@@ -93,7 +87,7 @@ class Devices:
         return WorkerRun.create(config, spec, data_hashes=hashes, run_dir=str(_temporary_folder()))
 
     def open_run(self, path: str | Path) -> Run:
-        """The run to go on with; of another worker than the chief a copy of what it needs of it.
+        """The run to resume; a worker that is not the chief gets a copy of what it needs of it.
 
         Raises:
             UserError: there is no run.
@@ -103,12 +97,12 @@ class Devices:
             folder = _temporary_folder()
             shutil.copytree(path, folder, dirs_exist_ok=True, ignore=_not_needed)
             run = WorkerRun.open(folder)
-        self.agreed(0)  # nobody changes the run before all have read it
+        self.agreed(0)  # no worker changes the run before all have read it
         return run
 
     @contextlib.contextmanager
-    def watched(self):
-        """Tells of a worker that is gone, as TrainingFailed; a lost image is told as that."""
+    def errors_converted(self):
+        """Converts the loss of a worker into TrainingFailed; errors of an image that was lost pass."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -118,10 +112,10 @@ class Devices:
 
     def _lost(self, error: tf.errors.OpError) -> str:
         again = shlex.join(["kgen-train", "--resume", self.where])
-        said = re.search(r"aborted by: (.+)", str(error.message))
-        reason = said[1] if said else " ".join(str(error.message).split())[:200]
+        found = re.search(r"aborted by: (.+)", str(error.message))
+        reason = found[1] if found else " ".join(str(error.message).split())[:200]
         return (
-            f"worker {self.worker} of {self.workers} stops, for another one is gone or does not answer "
+            f"worker {self.worker} of {self.workers} stops: another worker is gone or does not answer "
             f"({type(error).__name__}: {reason}). Start every worker again with: {again}"
         )
 
@@ -131,6 +125,13 @@ class Devices:
         return f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
 
 
+class WorkerRun(Run):
+    """The run directory of a worker that is not the chief: in a temporary folder, and without output."""
+
+    def log(self, message: str, *, show: bool = True):
+        super().log(message, show=False)
+
+
 def _temporary_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="kgen-worker-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -138,16 +139,19 @@ def _temporary_folder() -> Path:
 
 
 def _not_needed(folder: str, names: list[str]) -> list[str]:
-    """Of a run, to go on with it."""
+    """The files of a run that a worker does not need to resume it."""
     kept = ("config.json", "metrics.jsonl", "DONE", "checkpoints")
     return [name for name in names if name not in kept and not name.startswith("step-")]
 
 
+# Strategies -----------------------------------------------------------------------------------------------------------
+
+
 def devices_of(name: str) -> Devices:
-    """The devices of `train.strategy`; of several workers make them before TensorFlow computes anything.
+    """The devices of `train.strategy`. Those of several workers must be created before TensorFlow computes anything.
 
     Raises:
-        UserError: there are none, or TF_CONFIG does not say which.
+        UserError: there are none, or TF_CONFIG is missing or wrong.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if name == "multi_worker":
@@ -164,7 +168,7 @@ def devices_of(name: str) -> Devices:
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    """One a process: the collectives of a second would bear the numbers of the first."""
+    """One per process: the collectives of a second strategy would use the keys of the first."""
     return tf.distribute.MirroredStrategy(devices)
 
 
@@ -189,7 +193,7 @@ def _multi_worker(worker: int, addresses: tuple[str, ...]) -> Devices:
 
 
 def cluster_of(text: str | None) -> tuple[int, tuple[str, ...]]:
-    """The number of this worker, and the addresses of all, chief first, as the variable TF_CONFIG says.
+    """The index of this worker and the addresses of all, chief first, from the variable TF_CONFIG.
 
     Raises:
         UserError: it is missing, no JSON, or names no cluster of workers.

@@ -1,4 +1,4 @@
-"""What a training would be: its size, and how long it would take, from a few steps of it. Nothing is written."""
+"""Measures a few steps of a training: its size and how long it would take. Writes nothing."""
 
 import time
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ import psutil
 from kgen import data
 from kgen.config import RunConfig
 from kgen.models import build_model
-from kgen.train import callbacks, defaults, init_from
-from kgen.train.trainer import prepare
+from kgen.train import defaults, init_from
+from kgen.train.trainer import compile_model, set_precision
 
 SECONDS = 5.0
-"""About so long steps are taken after those that compile."""
+"""Steps are measured for about this long, after those that compile."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """A training before it is begun.
+    """The size and the duration of a training.
 
     Attributes:
-        config: with every choice made.
-        images: split -> how many.
-        parameters: numbers of the networks.
+        config: complete.
+        images: split -> number of images.
+        parameters: of the networks.
         state_bytes: of weights, optimizers and averages.
-        resident_bytes: of this process after some steps, images included.
-        steps_per_epoch: of the optimizer.
-        compile_seconds: until the first steps were taken.
-        step_seconds: of one step after that.
+        resident_bytes: of this process after some steps, with the images.
+        steps_per_epoch: steps of the optimizer per epoch.
+        compile_seconds: for compilation, before the first steps.
+        step_seconds: per step, after that.
     """
 
     config: RunConfig
@@ -42,7 +42,7 @@ class DryRun:
 
     @property
     def minutes(self) -> float:
-        """Of the steps alone; evaluations and pictures come on top."""
+        """Of all steps; without evaluations and pictures."""
         return (self.compile_seconds + self.config.train.epochs * self.steps_per_epoch * self.step_seconds) / 60
 
     def __str__(self):
@@ -71,21 +71,14 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     Raises:
         UserError: as `kgen.train` would.
     """
-    callbacks.check_early_stopping(config)
+    defaults.check_early_stopping(config)
     config = init_from.with_architecture(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
-    config = prepare(config, dataset)
-    defaults.set_precision(config)
+    config = defaults.resolve_defaults(config, dataset)
+    set_precision(config)
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
     train, steps_per_epoch = config.train, dataset.spec.examples["train"] // config.train.batch_size
-    steps = train.epochs * steps_per_epoch
-    model.compile(
-        defaults.phase_optimizers(config, {phase.name: steps * phase.repeats for phase in model.phases()}),
-        steps_per_execution=train.steps_per_execution,
-        jit_compile=train.jit_compile,
-        steps_per_graph=defaults.steps_per_graph(config, steps),
-        ema_momentum=0.99 if train.ema_halflife_images else None,
-    )
+    compile_model(model, config, steps_per_epoch)
     batches = dataset.batches("train", batch_size=train.batch_size, seed=config.seed, repeat=True)
     model.make_train_function()
     iterator, started, call = iter(batches), time.monotonic(), train.steps_per_execution

@@ -1,85 +1,29 @@
 """The training loop: from a configuration to a run directory."""
 
 import contextlib
-import dataclasses
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 from kgen import data, images
 from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig, override
 from kgen.errors import TrainingFailed, UserError, image_lost
-from kgen.models import GenerativeModel, build_model, ema, resolve_model_args
+from kgen.models import GenerativeModel, build_model, ema
 from kgen.models.presets import PRESETS
 from kgen.recipes import log_lines
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
 from kgen.train import callbacks, checkpointing, defaults, init_from
-from kgen.train.callbacks import Checkup, Profile, Progress, Record, StopOnFailure, Swap
-from kgen.train.checkpointing import CheckpointCallback, SignalHandler, restore
+from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
-from kgen.train.plots import Histograms, SampleGrids, sample_sheet
-
-DEFAULT_STEPS = 4_000
-"""About how many steps per training takes when --epochs does not say."""
-MOST_DEFAULT_EPOCHS = 200
-SMALL_EPOCH_STEPS = 40
-MOST_VALIDATIONS = 200
-HALFLIVES, LONGEST_HALFLIFE = 20, 50_000
-"""Of the average of an adversarial model's weights: how many a training has, and images."""
-WATCHES = 20
-GRIDS = 20
-
-
-def prepare(config: RunConfig, dataset: data.Dataset) -> RunConfig:
-    """The configuration with every choice made that depends on the model or the data.
-
-    Raises:
-        UserError: an unknown model or model argument, or nothing that early stopping could go by.
-    """
-    callbacks.check_early_stopping(config, dataset.spec.examples)
-    model_args = resolve_model_args(config.model, config.model_args)
-    count = dataset.spec.examples["train"]
-    moves = model_args.get("critic_steps", 1)  # each on images of its own
-    batch_size = min(config.train.batch_size or moves * max(16, min(128, count // moves // SMALL_EPOCH_STEPS)), count)
-    steps_per_epoch = count // batch_size
-    epochs = config.train.epochs or max(1, min(MOST_DEFAULT_EPOCHS, round(DEFAULT_STEPS / steps_per_epoch)))
-    config = dataclasses.replace(config, model_args=model_args)
-    halflife = config.train.ema_halflife_images
-    if halflife is None:
-        averaged = PRESETS[config.model].adversarial
-        halflife = min(LONGEST_HALFLIFE, epochs * steps_per_epoch * batch_size / HALFLIVES) if averaged else 0.0
-    train = dataclasses.replace(
-        config.train,
-        epochs=epochs,
-        ema_halflife_images=halflife,
-        batch_size=batch_size,
-        **defaults.default_optimizer_settings(config),
-        steps_per_execution=defaults.steps_per_execution(config, steps_per_epoch),
-        jit_compile=defaults.use_xla(config, epochs * steps_per_epoch),
-        validate_every=config.train.validate_every or -(-epochs // MOST_VALIDATIONS),
-        samples_every=config.train.samples_every or max(1, epochs // GRIDS),
-    )
-    return dataclasses.replace(config, train=train)
-
-
-def watch_classes(config: RunConfig, dataset: data.Dataset) -> RunConfig:
-    """Has an adversarial training on labelled data measure about WATCHES times which classes its samples fall into.
-
-    Its losses do not tell a collapse. What `train.eval_every` and `train.metrics` ask for is measured beside.
-    """
-    preset, train = PRESETS[config.model], config.train
-    if dataset.spec.num_classes < 2 or not preset.adversarial:
-        return config
-    wanted = train.metrics if train.eval_every else ()
-    wanted += ("coverage", "label_agreement") if preset.conditional else ("coverage",)
-    every = train.eval_every or -(-train.epochs // WATCHES)
-    train = dataclasses.replace(train, eval_every=every, metrics=tuple(dict.fromkeys(wanted)))
-    return dataclasses.replace(config, train=train)
+from kgen.train.plots import sample_sheet
 
 
 def train(
@@ -88,18 +32,19 @@ def train(
     run_dir: str | None = None,
     runs_root: str = "runs",
     dataset: data.Dataset | None = None,
-    watch: Callable | None = None,
-    opened: Callable[[Run], None] = lambda run: None,
+    monitor: Callable | None = None,
+    on_start: Callable[[Run], None] = lambda run: None,
 ) -> Run:
     """Trains a model and leaves a run directory.
 
     Args:
         config: what to train; see RunConfig.
-        run_dir: where to; None takes the next number under `runs_root`. A run that is there already goes on.
+        run_dir: where to; None takes the next number under `runs_root`. A run that is there already is resumed.
         runs_root: where numbered runs live.
         dataset: already loaded; None loads `config.data`.
-        watch: `kgen.evaluate.Monitor`; needed when `config.train.eval_every` is set.
-        opened: is told of the run before it trains, also of one that fails; of several workers the chief's alone.
+        monitor: the class `kgen.evaluate.Monitor`; needed when `config.train.eval_every` is set.
+        on_start: called with the run before it trains, also with one that fails; with several workers the chief's
+            alone.
 
     Returns:
         The finished run; a worker that is not the chief has it in a folder that is removed when the process ends.
@@ -110,33 +55,22 @@ def train(
     """
     started = time.monotonic()
     devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
-    with devices.watched():
-        PRESETS[config.model]  # a wrong name is said before any data is read
+    with devices.errors_converted():
+        PRESETS[config.model]  # an unknown name is an error before any data is read
         check_prior(config.train.prior, config.model)
-        callbacks.check_early_stopping(config)
-        told = log_lines(config)
+        defaults.check_early_stopping(config)
+        notes = log_lines(config)
         config = init_from.with_architecture(config)
         dataset = dataset or data.load(config.data, seed=config.seed)
         run = None
         if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
             run = devices.open_run(run_dir)
             config = checkpointing.with_decided(run, config)
-        config = prepare(config, dataset)
-        if watch is not None:
-            config = watch_classes(config, dataset)
-        hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
-        if run:
-            checkpointing.check_resumable(run, config, hashes, dataset.spec.examples)
-            return _go_on(run, config, dataset, watch, opened, devices)
-        config = devices.duties(config)
-        watching = _watching(config, dataset, watch)
-        model = _build(config, dataset, devices)
-        told = [*told, *init_from.initialize_weights(model, config)]
-        run = devices.create_run(config, dataset.spec, hashes, run_dir=run_dir, runs_root=runs_root)
-        if devices.is_chief:
-            opened(run)
-        _describe(run, dataset, model, devices, told)
-        return _finish(run, dataset, model, watching, None, started, devices)
+        config = defaults.resolve_defaults(config, dataset)
+        if monitor is not None:
+            config = defaults.with_class_metrics(config, dataset)
+        places = {"run_dir": run_dir, "runs_root": runs_root}
+        return _train(run, config, dataset, devices, monitor, on_start, started, notes, **places)
 
 
 def resume(
@@ -144,135 +78,312 @@ def resume(
     changes: Mapping[str, Any] | None = None,
     *,
     dataset: data.Dataset | None = None,
-    watch: Callable | None = None,
-    opened: Callable[[Run], None] = lambda run: None,
+    monitor: Callable | None = None,
+    on_start: Callable[[Run], None] = lambda run: None,
 ) -> Run:
-    """Goes on with a run; what comes out is what would have come out without the interruption.
+    """Resumes a run; the result is the one that it would have had without the interruption.
 
     Args:
         path: of the run.
-        changes: settings to change; see `going_on.MAY_CHANGE`.
-        dataset, watch, opened: as of `train`.
+        changes: settings to change; see `checkpointing.MAY_CHANGE`.
+        dataset, monitor, on_start: as of `train`.
 
     Raises:
         UserError: no run, a setting that may not change, other data, or no checkpoint.
         TrainingFailed: as of `train`.
     """
+    started = time.monotonic()
     config = override(Run.open(path).config, changes or {})
     devices = devices_of(config.train.strategy)
-    with devices.watched():
-        callbacks.check_early_stopping(config)
+    with devices.errors_converted():
+        defaults.check_early_stopping(config)
         run = devices.open_run(path)
         dataset = dataset or data.load(config.data, seed=config.seed)
-        callbacks.check_early_stopping(config, dataset.spec.examples)
-        hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+        defaults.check_early_stopping(config, dataset.spec.examples)
+        return _train(run, config, dataset, devices, monitor, on_start, started)
+
+
+def _train(
+    run: Run | None,
+    config: RunConfig,
+    dataset: data.Dataset,
+    devices: Devices,
+    monitor: Callable | None,
+    on_start: Callable[[Run], None],
+    started: float,
+    notes: Sequence[str] = (),
+    **places: Any,
+) -> Run:
+    """Trains a complete configuration, in a new run or in the one that is resumed.
+
+    Args:
+        run: to resume; None creates one.
+        started: when, by the monotonic clock.
+        notes: for the log of a new run.
+        places: of a new run; see `Run.create`.
+    """
+    start, resumed = None, run is not None
+
+    # Find the checkpoint to start from.
+    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+    if resumed:
         checkpointing.check_resumable(run, config, hashes, dataset.spec.examples)
-        return _go_on(run, config, dataset, watch, opened, devices)
-
-
-def _go_on(run: Run, config: RunConfig, dataset: data.Dataset, watch, opened, devices: Devices) -> Run:
-    started = time.monotonic()
-    if devices.is_chief:
-        opened(run)
-    if checkpointing.is_done(run, config):
-        run.log(f"{run.path} is done: {checkpointing.how_it_ended(run)}")
-        return run
-    start = checkpointing.latest_checkpoint(run)
-    config = devices.duties(config)
-    run.save_config(config)
-    watching = _watching(config, dataset, watch)
-    with run.building():
-        model = _build(config, dataset, devices)
-    if start is None:
-        init_from.initialize_weights(model, config)
         if devices.is_chief:
-            run.record_environment(from_start=True)
-        run.log(f"run {run.path}: starts anew, it had written no checkpoint")
-    else:
-        where = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
-        run.log(f"run {run.path}: goes on in {where} of {config.train.epochs} epochs")
-        if devices.is_chief and (found := run.record_environment()):
-            run.log(f"note: {', '.join(found)}: {checkpointing.OTHER_ENVIRONMENT}")
-    return _finish(run, dataset, model, watching, start, started, devices)
+            on_start(run)
+        if checkpointing.is_done(run, config):
+            run.log(f"{run.path} is done: {checkpointing.how_it_ended(run)}")
+            return run
+        start = checkpointing.latest_checkpoint(run)
+    config = devices.worker_config(config)
+    if resumed:
+        run.save_config(config)
 
-
-def _watching(config: RunConfig, dataset: data.Dataset, watch):
-    if config.train.eval_every and watch is None:
-        raise UserError(
-            "train.eval_every asks for figures of samples; give kgen.train.train(..., watch=kgen.evaluate.Monitor)"
-        )
-    return watch(config, dataset) if config.train.eval_every else None
-
-
-def _build(config: RunConfig, dataset: data.Dataset, devices: Devices) -> GenerativeModel:
-    defaults.set_precision(config)
-    with devices.scope():
+    # Build the model, and what measures its samples.
+    sample_monitor = _create_monitor(monitor, config, dataset)
+    set_precision(config)
+    with devices.scope(), run.building() if resumed else contextlib.nullcontext():
         model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
     model.agreed = devices.agreed
-    return model
+    if start is None:
+        notes = [*notes, *init_from.initialize_weights(model, config)]
 
+    # Create the run directory, when nothing that the user can get wrong is left.
+    if not resumed:
+        run = devices.create_run(config, dataset.spec, hashes, **places)
+        if devices.is_chief:
+            on_start(run)
+        _log_start(run, dataset, model, devices, notes)
+    else:
+        _log_resume(run, start, devices)
 
-def _finish(
-    run: Run,
-    dataset: data.Dataset,
-    model: GenerativeModel,
-    watching,
-    start: Checkpoint | None,
-    started: float,
-    devices: Devices,
-) -> Run:
-    """Trains to the end, from a checkpoint if there is one; says in the run how it ended."""
-    slowed = start.state["slowed"] if start else 0
+    # Train.
     try:
-        with devices.watched(), SignalHandler() as stopper:
-            while True:
-                try:
-                    early = _fit(run, dataset, model, watching, start, slowed, stopper, devices)
-                    break
-                except TrainingFailed as error:
-                    if run.config.train.on_nan != "rollback" or slowed:
-                        raise
-                    run.log(f"{error}; going back to the last checkpoint, with half the learning rate")
-                    start, slowed = checkpointing.latest_checkpoint(run), 1
+        with devices.errors_converted(), SignalHandler() as stopper:
+            stopped_early = _fit_or_roll_back(run, dataset, model, sample_monitor, start, stopper, devices)
         if devices.is_chief:
             sampler = open_run(run, dataset=dataset)
             images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, run.config.seed))
     except KeyboardInterrupt:
         run.fail("interrupted by the user")
-        run.log(f"interrupted; go on with: {shlex.join(['kgen-train', '--resume', str(run.path)])}")
+        run.log(f"interrupted; resume with: {_resume_command(run)}")
         raise
     except BaseException as error:
         if lost := image_lost(error):
-            error = TrainingFailed(f"{lost}: {shlex.join(['kgen-train', '--resume', str(run.path)])}")
-        with contextlib.suppress(OSError):  # a full disk is told below
+            error = TrainingFailed(f"{lost}: {_resume_command(run)}")
+        with contextlib.suppress(OSError):  # e.g. the disk is full, which `error` says
             run.fail(str(error) or repr(error))
         raise error
-    if early:
-        run.log(early)
-    run.finish(early)
+
+    # Finish.
+    if stopped_early:
+        run.log(stopped_early)
+    run.finish(stopped_early)
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
     return run
 
 
-def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, devices: Devices, told: Sequence[str]):
+def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset):
+    if config.train.eval_every and monitor is None:
+        raise UserError(
+            "train.eval_every asks for metrics of samples; call kgen.train.train(..., monitor=kgen.evaluate.Monitor)"
+        )
+    return monitor(config, dataset) if config.train.eval_every else None
+
+
+def _fit_or_roll_back(
+    run: Run,
+    dataset: data.Dataset,
+    model: GenerativeModel,
+    monitor,
+    start: Checkpoint | None,
+    stopper: SignalHandler,
+    devices: Devices,
+) -> str:
+    """`_fit`; with `train.on_nan="rollback"` again from the last checkpoint, once, after a loss that was not finite."""
+    rollbacks = start.state["rollbacks"] if start else 0
+    while True:
+        try:
+            return _fit(run, dataset, model, monitor, start, rollbacks, stopper, devices)
+        except TrainingFailed as error:
+            if run.config.train.on_nan != "rollback" or rollbacks:
+                raise
+            run.log(f"{error}; rolling back to the last checkpoint, with half the learning rate")
+            start, rollbacks = checkpointing.latest_checkpoint(run), 1
+
+
+def _fit(
+    run: Run,
+    dataset: data.Dataset,
+    model: GenerativeModel,
+    monitor,
+    start: Checkpoint | None,
+    rollbacks: int,
+    stopper: SignalHandler,
+    devices: Devices,
+) -> str:
+    """Trains a model to the end.
+
+    Args:
+        run: written to.
+        dataset: to train on.
+        model: built; it is compiled here.
+        monitor: measures samples, or None.
+        start: the checkpoint to start from, or None.
+        rollbacks: each halves the learning rate.
+        stopper: handles signals.
+        devices: that share each batch.
+
+    Returns:
+        Why the training stopped early, or "".
+
+    Raises:
+        TrainingFailed: a loss was not finite.
+    """
+    train, seed = run.config.train, run.config.seed
+    steps_per_epoch = run.spec.examples["train"] // train.batch_size
+    epoch, step = (start.state["epoch"], start.state["steps_in_epoch"]) if start else (0, 0)
+
+    # Set up the optimizers, in the state of the checkpoint.
+    with devices.scope():  # they create variables
+        compile_model(model, run.config, steps_per_epoch, learning_rate_factor=0.5**rollbacks)
+    if start:
+        try:
+            checkpointing.restore(model, start.arrays)
+        except ValueError as error:
+            raise UserError(
+                f"the checkpoint of step {start.state['step']} does not fit {run.path / 'config.json'}, which was "
+                "changed since; restore it as it was, or start a new run"
+            ) from error
+    model.stop_asked = lambda: stopper.received
+
+    # Batches.
+    training = {"batch_size": train.batch_size, "seed": seed, "repeat": True}
+    batches = dataset.batches("train", **training, start_epoch=epoch, start_step=step)
+    first_batch = next(iter(dataset.batches("train", **training)))
+    size = PRESETS[run.config.model].evaluation_batch_size
+    evaluation = {
+        split: dataset.batches(split, batch_size=size, seed=seed)
+        for split in ("validation", "test")
+        if split in run.spec.examples
+    }
+
+    # Callbacks: what is done beside the steps, in this order.
+    rows = run.metrics()
+    health = HealthMetrics(model, dataset, seed) if PRESETS[run.config.model].adversarial else None
+    objective = callbacks.Objective.of(train, model, evaluation, monitor)
+    epoch_row = callbacks.EpochRow(run, rows, steps_per_epoch * train.batch_size)
+    best = callbacks.BestCheckpoint(run, rows, objective)
+    early_stopping = callbacks.EarlyStopping(run, rows, best)
+    histograms = callbacks.Histograms(run, rows, first_batch)
+    diagnoses = [callbacks.LogDiagnoses(run, rows, health)] if health else []
+    averaged = model.averages is not None
+    resumable = [epoch_row, best, early_stopping, histograms, *diagnoses]
+    used = [
+        callbacks.Progress(train.epochs, steps_per_epoch, epoch * steps_per_epoch + step, shown=devices.is_chief),
+        callbacks.StopOnFailure(),
+        *([callbacks.Profile(run)] if train.profile else []),
+        *([callbacks.SwapAverages(at_train_end=True)] if averaged else []),  # what follows sees the averages
+        epoch_row,
+        callbacks.Evaluate(run, rows, evaluation, train.validate_every),
+        *([callbacks.MeasureSamples(run, rows, monitor, epoch_row, train.eval_every)] if monitor else []),
+        *([callbacks.MeasureHealth(run, rows, health)] if health else []),
+        callbacks.MetricsLog(run, rows),
+        callbacks.TensorBoardScalars(run, rows),
+        best,
+        early_stopping,
+        callbacks.Curves(run, rows, unit="" if health else "nats per image", monitor=monitor),
+        *diagnoses,
+        histograms,
+        callbacks.SampleGrids(run, rows, train.samples_every),
+        *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),
+        CheckpointCallback(run, rows, resumable, stopper, start, rollbacks),
+    ]
+
+    # Train. A run that was killed after it had stopped early, and before DONE was written, has no epoch left.
+    stopped = devices.agreed(start is not None and not step and early_stopping.triggered)
+    model.fit(
+        batches,
+        initial_epoch=epoch,
+        initial_step=step,
+        epochs=epoch if stopped else train.epochs,
+        steps_per_epoch=steps_per_epoch,
+        verbose=0,
+        callbacks=used,
+    )
+    if (failed := int(model.failed_step.numpy())) >= 0:
+        raise TrainingFailed(_failure(run, failed, steps_per_epoch))
+    return early_stopping.reason()
+
+
+def set_precision(config: RunConfig):
+    """Sets Keras' dtype policy, before a model is built, and asks for deterministic operations where that is wanted."""
+    keras.config.set_floatx("float32")  # whatever ~/.keras/keras.json says
+    keras.mixed_precision.set_global_policy(config.train.precision)
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def compile_model(model: GenerativeModel, config: RunConfig, steps_per_epoch: int, learning_rate_factor: float = 1.0):
+    """Gives a model the optimizers, the averages and the compiled training step of a complete configuration."""
+    train = config.train
+    steps = train.epochs * steps_per_epoch
+    updates = {phase.name: steps * phase.repeats for phase in model.phases()}
+    halflife = train.ema_halflife_images
+    model.compile(
+        defaults.phase_optimizers(config, updates, learning_rate_factor),
+        steps_per_execution=train.steps_per_execution,
+        jit_compile=train.jit_compile,
+        steps_per_graph=defaults.steps_per_graph(config, steps),
+        ema_momentum=ema.momentum_of(halflife, train.batch_size) if halflife else None,
+    )
+
+
+# Messages -------------------------------------------------------------------------------------------------------------
+
+
+def _resume_command(run: Run) -> str:
+    return shlex.join(["kgen-train", "--resume", str(run.path)])
+
+
+def _failure(run: Run, step: int, steps_per_epoch: int) -> str:
+    return (
+        f"the loss was not finite at step {step} (in epoch {step // steps_per_epoch + 1}); the last good checkpoint is "
+        f"{run.checkpoint('last')}. Try a smaller --learning_rate (it was {run.config.train.learning_rate:g}), "
+        "--set model_args.batch_norm=true, or --precision float32"
+    )
+
+
+def _log_resume(run: Run, start: Checkpoint | None, devices: Devices):
+    if start is None:
+        if devices.is_chief:
+            run.record_environment(from_start=True)
+        run.log(f"run {run.path}: starts from the beginning, it has no checkpoint")
+        return
+    place = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
+    run.log(f"run {run.path}: resumes in {place} of {run.config.train.epochs} epochs")
+    if devices.is_chief and (differences := run.record_environment()):
+        run.log(f"note: {', '.join(differences)}: {checkpointing.OTHER_ENVIRONMENT}")
+
+
+def _log_start(run: Run, dataset: data.Dataset, model: GenerativeModel, devices: Devices, notes: Sequence[str]):
     spec, train = run.spec, run.config.train
     splits = ", ".join(f"{count} {split}" for split, count in spec.examples.items())
     height, width, channels = spec.image_shape
     classes = f"{spec.num_classes} classes" if spec.num_classes else "no labels"
     run.log(f"run {run.path}")
-    for line in told:
-        run.log(line)
+    for note in notes:
+        run.log(note)
     run.log(f"data {spec.name}: {splits} images, {height}x{width}x{channels}, {classes}")
     for note in dataset.notes:
         run.log(f"data {spec.name}: {note}")
     if run.config.model_args.get("likelihood") == "bernoulli" and not dataset.binary:
         run.log(
             f"note: pixels of {spec.name} are not only 0 and 1, so the Bernoulli term is a cross-entropy, and its "
-            "nats are no likelihood; --binarize sample, or --set model_args.likelihood=gaussian_learned, makes them one"
+            "value is not a likelihood; use --binarize sample or --set model_args.likelihood=gaussian_learned for one"
         )
     if model.rounds and model.levels == 2 and not dataset.binary:
         run.log(
-            f"note: pixels of {spec.name} are rounded to black and white; --binarize sample draws them, and "
+            f"note: pixels of {spec.name} are rounded to black and white; --binarize sample samples them, and "
             "--set model_args.levels=256 keeps every grey level"
         )
     run.log(
@@ -282,88 +393,3 @@ def _describe(run: Run, dataset: data.Dataset, model: GenerativeModel, devices: 
     )
     if devices.replicas > 1:
         run.log(f"devices: {devices}; each batch is divided among the replicas")
-
-
-def _fit(
-    run: Run,
-    dataset: data.Dataset,
-    model: GenerativeModel,
-    watching,
-    start: Checkpoint | None,
-    slowed: int,
-    stopper: SignalHandler,
-    devices: Devices,
-) -> str:
-    """Trains; returns why it ended early, or ""."""
-    train, seed = run.config.train, run.config.seed
-    steps_per_epoch = run.spec.examples["train"] // train.batch_size
-    steps = train.epochs * steps_per_epoch
-    moves = {phase.name: steps * phase.repeats for phase in model.phases()}
-    halflife = train.ema_halflife_images
-    with devices.scope():  # an optimizer makes variables when it is made
-        model.compile(
-            defaults.phase_optimizers(run.config, moves, 0.5**slowed),
-            steps_per_execution=train.steps_per_execution,
-            jit_compile=train.jit_compile,
-            steps_per_graph=defaults.steps_per_graph(run.config, steps),
-            ema_momentum=ema.momentum_of(halflife, train.batch_size) if halflife else None,
-        )
-    epoch, taken = (start.state["epoch"], start.state["taken"]) if start else (0, 0)
-    if start:
-        try:
-            restore(model, start.arrays)
-        except ValueError as error:
-            raise UserError(
-                f"the checkpoint of step {start.state['step']} does not fit {run.path / 'config.json'}, which was "
-                "changed since; bring it back as it was, or start a new run"
-            ) from error
-    model.stop_asked = lambda: stopper.asked
-    batches = dataset.batches(
-        "train", batch_size=train.batch_size, seed=seed, repeat=True, start_epoch=epoch, start_step=taken
-    )
-    first = dataset.batches("train", batch_size=train.batch_size, seed=seed, repeat=True)
-    size = PRESETS[run.config.model].evaluation_batch_size
-    evaluations = {
-        split: dataset.batches(split, batch_size=size, seed=seed)
-        for split in ("validation", "test")
-        if split in run.spec.examples
-    }
-    health = HealthMetrics(model, dataset, seed) if PRESETS[run.config.model].adversarial else None
-    record = Record(run, evaluations, steps_per_epoch * train.batch_size, watching, health)
-    histograms = Histograms(run, next(iter(first)))
-    checkup = [Checkup(run, health)] if health else []
-    keeper = CheckpointCallback(run, [record, histograms, *checkup], stopper, start, slowed)
-    over = devices.agreed(start is not None and not taken and record.out_of_patience)  # killed between stop and DONE
-    model.fit(
-        batches,
-        initial_epoch=epoch,
-        initial_step=taken,
-        epochs=epoch if over else train.epochs,
-        steps_per_epoch=steps_per_epoch,
-        verbose=0,
-        callbacks=[
-            Progress(train.epochs, steps_per_epoch, epoch * steps_per_epoch + taken, shown=devices.is_chief),
-            StopOnFailure(),
-            *([Profile(run)] if train.profile else []),
-            *([Swap(at_end=True)] if halflife else []),
-            record,
-            *checkup,
-            histograms,
-            SampleGrids(run, train.samples_every),
-            *([Swap(at_end=False)] if halflife else []),
-            keeper,
-        ],
-    )
-    if (step := int(model.failed_step.numpy())) >= 0:
-        raise TrainingFailed(_advice(run, step))
-    return record.why_early()
-
-
-def _advice(run: Run, step: int) -> str:
-    train = run.config.train
-    epoch = step // (run.spec.examples["train"] // train.batch_size) + 1
-    return (
-        f"the loss was not finite at step {step} (in epoch {epoch}); the last good checkpoint is "
-        f"{run.checkpoint('last')}. Try a smaller --learning_rate (it was "
-        f"{train.learning_rate:g}), --set model_args.batch_norm=true, or --precision float32"
-    )

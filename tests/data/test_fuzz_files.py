@@ -251,8 +251,8 @@ def test_a_broken_line_of_metrics_is_named(run, line):
 def test_a_changed_state_of_a_checkpoint_counts_as_damaged(run):
     newest = run.checkpoint("last")
     content = newest.read_bytes()
-    assert content.count(b'"taken": 0') == 1
-    newest.write_bytes(content.replace(b'"taken": 0', b'"taken": 1'))
+    assert content.count(b'"steps_in_epoch": 0') == 1
+    newest.write_bytes(content.replace(b'"steps_in_epoch": 0', b'"steps_in_epoch": 1'))
     resume(run.path, {"train.epochs": 3})
     assert f"{newest} is damaged" in (run.path / "log.txt").read_text()
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3]

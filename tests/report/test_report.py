@@ -40,8 +40,8 @@ def frames_of(page: str) -> list[dict]:
 
 def test_the_page_tells_what_the_run_holds(run):
     evaluated(run)
-    run.log("doctor, epoch 3: collapse: two samples are alike. Try --set model_args.r1=1", show=False)
-    run.log("doctor, at the end: collapse", show=False)
+    run.log("diagnostics, epoch 3: collapse: two samples are alike. Try --set model_args.r1=1", show=False)
+    run.log("diagnostics, at the end: collapse", show=False)
     page = write_report(run).read_text()
     assert (run.path / "report.html").read_text() == page
     told = words_of(page)

@@ -1,4 +1,4 @@
-"""The doctor: each rule on rows made by hand, and on trainings that were made sick on purpose."""
+"""Diagnostics: each rule on rows made by hand, and on trainings that were made sick on purpose."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_every_rule_is_tested():
 
 @pytest.mark.parametrize("name", SICK)
 def test_rules(name):
-    """A sickness is told when it lasts, not after one bad epoch; with its numbers and the setting to change."""
+    """A problem is reported when it lasts, not after one bad epoch; with its numbers and the setting to change."""
     sick = HEALTHY | SICK[name]
     assert names([HEALTHY] * 5 + [sick] * PATIENCE) == [name]
     assert names([sick] * (PATIENCE - 1)) == names([HEALTHY] * 5 + [sick] * (PATIENCE - 1)) == []
@@ -142,9 +142,9 @@ RUN = {
 }  # fmt: skip
 
 
-def log_of(dataset, folder, watch=None, **settings) -> str:
+def log_of(dataset, folder, monitor=None, **settings) -> str:
     config = override(kgen.RunConfig(), RUN | {"data.dataset": str(dataset)} | settings)
-    run = train(config, run_dir=str(folder), watch=watch)
+    run = train(config, run_dir=str(folder), monitor=monitor)
     assert (run.path / "plots" / "layers.png").is_file()
     return (run.path / "log.txt").read_text()
 
@@ -158,28 +158,28 @@ LABELLED = LONG | {
 @pytest.mark.parametrize("settings", [{}, {"train.ema_halflife_images": 0}])
 def test_a_healthy_run_is_silent(settings, dataset, tmp_path):
     """With its classes and labels looked at, too; the control of the shuffled labels below."""
-    told = log_of(dataset, tmp_path / "run", Monitor, **LABELLED, **settings)
-    assert told.count("doctor") == 1 and "doctor: at the end nothing was found wrong\n" in told
+    log = log_of(dataset, tmp_path / "run", Monitor, **LABELLED, **settings)
+    assert log.count("diagnostics") == 1 and "diagnostics: no problem found\n" in log
 
 
 def test_a_run_that_is_too_short_to_be_judged_says_so(dataset, tmp_path):
-    told = log_of(dataset, tmp_path / "run", model="cgan", **{"train.ema_halflife_images": 100_000})
-    assert "nothing was found wrong, but 144 steps in 12 epochs are too few to judge samples by (3 epochs after" in told
+    log = log_of(dataset, tmp_path / "run", model="cgan", **{"train.ema_halflife_images": 100_000})
+    assert "no problem found, but 144 steps in 12 epochs are too few to judge samples by (3 epochs after" in log
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
     with pytest.raises(TrainingFailed):
         log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1e30})
-    told = (tmp_path / "run" / "log.txt").read_text()
-    assert "divergence: the loss was not finite at step" in told and "nothing was found wrong" not in told
-    assert "--learning_rate" in told
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "divergence: the loss was not finite at step" in log and "no problem found" not in log
+    assert "--learning_rate" in log
 
 
 def test_a_discriminator_that_runs_away_is_told(dataset, tmp_path):
     """The generator stands still."""
     rates = {"train.learning_rate": 1e-9, "train.discriminator_learning_rate": 1e-3}
-    told = log_of(dataset, tmp_path / "run", model="gan", **LONG | rates)
-    assert "discriminator too strong: its loss is 0.0" in told and "--discriminator_learning_rate" in told
+    log = log_of(dataset, tmp_path / "run", model="gan", **LONG | rates)
+    assert "discriminator too strong: its loss is 0.0" in log and "--discriminator_learning_rate" in log
 
 
 def test_a_network_whose_units_have_died_is_told(dataset, tmp_path):
@@ -188,21 +188,21 @@ def test_a_network_whose_units_have_died_is_told(dataset, tmp_path):
         "train.learning_rate": 1e-9, "train.discriminator_learning_rate": 30.0, "train.optimizer": "sgd",
         "train.epochs": 6, "model_args.discriminator_activation": "relu",
     }  # fmt: skip
-    told = log_of(dataset, tmp_path / "run", model="gan", **settings)
-    assert "dead layers: in layer 'encoder_0_relu' of the discriminator" in told
+    log = log_of(dataset, tmp_path / "run", model="gan", **settings)
+    assert "dead layers: in layer 'encoder_0_relu' of the discriminator" in log
 
 
 def test_a_clip_that_is_too_small_leaves_no_gradient(dataset, tmp_path):
     settings = {"model_args.network": "mlp", "model_args.clip": 1e-4, "model_args.hidden": [32, 32]}
-    told = log_of(dataset, tmp_path / "run", model="wgan", **settings)
-    assert "vanishing gradient: the generator's gradient has a norm of" in told
-    assert "model_args.clip" in told
+    log = log_of(dataset, tmp_path / "run", model="wgan", **settings)
+    assert "vanishing gradient: the generator's gradient has a norm of" in log
+    assert "model_args.clip" in log
 
 
 def test_a_learning_rate_of_one_is_told(dataset, tmp_path):
-    told = log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1.0, "train.epochs": 12})
-    assert any(name in told for name in ("divergence:", "saturated output:", "collapse:"))
-    assert "--learning_rate" in told
+    log = log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1.0, "train.epochs": 12})
+    assert any(name in log for name in ("divergence:", "saturated output:", "collapse:"))
+    assert "--learning_rate" in log
 
 
 def test_shuffled_labels_are_a_condition_that_is_ignored(dataset, tmp_path):
@@ -211,5 +211,5 @@ def test_shuffled_labels_are_a_condition_that_is_ignored(dataset, tmp_path):
         arrays = dict(stored)
     arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
     np.savez(tmp_path / "shuffled.npz", **arrays)
-    told = log_of(tmp_path / "shuffled.npz", tmp_path / "run", Monitor, **LABELLED)
-    assert "condition ignored:" in told and "the classifier finds the label in" in told
+    log = log_of(tmp_path / "shuffled.npz", tmp_path / "run", Monitor, **LABELLED)
+    assert "condition ignored:" in log and "the classifier finds the label in" in log

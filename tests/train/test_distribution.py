@@ -174,7 +174,7 @@ def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
     finally:
         for worker in workers:
             worker.kill()
-    assert "kgen-train: worker 0 of 2 stops, for another one is gone or does not answer" in said
+    assert "kgen-train: worker 0 of 2 stops: another worker is gone or does not answer" in said
     assert f"kgen-train --resume {path}" in said and "Traceback" not in said
     reached = max(int(file.stem[5:]) for file in (path / "checkpoints").glob("step-*.npz"))
     epochs = reached // 4 + 2
@@ -230,9 +230,12 @@ def test_without_gpus_auto_is_one_device_and_there_is_no_tpu(monkeypatch):
 
 def test_an_error_of_one_process_stays_what_it_is():
     error = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: peer is gone\nmore")
-    with pytest.raises(tf.errors.UnavailableError), distribution.Devices(tf.distribute.get_strategy()).watched():
+    with (
+        pytest.raises(tf.errors.UnavailableError),
+        distribution.Devices(tf.distribute.get_strategy()).errors_converted(),
+    ):
         raise error
     told = r"UnavailableError: peer is gone\).*kgen-train --resume RUN"
     second = distribution.Devices(tf.distribute.get_strategy(), 1, 2)
-    with pytest.raises(TrainingFailed, match=told), second.watched():
+    with pytest.raises(TrainingFailed, match=told), second.errors_converted():
         raise error

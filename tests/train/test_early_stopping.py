@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from kill_and_resume import CLOCKS, outcome
+from kill_and_resume import outcome
 
 import kgen
 from kgen import checkpoints, data
@@ -15,7 +15,7 @@ from kgen.errors import UserError
 from kgen.models import GenerativeModel
 from kgen.report import write_report
 from kgen.run import Run
-from kgen.train import DryRun, callbacks, plots, resume, train, trainer
+from kgen.train import DryRun, callbacks, resume, train, trainer
 from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback
 from kgen.train.distribution import Devices
 
@@ -42,8 +42,8 @@ def flags(**changes):
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """Of layers and curves: most of the time of so small a training."""
-    monkeypatch.setattr(plots, "gradients_of", lambda model, phase, batch: [np.zeros(1) for _ in phase.weights])
-    monkeypatch.setattr(plots, "draw_norms", lambda *args, **kwargs: None)
+    monkeypatch.setattr(callbacks, "gradients_of", lambda model, phase, batch: [np.zeros(1) for _ in phase.weights])
+    monkeypatch.setattr(callbacks, "draw_norms", lambda *args, **kwargs: None)
     monkeypatch.setattr(callbacks, "draw_curves", lambda *args, **kwargs: None)
 
 
@@ -72,14 +72,12 @@ def alone(tmp_path_factory):
 def kept(path) -> dict:
     """All that a run leaves to go on from and to look at, without clocks."""
     state = checkpoints.read(Run.open(path).checkpoint("last")).state
-    record = state["remembered"][0]
-    del record["elapsed"]
-    record["row"] = {key: value for key, value in record["row"].items() if key not in CLOCKS}
+    del state["callbacks"]["EpochRow"]
     return outcome(path) | {"state": state}
 
 
 def killed(monkeypatch, step: int | None, settings, path):
-    """A training that ends after the call in which a step was taken; None: after all, before it is told to be done."""
+    """A training that ends after the call in which a step was taken; None: after all, before DONE is written."""
     ended = CheckpointCallback.on_train_batch_end
 
     def end(self, batch, logs=None):
@@ -144,9 +142,7 @@ def test_more_patience_goes_on_as_if_from_the_start_and_less_does_not(scripted, 
     for again in ([], ["--patience", "1"], ["--epochs", "30"]):
         capsys.readouterr()
         assert main(["--resume", str(path), *again]) == 0
-        words = (
-            "is done: it stopped early, with epoch 5 of 10; --patience with a larger number than 2, or with 0 for no "
-        )
+        words = "is done: it stopped early, with epoch 5 of 10; a --patience larger than 2, or 0 for no "
         assert words in capsys.readouterr().out
         assert kept(path) == kept(alone(2).path) and Run.open(path).config.train.patience == 2
     assert main(["--resume", str(path), "--patience", "0"]) == 0
@@ -163,7 +159,7 @@ def test_less_patience_in_the_middle(scripted, tmp_path, monkeypatch):
 
 
 class Script:
-    """In place of Watch: figures as written."""
+    """In place of Monitor: values as written."""
 
     def __init__(self, better: str, *values):
         self.split, self.better, self.values = "validation", {"fid": better}, [*values]
@@ -184,13 +180,18 @@ class Script:
             (3, 2, 4, None, 1, 4),
             "validation fid has not risen for 2 validations, since epoch 3; best 4;",
         ),
-        ("vae", "lower", (None, float("nan"), float("nan")), "validation fid was no finite number in 2 validations;"),
+        (
+            "vae",
+            "lower",
+            (None, float("nan"), float("nan")),
+            "validation fid was not a finite number in 2 validations;",
+        ),
     ],
 )
 def test_by_the_figure_that_best_by_names(tmp_path, model, better, values, sentence):
     """What could not be told counts neither way."""
     changes = {**SAMPLES, "model": model}
-    run = train(config(2, **changes), run_dir=str(tmp_path / "run"), watch=Script(better, *values))
+    run = train(config(2, **changes), run_dir=str(tmp_path / "run"), monitor=Script(better, *values))
     assert len(run.metrics()) == len(values)
     assert f"stopped early: {sentence} trained {len(values)} of 10 epochs\n" in (run.path / "DONE").read_text()
 
@@ -214,12 +215,12 @@ def test_workers_stop_together(scripted, tmp_path, monkeypatch):
             assert len(go(devices.is_chief).metrics()) == 6
         assert not said
 
-    watch = Script("lower", 5, 4, 3, 2, 1, 2)  # LOSSES would stop it in epoch 4
+    monitor = Script("lower", 5, 4, 3, 2, 1, 2)  # LOSSES would stop it in epoch 4
     paths = {True: tmp_path / "run", False: tmp_path / "never written"}
-    meet(lambda chief: train(config(1, **SAMPLES), run_dir=str(paths[chief]), watch=watch))
+    meet(lambda chief: train(config(1, **SAMPLES), run_dir=str(paths[chief]), monitor=monitor))
     (paths[True] / "DONE").unlink()  # as if killed before that was written
     monkeypatch.setattr(Run, "finish", lambda run, early: None)  # the second reads what the chief did
-    meet(lambda chief: resume(paths[True], watch=watch))
+    meet(lambda chief: resume(paths[True], monitor=monitor))
     assert [*tmp_path.iterdir()] == [paths[True]]
 
 
@@ -251,7 +252,7 @@ def test_what_there_is_nothing_to_wait_for_is_refused(tmp_path, monkeypatch, cap
 def test_going_on_with_patience_where_there_is_nothing_to_wait_for_is_refused(tmp_path):
     run = train(config(**{"data.validation_fraction": 0.0, "train.epochs": 1}), run_dir=str(tmp_path / "run"))
     before = kept(run.path)
-    with pytest.raises(UserError, match=r"train.patience waits .*'digits' has no validation images.* Received: 2"):
+    with pytest.raises(UserError, match=r"train.patience .*'digits' has no validation images.* Received: 2"):
         resume(run.path, {"train.patience": 2, "train.epochs": 5})
     assert kept(run.path) == before and (run.path / "DONE").is_file()
 

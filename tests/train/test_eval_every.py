@@ -70,16 +70,16 @@ def test_the_best_checkpoint_is_that_of_the_best_figure(
     config, tmp_path, monkeypatch, best_by, values, best, save_every
 ):
     """Whether it is written at once or at the end."""
-    monkeypatch.setattr(callbacks, "SAVE_EVERY_SECONDS", save_every)
-    watch = Script(**{best_by: values})
-    run = kgen.train.train(config(best_by=best_by), run_dir=str(tmp_path / "run"), watch=watch)
+    monkeypatch.setattr(callbacks.BestCheckpoint, "SECONDS", save_every)
+    monitor = Script(**{best_by: values})
+    run = kgen.train.train(config(best_by=best_by), run_dir=str(tmp_path / "run"), monitor=monitor)
     assert [row[f"validation_{best_by}"] for row in run.metrics()] == values
     state = run.checkpoint_state()
     assert (state["best"]["epoch"], state["last"]["epoch"]) == (best, EPOCHS)
     assert state["best"][f"validation_{best_by}"] == values[best - 1]
-    np.testing.assert_allclose(kept(run), watch.drawn[best - 1], atol=1e-6)
-    np.testing.assert_allclose(kept(run, "last"), watch.drawn[-1], atol=1e-6)
-    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(watch.drawn, watch.drawn[1:], strict=False))
+    np.testing.assert_allclose(kept(run), monitor.drawn[best - 1], atol=1e-6)
+    np.testing.assert_allclose(kept(run, "last"), monitor.drawn[-1], atol=1e-6)
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(monitor.drawn, monitor.drawn[1:], strict=False))
 
 
 def test_weights_that_failed_are_never_the_best(config, tmp_path):
@@ -94,25 +94,25 @@ def test_weights_that_failed_are_never_the_best(config, tmp_path):
             return {"fid": None}
 
     with pytest.raises(TrainingFailed, match="in epoch 3"):
-        kgen.train.train(config(best_by="fid"), run_dir=str(tmp_path / "run"), watch=Breaking())
+        kgen.train.train(config(best_by="fid"), run_dir=str(tmp_path / "run"), monitor=Breaking())
     assert not kgen.Run.open(tmp_path / "run").checkpoint("best").exists()
 
 
 def test_every_few_epochs_and_after_the_last(config, tmp_path):
-    watch = Script(fid=[5, 3, 4])
-    run = kgen.train.train(config(eval_every=2, best_by="fid"), run_dir=str(tmp_path / "run"), watch=watch)
+    monitor = Script(fid=[5, 3, 4])
+    run = kgen.train.train(config(eval_every=2, best_by="fid"), run_dir=str(tmp_path / "run"), monitor=monitor)
     assert {row["epoch"]: row.get("validation_fid") for row in run.metrics()} == {1: None, 2: 5, 3: None, 4: 3, 5: 4}
     assert run.checkpoint_state()["best"]["epoch"] == 4
 
 
 def test_by_the_loss_unless_told_otherwise(config, tmp_path):
-    run = kgen.train.train(config(), run_dir=str(tmp_path / "run"), watch=Script(fid=[1, 2, 3, 4, 5]))
+    run = kgen.train.train(config(), run_dir=str(tmp_path / "run"), monitor=Script(fid=[1, 2, 3, 4, 5]))
     losses = [row["validation_loss"] for row in run.metrics()]
     assert run.checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(losses)) > 1
 
 
 def test_measuring_does_not_change_the_training(config, tmp_path):
-    measured = kgen.train.train(config(metrics=["fid", "prdc"]), run_dir=str(tmp_path / "one"), watch=Monitor)
+    measured = kgen.train.train(config(metrics=["fid", "prdc"]), run_dir=str(tmp_path / "one"), monitor=Monitor)
     plain = kgen.train.train(config(eval_every=None), run_dir=str(tmp_path / "two"))
     assert [row["validation_loss"] for row in measured.metrics()] == [row["validation_loss"] for row in plain.metrics()]
     assert not (plain.path / "plots" / "quality.png").exists()
@@ -122,7 +122,7 @@ def test_measuring_does_not_change_the_training(config, tmp_path):
 def test_figures_curves_and_best_checkpoint(config, tmp_path):
     """The kept weights give the figure that metrics.jsonl has of their epoch."""
     settings = config(metrics=["fid", "prdc"], best_by="fid")
-    run = kgen.train.train(settings, run_dir=str(tmp_path / "run"), watch=Monitor)
+    run = kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=Monitor)
     rows = run.metrics()
     for row in rows:
         assert {f"validation_{key}" for key in ("fid", "precision", "recall", "density", "coverage")} <= {*row}
@@ -139,7 +139,7 @@ def test_figures_curves_and_best_checkpoint(config, tmp_path):
 
 def test_figures_that_cannot_be_told_draw_no_curve(config, tmp_path):
     """64 dimensions, 60 samples."""
-    run = kgen.train.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), watch=Monitor)
+    run = kgen.train.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), monitor=Monitor)
     assert run.metrics()[0]["validation_fid"] is None
     assert not (run.path / "plots" / "quality.png").exists() and (run.path / "plots" / "curves.png").exists()
     assert (run.path / "DONE").exists()
@@ -147,23 +147,23 @@ def test_figures_that_cannot_be_told_draw_no_curve(config, tmp_path):
 
 def test_without_a_validation_split(config, tmp_path):
     settings = override(config(best_by="fid"), {"data.validation_fraction": 0.0})
-    rows = kgen.train.train(settings, run_dir=str(tmp_path / "run"), watch=Monitor).metrics()
+    rows = kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=Monitor).metrics()
     values = [row["train_fid"] for row in rows]
     assert kgen.Run.open(tmp_path / "run").checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(values))
 
 
 @pytest.mark.parametrize(
-    ("settings", "watch", "message"),
+    ("settings", "monitor", "message"),
     [
-        ({}, None, "train.eval_every asks for figures.*watch=kgen.evaluate.Monitor"),
+        ({}, None, "train.eval_every .*monitor=kgen.evaluate.Monitor"),
         ({"best_by": "kid"}, Monitor, "'kid' is not measured; did you mean 'fid'"),
         ({"metrics": ["fdi"]}, Monitor, "unknown metric 'fdi'"),
         ({"metrics": ["label_agreement"]}, Monitor, "metric 'label_agreement' needs images with labels"),
     ],
 )
-def test_mistakes_leave_nothing(config, tmp_path, settings, watch, message):
+def test_mistakes_leave_nothing(config, tmp_path, settings, monitor, message):
     with pytest.raises(UserError, match=message):
-        kgen.train.train(config(**settings), run_dir=str(tmp_path / "run"), watch=watch)
+        kgen.train.train(config(**settings), run_dir=str(tmp_path / "run"), monitor=monitor)
     assert not (tmp_path / "run").exists()
 
 

@@ -235,17 +235,17 @@ def slow(path, **settings):
 def test_without_rollback_a_nan_stops(tmp_path, pictures, once):
     with pytest.raises(TrainingFailed, match=r"not finite at step \d+ .*--learning_rate"):
         train(slow(pictures), run_dir=str(tmp_path / "run"))
-    assert "going back" not in (tmp_path / "run" / "log.txt").read_text()
+    assert "rolling back" not in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once):
     run = train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
     log = (run.path / "log.txt").read_text()
-    assert log.count("going back to the last checkpoint, with half the learning rate") == 1
+    assert log.count("rolling back to the last checkpoint, with half the learning rate") == 1
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3] and run.metrics()[-1]["step"] == 12
     assert (run.path / "DONE").exists() and not (run.path / "FAILED").exists()
     assert all(np.isfinite(w).all() for w in run.load_model("last").get_weights())
-    assert checkpoints.read(run.checkpoint("last")).state["slowed"] == 1
+    assert checkpoints.read(run.checkpoint("last")).state["rollbacks"] == 1
     # It stays halved: with the whole rate the poisoned step would fail, were it met again.
     assert len(resume(run.path, {"train.epochs": 4}).metrics()) == 4
 
@@ -270,7 +270,7 @@ def test_a_second_nan_stops(tmp_path, pictures, monkeypatch):
     with pytest.raises(TrainingFailed, match="not finite at step"):
         train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
     run = kgen.Run.open(tmp_path / "run")
-    assert (run.path / "log.txt").read_text().count("going back") == 1
+    assert (run.path / "log.txt").read_text().count("rolling back") == 1
     assert "not finite" in (run.path / "FAILED").read_text()
     assert all(np.isfinite(w).all() for w in run.load_model("last").get_weights())
 

@@ -7,7 +7,7 @@ from model_case import Case
 import kgen
 from kgen.config import override
 from kgen.train import train
-from kgen.train.plots import MOST_VALUES, gradients_of, some
+from kgen.train.callbacks import MAX_HISTOGRAM_VALUES, gradients_of, thinned
 
 ARGS = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
 
@@ -41,7 +41,12 @@ def test_every_weight_has_its_histograms(tmp_path):
 
 
 def test_large_weights_are_thinned_out():
-    values = np.arange(3.5 * MOST_VALUES).reshape(10, -1)
-    thin = some(values)
-    assert len(thin) <= MOST_VALUES and thin[0] == 0 and (np.diff(thin) == 4).all() and thin[-1] > values.max() - 4
-    np.testing.assert_array_equal(some(values[:1, :7]), values[0, :7])
+    values = np.arange(3.5 * MAX_HISTOGRAM_VALUES).reshape(10, -1)
+    thin = thinned(values)
+    assert (
+        len(thin) <= MAX_HISTOGRAM_VALUES
+        and thin[0] == 0
+        and (np.diff(thin) == 4).all()
+        and thin[-1] > values.max() - 4
+    )
+    np.testing.assert_array_equal(thinned(values[:1, :7]), values[0, :7])

@@ -1,4 +1,4 @@
-"""Going on after an interruption: the same to the last bit, whatever was killed, damaged or full."""
+"""Resuming after an interruption: the same to the last bit, whatever was killed, damaged or full."""
 
 import dataclasses
 import errno
@@ -23,7 +23,7 @@ from kgen.environment import environment
 from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
 from kgen.train import checkpointing, defaults, resume, train
-from kgen.train.callbacks import Record
+from kgen.train.callbacks import Evaluate
 from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback, SignalHandler
 
 SMALL = {
@@ -95,7 +95,7 @@ def test_repeating_the_command_goes_on_and_a_third_time_there_is_nothing_to_do(t
     (tmp_path / "run" / "samples" / ".part-1-final.png").write_bytes(b"of a process that was killed")
     run = train(config(), run_dir=str(tmp_path / "run"))
     assert not list(run.path.rglob(".part-*"))
-    assert "goes on in epoch 1, step 10 of 3 epochs" in capsys.readouterr().out
+    assert "resumes in epoch 1, step 10 of 3 epochs" in capsys.readouterr().out
     weights = run.load_model().weights_hash()
     assert train(config(), run_dir=str(tmp_path / "run")).load_model().weights_hash() == weights
     assert "is done: 3 epochs" in capsys.readouterr().out
@@ -110,17 +110,17 @@ def test_more_epochs(tmp_path):
 def test_going_on_with_another_kind_of_processor_is_said_and_recorded(tmp_path, monkeypatch, capsys):
     train(config(), run_dir=str(tmp_path / "run"))
     resume(tmp_path / "run", {"train.epochs": 4})
-    assert "not to the bit" not in capsys.readouterr().out
+    assert "not bit-identical" not in capsys.readouterr().out
     here = environment()
     monkeypatch.setattr(kgen.run, "environment", lambda: here | {"onednn": None, "cores": 3})
     run = resume(tmp_path / "run", {"train.epochs": 5})
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "not to the bit" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "not bit-identical" in line]
     assert line.startswith(f"note: 3 cores (was {here['cores']}), ") and "at most 0.03 %" in line
     assert Run.open(run.path).environments == run.environments and [e["cores"] for e in run.environments] == [
         here["cores"], 3,
     ]  # fmt: skip
     resume(tmp_path / "run", {"train.epochs": 6})
-    assert "not to the bit" not in capsys.readouterr().out  # the same as the last time
+    assert "not bit-identical" not in capsys.readouterr().out  # the same as the last time
 
 
 def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys):
@@ -129,7 +129,7 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys
     train(config(**chosen), run_dir=str(tmp_path / "run"))
     decided = Run.open(tmp_path / "run").config.train
     monkeypatch.setattr(defaults, "use_xla", lambda config, steps: config.train.jit_compile in (None, True))
-    monkeypatch.setattr(defaults, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(defaults, "STEPS_PER_CALL", 2)
     run = train(config(**chosen | {"train.epochs": 3}), run_dir=str(tmp_path / "run"))
     assert run.config.train == dataclasses.replace(decided, epochs=3) and [r["epoch"] for r in run.metrics()] == [
         1,
@@ -221,10 +221,10 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert f"interrupted; go on with: kgen-train --resume {tmp_path / 'run'}" in out
+    assert f"interrupted; resume with: kgen-train --resume {tmp_path / 'run'}" in out
     found = StepCheckpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
     rows = metrics.read_text().splitlines()
-    assert found.state["epoch"] * 10 + found.state["taken"] == found.state["step"] >= 10 * (len(rows) - 1) > 0
+    assert found.state["epoch"] * 10 + found.state["steps_in_epoch"] == found.state["step"] >= 10 * (len(rows) - 1) > 0
 
 
 def signal_from(monkeypatch, owner, name: str, when: Callable[[int], bool], after: Callable[[], None] = lambda: None):
@@ -244,7 +244,7 @@ def signal_from(monkeypatch, owner, name: str, when: Callable[[int], bool], afte
 @pytest.mark.parametrize(
     ("owner", "name", "when", "where"),
     [
-        (Record, "on_epoch_end", lambda epoch: epoch == 1, (2, 0, 20)),
+        (Evaluate, "on_epoch_end", lambda epoch: epoch == 1, (2, 0, 20)),
         (StepCheckpoints, "write", lambda step: step >= 12, (1, 9, 19)),  # that of step 16
     ],
     ids=["measured", "written"],
@@ -253,11 +253,11 @@ def test_a_signal_between_steps_loses_none(owner, name, when, where, alone, tmp_
     """While an epoch is measured, and while a checkpoint is written: there is one of all steps that were taken."""
     settings, _, expected = alone
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpointing, "GRACE", 1000.0)  # however slow the machine is
+        patch.setattr(checkpointing, "GRACE_SECONDS", 1000.0)  # however slow the machine is
         signal_from(patch, owner, name, when)
         train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
     found = StepCheckpoints(tmp_path / "run" / "checkpoints").newest(pytest.fail)
-    assert tuple(found.state[key] for key in ("epoch", "taken", "step")) == where
+    assert tuple(found.state[key] for key in ("epoch", "steps_in_epoch", "step")) == where
     assert kill_and_resume.outcome(resume(tmp_path / "run").path) == expected
 
 
@@ -273,8 +273,8 @@ def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
         finally:
             measured.append(time.monotonic())
 
-    monkeypatch.setattr(checkpointing, "GRACE", 0.2)
-    signal_from(monkeypatch, Record, "on_epoch_end", lambda epoch: True, long)
+    monkeypatch.setattr(checkpointing, "GRACE_SECONDS", 0.2)
+    signal_from(monkeypatch, Evaluate, "on_epoch_end", lambda epoch: True, long)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         train(config(**{"train.checkpoint_steps": 10}), run_dir=str(tmp_path / "run"))
@@ -284,9 +284,9 @@ def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
 
 def test_a_second_signal_does_not_wait():
     with SignalHandler() as stopper:
-        stopper.under_way = "steps"
+        stopper.phase = "steps"
         os.kill(os.getpid(), signal.SIGINT)
-        assert stopper.asked
+        assert stopper.received
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     stopper = SignalHandler()

@@ -9,7 +9,7 @@ import kgen
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
 from kgen.models import resolve_model_args
-from kgen.train import defaults, prepare, train
+from kgen.train import defaults, resolve_defaults, train
 
 SMALL = {
     "data.limit": 64, "train.epochs": 2, "train.batch_size": 16, "train.jit_compile": False, "model_args.hidden": [8],
@@ -29,10 +29,10 @@ def small(**settings) -> kgen.RunConfig:
         ({"model_args.network": "mlp", "train.epochs": 10_000}, 1000, True),
     ],
 )
-def test_prepare_fills_in_every_choice(settings, steps, xla):
+def test_every_default_is_resolved(settings, steps, xla):
     config = override(small(), {"train.jit_compile": None, **settings})
     dataset = kgen.data.load(config.data)
-    ready = prepare(config, dataset)
+    ready = resolve_defaults(config, dataset)
     assert ready.train.jit_compile is xla
     assert ready.train.epochs * (dataset.spec.examples["train"] // ready.train.batch_size) >= min(steps, 200)
     assert ready.model_args["likelihood"] == "bernoulli" and ready.train.learning_rate == 1e-3
@@ -90,8 +90,8 @@ def test_without_validation_the_best_checkpoint_is_the_last(tmp_path):
 def test_grey_pixels_under_a_bernoulli_are_remarked_on(tmp_path):
     grey = train(small(), run_dir=str(tmp_path / "grey"))
     black = train(small(**{"data.binarize": "threshold"}), run_dir=str(tmp_path / "black"))
-    assert "no likelihood" in (grey.path / "log.txt").read_text()
-    assert "no likelihood" not in (black.path / "log.txt").read_text()
+    assert "not a likelihood" in (grey.path / "log.txt").read_text()
+    assert "not a likelihood" not in (black.path / "log.txt").read_text()
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
@@ -109,12 +109,12 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
 
 
 def test_an_interruption_is_recorded(tmp_path, monkeypatch):
-    from kgen.train import plots
+    from kgen.train import callbacks
 
     def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plots.SampleGrids, "on_epoch_end", interrupt)
+    monkeypatch.setattr(callbacks.SampleGrids, "on_epoch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(small(), run_dir=str(tmp_path / "run"))
     assert "interrupted" in (tmp_path / "run" / "FAILED").read_text()
@@ -122,12 +122,12 @@ def test_an_interruption_is_recorded(tmp_path, monkeypatch):
 
 def test_an_interrupted_gan_can_be_sampled_from(tmp_path, monkeypatch):
     """It has no validation loss to choose a best checkpoint by: that is the last whole epoch's."""
-    from kgen.train import plots
+    from kgen.train import callbacks
 
     def interrupt(self, epoch, logs=None):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plots.SampleGrids, "on_epoch_end", interrupt)
+    monkeypatch.setattr(callbacks.SampleGrids, "on_epoch_end", interrupt)
     settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "model_args.hidden": [8]}
     with pytest.raises(KeyboardInterrupt):
         train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
