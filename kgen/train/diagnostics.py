@@ -1,13 +1,21 @@
-"""What tells whether an adversarial training is well, beside its losses: numbers of a fixed draw of samples.
+"""Diagnostics of adversarial trainings: health metrics, and rules that read them and name what is wrong.
 
-diversity: mean distance between two samples over the mean distance between two real images. About 1; at a collapse
-    near 0.
-label_effect: of a conditional model: how far another label moves per image, over how far another z and label do. Near 0
-    where the label is ignored.
-saturated: share of the pixels whose tanh (or sigmoid) passes less than a thousandth of its slope, less the share of
-    real pixels that are black or white: those must be as extreme. Near 1 where the generator can no longer move.
-generator_alive, discriminator_alive: of the hidden layer where it is least: the share of units that differ between
-    images.
+Losses of a GAN do not show whether it trains well. Each epoch `HealthMetrics` measures a fixed set of samples and real
+images:
+
+diversity: mean distance between two samples over the mean distance between two real images. About 1; near 0 after a
+    collapse.
+label_effect: of a conditional model: mean distance between samples of the same z and different labels, over the mean
+    distance between two samples. Near 0 where the label is ignored.
+saturated: share of the pixels at which the slope of the output activation (tanh or sigmoid) is below a thousandth of
+    its maximum, minus the share of real pixels that are black or white, which must be as extreme. Near 1 where the
+    generator can no longer learn.
+generator_alive, discriminator_alive: share of the units that differ between images, in the hidden layer with the
+    smallest share.
+
+`diagnose` applies RULES to the rows of metrics.jsonl. Each rule looks at the last PATIENCE values of its metrics, so
+that one bad epoch is no problem, and returns a Diagnosis with its evidence and the setting to change. Metrics of
+samples count from the step on at which samples are representative; see `settled_after`.
 """
 
 import math
@@ -21,13 +29,13 @@ import tensorflow as tf
 from kgen import data, images, random
 
 SAMPLES = 256
-ENOUGH = 64
-"""With fewer validation images the real ones are taken from training."""
+MIN_VALIDATION_IMAGES = 64
+"""With fewer validation images than this the real images are training images."""
 FLAT_SLOPE = 1e-3
 
 
 class HealthMetrics:
-    """Measures them, the same latent points and real images every time.
+    """Measures the health of an adversarial model, always on the same latent points and real images.
 
     Args:
         model: an adversarial model.
@@ -35,11 +43,11 @@ class HealthMetrics:
         seed: of the latent points.
 
     Attributes:
-        weakest: network -> name of the hidden layer with the smallest share of units that differ, when last measured.
+        weakest: network -> name of the hidden layer with the smallest share of units that differ, as last measured.
     """
 
     def __init__(self, model, dataset: data.Dataset, seed: int):
-        many = model.spec.examples.get("validation", 0) >= ENOUGH
+        many = model.spec.examples.get("validation", 0) >= MIN_VALIDATION_IMAGES
         split = "validation" if many else "train"
         stored, _ = next(iter(dataset.batches(split, batch_size=SAMPLES, seed=seed, training=False)))
         real = np.asarray(stored, np.float32)
@@ -51,14 +59,14 @@ class HealthMetrics:
         numbers = np.arange(SAMPLES, dtype=np.int32)
         self._labels = numbers % classes
         self._other = (self._labels + 1 + numbers // classes % max(classes - 1, 1)) % classes
-        self._watched = {
-            "generator": _watched(model.generator),
-            "discriminator": _watched(model.discriminator),
+        self._activations = {
+            "generator": _activations(model.generator),
+            "discriminator": _activations(model.discriminator),
         }
         self._logits = tf.function(lambda z, labels: model.generator(model.with_labels(z, labels), training=False))
 
     def measure(self) -> dict[str, float]:
-        """Name -> number; see the module."""
+        """Name -> value; see the module."""
         model, given = self.model, (self._z, self._labels)
         logits = self._logits(*given).numpy()
         fake_inputs = model.output_activation(tf.constant(logits))
@@ -72,7 +80,7 @@ class HealthMetrics:
             moved = np.sqrt(np.square(relabelled - fake).sum(axis=(1, 2, 3))).mean()
             found["label_effect"] = float(moved) / apart if apart else 0.0
         inputs = {"generator": model.with_labels(*given), "discriminator": model.with_labels(fake_inputs, self._labels)}
-        for name, (layers, activations) in self._watched.items():
+        for name, (layers, activations) in self._activations.items():
             if not layers:
                 continue
             shares = [_alive(a) for a in keras.tree.flatten(activations(inputs[name], training=False))]
@@ -81,7 +89,7 @@ class HealthMetrics:
         return {name: float(value) for name, value in found.items()}
 
     def _flat(self, logits: np.ndarray) -> float:
-        """The share of the pixels where the generator's last function is flat."""
+        """The share of the pixels at which the generator's output activation is flat."""
 
         def slope(x):
             with tf.GradientTape() as tape:
@@ -102,8 +110,8 @@ def mean_distance(x: np.ndarray) -> float:
     return float(np.sqrt(apart).sum() / pairs) if pairs else 0.0
 
 
-def _watched(network: keras.Model) -> tuple[list[str], keras.Model | None]:
-    """The names of a network's hidden activations, and a model that gives them."""
+def _activations(network: keras.Model) -> tuple[list[str], keras.Model | None]:
+    """The names of a network's hidden activations, and a model whose outputs they are; None where there are none."""
     layers = [layer for layer in network.layers if isinstance(layer, keras.layers.Activation)]
     return [layer.name for layer in layers], keras.Model(
         network.input, [layer.output for layer in layers]
@@ -111,49 +119,44 @@ def _watched(network: keras.Model) -> tuple[list[str], keras.Model | None]:
 
 
 def _alive(activation) -> float:
-    """Of [B, ..., C]: the share of the units (channels, of maps) that are not the same for all images."""
+    """The share of the units (channels, of feature maps) of [B, ..., C] that are not the same for all images."""
     x = np.asarray(activation, np.float32).reshape(len(activation), -1, activation.shape[-1])
     spread = (x.max(axis=0) - x.min(axis=0)).max(axis=0)
     return float(np.mean(spread > 1e-6))
 
 
-# Doctor ---------------------------------------------------------------------------------------------------------------
-# The doctor of adversarial trainings: reads the numbers of the epochs, and says in words what is wrong and why.
-#
-# Each rule looks at the last PATIENCE values of its numbers: one bad epoch is none. It names its evidence, and the
-# setting to change. What samples show counts from the step on at which they say something of the training: see
-# `settled_after`.
+# Rules ----------------------------------------------------------------------------------------------------------------
 
 
 PATIENCE = 3
-"""Values that must agree."""
+"""Number of values in a row that must show a problem."""
 COLLAPSED, FEW_CLASSES = 0.35, 0.5
 SURE_LOSS = 0.06
-"""That of a discriminator that gives 0.97 to every real image and 0.03 to every generated one."""
+"""Excess loss of a discriminator that outputs 0.97 for every real image and 0.03 for every generated one."""
 IGNORED_EFFECT, IGNORED_AGREEMENT = 0.1, 0.1
-"""Of the label: how far it moves per image; how much oftener than by chance it is found in one."""
+"""Below these the label is ignored: its effect, and its agreement above chance."""
 DEAD, SATURATED = 0.1, 0.3
 EXPLODED, HUGE, VANISHED = 1e3, 1e4, 1e-7
-"""Norms of a gradient: times the usual one, and as they are."""
+"""Norms of a gradient: relative to the usual one, and two absolute ones."""
 SPLITS = ("", "validation_", "train_")
-"""Before the names of figures of samples, in the order in which they are looked for."""
+"""Prefixes of the metrics of samples, in the order in which they are looked for."""
 YOUNG_STEPS, HALFLIVES = 500, 3
 
 
 def settled_after(ema_halflife_images: float | None, batch_size: int) -> float:
-    """The step after which samples are judged: the generator has learned for a while, and of the average that samples
-    come from no more than an eighth is the weights it began with.
+    """The step after which samples are judged: the generator has trained for a while, and the initial weights make up
+    at most an eighth of the average that samples come from.
     """
     return max(YOUNG_STEPS, HALFLIVES * (ema_halflife_images or 0) / batch_size)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong.
+    """A problem of a training.
 
     Attributes:
         name: "collapse", "discriminator too strong", ...
-        evidence: the numbers that say so.
+        evidence: the metrics that show it.
         advice: the setting to change.
     """
 
@@ -176,25 +179,25 @@ def diagnose(
     settled: float = 0,
     label_smoothing: float = 0.0,
 ) -> list[Diagnosis]:
-    """What is wrong with a training; nothing where it is well, or too young to tell.
+    """The problems of a training; [] where there are none, or where it is too short to be judged.
 
     Args:
-        rows: of metrics.jsonl, an epoch each.
+        rows: of metrics.jsonl, one per epoch.
         num_classes: of the data.
         weakest: network -> the name of its weakest layer; see `HealthMetrics`.
         settled: the step after which samples are judged; see `settled_after`.
         label_smoothing: of the discriminator's loss.
     """
-    grown = [row for row in rows if row.get("step", math.inf) > settled]
+    settled_rows = [row for row in rows if row.get("step", math.inf) > settled]
     given = {"num_classes": num_classes, "weakest": weakest or {}, "smoothing": label_smoothing}
-    found = (rule(rows, grown, **given) for rule in RULES)
+    found = (rule(rows, settled_rows, **given) for rule in RULES)
     return [diagnosis for diagnosis in found if diagnosis]
 
 
 def not_finite(step: int, rows: Sequence[Mapping]) -> Diagnosis:
-    """A training that a loss has ended."""
+    """The diagnosis of a training that ended with a loss that was not finite."""
     keys = [f"train_{network}_gradient" for network in ("discriminator", "generator")]
-    last = [f"{_lately(rows, key)[-1]:.3g}" for key in keys if _lately(rows, key)]
+    last = [f"{_last_values(rows, key)[-1]:.3g}" for key in keys if _last_values(rows, key)]
     before = f"; in the last whole epoch the gradients had norms of {' and '.join(last)}" if last else ""
     return Diagnosis(
         "divergence",
@@ -203,22 +206,22 @@ def not_finite(step: int, rows: Sequence[Mapping]) -> Diagnosis:
     )
 
 
-def _lately(rows: Sequence[Mapping], key: str) -> list[float]:
-    """The last PATIENCE values of a number, of whatever split the samples were compared with; an epoch may lack it."""
+def _last_values(rows: Sequence[Mapping], key: str) -> list[float]:
+    """The last PATIENCE values of a metric, whichever split the samples were compared with; epochs may lack it."""
     named = [f"{split}{key}" for split in SPLITS]
     values = (next((row[name] for name in named if row.get(name) is not None), None) for row in rows)
     return [value for value in values if value is not None][-PATIENCE:]
 
 
 def _all(rows: Sequence[Mapping], key: str, holds: Callable[[float], bool]) -> bool:
-    """Whether the number has PATIENCE values, and it holds of the last of them."""
-    values = _lately(rows, key)
+    """Whether a metric has PATIENCE values, and a condition holds for the last of them."""
+    values = _last_values(rows, key)
     return len(values) == PATIENCE and all(holds(value) for value in values)
 
 
 @RULES.append
-def divergence(rows, grown, **_):
-    """A gradient beyond all that the training had when it was well. (A loss that is not finite ends the training.)"""
+def divergence(rows, settled_rows, **_):
+    """A gradient far larger than in the first half of the training. (A loss that is not finite ends the training.)"""
     for network in ("discriminator", "generator"):
         key = f"train_{network}_gradient"
         before = sorted(row[key] for row in rows[: max(1, len(rows) // 2)] if math.isfinite(row.get(key, math.inf)))
@@ -227,7 +230,7 @@ def divergence(rows, grown, **_):
         if _all(rows, key, lambda x, limit=limit: not x <= limit):
             return Diagnosis(
                 "divergence",
-                f"the {network}'s gradient has a norm of {_lately(rows, key)[-1]:.3g} (in the first half of the "
+                f"the {network}'s gradient has a norm of {_last_values(rows, key)[-1]:.3g} (in the first half of the "
                 f"training: {usual:.3g})",
                 "Try a smaller --learning_rate or --discriminator_learning_rate, or a penalty on the discriminator: "
                 "--set model_args.r1=1",
@@ -236,29 +239,29 @@ def divergence(rows, grown, **_):
 
 
 @RULES.append
-def vanished(rows, grown, **_):
-    """The discriminator tells the generator nothing."""
+def vanished(rows, settled_rows, **_):
+    """The generator gets no gradient from the discriminator."""
     key = "train_generator_gradient"
     if not _all(rows, key, lambda x: x < VANISHED):
         return None
     return Diagnosis(
         "vanishing gradient",
-        f"the generator's gradient has a norm of {_lately(rows, key)[-1]:.2g}",
+        f"the generator's gradient has a norm of {_last_values(rows, key)[-1]:.2g}",
         "Try a larger model_args.clip in a wgan, or --model wgan_gp; else a smaller --discriminator_learning_rate",
     )
 
 
 @RULES.append
-def collapse(rows, grown, num_classes, **_):
+def collapse(rows, settled_rows, num_classes, **_):
     """Samples that are all alike."""
-    few = num_classes > 1 and _all(grown, "classes_covered", lambda x: x <= FEW_CLASSES * num_classes)
-    alike = _all(grown, "health_diversity", lambda x: x < COLLAPSED)
+    few = num_classes > 1 and _all(settled_rows, "classes_covered", lambda x: x <= FEW_CLASSES * num_classes)
+    alike = _all(settled_rows, "health_diversity", lambda x: x < COLLAPSED)
     if not (few or alike):
         return None
     evidence = []
-    if diversity := _lately(grown, "health_diversity"):
+    if diversity := _last_values(settled_rows, "health_diversity"):
         evidence.append(f"two samples are {diversity[-1]:.2f} times as far apart as two real images")
-    if covered := _lately(grown, "classes_covered"):
+    if covered := _last_values(settled_rows, "classes_covered"):
         evidence.append(f"the samples fall into {covered[-1]:.0f} of {num_classes} classes")
     return Diagnosis(
         "collapse",
@@ -269,19 +272,23 @@ def collapse(rows, grown, num_classes, **_):
 
 
 @RULES.append
-def discriminator_too_strong(rows, grown, smoothing, **_):
-    """It is right about every image, so its slope says nothing to the generator. A critic's loss has no such end."""
+def discriminator_too_strong(rows, settled_rows, smoothing, **_):
+    """The discriminator is right about every image, so its gradient vanishes. A critic's loss has no such minimum."""
     loss, target = "train_discriminator_loss", 1 - smoothing / 2
     least = -sum(p * math.log(p) for p in (target, 1 - target) if p)
     if any("train_discriminator_distance" in row for row in rows) or not _all(
         rows, loss, lambda x: x - least < SURE_LOSS
     ):
         return None
-    says = [_lately(rows, f"train_discriminator_{kind}") for kind in ("real", "fake")]
-    verdict = f"; it says {says[0][-1]:.3f} of real images and {says[1][-1]:.3f} of generated ones" if all(says) else ""
+    outputs = [_last_values(rows, f"train_discriminator_{kind}") for kind in ("real", "fake")]
+    verdict = (
+        f"; it outputs {outputs[0][-1]:.3f} for real images and {outputs[1][-1]:.3f} for generated ones"
+        if all(outputs)
+        else ""
+    )
     return Diagnosis(
         "discriminator too strong",
-        f"its loss is {_lately(rows, loss)[-1]:.3f}, and {least:.3f} were perfect{verdict}",
+        f"its loss is {_last_values(rows, loss)[-1]:.3f}, and its minimum is {least:.3f}{verdict}",
         "Try a smaller --discriminator_learning_rate, --set model_args.r1=1, "
         '--set model_args.label_smoothing=0.2, or for few images --set \'model_args.augment=["color", '
         '"translation", "cutout"]\'',
@@ -289,16 +296,16 @@ def discriminator_too_strong(rows, grown, smoothing, **_):
 
 
 @RULES.append
-def condition_ignored(rows, grown, num_classes, **_):
-    """The label does not say what is drawn."""
-    effect = _all(grown, "health_label_effect", lambda x: x < IGNORED_EFFECT)
-    agreement = _all(grown, "label_agreement", lambda x: x < 1 / max(num_classes, 1) + IGNORED_AGREEMENT)
+def condition_ignored(rows, settled_rows, num_classes, **_):
+    """The label does not determine what is generated."""
+    effect = _all(settled_rows, "health_label_effect", lambda x: x < IGNORED_EFFECT)
+    agreement = _all(settled_rows, "label_agreement", lambda x: x < 1 / max(num_classes, 1) + IGNORED_AGREEMENT)
     if not (effect or agreement):
         return None
     evidence = []
-    if moved := _lately(grown, "health_label_effect"):
-        evidence.append(f"another label moves per image {moved[-1]:.2f} times as far as another z does")
-    if found := _lately(grown, "label_agreement"):
+    if moved := _last_values(settled_rows, "health_label_effect"):
+        evidence.append(f"another label changes an image {moved[-1]:.2f} times as much as another z does")
+    if found := _last_values(settled_rows, "label_agreement"):
         evidence.append(f"the classifier finds the label in {found[-1]:.1%} of the samples")
     return Diagnosis(
         "condition ignored",
@@ -309,15 +316,15 @@ def condition_ignored(rows, grown, num_classes, **_):
 
 
 @RULES.append
-def dead_layers(rows, grown, weakest, **_):
-    """A hidden layer that gives the same for every image."""
+def dead_layers(rows, settled_rows, weakest, **_):
+    """A hidden layer whose output is the same for every image."""
     for network in ("generator", "discriminator"):
         key = f"health_{network}_alive"
         if _all(rows, key, lambda x: x < DEAD):
             return Diagnosis(
                 "dead layers",
-                f"in layer {weakest.get(network, '?')!r} of the {network} {_lately(rows, key)[-1]:.0%} of the units "
-                "differ between images",
+                f"in layer {weakest.get(network, '?')!r} of the {network} {_last_values(rows, key)[-1]:.0%} of the "
+                "units differ between images",
                 "Try a smaller learning rate, --set model_args.activation=leaky_relu, or --set "
                 "model_args.batch_norm=true",
             )
@@ -325,13 +332,13 @@ def dead_layers(rows, grown, weakest, **_):
 
 
 @RULES.append
-def saturated(rows, grown, **_):
-    """The generator's last function is flat, so it cannot be moved any more."""
+def saturated(rows, settled_rows, **_):
+    """The generator's output activation is flat, so that it cannot learn any more."""
     key = "health_saturated"
     if _all(rows, key, lambda x: x > SATURATED):
         return Diagnosis(
             "saturated output",
-            f"{_lately(rows, key)[-1]:.0%} of the pixels more than in real images are black or white to the end of the "
+            f"{_last_values(rows, key)[-1]:.0%} more pixels than in real images are black or white, at the ends of the "
             "generator's range",
             "Try a smaller --learning_rate, or --set model_args.batch_norm=true",
         )

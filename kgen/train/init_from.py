@@ -1,5 +1,5 @@
-"""Starts an adversarial model from a trained VAE: its generator is the run's decoder, its discriminator may be the
-run's encoder with another output.
+"""Initializes an adversarial model from a trained VAE: the generator from its decoder, and the discriminator, if that
+is wanted, from its encoder (with another output layer).
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ from kgen.models import GenerativeModel
 from kgen.run import Run
 
 SHARED = ("latent_dim", "network", "hidden", "filters", "activation", "batch_norm")
-"""Arguments of a VAE that make its decoder; the generator's bear the same names."""
-TAKES, GIVES = ("vae_gan",), ("vae", "conv_vae")
+"""Arguments of a VAE that define its decoder; those of the generator have the same names."""
+TARGETS, SOURCES = ("vae_gan",), ("vae", "conv_vae")
 
 
 def with_architecture(config: RunConfig) -> RunConfig:
@@ -28,12 +28,12 @@ def with_architecture(config: RunConfig) -> RunConfig:
         if train.init_discriminator:
             raise UserError("train.init_discriminator starts it from the run that train.init_from names; name one")
         return config
-    if config.model not in TAKES:
-        raise UserError(f"train.init_from starts a {' or '.join(TAKES)}; {config.model!r} cannot start from a run")
+    if config.model not in TARGETS:
+        raise UserError(f"train.init_from starts a {' or '.join(TARGETS)}; {config.model!r} cannot start from a run")
     source = Run.open(train.init_from).config
-    if source.model not in GIVES:
+    if source.model not in SOURCES:
         raise UserError(
-            f"train.init_from takes a run of {' or '.join(GIVES)}, whose decoder is an unconditional generator. "
+            f"train.init_from takes a run of {' or '.join(SOURCES)}, whose decoder is an unconditional generator. "
             f"Received: {train.init_from}, a {source.model}"
         )
     wanted = {name: source.model_args[name] for name in SHARED}
@@ -50,7 +50,7 @@ def with_architecture(config: RunConfig) -> RunConfig:
 
 
 def initialize_weights(model: GenerativeModel, config: RunConfig) -> list[str]:
-    """Gives the model the weights of the run that `train.init_from` names; returns what to log.
+    """Copies the weights of the run that `train.init_from` names into the model; returns lines for the log.
 
     Raises:
         UserError: the run's checkpoint does not fit.
@@ -63,15 +63,14 @@ def initialize_weights(model: GenerativeModel, config: RunConfig) -> list[str]:
     copied = [_copy(source.decoder, model.generator, train.init_from)]
     if train.init_discriminator:
         copied.append(_copy(source.encoder, model.discriminator, train.init_from, new=("logit",)))
-    said = " and ".join(copied)
-    return [f"weights of {said} are those of {run.path} ({run.config.model}, checkpoint best)"]
+    return [f"weights of {' and '.join(copied)} are those of {run.path} ({run.config.model}, checkpoint best)"]
 
 
 def _copy(source: keras.Model, target: keras.Model, where: str, new: tuple[str, ...] = ()) -> str:
-    """Copies every layer's weights by the layer's name; layers named in `new` keep their own.
+    """Copies the weights of every layer by its name; layers named in `new` keep their own.
 
-    A layer whose batch normalization the target lacks (an R1 penalty forbids it) takes that on: with the kernel and
-    bias that it then gets, it does what both do together in an evaluation.
+    Where the target has no batch normalization (an R1 penalty forbids it), that of the source is folded into the kernel
+    and bias of its layer, which then computes what both compute in an evaluation.
     """
     given = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
@@ -97,7 +96,7 @@ def _copy(source: keras.Model, target: keras.Model, where: str, new: tuple[str, 
 
 
 def _folded(linear: keras.layers.Layer, norm: keras.layers.BatchNormalization) -> list[np.ndarray]:
-    """[kernel, bias] of one layer that does what a linear one without a bias and its batch normalization do."""
+    """[kernel, bias] of a linear layer that equals one without a bias followed by batch normalization."""
     kernel, gamma, beta = (np.asarray(w) for w in (linear.kernel, norm.gamma, norm.beta))
     scale = gamma / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
     return [kernel * scale, beta - np.asarray(norm.moving_mean) * scale]
