@@ -293,9 +293,9 @@ def _fit(
         early_stopping,
         callbacks.Curves(run, rows, unit="" if health else "nats per image", monitor=monitor),
         *diagnoses,
-        histograms,
         callbacks.SampleGrids(run, rows, train.samples_every),
         *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),
+        histograms,  # of the weights that are trained
         CheckpointCallback(run, rows, resumable, stopper, start, rollbacks),
     ]
 

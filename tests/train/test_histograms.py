@@ -5,9 +5,11 @@ import tensorflow as tf
 from model_case import Case
 
 import kgen
+from kgen import checkpoints
 from kgen.config import override
-from kgen.train import train
+from kgen.train import callbacks, train
 from kgen.train.callbacks import MAX_HISTOGRAM_VALUES, gradients_of, thinned
+from kgen.train.checkpointing import model_variables
 
 ARGS = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
 
@@ -50,3 +52,21 @@ def test_large_weights_are_thinned_out():
         and thin[-1] > values.max() - 4
     )
     np.testing.assert_array_equal(thinned(values[:1, :7]), values[0, :7])
+
+
+def test_they_are_taken_at_the_trained_weights_and_not_at_their_averages(tmp_path, monkeypatch):
+    seen = []
+
+    def spy(model, phase, batch):
+        seen.append([weight.numpy() for weight in model_variables(model)])
+        return gradients_of(model, phase, batch)
+
+    monkeypatch.setattr(callbacks, "gradients_of", spy)
+    settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "train.epochs": 1, "train.jit_compile": False}
+    settings |= {f"model_args.{k}": v for k, v in ARGS.items()} | {"train.ema_halflife_images": 1e6}
+    run = train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    arrays = checkpoints.read(run.checkpoint("last")).arrays
+    assert len(seen) == 2  # phases
+    for i, weight in enumerate(seen[0]):
+        np.testing.assert_array_equal(weight, arrays[f"model/{i}"])
+    assert any(np.any(arrays[name] != arrays[name.replace("average", "model")]) for name in arrays if "average" in name)
