@@ -165,12 +165,12 @@ class EpochRow(EpochCallback, ResumableCallback):
 
     Args:
         run, rows: see `EpochCallback`.
-        images_per_epoch: for the speed.
+        batch_size: for the speed.
     """
 
-    def __init__(self, run: Run, rows: list[Row], images_per_epoch: int):
+    def __init__(self, run: Run, rows: list[Row], batch_size: int):
         super().__init__(run, rows)
-        self.images_per_epoch = images_per_epoch
+        self.batch_size = batch_size
         self.paused, self.before = 0.0, 0.0
 
     def get_state(self) -> dict[str, float]:
@@ -195,17 +195,18 @@ class EpochRow(EpochCallback, ResumableCallback):
         self.started = time.monotonic()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch_started = time.monotonic()
+        self.epoch_started, self.first_step = time.monotonic(), int(self.model.step.numpy())
 
     def on_epoch_end(self, epoch, logs=None):
         if has_failed(self.model):
             return
-        seconds = time.monotonic() - self.epoch_started
+        seconds, step = time.monotonic() - self.epoch_started, int(self.model.step.numpy())
+        images = (step - self.first_step) * self.batch_size  # an epoch that was resumed has some steps behind it
         self.rows.append({
             "epoch": epoch + 1,
-            "step": int(self.model.step.numpy()),
+            "step": step,
             "elapsed_seconds": round(self.elapsed_seconds, 3),
-            "images_per_second": round(self.images_per_epoch / seconds, 1),
+            "images_per_second": round(images / seconds, 1),
             **with_prefix("train", self.model, logs),
         })  # fmt: skip
 

@@ -271,7 +271,7 @@ def _fit(
     rows = run.metrics()
     health = HealthMetrics(model, dataset, seed) if PRESETS[run.config.model].adversarial else None
     objective = callbacks.Objective.of(train, model, evaluation, monitor)
-    epoch_row = callbacks.EpochRow(run, rows, steps_per_epoch * train.batch_size)
+    epoch_row = callbacks.EpochRow(run, rows, train.batch_size)
     best = callbacks.BestCheckpoint(run, rows, objective)
     early_stopping = callbacks.EarlyStopping(run, rows, best)
     histograms = callbacks.Histograms(run, rows, first_batch)
