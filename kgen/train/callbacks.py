@@ -448,9 +448,9 @@ class LogDiagnoses(EpochCallback, ResumableCallback):
 
     def _diagnoses(self) -> list[Diagnosis]:
         if has_failed(self.model):
-            return [not_finite(int(self.model.failed_step.numpy()), self.run.metrics())]
+            return [not_finite(int(self.model.failed_step.numpy()), self.rows)]
         return diagnose(
-            self.run.metrics(), self.run.spec.num_classes, self.health.weakest, settled=self.settled,
+            self.rows, self.run.spec.num_classes, self.health.weakest, settled=self.settled,
             label_smoothing=self.run.config.model_args["label_smoothing"],
         )  # fmt: skip
 

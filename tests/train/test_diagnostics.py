@@ -167,6 +167,13 @@ def test_a_run_that_is_too_short_to_be_judged_says_so(dataset, tmp_path):
     assert "no problem found, but 144 steps in 12 epochs are too few to judge samples by (3 epochs after" in log
 
 
+def test_the_metrics_are_not_read_again_in_each_epoch(dataset, tmp_path, monkeypatch):
+    calls, read = [], kgen.Run.metrics
+    monkeypatch.setattr(kgen.Run, "metrics", lambda self: calls.append(self) or read(self))
+    log_of(dataset, tmp_path / "run", model="gan", **{"train.epochs": 4})
+    assert len(calls) == 1
+
+
 def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
     with pytest.raises(TrainingFailed):
         log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1e30})
