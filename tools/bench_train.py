@@ -10,7 +10,7 @@ Each contestant is a process of its own; they take turns. Run it on a quiet mach
 and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
 times as large, at random places (the posterior would collapse on noise). Printed: images per second of wall time and of
 CPU time, medians, and their ratio to PyTorch; the share of the floor is what would be left of the CPU time if there
-were nothing but matrix products and convolutions (`train_floor.py`). `--torch_python` is an interpreter that has
+were nothing but matrix products and convolutions (`step_lower_bound.py`). `--torch_python` is an interpreter that has
 PyTorch and NumPy, if this one has not; without any, kgen's variants are compared alone.
 """
 
@@ -103,15 +103,15 @@ def kgen_turns(path: str, job: Job, **options):
 
 def floor_turns(path: str, job: Job):
     """A generator of turns of kgen's matrix products and convolutions alone."""
+    import step_lower_bound
     import tensorflow as tf
-    import train_floor
 
     import kgen
 
     model = kgen.build_model(job.model, kgen.data.load(kgen.DataConfig(dataset=path)).spec, **job.model_args)
     model.compile()
     batch = tf.TensorSpec((job.batch, *job.shape)), tf.TensorSpec((job.batch,), tf.int32)
-    yield from train_floor.turns(model, batch, job.steps)
+    yield from step_lower_bound.turns(model, batch, job.steps)
 
 
 def work(name: str, path: str, job_name: str):

@@ -1,7 +1,7 @@
-"""Kills trainings at random moments, goes on with them, and compares what comes out with a training left alone.
+"""Kills trainings at random moments, resumes them, and compares the result with that of an undisturbed training.
 
 python tools/kill_and_resume.py [--kills 10] [--models vae,cvae,wgan_gp]: kills by SIGKILL, every third one while a
-checkpoint is being written. Weights, metrics and sample grids must be the same to the last bit.
+checkpoint is being written. Weights, the best checkpoint, metrics and sample grids must be bit-identical.
 """
 
 import argparse
@@ -26,13 +26,13 @@ WAIT_SECONDS = 300
 
 
 def settings_of(model: str) -> dict:
-    """A training of some seconds."""
+    """The settings of a training of some seconds."""
     hidden = {"model_args.hidden": [32]}
     return {"model": model, **SETTINGS, **hidden, **({"train.batch_size": 40} if model == "wgan_gp" else {})}
 
 
 def start(run_dir: Path, settings: dict) -> int:
-    """Starts or goes on with a training in a process of its own (forked: nothing is imported anew); its number."""
+    """Starts or resumes a training in a process of its own (forked: nothing is imported again); returns its pid."""
     if (number := os.fork()) > 0:
         return number
     code = 1
@@ -53,7 +53,7 @@ def start(run_dir: Path, settings: dict) -> int:
 
 
 def wait(number: int, seconds: float) -> int | None:
-    """The exit code of a process that ends within some time, else None."""
+    """The exit code of a process, or None if it does not end within some seconds."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         ended, status = os.waitpid(number, os.WNOHANG)
@@ -69,7 +69,7 @@ def kill(number: int):
 
 
 def being_written(run_dir: Path, number: int) -> bool:
-    """Waits until a checkpoint is half written; False when the training ends before."""
+    """Waits until a checkpoint is half written; False if the training ends before."""
     while os.waitpid(number, os.WNOHANG)[0] == 0:
         if any((run_dir / "checkpoints").glob(".part-*")):
             return True
@@ -77,7 +77,7 @@ def being_written(run_dir: Path, number: int) -> bool:
 
 
 def outcome(run_dir: Path) -> dict[str, str]:
-    """What is compared: name -> hash."""
+    """What is compared: name -> SHA-256 (16 hex digits)."""
     from kgen import checkpoints
 
     newest = max((run_dir / "checkpoints").glob("step-*.npz"))
@@ -93,16 +93,16 @@ def outcome(run_dir: Path) -> dict[str, str]:
 
 
 def kills_of(model: str, count: int, folder: Path, seed: int = 0) -> tuple[int, int]:
-    """Kills a training so often; returns (kills, of them while a checkpoint was written).
+    """Kills a training `count` times; returns (kills, kills while a checkpoint was written).
 
     Raises:
-        AssertionError: what came out is not what came out of the training that was left alone.
+        AssertionError: the result differs from that of the undisturbed training.
     """
-    settings, alone, killed = settings_of(model), folder / f"{model}-alone", folder / f"{model}-killed"
+    settings, undisturbed, killed = settings_of(model), folder / f"{model}-undisturbed", folder / f"{model}-killed"
     started = time.monotonic()
-    assert wait(start(alone, settings), WAIT_SECONDS) == 0, alone.with_suffix(".log").read_text()[-2000:]
+    assert wait(start(undisturbed, settings), WAIT_SECONDS) == 0, undisturbed.with_suffix(".log").read_text()[-2000:]
     seconds, draw, done, writing = time.monotonic() - started, random.Random(seed), 0, 0
-    expected = outcome(alone)
+    expected = outcome(undisturbed)
     while done < count:
         shutil.rmtree(killed, ignore_errors=True)
         while done < count:

@@ -1,7 +1,7 @@
-"""The floor of a training step: its matrix products and convolutions alone, with nothing around them.
+"""A lower bound of the time of a training step: its matrix products and convolutions, without anything else.
 
-They are read off the step that kgen traces, so that the floor is that of the very model: the same operations on
-tensors of the same shapes, in a plain graph (oneDNN's kernels), each on numbers of its own so that none is left out.
+They are taken from the step that kgen traces: the same operations on tensors of the same shapes, in a plain graph
+(oneDNN's kernels). Each has its own random inputs, so that none is optimized away.
 """
 
 import tensorflow as tf
@@ -11,7 +11,7 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 
 
 def products(step) -> list:
-    """The products and convolutions of a concrete function that count for its outputs or its variables.
+    """The matrix products and convolutions of a concrete function on which its outputs or its variables depend.
 
     Args:
         step: a ConcreteFunction of fixed shapes.
@@ -37,8 +37,8 @@ def products(step) -> list:
     return found
 
 
-def floor(operations: list):
-    """A function of no arguments that runs them; it returns a number that depends on all of them."""
+def lower_bound(operations: list):
+    """A function without arguments that runs the operations; its result depends on all of them."""
     numbers = [[_numbers(operation, t) for t in operation.inputs] for operation in operations]
 
     def run():
@@ -68,7 +68,7 @@ def _again(operation, first, second, third=None):
 
 
 def turns(model, batch: tuple, steps: int):
-    """A generator of turns of `steps` floors of a compiled model's training step.
+    """A generator that runs the lower bound of a compiled model's training step `steps` times for each item.
 
     Args:
         model: a GenerativeModel, compiled.
@@ -79,7 +79,7 @@ def turns(model, batch: tuple, steps: int):
         model.train_step((images, labels))
 
     traced = tf.function(step).get_concrete_function(*batch)
-    run = floor(products(traced))
+    run = lower_bound(products(traced))
 
     @tf.function
     def turn():
