@@ -148,14 +148,17 @@ class Run:
         found = self.step_checkpoints
         return found.path(max(found.steps(), default=0))
 
-    def checkpoint_state(self) -> dict[str, dict[str, Any]]:
+    def checkpoint_state(self, names: Sequence[str] = CHECKPOINTS) -> dict[str, dict[str, Any]]:
         """{"best": {"epoch", "step", and losses}, "last": {...}} of the checkpoints that exist.
+
+        Args:
+            names: of those to read.
 
         Raises:
             UserError: a file is damaged.
         """
         found = {}
-        for which in CHECKPOINTS:
+        for which in names:
             path = self.checkpoint(which)
             if not path.is_file():
                 continue
@@ -163,7 +166,7 @@ class Run:
                 state = checkpoints.read_state(path)
                 found[which] = {"epoch": state["epoch"], "step": state["step"], **state["metrics"]}
             except (OSError, ValueError, KeyError, TypeError) as error:
-                raise UserError(f"checkpoint {path} cannot be read: {first_line(error)}; remove it") from error
+                raise UserError(f"checkpoint {path} cannot be read: {first_line(error)}") from error
         return found
 
     def metrics(self) -> list[dict[str, Any]]:

@@ -141,7 +141,7 @@ def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None
 def _open_run(given: str, path: Path, checkpoint: str, prior: str | None) -> Target:
     run = Run.open(path)
     sampler = open_run(run, checkpoint=checkpoint, prior=prior)
-    epochs, state = run.metrics(), run.checkpoint_state().get(checkpoint, {})
+    epochs, state = run.metrics(), run.checkpoint_state([checkpoint]).get(checkpoint, {})
     about = {
         "name": run.name,
         "path": given,

@@ -140,7 +140,7 @@ def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) ->
         "seed": run.config.seed,
         "parameters": model.parameters,
         "weights_hash": model.weights_hash(),
-        "checkpoint": {"which": checkpoint, **run.checkpoint_state().get(checkpoint, {})},
+        "checkpoint": {"which": checkpoint, **run.checkpoint_state([checkpoint]).get(checkpoint, {})},
         "weights_sha256": hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest(),
         "versions": versions(),
         "environment": environment(),

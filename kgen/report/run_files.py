@@ -9,7 +9,7 @@ from typing import Any
 from kgen.errors import UserError
 from kgen.evaluate.results import results_of
 from kgen.report.commands import DONE, FAILED, UNFINISHED
-from kgen.run import Run, row_of
+from kgen.run import CHECKPOINTS, Run, row_of
 
 STAMP = "%Y-%m-%d %H:%M:%S"
 STAMP_LETTERS = 19
@@ -50,10 +50,11 @@ def read(run: Run) -> RunFiles:
         record.state, record.reason = DONE, _text(run, "DONE").partition("\n")[2].strip()
     record.log = _text(run, "log.txt").splitlines()
     record.rows = _metrics(record)
-    try:
-        record.checkpoints = run.checkpoint_state()
-    except ValueError as error:
-        record.problems.append(f"{error}.")
+    for name in CHECKPOINTS:
+        try:
+            record.checkpoints |= run.checkpoint_state([name])
+        except UserError as error:
+            record.problems.append(f"{error}.")
     try:
         record.evaluation = results_of(run.path, required=False)
     except UserError as error:

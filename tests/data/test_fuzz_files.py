@@ -24,6 +24,8 @@ from kgen.cli import sample
 from kgen.config import DataConfig
 from kgen.data import load
 from kgen.errors import UserError
+from kgen.evaluate.target import open_target
+from kgen.report.run_files import read
 from kgen.run import Run
 from kgen.train import resume
 
@@ -232,6 +234,13 @@ def test_weights_of_another_model_are_refused(run, capsys):
         resume(run.path, {"train.epochs": 3})
     assert sample.main([str(run.path), "--out", str(run.path / "x.png")]) == 2
     assert "best.npz" in capsys.readouterr().err
+
+
+def test_a_damaged_last_checkpoint_does_not_stand_in_the_way_of_the_best(run):
+    run.checkpoint("last").write_bytes(run.checkpoint("last").read_bytes()[:-100])
+    assert open_target(str(run.path)).about["epoch"] == run.checkpoint_state(["best"])["best"]["epoch"]
+    record = read(run)
+    assert [*record.checkpoints] == ["best"] and run.checkpoint("last").name in " ".join(record.problems)
 
 
 def test_no_words_in_place_of_weights(run):
