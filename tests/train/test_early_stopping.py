@@ -244,8 +244,8 @@ def test_what_there_is_nothing_to_wait_for_is_refused(tmp_path, monkeypatch, cap
             "train.patience" in told and "losses of 'gan'" in told and "--best_by fid" in told and "Received: 3" in told
         )
     told = refused("--patience", "-1")
-    assert told == "kgen-train: train.patience must be greater than 0, or 0 for no early stopping. Received: -1\n"
-    with pytest.raises(UserError, match=r"train.patience must be greater than 0"):
+    assert told.startswith("kgen-train: train.patience") and told.endswith("Received: -1\n")
+    with pytest.raises(UserError, match=r"train.patience .*Received: -1"):
         TrainConfig(patience=-1)
 
 
