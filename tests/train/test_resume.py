@@ -174,7 +174,7 @@ def test_no_whole_checkpoint_is_said(tmp_path):
     (run.path / "DONE").unlink()
     for file in (run.path / "checkpoints").glob("step-*"):
         file.write_bytes(b"")
-    with pytest.raises(UserError, match="no whole checkpoint to go on from"):
+    with pytest.raises(UserError, match="no whole checkpoint to resume from"):
         resume(run.path)
 
 
