@@ -16,7 +16,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 README = TEXTS["README.md"]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = ("train", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
-FLAGS_OF_OTHERS = {"--steps_per_execution", "--cov", "--quick", "--nodes", "--ntasks-per-node", "--logdir"}
+FLAGS_OF_OTHERS = {"--steps_per_execution", "--cov", "--nodes", "--ntasks-per-node", "--logdir"}
 guides = pytest.mark.parametrize("guide", TEXTS)
 
 
@@ -105,6 +105,17 @@ def test_links_and_pictures_lead_somewhere(guide):
         path = (here / file).resolve() if file else ROOT / guide
         assert path.is_file() and path.is_relative_to(ROOT), f"{guide}: {target}"
         assert not anchor or anchor in slugs(path.read_text(encoding="utf-8")), f"{guide}: {target} has no such heading"
+
+
+@guides
+def test_quoted_messages_are_those_of_the_code(guide):
+    if "## What goes wrong" not in TEXTS[guide]:
+        return
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "kgen").rglob("*.py")))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # literals of several lines
+    for message in re.findall(r'"([^"]+)"', section(guide, "What goes wrong")):
+        for part in message.split("…"):
+            assert part.strip() in source, message
 
 
 @guides

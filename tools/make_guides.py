@@ -9,6 +9,7 @@ tests/test_guides.py fails when one is stale.
 """
 
 import argparse
+import ast
 import functools
 import re
 import sys
@@ -108,6 +109,16 @@ def layers() -> str:
     return "".join(f"{i}. {', '.join(f'`{part}`' for part in parts)}\n" for i, parts in enumerate(LAYERS, 1))
 
 
+def packages() -> str:
+    """What each package and each module beside them is for: the first lines of their docstrings."""
+    rows = []
+    for path in [*sorted(ROOT.glob("kgen/*/__init__.py")), *sorted(ROOT.glob("kgen/[!_]*.py"))]:
+        name = path.parent.name if path.stem == "__init__" else path.name
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        rows.append((f"`{name}`", docstring.split("\n\n")[0].replace("\n", " ")))
+    return table(("in `kgen/`", "what it is for"), rows)
+
+
 PARTS = {
     "models": models,
     **{f"settings: {section}": functools.partial(settings, section) for section in ("data", "train", "eval")},
@@ -117,6 +128,7 @@ PARTS = {
     "pictures": pictures,
     "results": results,
     "layers": layers,
+    "packages": packages,
 }
 """NAME of a generated part -> what makes it."""
 
