@@ -28,7 +28,7 @@ def same_pixels(got: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def about(value, figure: str, count: int, tolerance: float = 1e-5):
-    """A figure of images that are the same but for a few pixels' next grey level: 1e-5 is what the README promises.
+    """A figure of images that are the same but for a few pixels' next grey level: 1e-5 is what the guides promise.
 
     Args:
         value: a number, or one per repeat.

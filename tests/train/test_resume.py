@@ -81,7 +81,7 @@ def test_another_training_is_told_apart(alone, tmp_path):
 
 
 def test_kills_at_random_moments_and_in_the_middle_of_a_checkpoint(tmp_path):
-    """The tool of the README, on one model and a few kills; a process of its own, which forks."""
+    """The tool of the training guide, on one model and a few kills; a process of its own, which forks."""
     command = [sys.executable, kill_and_resume.__file__, "--kills", "3", "--models", "cvae"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
