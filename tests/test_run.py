@@ -54,7 +54,7 @@ def test_where_it_was_trained_is_recorded_and_old_runs_say_nothing(tmp_path):
     del values["environments"]
     path.write_text(json.dumps(values))
     old = Run.open(run.path)
-    assert old.environments == [] and old.record_environment() == []  # nothing to tell a difference from
+    assert old.environments == [] and old.record_environment() == []  # nothing to compare with
     assert Run.open(run.path).environments == [found]
     path.write_text(json.dumps(values | {"versions": "x", "environments": [3, {"processor": 5, "blas": [1]}]}))
     edited = Run.open(run.path)

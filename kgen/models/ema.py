@@ -1,10 +1,10 @@
-"""Averaged weights (Polyak & Juditsky 1992): evaluated, shown and exported in place of those that training moves.
+"""Averaged weights (Polyak & Juditsky 1992): evaluated, sampled and exported in place of those that training moves.
 
     average <- momentum * average + (1 - momentum) * weight, after every step; it starts at the weight
 
-The statistics of batch normalization are averaged with the weights. Weights and averages can change places: while they
-are swapped the model *is* the average, and a checkpoint written then holds the average as its weights, for everyone
-who only wants to sample, and the weights that training goes on with beside it, for who resumes: load, compile, `swap`.
+The statistics of batch normalization are averaged with the weights. Weights and averages can be swapped; meanwhile the
+model *is* the average. A checkpoint of a run holds each of both once (`kgen.checkpoints`). Keras' `save_weights`
+holds both as well: saved while swapped, it gives the average to who only samples; to train on, load, compile, swap.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Diagnostics: each rule on rows made by hand, and on trainings that were made sick on purpose."""
+"""Diagnostics: each rule on rows made by hand, and on trainings with a problem made on purpose."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ HEALTHY = {
     "health_diversity": 0.95, "health_saturated": 0.01, "health_label_effect": 0.8, "health_generator_alive": 0.9,
     "health_discriminator_alive": 0.95, "validation_classes_covered": 10.0, "validation_label_agreement": 0.9,
 }  # fmt: skip
-SICK = {
+PROBLEMS = {
     "divergence": {"train_discriminator_gradient": 2e4},
     "vanishing gradient": {"train_generator_gradient": 1e-9},
     "collapse": {"health_diversity": 0.1, "validation_classes_covered": 1.0},
@@ -41,17 +41,17 @@ def test_a_healthy_training_is_left_alone():
 
 
 def test_every_rule_is_tested():
-    assert len(SICK) == len(RULES)
+    assert len(PROBLEMS) == len(RULES)
 
 
-@pytest.mark.parametrize("name", SICK)
+@pytest.mark.parametrize("name", PROBLEMS)
 def test_rules(name):
     """A problem is reported when it lasts, not after one bad epoch; with its numbers and the setting to change."""
-    sick = HEALTHY | SICK[name]
-    assert names([HEALTHY] * 5 + [sick] * PATIENCE) == [name]
-    assert names([sick] * (PATIENCE - 1)) == names([HEALTHY] * 5 + [sick] * (PATIENCE - 1)) == []
-    assert names([HEALTHY] * 5 + [sick] * PATIENCE + [HEALTHY]) == []
-    (diagnosis,) = diagnose([sick] * PATIENCE, 10)
+    bad = HEALTHY | PROBLEMS[name]
+    assert names([HEALTHY] * 5 + [bad] * PATIENCE) == [name]
+    assert names([bad] * (PATIENCE - 1)) == names([HEALTHY] * 5 + [bad] * (PATIENCE - 1)) == []
+    assert names([HEALTHY] * 5 + [bad] * PATIENCE + [HEALTHY]) == []
+    (diagnosis,) = diagnose([bad] * PATIENCE, 10)
     assert any(character.isdigit() for character in diagnosis.evidence)
     assert "--" in diagnosis.advice
 
@@ -62,7 +62,7 @@ def test_a_gradient_that_grew_a_thousandfold_is_a_divergence():
 
 
 def test_a_critic_may_be_sure():
-    critic = HEALTHY | SICK["discriminator too strong"] | {"train_discriminator_distance": 5.0}
+    critic = HEALTHY | PROBLEMS["discriminator too strong"] | {"train_discriminator_distance": 5.0}
     assert names([critic] * PATIENCE) == []
 
 
@@ -74,11 +74,13 @@ def test_a_discriminator_with_smoothed_labels_may_be_too_strong():
 
 
 @pytest.mark.parametrize("name", ["collapse", "condition ignored"])
-def test_figures_that_not_every_epoch_has(name):
+def test_metrics_that_not_every_epoch_has(name):
     """As a long training measures them: in every fifth epoch."""
-    figures = [key for key in HEALTHY if key.startswith("validation_")]
-    others = HEALTHY | {key: SICK[name][key] for key in SICK[name] if key in figures}
-    rows = [{k: v for k, v in others.items() if epoch % 5 == 0 or k not in figures} for epoch in range(1, 5 * PATIENCE)]
+    measured = [key for key in HEALTHY if key.startswith("validation_")]
+    others = HEALTHY | {key: PROBLEMS[name][key] for key in PROBLEMS[name] if key in measured}
+    rows = [
+        {k: v for k, v in others.items() if epoch % 5 == 0 or k not in measured} for epoch in range(1, 5 * PATIENCE)
+    ]
     assert names(rows) == []
     assert names([*rows, others]) == [name]
     assert names([*rows, others, rows[0], rows[1]]) == [name]
@@ -87,14 +89,14 @@ def test_figures_that_not_every_epoch_has(name):
 def test_samples_are_judged_when_the_average_they_come_from_has_left_its_beginning():
     assert settled_after(None, 64) == settled_after(1_000, 64) == 500
     assert settled_after(64_000, 64) == 3_000
-    sick = [HEALTHY | SICK["collapse"] | {"step": 100 * epoch} for epoch in range(1, 11)]
-    assert names(sick, settled=700) == ["collapse"] and names(sick, settled=800) == []
-    exploding = [HEALTHY | SICK["divergence"] | {"step": 100 * epoch} for epoch in range(1, 11)]
+    bad = [HEALTHY | PROBLEMS["collapse"] | {"step": 100 * epoch} for epoch in range(1, 11)]
+    assert names(bad, settled=700) == ["collapse"] and names(bad, settled=800) == []
+    exploding = [HEALTHY | PROBLEMS["divergence"] | {"step": 100 * epoch} for epoch in range(1, 11)]
     assert names(exploding, settled=10_000) == ["divergence"]
 
 
 def test_the_weakest_layer_is_named():
-    (found,) = diagnose([HEALTHY | SICK["dead layers"]] * PATIENCE, 10, {"generator": "decoder_1_relu"})
+    (found,) = diagnose([HEALTHY | PROBLEMS["dead layers"]] * PATIENCE, 10, {"generator": "decoder_1_relu"})
     assert "layer 'decoder_1_relu' of the generator" in found.evidence
 
 
@@ -134,7 +136,7 @@ def test_health_metrics_of_a_generator_whose_weights_are_known(dataset):
     assert health.measure()["saturated"] == pytest.approx(1 - extreme, abs=0.02)
 
 
-# Trainings that were made sick ----------------------------------------------------------------------------------------
+# Trainings with a problem made on purpose -----------------------------------------------------------------------------
 
 RUN = {
     "data.validation_fraction": 0.25, "train.epochs": 12, "train.batch_size": 25, "train.jit_compile": False,
@@ -182,14 +184,14 @@ def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
     assert "--learning_rate" in log
 
 
-def test_a_discriminator_that_runs_away_is_told(dataset, tmp_path):
+def test_a_discriminator_that_runs_away_is_reported(dataset, tmp_path):
     """The generator stands still."""
     rates = {"train.learning_rate": 1e-9, "train.discriminator_learning_rate": 1e-3}
     log = log_of(dataset, tmp_path / "run", model="gan", **LONG | rates)
     assert "discriminator too strong: its loss is 0.0" in log and "--discriminator_learning_rate" in log
 
 
-def test_a_network_whose_units_have_died_is_told(dataset, tmp_path):
+def test_a_network_whose_units_have_died_is_reported(dataset, tmp_path):
     """ReLU units that a step of a far too large rate has pushed below 0 for every input."""
     settings = {
         "train.learning_rate": 1e-9, "train.discriminator_learning_rate": 30.0, "train.optimizer": "sgd",
@@ -206,7 +208,7 @@ def test_a_clip_that_is_too_small_leaves_no_gradient(dataset, tmp_path):
     assert "model_args.clip" in log
 
 
-def test_a_learning_rate_of_one_is_told(dataset, tmp_path):
+def test_a_learning_rate_of_one_is_reported(dataset, tmp_path):
     log = log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1.0, "train.epochs": 12})
     assert any(name in log for name in ("divergence:", "saturated output:", "collapse:"))
     assert "--learning_rate" in log

@@ -118,10 +118,10 @@ def test_two_workers_train_as_one_process(alone, together, model):
     assert ends[0]["model/0"].size and all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
     expected = newest(alone[model].path)
     assert_close(expected, ends[0])
-    figures = [run.metrics()[-1] for run in (alone[model], kgen.run.Run.open(together[0] / model))]
-    for key, value in figures[0].items():
+    last_rows = [run.metrics()[-1] for run in (alone[model], kgen.run.Run.open(together[0] / model))]
+    for key, value in last_rows[0].items():
         if key.endswith(("_loss", "_rate", "_distortion", "_gradient")):  # evaluated on 61: a short last share
-            assert figures[1][key] == pytest.approx(value, rel=1e-5), key
+            assert last_rows[1][key] == pytest.approx(value, rel=1e-5), key
 
 
 def test_workers_share_each_batch_and_see_no_image_twice(together):
@@ -235,7 +235,7 @@ def test_an_error_of_one_process_stays_what_it_is():
         distribution.Devices(tf.distribute.get_strategy()).errors_converted(),
     ):
         raise error
-    told = r"UnavailableError: peer is gone\).*kgen-train --resume RUN"
+    message = r"UnavailableError: peer is gone\).*kgen-train --resume RUN"
     second = distribution.Devices(tf.distribute.get_strategy(), 1, 2)
-    with pytest.raises(TrainingFailed, match=told), second.errors_converted():
+    with pytest.raises(TrainingFailed, match=message), second.errors_converted():
         raise error

@@ -70,7 +70,7 @@ def alone(tmp_path_factory):
 
 
 def kept(path) -> dict:
-    """All that a run leaves to go on from and to look at, without clocks."""
+    """All that a run leaves to resume from and to look at, without clocks."""
     state = checkpoints.read(Run.open(path).checkpoint("last")).state
     del state["callbacks"]["EpochRow"]
     return outcome(path) | {"state": state}
@@ -102,7 +102,7 @@ def test_it_ends_when_it_should_and_not_before(scripted, alone, patience):
     best = 1 + LOSSES.index(min(LOSSES[:epoch]))
     assert {which: state["epoch"] for which, state in run.checkpoint_state().items()} == {"best": best, "last": epoch}
     assert (run.path / "samples" / "final.png").is_file()
-    assert kept(run.path)["state"]["epoch"] == epoch  # nothing is lost when it goes on
+    assert kept(run.path)["state"]["epoch"] == epoch  # nothing is lost when it is resumed
     done, log = ((run.path / name).read_text() for name in ("DONE", "log.txt"))
     early = epoch < len(LOSSES)
     sentence = (
@@ -188,8 +188,8 @@ class Script:
         ),
     ],
 )
-def test_by_the_figure_that_best_by_names(tmp_path, model, better, values, sentence):
-    """What could not be told counts neither way."""
+def test_by_the_metric_that_best_by_names(tmp_path, model, better, values, sentence):
+    """A metric without a value does not count."""
     changes = {**SAMPLES, "model": model}
     run = train(config(2, **changes), run_dir=str(tmp_path / "run"), monitor=Script(better, *values))
     assert len(run.metrics()) == len(values)
@@ -229,22 +229,25 @@ def test_what_there_is_nothing_to_wait_for_is_refused(tmp_path, monkeypatch, cap
 
     def refused(*more):
         assert main([*command, *more]) == 2
-        told = capsys.readouterr()
-        assert not told.out and len(told.err.splitlines()) == 1 and not (tmp_path / "run").exists()
-        return told.err
+        captured = capsys.readouterr()
+        assert not captured.out and len(captured.err.splitlines()) == 1 and not (tmp_path / "run").exists()
+        return captured.err
 
     none = r"'digits' has no validation images (data.validation_fraction is 0); set some aside with"
     for more in ([], ["--dry_run"]):
-        told = refused("--set=data.validation_fraction=0", *more)
-        assert none in told and "train.patience" in told and "Received: 3" in told
+        message = refused("--set=data.validation_fraction=0", *more)
+        assert none in message and "train.patience" in message and "Received: 3" in message
     monkeypatch.setattr(data, "load", None)  # data are not read
     for more in ([], ["--dry_run"]):
-        told = refused("--set=model='gan'".replace("'", '"'), *more)
+        message = refused("--set=model='gan'".replace("'", '"'), *more)
         assert (
-            "train.patience" in told and "losses of 'gan'" in told and "--best_by fid" in told and "Received: 3" in told
+            "train.patience" in message
+            and "losses of 'gan'" in message
+            and "--best_by fid" in message
+            and "Received: 3" in message
         )
-    told = refused("--patience", "-1")
-    assert told.startswith("kgen-train: train.patience") and told.endswith("Received: -1\n")
+    message = refused("--patience", "-1")
+    assert message.startswith("kgen-train: train.patience") and message.endswith("Received: -1\n")
     with pytest.raises(UserError, match=r"train.patience .*Received: -1"):
         TrainConfig(patience=-1)
 

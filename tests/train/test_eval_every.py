@@ -1,4 +1,4 @@
-"""Trainings that measure their samples: curves of quality, and the best checkpoint by any figure."""
+"""Trainings that measure their samples: curves of quality, and the best checkpoint by any metric."""
 
 import numpy as np
 import pytest
@@ -35,24 +35,24 @@ def config(tmp_path):
 
 
 class Script:
-    """In place of Monitor: gives figures as written, and keeps what the model drew when it was asked."""
+    """In place of Monitor: gives values as written, and keeps what the model generated when it was called."""
 
     split = "validation"
 
     def __init__(self, fid=(), precision=()):
         self.better = {"fid": "lower", "precision": "higher", "other": ""}
-        self.left, self.drawn = {"fid": list(fid), "precision": list(precision)}, []
+        self.left, self.generated = {"fid": list(fid), "precision": list(precision)}, []
 
     def __call__(self, config, dataset):
         return self
 
     def figures(self, sampler):
-        self.drawn.append(sampler.decode(np.ones((1, 2), np.float32)))
+        self.generated.append(sampler.decode(np.ones((1, 2), np.float32)))
         return {name: values.pop(0) for name, values in self.left.items() if values}
 
 
 def kept(run, checkpoint="best"):
-    """What the kept weights draw."""
+    """What the kept weights generate."""
     return kgen.open_sampler(run.path, checkpoint=checkpoint).decode(np.ones((1, 2), np.float32))
 
 
@@ -62,11 +62,11 @@ def kept(run, checkpoint="best"):
         ("fid", [5, 3, 4, 3, 6], 2, 5.0),  # the first of the lowest
         ("fid", [5, 3, 4, 3, 6], 2, 0.0),
         ("fid", [None, 3, None, 2.5, 6], 4, 0.0),
-        ("fid", [None] * 5, 5, 0.0),  # never told: the last
+        ("fid", [None] * 5, 5, 0.0),  # no value: the last
         ("precision", [0.1, 0.0, 0.4, 0.3, 0.4], 3, 5.0),
     ],
 )
-def test_the_best_checkpoint_is_that_of_the_best_figure(
+def test_the_best_checkpoint_is_that_of_the_best_metric(
     config, tmp_path, monkeypatch, best_by, values, best, save_every
 ):
     """Whether it is written at once or at the end."""
@@ -77,20 +77,20 @@ def test_the_best_checkpoint_is_that_of_the_best_figure(
     state = run.checkpoint_state()
     assert (state["best"]["epoch"], state["last"]["epoch"]) == (best, EPOCHS)
     assert state["best"][f"validation_{best_by}"] == values[best - 1]
-    np.testing.assert_allclose(kept(run), monitor.drawn[best - 1], atol=1e-6)
-    np.testing.assert_allclose(kept(run, "last"), monitor.drawn[-1], atol=1e-6)
-    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(monitor.drawn, monitor.drawn[1:], strict=False))
+    np.testing.assert_allclose(kept(run), monitor.generated[best - 1], atol=1e-6)
+    np.testing.assert_allclose(kept(run, "last"), monitor.generated[-1], atol=1e-6)
+    assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(monitor.generated, monitor.generated[1:], strict=False))
 
 
 def test_weights_that_failed_are_never_the_best(config, tmp_path):
-    """No figure to choose by is ever told, and the second epoch's weights break: the last would be the best."""
+    """No metric to choose by ever has a value, and the second epoch's weights break: the last would be the best."""
 
     class Breaking(Script):
         def figures(self, sampler):
-            if self.drawn:
+            if self.generated:
                 for weight in sampler.model.decoder.trainable_variables:
                     weight.assign(np.nan * weight)
-            self.drawn.append(None)
+            self.generated.append(None)
             return {"fid": None}
 
     with pytest.raises(TrainingFailed, match="in epoch 3"):
@@ -105,7 +105,7 @@ def test_every_few_epochs_and_after_the_last(config, tmp_path):
     assert run.checkpoint_state()["best"]["epoch"] == 4
 
 
-def test_by_the_loss_unless_told_otherwise(config, tmp_path):
+def test_by_the_loss_by_default(config, tmp_path):
     run = kgen.train.train(config(), run_dir=str(tmp_path / "run"), monitor=Script(fid=[1, 2, 3, 4, 5]))
     losses = [row["validation_loss"] for row in run.metrics()]
     assert run.checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(losses)) > 1
@@ -119,8 +119,8 @@ def test_measuring_does_not_change_the_training(config, tmp_path):
     assert not [key for row in plain.metrics() for key in row if "fid" in key]
 
 
-def test_figures_curves_and_best_checkpoint(config, tmp_path):
-    """The kept weights give the figure that metrics.jsonl has of their epoch."""
+def test_metrics_curves_and_best_checkpoint(config, tmp_path):
+    """The kept weights have the metric that metrics.jsonl has of their epoch."""
     settings = config(metrics=["fid", "prdc"], best_by="fid")
     run = kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=Monitor)
     rows = run.metrics()
@@ -137,7 +137,7 @@ def test_figures_curves_and_best_checkpoint(config, tmp_path):
     assert run.config.train.metrics == ("fid", "prdc") and kgen.Run.open(run.path).config.train.best_by == "fid"
 
 
-def test_figures_that_cannot_be_told_draw_no_curve(config, tmp_path):
+def test_metrics_without_values_have_no_curve(config, tmp_path):
     """64 dimensions, 60 samples."""
     run = kgen.train.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), monitor=Monitor)
     assert run.metrics()[0]["validation_fid"] is None
@@ -189,7 +189,7 @@ def test_as_typed(config, tmp_path, capsys):
     assert (tmp_path / "run" / "plots" / "quality.png").exists()
 
 
-def test_a_curve_for_each_figure(tmp_path):
+def test_a_curve_for_each_metric(tmp_path):
     rows = [{"epoch": 1, "validation_fid": 3.0}, {"epoch": 2}, {"epoch": 3, "validation_fid": None, "validation_x": 1}]
     path = tmp_path / "quality.png"
     assert draw_quality(rows, path, {"fid": "lower", "x": "", "never": "higher"}, "validation", title="t") == path

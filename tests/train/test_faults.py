@@ -1,4 +1,4 @@
-"""Faults in data and numbers: each ends with a message that says what to do, and a run that goes on."""
+"""Faults in data and numbers: each ends with a message that says what to do, and a run that can be resumed."""
 
 import json
 import os

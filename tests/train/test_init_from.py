@@ -41,8 +41,8 @@ def config_of(vae, **settings):
 def test_generator_and_discriminator_start_as_decoder_and_encoder(vae):
     config = init_from.with_architecture(config_of(vae, **{"train.init_discriminator": True}))
     model = kgen.build_model("vae_gan", vae.spec, seed=3, **config.model_args)
-    (told,) = init_from.initialize_weights(model, config)
-    assert "the generator and the discriminator" in told and str(vae.path) in told
+    (line,) = init_from.initialize_weights(model, config)
+    assert "the generator and the discriminator" in line and str(vae.path) in line
     source, z = vae.load_model(), np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     np.testing.assert_array_equal(model.generate(z), source.generate(z))
     for ours, theirs in (("encoder_0", "encoder_0"),):

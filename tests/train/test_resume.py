@@ -72,7 +72,7 @@ def test_the_same_to_the_last_bit(alone, step, tmp_path, monkeypatch):
     assert run.load_model("last").weights_hash() == Run.open(alone[1]).load_model("last").weights_hash()
 
 
-def test_another_training_is_told_apart(alone, tmp_path):
+def test_another_training_differs(alone, tmp_path):
     """The comparison can fail."""
     settings, _, expected = alone
     train(override(kgen.RunConfig(), settings | {"seed": 1}), run_dir=str(tmp_path / "run"))
@@ -155,7 +155,7 @@ def test_other_settings_are_refused_by_name(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(alone, tmp_path, monkeypatch, capsys):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_taken(alone, tmp_path, monkeypatch, capsys):
     settings, _, expected = alone
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupted_at(patch, 13)
@@ -229,7 +229,7 @@ def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
 
 
 def signal_from(monkeypatch, owner, name: str, when: Callable[[int], bool], after: Callable[[], None] = lambda: None):
-    """Has a method of a class send SIGTERM to this process once, when its first argument is right, and go on."""
+    """Has a method of a class send SIGTERM to this process once, when its first argument is right, and continue."""
     original, sent = getattr(owner, name), []
 
     def method(self, number, *args, **kwargs):

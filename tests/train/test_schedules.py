@@ -47,7 +47,7 @@ def test_a_cosine_falls_from_the_learning_rate_to_zero(tmp_path, monkeypatch):
 
 
 def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
-    """With an average that hardly moves, the loss stays near that of the first weights though training goes on."""
+    """With an average that hardly moves, the loss stays near that of the first weights though training continues."""
     moving = trained(tmp_path / "moving", **{"train.learning_rate": 0.01})
     held = trained(tmp_path / "held", **{"train.learning_rate": 0.01, "train.ema_halflife_images": 1e6})
     a, b = moving.metrics()[-1], held.metrics()[-1]
@@ -62,7 +62,7 @@ def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
 @pytest.mark.parametrize("model, given, halflife", [
     ("vae", None, 0), ("vae", 100.0, 100), ("gan", None, 5 * 64 / 20), ("gan", 0.0, 0), ("gan", 7.0, 7),
 ])  # fmt: skip
-def test_adversarial_models_are_averaged_unless_told_otherwise(model, given, halflife, tmp_path):
+def test_adversarial_models_are_averaged_by_default(model, given, halflife, tmp_path):
     settings = {"model": model, "data.binarize": "none", "train.ema_halflife_images": given}
     run = trained(tmp_path / "run", **settings)
     assert run.config.train.ema_halflife_images == halflife
