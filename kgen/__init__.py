@@ -1,6 +1,14 @@
-"""kgen: train, judge and ship image generators with Keras.
+"""kgen: train, evaluate and export image generators with Keras.
 
     import kgen
+
+    run = kgen.train.train(kgen.RunConfig(model="cvae"))              # as kgen-train; a Run, in runs/00000-cvae-digits
+    results, file = kgen.evaluate.evaluate(run.path)                  # as kgen-eval
+    samples = kgen.generate(kgen.open_sampler(run.path), 64, seed=1)  # as kgen-sample
+    version = kgen.export.export(run, "exports/cvae")                 # as kgen-export
+
+Each command is a function of the package of its name. For a model alone:
+
     spec = kgen.data.load(kgen.DataConfig(dataset="digits")).spec
     model = kgen.build_model("cvae", spec, seed=0)
 
@@ -16,6 +24,7 @@ _HOMES = {
     "DataConfig": "kgen.config",
     "TrainConfig": "kgen.config",
     "RunConfig": "kgen.config",
+    "EvalConfig": "kgen.config",
     "UserError": "kgen.errors",
     "PRESETS": "kgen.models.presets",
     "build_model": "kgen.models",
@@ -25,7 +34,7 @@ _HOMES = {
 }
 _PACKAGES = (
     "data", "models", "nn", "losses", "metrics", "divergence", "images", "random", "tfgan", "recipes", "train",
-    "evaluate", "export",
+    "sampling", "evaluate", "export", "explore", "report",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]

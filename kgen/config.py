@@ -18,6 +18,7 @@ from kgen.options import (
     coerce,
     defaults_of,
     documented,
+    load_name,
     lookup,
     markdown_table,
     option,
@@ -27,7 +28,6 @@ from kgen.options import (
 from kgen.registry import nearest
 
 PriorName = Literal["standard_normal", "gaussian_mixture"]
-FeatureName = Literal["classifier", "random", "pixels", "inception"]
 
 
 @documented
@@ -38,6 +38,7 @@ class DataConfig:
     dataset: str = option(
         "digits",
         "Images to train on: digits (embedded), a TFDS name (mnist, tfds:NAME), or a path (folder, .zip, .mat, .npz).",
+        metavar="DATASET",
     )
     image_size: tuple[int, int] | None = option(
         None,
@@ -45,6 +46,7 @@ class DataConfig:
         auto="the size of the data",
         at_least=1,
         parse=parse_size,
+        metavar="SIZE",
         takes="pixels, 64 or 48x64",
     )
     fit: Literal["crop", "pad"] = option(
@@ -80,6 +82,7 @@ class DataConfig:
         "Shape of a flattened image in a .mat file, 64x64 or 64x64x3.",
         auto="a square",
         parse=parse_size,
+        metavar="SIZE",
         takes="pixels, 64x64 or 64x64x3",
     )
 
@@ -150,13 +153,20 @@ class TrainConfig:
     eval_every: int | None = option(
         None, "Epochs between two evaluations of samples.", auto="no evaluation", above=0, group="Evaluation"
     )
-    metrics: tuple[str, ...] = option(("fid",), "Metrics to compute then, as in kgen-eval.", group="Evaluation")
-    eval_features: FeatureName | None = option(
+    metrics: tuple[str, ...] = option(
+        ("fid",),
+        "Metrics to compute then, as in kgen-eval: NAME or NAME@FEATURES.",
+        group="Evaluation",
+        table="kgen.evaluate.registry:METRICS",
+        takes="names with commas between them",
+    )
+    eval_features: str | None = option(
         None,
         "Features that images are compared by, as in kgen-eval.",
         auto="classifier for data with labels, random for others",
         group="Evaluation",
         flag="features",
+        table="kgen.features:EXTRACTORS",
     )
     eval_count: int = option(2_000, "Samples per evaluation.", at_least=2, group="Evaluation")
     best_by: str = option(
@@ -204,6 +214,7 @@ class TrainConfig:
     init_from: str | None = option(
         None,
         "Run to start from: its architecture and weights (vae_gan).",
+        metavar="RUN",
         group="Model",
     )
     init_discriminator: bool = option(
@@ -250,7 +261,7 @@ class RunConfig:
     that the settings started from (see `kgen.recipes`); `data` and `train` are configurations of their own.
     """
 
-    model: str = option("cvae", "Name of a model.", group="Model")
+    model: str = option("cvae", "Model to train.", group="Model", table="kgen.models.presets:PRESETS", takes="a name")
     model_args: Mapping[str, Any] = field(default_factory=dict)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -279,17 +290,24 @@ class EvalConfig:
     """How a generator is evaluated. Names of metrics are checked against `kgen.evaluate.METRICS` when it is used."""
 
     metrics: tuple[str, ...] = option(
-        (), "Metrics to compute.", auto="all quick ones that the data and the generator allow", group="Evaluation"
+        (),
+        "Metrics to compute: NAME, or NAME@FEATURES for other features than those of --features.",
+        auto="those marked *, as far as the data and the generator allow",
+        group="Evaluation",
+        table="kgen.evaluate.registry:METRICS",
+        takes="names with commas between them",
     )
-    features: FeatureName | None = option(
+    features: str | None = option(
         None,
         "Features that images are compared by.",
         auto="classifier for data with labels, random for others",
         group="Evaluation",
+        table="kgen.features:EXTRACTORS",
     )
     inception_weights: str | None = option(
         None,
         "Inception weights: a TF-Hub SavedModel, or the state dict of pytorch-fid as .npz or .pth.",
+        metavar="PATH",
         group="Evaluation",
     )
     split: Literal["test", "validation", "train"] | None = option(
@@ -319,6 +337,38 @@ class EvalConfig:
         check_ranges(self, "--")
         if self.seed + self.repeats > 2**31:
             raise UserError(f"--seed, with the --repeats added to it, must lie in [0, 2^31). Received: {self.seed}")
+
+
+@documented
+@dataclass(frozen=True)
+class RequestLimits:
+    """Limits of a request to `kgen-serve`."""
+
+    max_body_bytes: int = option(16 * 2**20, "Largest body of a request, and largest tensor in it.", at_least=1)
+    max_rows: int = option(1024, "Largest batch of a request.", at_least=1)
+    max_depth: int = option(16, "Deepest nesting of JSON lists and objects.", at_least=1)
+    max_concurrent: int = option(256, "Predictions in progress at the same time; further requests get 429.", at_least=1)
+    max_seconds: float = option(60.0, "Longest time from request to answer; then 504.", at_least=0.001)
+
+    def __post_init__(self):
+        check_ranges(self, "--")
+
+
+@documented
+@dataclass(frozen=True)
+class ServeConfig:
+    """Where `kgen-serve` listens, and how it joins requests into batches."""
+
+    host: str = option("127.0.0.1", "Address to listen on; 0.0.0.0 accepts other machines.", group="Address")
+    port: int = option(8501, "Port of REST; 0: any free one.", at_least=0, at_most=65535, group="Address")
+    grpc_port: int = option(8500, "Port of gRPC; 0: any free one.", at_least=0, at_most=65535, group="Address")
+    poll_seconds: float = option(1.0, "Time between two looks for new versions.", at_least=0.01, group="Models")
+    max_batch_size: int = option(64, "Rows of a call that joins several requests; 1: join none.", at_least=1)
+    batch_timeout_ms: float = option(2.0, "Longest time that a request waits for others to join.", at_least=0)
+    threads: int = option(2, "Threads that run TensorFlow.", at_least=1)
+
+    def __post_init__(self):
+        check_ranges(self, "--")
 
 
 def _build(cls, prefix: str, values: Mapping[str, Any], **ready: Any):
@@ -399,8 +449,16 @@ def resolve_arguments(
 
 # Tables of the guides -------------------------------------------------------------------------------------------------
 
-SECTIONS = {"run": RunConfig, "data": DataConfig, "train": TrainConfig, "eval": EvalConfig}
-"""Name of a table -> the configuration that it shows."""
+SECTIONS = {
+    "run": "kgen.config:RunConfig",
+    "data": "kgen.config:DataConfig",
+    "train": "kgen.config:TrainConfig",
+    "eval": "kgen.config:EvalConfig",
+    "explore": "kgen.explore.kinds:Options",
+    "serve": "kgen.config:ServeConfig",
+    "limits": "kgen.config:RequestLimits",
+}
+"""Name of a table -> the configuration that it shows, "module:name"."""
 
 BEGIN, END = "<!-- settings: {} (python -m kgen.config) -->\n", "<!-- end of settings -->\n"
 """The lines around a table in a guide."""
@@ -408,7 +466,7 @@ BEGIN, END = "<!-- settings: {} (python -m kgen.config) -->\n", "<!-- end of set
 
 def settings_table(section: str) -> str:
     """The options of one of SECTIONS as a Markdown table; those of "data" and "train" with their dotted names."""
-    return markdown_table(SECTIONS[section], section if section in ("data", "train") else "")
+    return markdown_table(load_name(SECTIONS[section]), section if section in ("data", "train") else "")
 
 
 def with_tables(text: str) -> str:

@@ -9,6 +9,7 @@ docstring and the row in the guide's table are all derived from this line.
 """
 
 import dataclasses
+import importlib
 import inspect
 import math
 import types
@@ -34,8 +35,10 @@ class Option:
         auto: how the value is chosen when it is None (or empty), e.g. "about 4000 steps".
         group: heading in `--help`; None takes that of the command.
         flag: name of the command-line flag; None: no flag.
-        takes: what the flag takes, in words; for values that are parsed from text.
+        takes: what the flag takes, in words; "" goes by the type.
+        metavar: what stands after the flag in `--help`; "" goes by the type.
         parse: text of the flag -> value; raises ValueError.
+        table: "module:NAME" of the table whose names are the possible values, where it stands in a higher layer.
         above, at_least, at_most, below: range of the value, or of each number in it.
     """
 
@@ -48,7 +51,9 @@ class Option:
     group: str | None = None
     flag: str | None = None
     takes: str = ""
+    metavar: str = ""
     parse: Callable[[str], Any] | None = None
+    table: str = ""
     above: float | None = None
     at_least: float | None = None
     at_most: float | None = None
@@ -60,9 +65,16 @@ class Option:
         return next(kind for kind in _choices(self.type) if kind is not type(None))
 
     @property
-    def names(self) -> tuple[str, ...] | None:
-        """The values of a Literal; None for other types."""
-        return typing.get_args(self.base_type) if typing.get_origin(self.base_type) is Literal else None
+    def choices(self) -> tuple[str, ...]:
+        """The possible values, where there are few: of a Literal, or in a table of one name."""
+        if self.table and not self.takes:
+            return tuple(self.entries)
+        return typing.get_args(self.base_type) if typing.get_origin(self.base_type) is Literal else ()
+
+    @property
+    def entries(self) -> Mapping[str, Any]:
+        """The table of the names."""
+        return load_name(self.table)
 
     @property
     def default_text(self) -> str:
@@ -78,13 +90,20 @@ class Option:
     @property
     def type_text(self) -> str:
         """The type in words, for the guide: `crop`, `pad`; int; text."""
-        if self.names:
-            return ", ".join(f"`{name}`" for name in self.names)
-        if self.takes:
-            return self.takes
+        if self.choices:
+            return ", ".join(f"`{name}`" for name in self.choices)
+        return self.takes or {str: "text"}.get(self.base_type) or self.base_type.__name__
+
+    @property
+    def placeholder(self) -> str:
+        """What stands after the flag in `--help`."""
+        if self.choices:
+            return "|".join(self.choices)
+        if self.metavar:
+            return self.metavar
         if typing.get_origin(self.base_type) is tuple:
-            return "names with commas between them"
-        return {str: "text"}.get(self.base_type) or self.base_type.__name__
+            return "A,B,..."
+        return {bool: "", int: "N", float: "X"}.get(self.base_type, "NAME" if self.table else "TEXT")
 
     def check(self, value: Any, setting: str):
         """Raises UserError if a number lies outside of the range."""
@@ -139,6 +158,23 @@ def check_ranges(config: Any, prefix: str = ""):
     """
     for name, declared in options_of(type(config)).items():
         declared.check(getattr(config, name), f"{prefix}{name}")
+
+
+def load_name(home: str) -> Any:
+    """What "module:name" stands for, imported when it is needed: the name may stand in a higher layer."""
+    module, _, name = home.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def check_names(config: Any):
+    """Raises UserError for the first setting whose value is not a name of its table. The tables import no TensorFlow.
+
+    Separate from `check_ranges`, as the tables stand in higher layers than a configuration.
+    """
+    for name, declared in options_of(type(config)).items():
+        value = getattr(config, name)
+        if declared.table and isinstance(value, str):
+            declared.entries[value]
 
 
 def documented(config: type) -> type:

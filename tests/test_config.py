@@ -24,7 +24,7 @@ from kgen.config import (
     with_tables,
 )
 from kgen.errors import UserError
-from kgen.options import coerce, defaults_of, options_of, schema_of
+from kgen.options import coerce, defaults_of, load_name, options_of, schema_of
 
 FULL = RunConfig(
     model="vae",
@@ -266,13 +266,14 @@ def test_a_table_is_written_between_its_lines():
         with_tables(f"{begin}without an end\n")
 
 
-@pytest.mark.parametrize("config", SECTIONS.values(), ids=SECTIONS)
-def test_every_option_says_what_it_is(config):
-    """One line of help for each field, in whole sentences; a default of None says what it means."""
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_option_says_what_it_is(section):
+    """One line of help for each field, in whole sentences."""
+    config = load_name(SECTIONS[section])
     declared = options_of(config)
     assert {*declared} == {f.name for f in dataclasses.fields(config)} - {"model_args", "data", "train", "recipe"}
     for name, option in declared.items():
-        assert option.help[0].isupper() and option.help.endswith(".") and len(option.help) <= 110, name
+        assert option.help.endswith(".") and len(option.help) <= 110, name
         assert not option.more or option.more.endswith("."), name
         assert f"    {name}: {option.help}" in config.__doc__
 

@@ -260,9 +260,9 @@ def main() -> int:
     args = parser.parse_args()
     import psutil
 
-    from kgen.cli.command import import_tensorflow_quietly
+    from kgen.cli.command import silence_tensorflow
 
-    import_tensorflow_quietly()
+    silence_tensorflow()
     outcomes, failures, started = Counter(), Counter(), time.monotonic()
     kinds = tuple(args.kinds.split(","))
     todo = [(args.case.split(":")[0], int(args.case.split(":")[1]))] if args.case else cases(args.count, kinds)

@@ -1,18 +1,71 @@
 """What all commands share: flags in named groups, `--help` that ends with examples, and how errors end.
 
-Exit codes: 0 done; 1 it went wrong (a loss that is not finite, an export that disagrees); 2 the user can put it right;
-130 interrupted; 141 nobody reads the output any more.
+Exit codes: 0 success; 1 failure (a loss that is not finite, an export that differs from the model); 2 a mistake that
+the user can correct; 130 interrupted; 141 the reader of the output has closed it.
 """
 
+import functools
+import importlib.abc
+import importlib.machinery
 import os
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from absl import flags, logging
 
 from kgen.errors import ExportFailed, TrainingFailed, UserError
+from kgen.options import Option, coerce, options_of
 from kgen.registry import nearest
+
+WIDTH = 100
+"""Columns of the help."""
+
+UNBROKEN = "\N{NO-BREAK SPACE}"
+
+Names = Callable[[], Mapping[str, str]]
+"""Gives the possible values of a flag, with what each is."""
+
+
+@dataclass(frozen=True)
+class FlagHelp:
+    """What `--help` says of a flag: its metavar, sentences, its default in words, and its possible values."""
+
+    metavar: str
+    text: str
+    default: str = ""
+    names: Names | None = None
+
+    def __str__(self) -> str:
+        if not self.default:
+            return self.text
+        default = f"(default: {self.default})"
+        return f"{self.text} {default if len(default) > WIDTH // 2 else default.replace(' ', UNBROKEN)}"
+
+    def lines(self) -> list[str]:
+        """The lines below the flag's name."""
+        names = self.names() if self.names else {}
+        column = max(map(len, names), default=0) + 2
+        return _wrapped(str(self), 6) + [
+            line for name, what in names.items() for line in _wrapped(f"{name:{column}}{what}", 8, 8 + column)
+        ]
+
+
+def _wrapped(text: str, indent: int, further: int | None = None) -> list[str]:
+    """The text in lines of WIDTH columns, the first and the further ones indented."""
+    return [
+        line.replace(UNBROKEN, " ")
+        for line in textwrap.wrap(
+            text,
+            WIDTH,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent if further is None else further),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
 
 
 class Command:
@@ -24,30 +77,79 @@ class Command:
         examples: (command line, what it does).
         positional: names of the arguments without a flag, e.g. ("RUN",); a last one that ends with "..." stands for
             one or more.
-        tensorflow: whether the command needs it; importing it takes seconds.
     """
 
-    def __init__(
-        self,
-        name: str,
-        summary: str,
-        examples: Sequence[tuple[str, str]],
-        positional: Sequence[str] = (),
-        *,
-        tensorflow: bool = True,
-    ):
+    def __init__(self, name: str, summary: str, examples: Sequence[tuple[str, str]], positional: Sequence[str] = ()):
         self.name, self.summary, self.examples, self.positional = name, summary, examples, positional
-        self.tensorflow = tensorflow
         self.values = flags.FlagValues()
         self.groups: dict[str, list[str]] = {}
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, FlagHelp] = {}
+        self._configured: dict[type, list[Option]] = {}
         flags.DEFINE_boolean("help", False, "Show this text.", flag_values=self.values, short_name="h")
 
-    def flag(self, group: str, kind: str, name: str, default: Any, text: str, **kwargs):
-        """Defines a flag; `kind` is that of absl: string, integer, float, boolean, enum, multi_string."""
-        getattr(flags, f"DEFINE_{kind}")(name, default, help=text, flag_values=self.values, **kwargs)
+    def flag(
+        self,
+        group: str,
+        kind: str,
+        name: str,
+        default: Any,
+        text: str,
+        *,
+        auto: str = "",
+        metavar: str | None = None,
+        names: Names | None = None,
+        **kwargs: Any,
+    ):
+        """Defines a flag that belongs to this command alone; `options` defines those of a configuration.
+
+        Args:
+            group: heading in `--help`.
+            kind: of absl: string, integer, float, boolean, enum, list, multi_string.
+            name: without the dashes.
+            default: value when the flag is not given.
+            text: sentences for `--help`.
+            auto: the default in words, where it is chosen later.
+            metavar: what stands after the name in `--help`; None goes by the kind.
+            names: the possible values, listed in `--help` below the text.
+            **kwargs: of absl's DEFINE_*, e.g. `enum_values`, `lower_bound`.
+        """
+        if metavar is None:
+            kinds = {"string": "TEXT", "integer": "N", "float": "X", "boolean": "", "list": "A,B,..."}
+            metavar = "|".join(kwargs["enum_values"]) if kind == "enum" else kinds.get(kind, "TEXT")
+        shown = "" if default is None or default is False or default == [] else str(default)
+        self._define(group, kind, name, default, FlagHelp(metavar, text, auto or shown, names), **kwargs)
+
+    def options(
+        self,
+        config: type,
+        group: str,
+        *,
+        leave_out: Collection[str] = (),
+        only: Collection[str] | None = None,
+        names: Mapping[str, Names] | None = None,
+    ):
+        """Defines the flags of a configuration.
+
+        Args:
+            config: a dataclass of `kgen.options.option`s.
+            group: of the options that name no other.
+            leave_out: names of options without a flag here.
+            only: names of the options with a flag here; None: all.
+            names: name of an option -> its possible values, listed in `--help`.
+        """
+        for name, option in options_of(config).items():
+            if option.flag is None or name in leave_out or (only is not None and name not in only):
+                continue
+            kind, kwargs = _absl_kind(option)
+            default = list(option.default) if isinstance(option.default, tuple) else option.default
+            help = FlagHelp(option.placeholder, option.help, option.default_text, (names or {}).get(name))
+            self._define(option.group or group, kind, option.flag, default, help, **kwargs)
+            self._configured.setdefault(config, []).append(option)
+
+    def _define(self, group: str, kind: str, name: str, default: Any, help: FlagHelp, **kwargs: Any):
+        getattr(flags, f"DEFINE_{kind}")(name, default, help=help.text, flag_values=self.values, **kwargs)
         self.groups.setdefault(group, []).append(name)
-        self.texts[name] = text
+        self.texts[name] = help
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name].value
@@ -56,6 +158,30 @@ class Command:
         """Whether the user gave the flag."""
         return bool(self.values[name].present)
 
+    def given_settings(self, config: type, prefix: str = "") -> dict[str, Any]:
+        """The options of a configuration whose flags the user gave: prefix + name -> value.
+
+        Raises:
+            UserError: a value of another form, e.g. a size that is none.
+        """
+        given = [option for option in self._configured.get(config, ()) if self.given(option.flag)]
+        return {f"{prefix}{option.name}": self._parsed(option) for option in given}
+
+    def build(self, config: type, **others: Any) -> Any:
+        """A configuration from the flags that the user gave, and `others` that are not flags."""
+        kinds = {name: option.type for name, option in options_of(config).items()}
+        given = {name: coerce(name, value, kinds[name]) for name, value in self.given_settings(config).items()}
+        return config(**given, **others)
+
+    def _parsed(self, option: Option) -> Any:
+        value = self[option.flag]
+        if option.parse is None:
+            return value
+        try:
+            return option.parse(value)
+        except ValueError:
+            raise UserError(f"--{option.flag} takes {option.takes}. Received: {value!r}") from None
+
     def help(self) -> str:
         """The text of `--help`."""
         usage = " ".join([self.name, *self.positional, "[flags]"])
@@ -63,22 +189,11 @@ class Command:
         for group, names in self.groups.items():
             lines += ["", f"{group}:"]
             for name in names:
-                flag = self.values[name]
-                shown = "" if flag.default in (None, [], False) else f" (default: {flag.default_as_str.strip(chr(39))})"
-                lines.append(f"  --{name}{self._takes(flag)}")
-                lines.append(f"      {self.texts[name]}{shown}")
+                lines += [f"  --{name} {self.texts[name].metavar}".rstrip(), *self.texts[name].lines()]
         lines += ["", "Examples:"]
         for line, meaning in self.examples:
             lines += [f"  {line}", f"      {meaning}"]
         return "\n".join(lines) + "\n"
-
-    @staticmethod
-    def _takes(flag) -> str:
-        if getattr(flag.parser, "enum_values", None):
-            return " " + "|".join(flag.parser.enum_values)
-        if flag.boolean:
-            return ""
-        return {"int": " N", "float": " X"}.get(flag.flag_type(), " KEY=VALUE" if flag.name == "set" else " TEXT")
 
     def parse(self, argv: Sequence[str]) -> list[str]:
         """Parses the flags; returns the positional arguments.
@@ -107,8 +222,7 @@ class Command:
             if self["help"]:
                 print(self.help(), end="")
                 return 0
-            if self.tensorflow:
-                import_tensorflow_quietly()
+            silence_tensorflow()
             body(*arguments)
             return 0
         except UserError as error:
@@ -130,24 +244,50 @@ class Command:
         return code
 
 
-def import_tensorflow_quietly():
-    """Imports TensorFlow without the start-up remarks of its C++ side (CUDA not found, ...).
+def _absl_kind(option: Option) -> tuple[str, dict[str, Any]]:
+    """The kind of absl flag that an option needs, and its keyword arguments."""
+    if option.choices:
+        return "enum", {"enum_values": option.choices}
+    if option.parse:
+        return "string", {}
+    return {bool: "boolean", int: "integer", float: "float", str: "string"}.get(option.base_type, "list"), {}
+
+
+# TensorFlow -----------------------------------------------------------------------------------------------------------
+
+
+def silence_tensorflow():
+    """Hides the start-up remarks of TensorFlow's C++ side (CUDA not found, ...) whenever it is imported.
 
     They go to file descriptor 2 before any log level counts, so that is put aside during the import; the rest obeys
-    TF_CPP_MIN_LOG_LEVEL, which stays as the user set it.
+    TF_CPP_MIN_LOG_LEVEL, which stays as the user set it. TensorFlow takes seconds to import: a command that finds a
+    mistake before the first module that needs it answers at once.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    logging.set_verbosity(logging.ERROR)  # the remarks of libraries; kgen's own go to the run's log
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "tensorflow" in sys.modules:
-        import keras
+    logging.set_verbosity(logging.ERROR)  # of the libraries; kgen has its own log
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "tensorflow" not in sys.modules:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        sys.meta_path.insert(0, _QuietImport())
 
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+class _QuietImport(importlib.abc.MetaPathFinder):
+    """Finds TensorFlow as Python does, and puts standard error aside while its modules are executed."""
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != "tensorflow":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = functools.partial(_without_stderr, spec.loader.exec_module)
+        return spec
+
+
+def _without_stderr(function: Callable[[Any], None], argument: Any):
     sys.stderr.flush()
     terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import keras  # noqa: F401
+        function(argument)
     finally:
         os.dup2(terminal, 2)
         os.close(terminal)

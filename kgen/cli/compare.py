@@ -17,9 +17,9 @@ EXAMPLES = (
 def command() -> Command:
     """The command line."""
     summary = "compare runs, exports, folders with eval/ in them and .jsonl files of evaluation results."
-    cmd = Command("kgen-compare", summary, EXAMPLES, ("PATH...",), tensorflow=False)
-    cmd.flag("Table", "string", "metrics", None, "Metrics to show, separated by commas, e.g. fid,kid@random; else all.")
-    cmd.flag("Table", "string", "sort", None, "Best first by this metric (or training_seconds, parameters, ...).")
+    cmd = Command("kgen-compare", summary, EXAMPLES, ("PATH...",))
+    cmd.flag("Table", "string", "metrics", None, "Metrics to show, with commas, e.g. fid,kid@random.", auto="all")
+    cmd.flag("Table", "string", "sort", None, "Metric, or training_seconds, parameters, ..., to sort by, best first.")
     cmd.flag(
         "Table",
         "boolean",
@@ -27,7 +27,7 @@ def command() -> Command:
         False,
         "Show values that are not comparable in separate columns, instead of refusing them.",
     )
-    cmd.flag("Output", "string", "out", "compare", "A folder for compare.csv and compare.html; empty writes neither.")
+    cmd.flag("Output", "string", "out", "compare", "Folder for compare.csv and compare.html; empty: write neither.")
     return cmd
 
 

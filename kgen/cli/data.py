@@ -1,16 +1,16 @@
-"""kgen-data: looks through a data set, and says and draws what training would see."""
+"""kgen-data: examines a data set; reports and shows what a training would see."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgen.cli import data_flags
+from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.config import DataConfig, RunConfig
 
 EXAMPLES = (
     ("kgen-data mnist", "the 70,000 digits of TFDS; pictures and report.json in data-mnist/"),
     ("kgen-data photos/", "a folder of one's own, also when its images have different sizes"),
-    ("kgen-data photos/ --image_size 64 --near 0.3", "near copies by a looser measure"),
+    ("kgen-data photos/ --image_size 64 --near 0.3", "near copies by a larger distance"),
     ("kgen-data faces.mat --mat_orientation rows --out look/", "whether a .mat file was read the right way round"),
 )
 
@@ -19,21 +19,32 @@ def command() -> Command:
     """The command line."""
     cmd = Command(
         "kgen-data",
-        "look through a data set: what training would see, and what is wrong with it.",
+        "examine a data set: what a training would see, and what is wrong with it.",
         EXAMPLES,
         ("DATASET",),
     )
-    data_flags.define(cmd, dataset=False)
-    cmd.flag("Data", "integer", "seed", RunConfig().seed, "Of the validation split and of --limit, as in kgen-train.")
+    flags.define_data(cmd, dataset=False)
+    cmd.flag(
+        "Data", "integer", "seed", RunConfig().seed, "Seed of the validation split and of --limit, as in kgen-train."
+    )
     cmd.flag(
         "Copies",
         "float",
         "near",
         None,
-        "Largest distance of near copies, in units of contrast; 0: none; else 0.1 for gray images, 0.2 for colour.",
+        "Largest distance between near copies, in units of contrast; 0: do not search.",
+        auto="0.1 for gray images, 0.2 for colour",
     )
-    cmd.flag("Copies", "boolean", "near_anyway", False, "Search near copies also among more than 200,000 images.")
-    cmd.flag("Output", "string", "out", None, "The folder of report.json and the pictures; else data-NAME beside you.")
+    cmd.flag("Copies", "boolean", "near_anyway", False, "Search for near copies also among more than 200,000 images.")
+    cmd.flag(
+        "Output",
+        "string",
+        "out",
+        None,
+        "Folder for report.json and the pictures.",
+        auto="data-NAME in the current folder",
+        metavar="FOLDER",
+    )
     return cmd
 
 
@@ -44,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.data.audit.outliers import load_any
         from kgen.data.audit.report import examine
 
-        config = data_flags.data_config(cmd, DataConfig(dataset))
+        config = flags.data_config(cmd, DataConfig(dataset))
         loaded, notes = load_any(config, seed=cmd["seed"])
         report = examine(loaded, near=cmd["near"], anyway=cmd["near_anyway"], notes=notes)
         print("\n".join(report.lines()))

@@ -1,34 +1,41 @@
 """kgen-export: writes a trained model as a SavedModel and .tflite files, and measures every one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
+from kgen.cli import flags
 from kgen.cli.command import Command
-from kgen.config import PriorName
 from kgen.errors import UserError
+from kgen.export import QUANTIZATIONS
 
 EXAMPLES = (
     ("kgen-export runs/00000-cvae-digits --to exports/cvae", "writes exports/cvae/1, then /2, ..."),
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --checkpoint last", "the last weights, not the best"),
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --quantize float16,int8", "smaller .tflite files as well"),
-    ("kgen-export --verify exports/cvae", "compares the files with their golden batch again, anywhere"),
+    ("kgen-export --verify exports/cvae", "compare the files with their golden batch again, on any machine"),
 )
 
 
 def command() -> Command:
     """The command line."""
     cmd = Command("kgen-export", "write a run as files that need no kgen, compared with the model.", EXAMPLES, ("RUN",))
-    cmd.flag("Export", "enum", "checkpoint", "best", "Which weights.", enum_values=["best", "last"])
-    cmd.flag("Export", "enum", "prior", None, "What z is drawn from unless a reader says otherwise; else as the run "
-             "was trained. Every mixture that the run has stored goes along.",
-             enum_values=get_args(PriorName))  # fmt: skip
-    cmd.flag("Export", "list", "quantize", [], "Smaller .tflite files, one per signature: "
-             "float16, dynamic (8-bit weights), int8 (8 bits throughout).")  # fmt: skip
-    cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written under it.")
+    flags.define_generator(cmd, "Export")
     cmd.flag(
-        "Output", "boolean", "verify", False, "RUN is an export: compares it with its golden batch, writes nothing."
+        "Export",
+        "list",
+        "quantize",
+        [],
+        "Also write smaller .tflite files, one per signature.",
+        names=quantization_names,
     )
+    cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written in it.")
+    cmd.flag("Output", "boolean", "verify", False, "Only compare an export, given as RUN, with its golden batch.")
     return cmd
+
+
+def quantization_names() -> dict[str, str]:
+    """Name of a quantization -> what it does."""
+    return {name: kind.help for name, kind in QUANTIZATIONS.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,18 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         if cmd["verify"]:
-            from kgen.export import verify
+            from kgen.export import verify_export
 
-            folder, measured = verify(path)
+            folder, measured = verify_export(path)
             print(f"{folder} agrees with the model that was trained:")
             return _show(measured)
         if not cmd["to"]:
             raise UserError("--to is missing: name where to export, e.g. --to exports/cvae")
-        from kgen.export import export
+        for name in cmd["quantize"]:
+            QUANTIZATIONS[name]
+        from kgen.run import Run
+
+        run = Run.open(path)
+        from kgen.export import export  # imports TensorFlow
         from kgen.sampling.exported import read_manifest
 
-        options = {name: cmd[name] for name in ("checkpoint", "prior", "quantize")}
-        version = export(path, cmd["to"], **options)
+        version = export(run, cmd["to"], quantize=cmd["quantize"], **flags.generator_choice(cmd))
         manifest = read_manifest(version)
         print(f"wrote {version}: {', '.join([*manifest['files'], 'manifest.json'])}")
         _show(manifest["measured"])

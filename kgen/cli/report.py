@@ -6,15 +6,15 @@ from kgen.cli.command import Command
 
 EXAMPLES = (
     ("kgen-report runs/00000-cvae-digits", "report.html in the run, with what was evaluated and explored since"),
-    ("kgen-report runs/00000-cvae-digits --out cvae.html", "one file to send: it needs no other, and no network"),
+    ("kgen-report runs/00000-cvae-digits --out cvae.html", "one file to share; it needs no other file and no network"),
 )
 
 
 def command() -> Command:
     """The command line."""
-    summary = "write a run as one page: samples over time, curves, figures with their protocols, configuration."
-    cmd = Command("kgen-report", summary, EXAMPLES, ("RUN",), tensorflow=False)
-    cmd.flag("Output", "string", "out", None, "The file; else report.html in the run.")
+    summary = "write a run as one page: samples over time, curves, metrics with their protocols, configuration."
+    cmd = Command("kgen-report", summary, EXAMPLES, ("RUN",))
+    cmd.flag("Output", "string", "out", None, "File to write.", auto="report.html in the run", metavar="FILE")
     return cmd
 
 

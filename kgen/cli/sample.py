@@ -1,11 +1,10 @@
-"""kgen-sample: draws images from a run or an export."""
+"""kgen-sample: samples images from a run, an export, a .tflite file or a server."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
+from kgen.cli import flags
 from kgen.cli.command import Command
-from kgen.config import PriorName
 
 EXAMPLES = (
     ("kgen-sample runs/00000-cvae-digits", "a grid of 64, all classes in turn"),
@@ -20,16 +19,26 @@ FORMATS = ("png", "png-files", "npz")
 
 def command() -> Command:
     """The command line."""
-    cmd = Command("kgen-sample", "draw images from a run, an export, a .tflite file or a server.", EXAMPLES, ("PATH",))
-    cmd.flag("Sampling", "integer", "count", 64, "How many images.", lower_bound=1)
-    cmd.flag("Sampling", "string", "label", None, "Class name or number; else all classes in turn.")
-    cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same picture.")
-    cmd.flag("Sampling", "float", "temperature", 1.0, "Spread of the latent points; less than 1 is more typical.")
-    cmd.flag("Sampling", "enum", "prior", None, "What z is drawn from; else as the run was trained or exported. "
-             "A run's mixture is fitted when it is first asked for.", enum_values=get_args(PriorName))  # fmt: skip
-    cmd.flag("Sampling", "enum", "checkpoint", "best", "Of a run.", enum_values=["best", "last"])
-    cmd.flag("Output", "enum", "format", "png", "One PNG grid, a PNG an image, or NumPy arrays.", enum_values=FORMATS)
-    cmd.flag("Output", "string", "out", None, "The file (a folder for png-files); else samples-seedN beside you.")
+    cmd = Command(
+        "kgen-sample", "sample images from a run, an export, a .tflite file or a server.", EXAMPLES, ("PATH",)
+    )
+    cmd.flag("Sampling", "integer", "count", 64, "Number of images.", lower_bound=1)
+    cmd.flag("Sampling", "string", "label", None, "Class name or number.", auto="all classes in turn")
+    cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same samples.")
+    cmd.flag("Sampling", "float", "temperature", 1.0, "Factor of the latent standard deviation; below 1: more typical.")
+    flags.define_generator(cmd, "Sampling")
+    cmd.flag(
+        "Output", "enum", "format", "png", "One PNG grid, one PNG per image, or NumPy arrays.", enum_values=FORMATS
+    )
+    cmd.flag(
+        "Output",
+        "string",
+        "out",
+        None,
+        "File, or folder for png-files.",
+        auto="samples-seedN in the current folder",
+        metavar="PATH",
+    )
     return cmd
 
 
@@ -39,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body(path: str):
         from kgen.sampling import generate, open_sampler
 
-        sampler = open_sampler(path, checkpoint=cmd["checkpoint"], prior=cmd["prior"])
+        sampler = open_sampler(path, **flags.generator_choice(cmd))
         samples = generate(sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"])
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
         print(f"wrote {write(samples, cmd['format'], cmd['out'], columns)}")

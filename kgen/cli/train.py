@@ -5,12 +5,15 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from kgen.cli import data_flags
-from kgen.cli.command import Command, import_tensorflow_quietly
-from kgen.config import DataConfig, PriorName, RunConfig, TrainConfig, override, parse_sets
+from kgen.cli import flags
+from kgen.cli.command import Command
+from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError
+from kgen.evaluate.registry import parse_metrics
+from kgen.models.presets import PRESETS
+from kgen.options import check_names
 from kgen.recipes import configure, load_recipe, stand_in_note
 
 EXAMPLES = (
@@ -27,114 +30,54 @@ EXAMPLES = (
     ),
 )
 
-SETTINGS = {
-    **data_flags.SETTINGS,
-    "model": "model", "seed": "seed", "epochs": "train.epochs", "batch_size": "train.batch_size",
-    "learning_rate": "train.learning_rate", "schedule": "train.schedule",
-    "discriminator_learning_rate": "train.discriminator_learning_rate", "optimizer": "train.optimizer",
-    "beta_1": "train.beta_1", "beta_2": "train.beta_2",
-    "ema_halflife_images": "train.ema_halflife_images", "precision": "train.precision",
-    "strategy": "train.strategy",
-    "jit_compile": "train.jit_compile",
-    "validate_every": "train.validate_every", "patience": "train.patience",
-    "samples_every": "train.samples_every", "eval_every": "train.eval_every", "metrics": "train.metrics",
-    "features": "train.eval_features", "eval_count": "train.eval_count", "best_by": "train.best_by",
-    "checkpoint_seconds": "train.checkpoint_seconds", "checkpoint_steps": "train.checkpoint_steps",
-    "keep": "train.keep", "profile": "train.profile", "on_nan": "train.on_nan", "deterministic": "train.deterministic",
-    "init_from": "train.init_from", "init_discriminator": "train.init_discriminator", "prior": "train.prior",
-}  # fmt: skip
-"""Flag -> the setting of RunConfig that it stands for."""
+OF_A_NEW_RUN = ("recipe", "run_dir", "runs_root")
+"""Flags of this command that do not go with `--resume`, besides those of the data."""
 
 
 def command() -> Command:
     """The command line."""
-    summary = "train an image generator and leave a run directory with all that came out."
-    cmd = Command("kgen-train", summary, EXAMPLES, tensorflow=False)  # imported in main: the list of recipes needs none
-    train = TrainConfig()
+    summary = "train an image generator; write a run directory with its checkpoints, samples, curves and report."
+    cmd = Command("kgen-train", summary, EXAMPLES)
+    cmd.options(RunConfig, "Model", only=("model",), names={"model": model_names})
     cmd.flag(
-        "Model",
-        "string",
-        "model",
-        RunConfig().model,
-        "vae, conv_vae, cvae, conv_cvae, pixel_vae, "
-        "pixel_cvae; gan, cgan, dcgan, cdcgan, wgan, wgan_gp, wcgan_gp, vae_gan.",
-    )
-    cmd.flag("Model", "string", "recipe", None, "A named experiment; other flags and --set change it.")
-    cmd.flag("Model", "boolean", "list_recipes", False, "Show the recipes: what each reproduces, what it reached.")
+        "Model", "string", "recipe", None, "Named experiment to start from; other flags and --set change it.",
+        metavar="NAME",
+    )  # fmt: skip
+    cmd.flag("Model", "boolean", "list_recipes", False, "List the recipes: what each reproduces, and its results.")
     cmd.flag(
-        "Model",
-        "multi_string",
-        "set",
-        [],
-        "Any setting, e.g. model_args.latent_dim=2; may be repeated; a wrong name lists the right ones.",
-    )
-    cmd.flag("Model", "string", "init_from", None, "A run to start from: its architecture and weights (vae_gan).")
-    cmd.flag("Model", "boolean", "init_discriminator", False, "Start the discriminator from that run's encoder, too.")
-    data_flags.define(cmd)
-    cmd.flag("Training", "integer", "epochs", None, "Passes over the images; else as many as make about 4000 steps.")
-    cmd.flag("Training", "integer", "batch_size", None, "Images a step; else 128, and fewer for small sets.")
-    cmd.flag("Training", "float", "learning_rate", None, "Else the model's own (VAEs: 0.001).")
-    cmd.flag("Training", "float", "discriminator_learning_rate", None, "Of an adversarial model's discriminator; else "
-             "in its own ratio to the generator's.")  # fmt: skip
-    cmd.flag("Training", "enum", "optimizer", None, "Of every network; else the model's own, mostly adam.",
-             enum_values=["adam", "rmsprop", "sgd"])  # fmt: skip
-    cmd.flag("Training", "float", "beta_1", None, "Of Adam: decay of the mean gradient; else the model's own.")
-    cmd.flag("Training", "float", "beta_2", None, "Of Adam: decay of the mean square; else the model's own.")
-    cmd.flag("Training", "enum", "schedule", train.schedule, "Of the learning rate; cosine ends at 0.",
-             enum_values=["constant", "cosine"])  # fmt: skip
-    cmd.flag("Training", "float", "ema_halflife_images", None, "Average the weights: images after which the influence "
-             "of one halves; 0 for no average; else of adversarial models 1/20 of the training, at most "
-             "50000.")  # fmt: skip
-    cmd.flag("Training", "integer", "validate_every", None, "Epochs between two evaluations of the loss; else each, in "
-             "long trainings about 200.")  # fmt: skip
-    cmd.flag("Training", "integer", "patience", train.patience, "Stop early when the validation loss, or the figure of "
-             "--best_by, has not become better so many times in a row; 0 never stops early.")  # fmt: skip
-    cmd.flag("Training", "integer", "seed", RunConfig().seed, "Root of every random stream.")
-    cmd.flag("Training", "enum", "precision", train.precision, "Of the arithmetic.",
-             enum_values=["float32", "mixed_float16", "mixed_bfloat16"])  # fmt: skip
-    cmd.flag("Training", "enum", "strategy", train.strategy, "The devices that share each batch: all GPUs of this "
-             "machine, else one device; or multi_worker, all machines of TF_CONFIG.",
-             enum_values=["auto", "one", "mirrored", "multi_worker", "tpu"])  # fmt: skip
+        "Model", "multi_string", "set", [],
+        "Any setting, e.g. model_args.latent_dim=2; may be repeated. A wrong name lists the right ones.",
+        metavar="SETTING=VALUE",
+    )  # fmt: skip
+    flags.define_data(cmd)
+    cmd.options(RunConfig, "Training", only=("seed",))
     cmd.flag(
-        "Training", "boolean", "jit_compile", None, "XLA; --nojit_compile for none; else where it was measured to help."
-    )
-    cmd.flag("Quality", "integer", "eval_every", None, "Epochs between two measurements of samples; else none is made.")
-    cmd.flag("Quality", "list", "metrics", list(train.metrics), "What is measured then, as in kgen-eval.")
-    cmd.flag("Quality", "enum", "features", None, "What samples are compared by; as in kgen-eval.",
-             enum_values=["classifier", "random", "pixels", "inception"])  # fmt: skip
-    cmd.flag("Quality", "integer", "eval_count", train.eval_count, "Samples a measurement.")
-    cmd.flag("Quality", "string", "best_by", train.best_by, "What the best checkpoint is chosen by: loss, or a figure "
-             "of --metrics such as fid; on validation images, never on test images.")  # fmt: skip
-    cmd.flag("Sampling", "enum", "prior", train.prior, "What z is drawn from after training; gaussian_mixture is "
-             "fitted to the encodings, where the model has an encoder.", enum_values=get_args(PriorName))  # fmt: skip
-    cmd.flag("Going on", "string", "resume", None, "A run that was interrupted: goes on as if it had not been. With it "
-             "only --epochs, --patience, --samples_every and the flags of this group.")  # fmt: skip
-    cmd.flag("Going on", "float", "checkpoint_seconds", train.checkpoint_seconds, "Between two checkpoints to go on "
-             "from, also inside an epoch.")  # fmt: skip
-    cmd.flag("Going on", "integer", "checkpoint_steps", None, "The same in steps; else by time alone.")
-    cmd.flag("Going on", "integer", "keep", train.keep, "How many of them stay, at least 2.")
-    cmd.flag("Going on", "enum", "on_nan", train.on_nan, "A loss that is not finite stops the training, or takes it "
-             "back once, with half the learning rate.", enum_values=["stop", "rollback"])  # fmt: skip
-    cmd.flag("Going on", "boolean", "deterministic", train.deterministic, "The same bits in every run of the same "
-             "command, also where TensorFlow is faster without; on a CPU they mostly are.")  # fmt: skip
-    cmd.flag("Output", "string", "run_dir", None, "The run directory; else the next number under --runs_root. A run "
-             "that is there goes on where it was interrupted.")  # fmt: skip
-    cmd.flag("Output", "boolean", "profile", train.profile, "Trace some steps for TensorBoard.")
-    cmd.flag("Output", "boolean", "dry_run", False, "Take a few steps, say how large and how long the training would "
-             "be, and write nothing.")  # fmt: skip
-    cmd.flag("Output", "string", "runs_root", "runs", "Where numbered runs live.")
-    cmd.flag("Output", "integer", "samples_every", None, "Epochs between two sample grids; else about twenty of them.")
+        "Output", "string", "run_dir", None, "Run directory. An interrupted run in it is resumed.",
+        auto="the next number in --runs_root", metavar="FOLDER",
+    )  # fmt: skip
+    cmd.flag("Output", "string", "runs_root", "runs", "Folder of numbered runs.", metavar="FOLDER")
+    cmd.flag("Output", "boolean", "dry_run", False, "Run a few steps, estimate size and duration, write nothing.")
+    cmd.flag(
+        "Resuming", "string", "resume", None,
+        "Run of an interrupted training, which continues exactly. Only --epochs, --patience, --samples_every and the "
+        "flags of this group may go with it.",
+        metavar="RUN",
+    )  # fmt: skip
+    cmd.options(TrainConfig, "Training")
     return cmd
 
 
 def config_of(cmd: Command) -> RunConfig:
     """The configuration that the flags and `--set` ask for; `--set` wins over flags, and both over the recipe."""
-    own = {flag: setting for flag, setting in SETTINGS.items() if flag not in data_flags.SETTINGS}
-    given = data_flags.settings(cmd) | {setting: cmd[flag] for flag, setting in own.items() if cmd.given(flag)}
-    given |= parse_sets(cmd["set"])
     if cmd["recipe"] is not None:
-        return configure(cmd["recipe"], given, open_source=open_source)
-    return override(RunConfig(), given)
+        return configure(cmd["recipe"], given_settings(cmd), open_source=open_source)
+    return override(RunConfig(), given_settings(cmd))
+
+
+def given_settings(cmd: Command) -> dict[str, Any]:
+    """The dotted settings that the user gave, by flags or `--set`."""
+    given = cmd.given_settings(RunConfig) | flags.data_settings(cmd) | cmd.given_settings(TrainConfig, "train.")
+    return given | parse_sets(cmd["set"])
 
 
 def changes_of(cmd: Command) -> dict[str, Any]:
@@ -143,17 +86,20 @@ def changes_of(cmd: Command) -> dict[str, Any]:
     Raises:
         UserError: a flag that names another training.
     """
-    own = {flag: setting for flag, setting in SETTINGS.items() if flag not in data_flags.SETTINGS}
-    others = [flag for flag in ("recipe", "run_dir", "runs_root") if cmd.given(flag)]
-    others += [flag for flag in data_flags.SETTINGS if cmd.given(flag)]
+    others = [f"--{flag}" for flag in OF_A_NEW_RUN if cmd.given(flag)]
+    others += [f"--{name.removeprefix('data.')}" for name in flags.data_settings(cmd)]
     if others:
-        raise UserError(f"--{others[0]} does not go with --resume, which goes on with the run as it was; leave it away")
-    return {setting: cmd[flag] for flag, setting in own.items() if cmd.given(flag)} | parse_sets(cmd["set"])
+        raise UserError(f"{others[0]} does not go with --resume, which continues the run as it was; leave it out")
+    return given_settings(cmd)
+
+
+def model_names() -> dict[str, str]:
+    """Name of a model -> what it is."""
+    return {name: preset.summary for name, preset in PRESETS.items()}
 
 
 def open_source(data: DataConfig):
     """`kgen.data.sources.resolve.open_source`, imported late."""
-    import_tensorflow_quietly()
     from kgen.data.sources.resolve import open_source
 
     return open_source(data)
@@ -168,7 +114,6 @@ def print_recipes():
 
 def next_commands(run) -> list[str]:
     """The first four commands to run after a training."""
-    from kgen.models.presets import PRESETS
     from kgen.report.commands import next_commands
 
     label = None
@@ -203,9 +148,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             config = override(Run.open(cmd["resume"]).config, changes)
         else:
             config = config_of(cmd)
-        import_tensorflow_quietly()
-        from kgen.models.presets import PRESETS
-        from kgen.train import resume, train
+        check_names(config)
+        check_names(config.train)
+        parse_metrics(config.train.metrics)
+        from kgen.train import resume, train  # imports TensorFlow
         from kgen.train.dry_run import dry_run
 
         if cmd["dry_run"]:

@@ -1,5 +1,16 @@
-"""Export: a trained model as files that need no kgen, measured against the model they came from."""
+"""Export: a trained model as files that need no kgen, compared with the model that they came from.
 
-from kgen.export.bundle import export, verify
+Names load when they are first used: the names of the quantizations need no TensorFlow.
+"""
 
-__all__ = ["export", "verify"]
+import importlib
+
+_HOMES = {"export": "bundle", "verify_export": "bundle", "QUANTIZATIONS": "tolerances"}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kgen.export.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'kgen.export' has no attribute {name!r}")

@@ -84,7 +84,7 @@ def export(
     return version
 
 
-def verify(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+def verify_export(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Holds an export to its golden batch again; neither the run nor its data are needed.
 
     Args:

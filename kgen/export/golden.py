@@ -18,39 +18,13 @@ import numpy as np
 
 from kgen import data, images, random
 from kgen.errors import ExportFailed, UserError
+from kgen.export.tolerances import BOUNDS, QUANTIZATIONS, SAVED_MODEL, Tolerance  # noqa: F401
 from kgen.run import Run
 from kgen.sampling import Prior
 from kgen.sampling.slerp import slerp
 
 BORDER = 1e-6
 HALF_A_LEVEL = 0.5 / 255
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """What an artefact is held to.
-
-    Attributes:
-        largest_difference: of two values; of values beyond [-1, 1] as a share of the largest.
-        least_psnr_db: peak signal-to-noise ratio of its images; None demands none.
-        same_pixels: its images have the same uint8 pixels, but within the largest difference of borders.
-    """
-
-    largest_difference: float
-    least_psnr_db: float | None = None
-    same_pixels: bool = False
-
-
-SAVED_MODEL = "saved_model"
-BOUNDS = {
-    SAVED_MODEL: Tolerance(1e-5, same_pixels=True),
-    "float32": Tolerance(1e-5, same_pixels=True),
-    "float16": Tolerance(2e-3),
-    "dynamic": Tolerance(0.05, 50.0),
-    "int8": Tolerance(math.inf, 42.0),
-}
-QUANTIZATIONS = tuple(kind for kind in BOUNDS if kind not in (SAVED_MODEL, "float32"))
-"""By the kind of an artefact: a SavedModel, or how the numbers of a .tflite file are stored."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from PIL import Image
 
 from kgen.cli import eval as evaluate
 from kgen.cli import explore, export, sample, train
+from kgen.config import DataConfig, RunConfig, TrainConfig, flatten
+from kgen.options import options_of
 
 TINY = ["--limit", "64", "--epochs", "1", "--nojit_compile", "--set", "model_args.hidden=[8]"]
 
@@ -50,20 +52,33 @@ def test_image_size_of_one_number_is_a_square():
 
 
 def test_every_setting_of_the_data_and_training_has_a_flag():
-    from dataclasses import fields
+    flags = {name for names in train.command().groups.values() for name in names}
+    for config in (RunConfig, DataConfig, TrainConfig):
+        assert {option.flag for option in options_of(config).values()} <= flags
 
-    from kgen.config import DataConfig, TrainConfig
 
-    wanted = {f"data.{f.name}" for f in fields(DataConfig)} | {f"train.{f.name}" for f in fields(TrainConfig)}
-    assert wanted - set(train.SETTINGS.values()) == {"train.steps_per_execution"}
-    assert set(train.SETTINGS) <= {name for names in train.command().groups.values() for name in names}
+@pytest.mark.parametrize(
+    ("flag", "text", "setting", "value"),
+    [
+        ("features", "random", "train.eval_features", "random"),
+        ("metrics", "fid,kid", "train.metrics", ["fid", "kid"]),
+        ("ema_halflife_images", "5", "train.ema_halflife_images", 5.0),
+        ("binarize", "sample", "data.binarize", "sample"),
+        ("steps_per_execution", "8", "train.steps_per_execution", 8),
+        ("seed", "3", "seed", 3),
+    ],
+)
+def test_a_flag_is_a_setting(flag, text, setting, value):
+    cmd = train.command()
+    cmd.parse([f"--{flag}", text])
+    assert train.given_settings(cmd) == {setting: value}
+    assert flatten(train.config_of(cmd).to_json())[setting] == value
 
 
 def test_the_next_commands_can_be_pasted(tmp_path):
     """Class names and paths with blanks are quoted; an unconditional model is not given a label."""
     import shlex
 
-    from kgen.config import RunConfig
     from kgen.run import Run
     from kgen.spec import DataSpec
 

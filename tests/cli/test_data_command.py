@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kgen.cli import data, data_flags, train
+from kgen.cli import data, flags, train
 from kgen.cli.command import Command
 from kgen.config import DataConfig
+from kgen.options import options_of
 
 
 def test_it_prints_and_draws(tmp_path, capsys, monkeypatch):
@@ -61,14 +62,15 @@ def test_mistakes_are_one_message(capsys, arguments, words):
 def test_the_flags_are_those_of_training():
     of_training, of_looking = train.command(), data.command()
     assert set(of_training.groups["Data"]) - {"dataset"} == set(of_looking.groups["Data"]) - {"seed"}
-    assert all(of_training.texts[name] == of_looking.texts[name] for name in data_flags.SETTINGS if name != "dataset")
+    shared = {option.flag for option in options_of(DataConfig).values()} - {"dataset"}
+    assert all(of_training.texts[name] == of_looking.texts[name] for name in shared)
 
 
 def test_flags_become_the_configuration():
     cmd = Command("kgen-x", "tries the flags.", ())
-    data_flags.define(cmd)
+    flags.define_data(cmd)
     cmd.parse(["--image_size", "48x64", "--grayscale", "--mat_image_shape", "8x8x3", "--limit", "5"])
-    assert data_flags.settings(cmd) == {
+    assert flags.data_settings(cmd) == {
         "data.image_size": [48, 64],
         "data.grayscale": True,
         "data.mat_image_shape": [8, 8, 3],
@@ -76,4 +78,4 @@ def test_flags_become_the_configuration():
     }
     base = DataConfig("photos/", fit="pad", limit=7)
     expected = DataConfig("photos/", (48, 64), "pad", True, limit=5, mat_image_shape=(8, 8, 3))
-    assert data_flags.data_config(cmd, base) == expected and data_flags.data_config(cmd).dataset == "digits"
+    assert flags.data_config(cmd, base) == expected

@@ -16,7 +16,7 @@ from kgen import RunConfig, generate, open_sampler, random
 from kgen.cli import export as export_command
 from kgen.config import override
 from kgen.errors import ExportFailed, UserError
-from kgen.export import bundle, export, verify
+from kgen.export import bundle, export, verify_export
 from kgen.export.golden import Golden
 from kgen.export.signatures import ExportSignature, signatures
 from kgen.export.tf_serving import write_server_files
@@ -164,7 +164,7 @@ def test_smaller_tflite_files(tmp_path):
         assert manifest["measured"][f"decode-{kind}.tflite decode"]["psnr_db"] >= bound
         drawn = generate(open_sampler(version / f"decode-{kind}.tflite"), 20, seed=2).images
         assert 0 < np.abs(drawn - generate(open_sampler(version), 20, seed=2).images).max() < 0.05
-    assert verify(tmp_path / "made")[1].keys() == manifest["measured"].keys()
+    assert verify_export(tmp_path / "made")[1].keys() == manifest["measured"].keys()
 
 
 def test_what_cannot_be_quantized(default_job, tmp_path):
@@ -210,24 +210,24 @@ def test_an_export_that_disagrees_leaves_nothing(default_job, tmp_path, monkeypa
 def test_an_export_is_verified_anywhere(default_export, tmp_path, capsys):
     """Without its run: the files are those that were written, and give what they gave."""
     version = shutil.copytree(default_export, tmp_path / "moved" / "1")
-    folder, measured = verify(tmp_path / "moved")
+    folder, measured = verify_export(tmp_path / "moved")
     assert folder == version
     assert measured.keys() == json.loads((version / "manifest.json").read_text())["measured"].keys()
     assert export_command.main([str(tmp_path / "moved"), "--verify"]) == 0
     assert re.search(r"model.tflite serving_default +largest difference .*ms per row", capsys.readouterr().out)
     (version / "eval").mkdir()  # as kgen-eval does
-    assert verify(version)[0] == version
+    assert verify_export(version)[0] == version
     changed = bytearray((version / "model.tflite").read_bytes())
     changed[-1] ^= 1
     (version / "model.tflite").write_bytes(changed)
     with pytest.raises(ExportFailed, match=r"model.tflite has changed since the export was written"):
-        verify(tmp_path / "moved")
+        verify_export(tmp_path / "moved")
     assert export_command.main([str(tmp_path / "moved"), "--verify"]) == 1
     (version / "model.tflite").unlink()
     with pytest.raises(ExportFailed, match=r"model.tflite is missing"):
-        verify(tmp_path / "moved")
+        verify_export(tmp_path / "moved")
     with pytest.raises(UserError, match="is no export"):
-        verify(tmp_path)
+        verify_export(tmp_path)
 
 
 def test_another_golden_batch_is_not_met(default_export, tmp_path):

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from kgen import generate, open_sampler
-from kgen.export import verify
+from kgen.export import verify_export
 
 EXPORTS = Path(__file__).parents[2] / "exports"
 LARGEST_BYTES = 2 * 10**6
 
 
 def test_it_is_small_and_agrees_with_its_golden_batch():
-    version, measured = verify(EXPORTS / "cvae-mnist")
+    version, measured = verify_export(EXPORTS / "cvae-mnist")
     assert sum(file.stat().st_size for file in version.rglob("*") if file.is_file()) <= LARGEST_BYTES
     assert {"saved_model generate_png", "model.tflite serving_default", "encoder.tflite encode mean"} <= {*measured}
 
