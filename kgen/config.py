@@ -1,15 +1,13 @@
 """The configurations: `RunConfig` is everything that a training is made of, as frozen dataclasses <-> JSON.
 
 Each option is one line here; flags, `--help`, `--set key=value` and the tables of the guides derive from it (see
-`kgen.options`). `python -m kgen.config FILE.md ...` writes the tables into the guides.
+`kgen.options`).
 """
 
 import dataclasses
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from kgen.errors import UserError
@@ -460,29 +458,10 @@ SECTIONS = {
 }
 """Name of a table -> the configuration that it shows, "module:name"."""
 
-BEGIN, END = "<!-- settings: {} (python -m kgen.config) -->\n", "<!-- end of settings -->\n"
-"""The lines around a table in a guide."""
-
 
 def settings_table(section: str) -> str:
-    """The options of one of SECTIONS as a Markdown table; those of "data" and "train" with their dotted names."""
+    """The options of one of SECTIONS as a Markdown table; those of "data" and "train" with their dotted names.
+
+    `tools/make_guides.py` writes them into the guides.
+    """
     return markdown_table(load_name(SECTIONS[section]), section if section in ("data", "train") else "")
-
-
-def with_tables(text: str) -> str:
-    """A guide's text with every table of settings, from a line `BEGIN` to a line `END`, written again."""
-    for section in SECTIONS:
-        before, begin, rest = text.partition(BEGIN.format(section))
-        if begin:
-            _, end, after = rest.partition(END)
-            if not end:
-                raise UserError(f"the table of settings {section!r} has no line {END.strip()}")
-            text = f"{before}{begin}\n{settings_table(section)}\n{end}{after}"
-    return text
-
-
-if __name__ == "__main__":
-    for path in map(Path, sys.argv[1:]):
-        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
-    if not sys.argv[1:]:
-        print("\n".join(BEGIN.format(section) + "\n" + settings_table(section) for section in SECTIONS))

@@ -3,15 +3,11 @@
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-import kgen
 from kgen.config import (
-    BEGIN,
-    END,
     SECTIONS,
     DataConfig,
     RunConfig,
@@ -21,7 +17,6 @@ from kgen.config import (
     parse_sets,
     resolve_arguments,
     settings_table,
-    with_tables,
 )
 from kgen.errors import UserError
 from kgen.options import coerce, defaults_of, load_name, options_of, schema_of
@@ -247,23 +242,12 @@ def test_model_arguments_are_checked(arguments, words):
         resolve_arguments(Heir, arguments)
 
 
-GUIDES = sorted(path for path in Path(kgen.__file__).parent.rglob("*.md") if "<!-- settings:" in path.read_text())
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.parent.name)
-def test_the_tables_of_the_guides_are_current(guide):
-    text = guide.read_text(encoding="utf-8")
-    assert with_tables(text) == text, f"if intended: python -m kgen.config {guide}"
-
-
-def test_a_table_is_written_between_its_lines():
-    begin = BEGIN.format("data")
-    written = with_tables(f"Before\n\n{begin}old\n{END}\nAfter\n")
-    assert written == f"Before\n\n{begin}\n{settings_table('data')}\n{END}\nAfter\n"
-    assert with_tables(written) == written
-    assert "| `data.fit` | `--fit` | `crop`, `pad` | crop |" in written
-    with pytest.raises(UserError, match="table of settings 'data'"):
-        with_tables(f"{begin}without an end\n")
+def test_the_table_of_a_section():
+    """The first column is what `--set` takes."""
+    header, _, *rows = settings_table("data").splitlines()
+    assert header == "| setting | flag | type | default | meaning |" and len(rows) == len(options_of(DataConfig))
+    assert any(row.startswith("| `data.fit` | `--fit` | `crop`, `pad` | crop |") for row in rows)
+    assert settings_table("eval").splitlines()[2].startswith("| `metrics` | `--metrics` |")
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -45,18 +45,10 @@ def models() -> str:
 
 
 def settings(section: str) -> str:
-    """Every setting of a section of the configuration."""
+    """Every setting of a section of the configuration; see `kgen.config.SECTIONS`."""
     from kgen.config import settings_table
 
     return settings_table(section)
-
-
-def explore_options() -> str:
-    """The options of the pictures of kgen-explore."""
-    from kgen.explore.kinds import Options
-    from kgen.options import markdown_table
-
-    return markdown_table(Options)
 
 
 def metrics() -> str:
@@ -119,10 +111,10 @@ def packages() -> str:
     return table(("in `kgen/`", "what it is for"), rows)
 
 
+SECTIONS = ("data", "train", "eval", "explore", "serve", "limits")
 PARTS = {
     "models": models,
-    **{f"settings: {section}": functools.partial(settings, section) for section in ("data", "train", "eval")},
-    "settings: explore": explore_options,
+    **{f"settings: {section}": functools.partial(settings, section) for section in SECTIONS},
     "metrics": metrics,
     "extractors": extractors,
     "pictures": pictures,
