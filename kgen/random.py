@@ -1,7 +1,23 @@
-"""Named random streams from one root seed; noise that differs on every replica.
+"""Random numbers: named streams from one root seed, and a portable generator that every runtime can compute.
 
-Nothing here keeps hidden state: a stream is a function of the root seed and of names ("order", "noise", "init", ...),
-so that two parts of a program never share draws, and a draw can be repeated from what a run directory records.
+**Named streams.** Nothing here keeps hidden state: a stream is a function of the root seed and of names ("order",
+"noise", "init", ...), so that two parts of a program never share random numbers, and any of them can be computed again
+from what a run directory records. `seed_of` and `generator` are for NumPy and for seeds of layers; `replica_seed`,
+`stateless_uniform` and `stateless_normal` are for training steps in TensorFlow: other noise on every replica, and the
+same with and without XLA.
+
+**The portable generator.** NumPy, TensorFlow (also compiled), TensorFlow Lite, ONNX Runtime and a browser each have a
+random generator of their own, or none. `portable_normals` is a function instead: a seed gives the same latent point in
+all of them. `portable_normals_tensor` is its twin for TensorFlow graphs, `kgen/web/portable.js` for the browser. The
+integers agree exactly, and what float32 makes of them to 2e-5: no integer is negative and no product reaches 2^31, so
+that multiplication, addition, and the floor's quotient and remainder of int32 suffice, with no bit operation. Every
+float constant is a float16 as well, so that files which keep their constants in float16 compute the same.
+
+Two prime fields (46337 and 46307, in both of which a cube has one root, so that a round loses nothing) are each run
+through rounds of x -> (x + key)^3, as the block cipher MiMC is (Albrecht et al. 2016,
+https://eprint.iacr.org/2016/492), with keys of k and of the seed's 31 bits. A pair of elements is one of 2,145,727,459
+numbers; Box and Muller (1958) make two normal numbers of two of those. It is no cipher: these sizes serve statistics
+and not secrets.
 """
 
 import hashlib
@@ -9,6 +25,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+
+SEED_LIMIT = 2**31
 
 
 def seed_of(seed: int, *names: str | int) -> int:
@@ -22,7 +40,7 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(seed_of(seed, *names))
 
 
-def row_stream(seed: int, row: int) -> np.random.Generator:
+def row_generator(seed: int, row: int) -> np.random.Generator:
     """NumPy's generator of one row of a batch, whatever the other rows: a Philox stream whose key is (seed, row)."""
     return np.random.Generator(np.random.Philox(key=[seed, row]))
 
@@ -33,26 +51,29 @@ def latents(
     """Latent points from the standard normal prior, [count, *latent_shape] float32.
 
     Row i is a function of (seed, i) alone: the first 8 of 64 are the 8 that `count=8` gives; and it is row 0 of the
-    seed `portable.row_seeds(seed, count)[i]`, in every runtime.
+    seed `row_seeds(seed, count)[i]`, in every runtime.
 
     Args:
         temperature: standard deviation of the normal; below 1 stays nearer to the mode.
         first: the number of the first row.
     """
-    noise = normals(row_seeds(seed, count, first), math.prod(latent_shape))
+    noise = portable_normals(row_seeds(seed, count, first), math.prod(latent_shape))
     return (np.float32(temperature) * noise).reshape(count, *latent_shape)
 
 
-def replica_seed(seed: int, step, *names: str | int):
-    """A stateless TensorFlow seed for one draw of one training step on this replica.
+# In training steps ----------------------------------------------------------------------------------------------------
 
-    Keras' own `SeedGenerator` draws the same noise on every replica (and its state is not saved with the weights);
+
+def replica_seed(seed: int, step, *names: str | int):
+    """A stateless TensorFlow seed for one sampling operation of one training step on this replica.
+
+    Keras' own `SeedGenerator` samples the same noise on every replica (and its state is not saved with the weights);
     here the replica's number is folded in, and the step is a weight of the model.
 
     Args:
         seed: root seed.
         step: integer tensor, the training step.
-        names: of the draw within the step.
+        names: of the operation within the step.
 
     Returns:
         [2] int32 tensor for `tf.random.stateless_*`.
@@ -66,9 +87,9 @@ def replica_seed(seed: int, step, *names: str | int):
 
 
 def stateless_uniform(shape, seed):
-    """Noise from U(0, 1), the same with and without XLA (TensorFlow's own is not: the two draw different numbers).
+    """Noise from U(0, 1), the same with and without XLA (TensorFlow's own gives different numbers).
 
-    The middles of 2^23 equal parts, by 23 of the 32 bits that Philox gives in both worlds: never 0, never 1.
+    The middles of 2^23 equal parts, by 23 of the 32 bits that Philox gives both with and without XLA: never 0, never 1.
 
     Args:
         shape: of the result; a tensor or a tuple.
@@ -99,66 +120,69 @@ def stateless_normal(shape, seed):
     return tf.sqrt(-2.0 * tf.math.log(u)) * tf.cos(2.0 * math.pi * v)
 
 
-# Portable -------------------------------------------------------------------------------------------------------------
-# A random generator that gives the same numbers in every runtime: seed -> latent point, by integer arithmetic alone.
-#
-# NumPy, TensorFlow (also compiled), TensorFlow Lite, ONNX Runtime and a browser each have a random generator of their
-# own
-# or none. This one is a function: element k of the noise of a seed. Its integers are never negative and no product
-# reaches 2^31, so that multiplication, addition, and the floor's quotient and remainder of int32 suffice, with no bit
-# operation; they agree exactly, and what float32 makes of them to 2e-5.
-#
-# Two prime fields (46337 and 46307, in both of which a cube has one root, so that a round loses nothing) are each run
-# through rounds of x -> (x + key)^3, as the block cipher MiMC is (Albrecht et al. 2016,
-# https://eprint.iacr.org/2016/492),
-# with keys of k and of the seed's 31 bits. A pair of elements is one of 2,145,727,459 numbers; Box and Muller (1958)
-# make two normal numbers of two of those. It is no cipher: these sizes serve statistics and not secrets.
-#
-# `elements` takes NumPy arrays and TensorFlow tensors alike; `normals` and `graph_normals` are its two users. Files
-# that
-# keep their constants in float16 compute the same, since every float constant is a float16 as well.
+# The portable generator -----------------------------------------------------------------------------------------------
 
 
 FIELDS = (46337, 46307)
-PAIRS = FIELDS[0] * FIELDS[1]
+NUM_PAIRS = FIELDS[0] * FIELDS[1]
 LIMB = 2**15
 ROUNDS = (
     (7919, 31337, 2357, 17389, 40009, 11743),
     (23719, 5309, 37021, 12553, 1931, 29611),
 )
 """Added to the key of every round, a row per field."""
-BIT = 20011
+HIGH_BIT = 20011
 """What the highest bit of the seed adds to a key."""
+ROW_STRIDE = 1_327_217_885
+"""Between the seeds of two neighbouring rows: 2^31 over the golden ratio, made odd."""
 
-TURN = (np.float32(6.28125), np.float32(np.float16(2 * math.pi - 6.28125)))
+TWO_PI = (np.float32(6.28125), np.float32(np.float16(2 * math.pi - 6.28125)))
 """2 pi in two parts."""
 TWO_THIRDS = np.float32(np.float16(2 / 3))
 NEAR_ONE = np.float32(1 / 64)
-STRIDE = 1_327_217_885
-"""Between the seeds of two neighbouring rows: 2^31 over the golden ratio, made odd."""
-SEED_LIMIT = 2**31
 
 
 def row_seeds(seed: int, count: int, first: int = 0) -> np.ndarray:
-    """The seed of every row of a batch that was asked for with one seed: [count] int32, row 0 has the seed itself.
+    """The seed of each row of a batch that has one seed: [count] int32; row 0 has the seed itself.
 
-    (seed + row * STRIDE) mod 2^31: no two rows of a batch share a seed, nor do those of two batches of at most 50,000
-    rows whose seeds are less than 19,000 apart.
+    (seed + row * ROW_STRIDE) mod 2^31: no two rows of a batch share a seed, nor do those of two batches of at most
+    50,000 rows whose seeds are less than 19,000 apart.
     """
-    return ((seed + np.arange(first, first + count, dtype=np.int64) * STRIDE) % SEED_LIMIT).astype(np.int32)
+    return ((seed + np.arange(first, first + count, dtype=np.int64) * ROW_STRIDE) % SEED_LIMIT).astype(np.int32)
 
 
-def elements(seed, k):
+def portable_normals(seeds: np.ndarray, size: int) -> np.ndarray:
+    """Standard normal noise: seeds [B] int32 -> [B, size] float32; a row is a function of its seed and of `size`."""
+    n, turn = _uniform_pairs(seeds, size)
+    u, t, turn = (np.float32(x) / np.float32(NUM_PAIRS) for x in (n, NUM_PAIRS - n, turn))
+    radius = np.sqrt(np.where(t < NEAR_ONE, _log_near_one(t), np.float32(-2) * np.log(u)))
+    angle = turn * TWO_PI[0] + turn * TWO_PI[1]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :size]
+
+
+def portable_normals_tensor(seeds, size: int):
+    """`portable_normals` of a tensor of seeds, in operators that every runtime has: [B, size] float32."""
+    import tensorflow as tf
+
+    n, turn = _uniform_pairs(seeds, size)
+    num_pairs = NUM_PAIRS + seeds[:, None] % LIMB // LIMB  # plus 0: a constant would be infinite in float16
+    u, t, turn = (tf.cast(x, tf.float32) / tf.cast(num_pairs, tf.float32) for x in (n, NUM_PAIRS - n, turn))
+    radius = tf.sqrt(tf.where(t < NEAR_ONE, _log_near_one(t), -2.0 * tf.math.log(u)))
+    angle = turn * TWO_PI[0] + turn * TWO_PI[1]
+    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)[:, :size]
+
+
+def field_elements(seed, k):
     """Element k of a seed in both fields.
 
     Args:
         seed: integers in [0, 2^31).
-        k: integers in [0, PAIRS), of a shape that goes with the seeds'.
+        k: integers in [0, NUM_PAIRS), of a shape that goes with the seeds'.
 
     Returns:
         A pair of integers, below FIELDS[0] and FIELDS[1].
     """
-    low, middle, high = seed % LIMB, seed // LIMB % LIMB, seed // (LIMB * LIMB) * BIT
+    low, middle, high = seed % LIMB, seed // LIMB % LIMB, seed // (LIMB * LIMB) * HIGH_BIT
     found = []
     for field, added in zip(FIELDS, ROUNDS, strict=True):
         x = k % field
@@ -169,44 +193,23 @@ def elements(seed, k):
     return tuple(found)
 
 
-def normals(seeds: np.ndarray, size: int) -> np.ndarray:
-    """Standard normal noise: seeds [B] int32 -> [B, size] float32; a row is a function of its seed and of `size`."""
-    n, turn = _pairs(seeds, size)
-    u, t, turn = (np.float32(x) / np.float32(PAIRS) for x in (n, PAIRS - n, turn))
-    radius = np.sqrt(np.where(t < NEAR_ONE, _near_one(t), np.float32(-2) * np.log(u)))
-    angle = turn * TURN[0] + turn * TURN[1]
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], axis=1)[:, :size]
+def first_free_element(size: int) -> int:
+    """The first k of `field_elements` that `portable_normals` of this size does not use."""
+    return 2 * _pair_count(size)
 
 
-def graph_normals(seeds, size: int):
-    """`normals` of a tensor, in operators that every runtime has: [B, size] float32."""
-    import tensorflow as tf
-
-    n, turn = _pairs(seeds, size)
-    pairs = PAIRS + seeds[:, None] % LIMB // LIMB  # PAIRS and 0: a constant would be infinite in float16
-    u, t, turn = (tf.cast(x, tf.float32) / tf.cast(pairs, tf.float32) for x in (n, PAIRS - n, turn))
-    radius = tf.sqrt(tf.where(t < NEAR_ONE, _near_one(t), -2.0 * tf.math.log(u)))
-    angle = turn * TURN[0] + turn * TURN[1]
-    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)[:, :size]
-
-
-def _near_one(t):
-    """-2 ln(1 - t) of a small t, where the logarithm of 1 - t loses digits (TensorFlow Lite's more than others)."""
-    return t * (np.float32(2) + t * (np.float32(1) + t * (TWO_THIRDS + t * np.float32(0.5))))
-
-
-def after(size: int) -> int:
-    """The first k that `normals` of this size leaves to others."""
-    return 2 * _count(size)
-
-
-def _pairs(seeds, size: int):
-    """Two numbers from 1 to PAIRS for every two normals: two of [B, count], int32."""
-    count = _count(size)
+def _uniform_pairs(seeds, size: int):
+    """Two numbers from 1 to NUM_PAIRS for every two normals: two of [B, count], int32."""
+    count = _pair_count(size)
     ks = (np.arange(first, first + count, dtype=np.int32)[None] for first in (0, count))
-    found = (elements(seeds[:, None], k) for k in ks)
+    found = (field_elements(seeds[:, None], k) for k in ks)
     return tuple(a * FIELDS[1] + b + 1 for a, b in found)
 
 
-def _count(size: int) -> int:
+def _pair_count(size: int) -> int:
     return (size + 1) // 2
+
+
+def _log_near_one(t):
+    """-2 ln(1 - t) of a small t, where the logarithm of 1 - t loses digits (TensorFlow Lite's more than others)."""
+    return t * (np.float32(2) + t * (np.float32(1) + t * (TWO_THIRDS + t * np.float32(0.5))))

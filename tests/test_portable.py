@@ -29,16 +29,16 @@ def by_hand(seed: int, k: int) -> tuple[int, int]:
 def test_elements_are_those_of_the_definition_and_stay_below_two_to_31():
     seeds = np.array([0, 1, 32767, 32768, 2**30 - 1, 2**30, 2**31 - 1], np.int32)
     for k in (0, 1, 700, 46306, 46307, 46337, 2**30):
-        a, b = random.elements(seeds, np.int32(k))
+        a, b = random.field_elements(seeds, np.int32(k))
         assert a.dtype == b.dtype == np.int32  # nothing was widened: nothing may overflow
         assert list(zip(a.tolist(), b.tolist(), strict=True)) == [by_hand(seed, k) for seed in seeds.tolist()]
-    assert max(random.FIELDS) ** 2 < 2**31 and random.PAIRS < 2**31
+    assert max(random.FIELDS) ** 2 < 2**31 and random.NUM_PAIRS < 2**31
     assert all((field - 1) % 3 for field in random.FIELDS)  # 3 divides no group order: cubes have one root
 
 
 def uniforms(seeds, k: int) -> np.ndarray:
-    a, b = random.elements(seeds, np.int32(k))
-    return (a.astype(np.int64) * random.FIELDS[1] + b + 0.5) / random.PAIRS
+    a, b = random.field_elements(seeds, np.int32(k))
+    return (a.astype(np.int64) * random.FIELDS[1] + b + 0.5) / random.NUM_PAIRS
 
 
 @pytest.mark.parametrize("seeds", ["consecutive", "rows of one seed"])
@@ -65,7 +65,7 @@ def test_seeds_that_share_a_remainder_are_no_aliases():
 
 
 def test_normals_are_normal():
-    z = random.normals(random.row_seeds(0, 50_000), 5)
+    z = random.portable_normals(random.row_seeds(0, 50_000), 5)
     assert z.shape == (50_000, 5) and z.dtype == np.float32
     for column in z.T.astype(np.float64):
         assert stats.kstest(column, "norm").statistic < 0.0087  # the critical value of 50,000 draws at 0.1 %
@@ -74,12 +74,12 @@ def test_normals_are_normal():
 
 
 def test_every_number_has_a_finite_normal():
-    ends = np.array([1, 2, random.PAIRS - 1, random.PAIRS])
-    u = np.float32(ends) / np.float32(random.PAIRS)
-    assert (u > 0).all() and (u <= 1).all() and random._near_one(np.float32(0)) == 0
+    ends = np.array([1, 2, random.NUM_PAIRS - 1, random.NUM_PAIRS])
+    u = np.float32(ends) / np.float32(random.NUM_PAIRS)
+    assert (u > 0).all() and (u <= 1).all() and random._log_near_one(np.float32(0)) == 0
     # at the seam of the series and the logarithm, both give the same
     t = np.float32(random.NEAR_ONE)
-    assert random._near_one(t) == pytest.approx(-2 * np.log1p(-np.float64(t)), rel=1e-6)
+    assert random._log_near_one(t) == pytest.approx(-2 * np.log1p(-np.float64(t)), rel=1e-6)
 
 
 def test_rows_have_seeds_of_their_own():
@@ -95,16 +95,16 @@ def module():
     class Noise(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="seed")])
         def draw(self, seed):
-            return {"z": random.graph_normals(seed, 21)}
+            return {"z": random.portable_normals_tensor(seed, 21)}
 
     return Noise()
 
 
 def test_numpy_tensorflow_and_xla_agree(module):
     seeds = random.row_seeds(3, 100_000)
-    expected = random.normals(seeds, 21)
+    expected = random.portable_normals(seeds, 21)
     np.testing.assert_allclose(module.draw(seeds)["z"], expected, atol=2e-6)
-    compiled = tf.function(lambda s: random.graph_normals(s, 21), jit_compile=True)
+    compiled = tf.function(lambda s: random.portable_normals_tensor(s, 21), jit_compile=True)
     np.testing.assert_allclose(compiled(tf.constant(seeds)), expected, atol=5e-6)
 
 
@@ -112,8 +112,8 @@ def test_numpy_tensorflow_and_xla_agree(module):
 def test_tflite_agrees_with_builtin_operators_alone(quantize, tmp_path):
     """Also when the file keeps its constants in half precision, or in 8 bits."""
     seed = tf.TensorSpec([1000], tf.int32, name="seed")
-    draw = ExportSignature(lambda seed: {"z": random.graph_normals(seed, 21)}, (seed,))
+    draw = ExportSignature(lambda seed: {"z": random.portable_normals_tensor(seed, 21)}, (seed,))
     (tmp_path / "draw.tflite").write_bytes(convert({"draw": draw}, quantize=quantize))
     runtime, seeds = TFLiteRuntime(tmp_path / "draw.tflite"), random.row_seeds(3, 100_000)
     runs = [runtime.run("draw", seed=part)["z"] for part in seeds.reshape(-1, 1000)]
-    np.testing.assert_allclose(np.concatenate(runs), random.normals(seeds, 21), atol=2e-5)
+    np.testing.assert_allclose(np.concatenate(runs), random.portable_normals(seeds, 21), atol=2e-5)

@@ -1,4 +1,4 @@
-"""Streams are functions of a seed and names; rows of latents of (seed, row); noise of the replica too."""
+"""Streams are functions of a seed and names; rows of latents, of (seed, row); noise, of the replica too."""
 
 import numpy as np
 import pytest

@@ -31,7 +31,7 @@ PYTHON
 fi
 
 if [ $# = 0 ]; then
-  set -- -q tests/test_portable.py tests/test_rng.py tests/test_images.py tests/data/test_shape.py \
+  set -- -q tests/test_portable.py tests/test_random.py tests/test_images.py tests/data/test_transforms.py \
     tests/data/test_fingerprint.py tests/losses tests/evaluate/test_frechet.py tests/evaluate/test_kernel.py \
     tests/evaluate/test_prdc.py tests/evaluate/test_sliced.py tests/nn/test_likelihoods.py tests/nn/test_spectral.py \
     tests/nn/test_few_channels.py --deselect tests/test_portable.py::test_tflite_agrees_with_builtin_operators_alone

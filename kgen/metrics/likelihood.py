@@ -161,7 +161,7 @@ def draw(model, prior, images, labels, posterior: Posterior, *, samples: int, se
         some, some_labels = _some(images, labels, rows)
         mean, log_var = (part[rows] for part in posterior)
         stddev, log_scale = np.exp(0.5 * log_var), (LOG_2_PI + log_var.astype(np.float64)).sum(axis=1)
-        streams = [random.row_stream(seed, image) for image in range(rows.start, rows.stop)]
+        streams = [random.row_generator(seed, image) for image in range(rows.start, rows.stop)]
         for chunk in _slices(samples, size):
             count = chunk.stop - chunk.start
             noise = np.stack([s.standard_normal((count, mean.shape[1]), np.float32) for s in streams], axis=1)

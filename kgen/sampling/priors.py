@@ -80,7 +80,7 @@ class StandardNormal:
     def graph_draw(self, seeds, labels=None, temperature=None):
         import tensorflow as tf
 
-        z = random.graph_normals(seeds, math.prod(self.latent_shape))
+        z = random.portable_normals_tensor(seeds, math.prod(self.latent_shape))
         z = z if temperature is None else temperature[:, None] * z
         return tf.reshape(z, (-1, *self.latent_shape))
 
@@ -128,8 +128,9 @@ class GaussianMixture:
     def draw(self, seed, count, labels=None, *, first=0, temperature=1.0):
         size, code_dim = math.prod(self.latent_shape), self.means.shape[-1]
         seeds, groups = random.row_seeds(seed, count, first), self._groups(labels, count)
-        z = temperature * random.normals(seeds, size).astype(np.float64)  # the noise of the standard normal prior
-        place = random.elements(seeds, random.after(size))[0]
+        # the noise of the standard normal prior
+        z = temperature * random.portable_normals(seeds, size).astype(np.float64)
+        place = random.field_elements(seeds, random.first_free_element(size))[0]
         components = np.sum(place[:, None] >= self._thresholds[groups], axis=1)
         for row, chosen in enumerate(zip(groups, components, strict=True)):
             z[row, :code_dim] = self.means[chosen] + _times(self.factors[chosen], z[row, :code_dim])
@@ -139,10 +140,10 @@ class GaussianMixture:
         import tensorflow as tf
 
         size, (classes, most, code_dim) = math.prod(self.latent_shape), self.means.shape
-        z = random.graph_normals(seeds, size)
+        z = random.portable_normals_tensor(seeds, size)
         z = z if temperature is None else temperature[:, None] * z
         group = tf.zeros_like(seeds) if classes == 1 else labels
-        place = random.elements(seeds, random.after(size))[0][:, None]
+        place = random.field_elements(seeds, random.first_free_element(size))[0][:, None]
         thresholds = tf.gather(tf.constant(self._thresholds, tf.int32), group)
         component = tf.reduce_sum(tf.cast(place >= thresholds, tf.int32), axis=1)
         chosen = group * most + component

@@ -107,7 +107,7 @@ def test_a_slider_moves_the_picture(page, sampler):
     page.set("#z1", 1.5)
     after = page.painted("#picture")
     assert (before != after).any()
-    z = np.array([random.normals(np.int32([0]), 2)[0, 0], 1.5], np.float32)
+    z = np.array([random.portable_normals(np.int32([0]), 2)[0, 0], 1.5], np.float32)
     assert_close(after, coloured(sampler.decode(z[None], np.int32([0]))[0]))
     assert page.text("#call-title") == "The same in Python"
     found = json.loads(re.search(r"np\.array\((.*), np\.float32\)", page.text("#call"))[1])
@@ -170,7 +170,7 @@ def test_many_numbers_colour_and_names_that_look_like_markup(browser, write, wid
     browser.drag((-0.5, 0.5))
     browser.set("#z17", -2)
     browser.click("#classes label", 1)
-    z = random.normals(np.int32([0]), 40)
+    z = random.portable_normals(np.int32([0]), 40)
     z[0, [17, 38, 39]] = -2, *(float(browser.one(f"#z{place}").get_property("value")) for place in (38, 39))
     assert z[0, 38:] == pytest.approx([-1.5, 1.5], abs=0.05)
     expected = TFLiteRuntime(wide / "model.tflite").call("decode", z=z, label=np.int32([1]))["images"][0]
@@ -206,7 +206,7 @@ def test_the_noise_of_pixels_has_no_sliders(browser, write, tmp_path):
     assert len(browser.all("#sliders label")) == 3
     assert "latent 3, and 64 of noise" in browser.text("#facts")
     runtime = TFLiteRuntime(version / "model.tflite")
-    z = random.normals(np.int32([0]), 3 + 64)
+    z = random.portable_normals(np.int32([0]), 3 + 64)
     for changes in ({}, {0: 2.5}):
         for place, value in changes.items():
             browser.set(f"#z{place}", value)

@@ -92,7 +92,7 @@ def test_a_seed_is_the_same_latent_point_in_the_browser(page):
     seeds = [0, 1, 7, 32767, 32768, 2**30 - 1, 2**30, 2**31 - 1, *random.row_seeds(5, 200).tolist()]
     for size in (1, 2, 3, 64, 785):
         found = page.module("portable.js", "a[0].map(s => Array.from(m.normals(s, a[1])))", seeds, size)
-        expected = random.normals(np.array(seeds, np.int32), size)
+        expected = random.portable_normals(np.array(seeds, np.int32), size)
         np.testing.assert_allclose(found, expected, atol=2e-5, rtol=0)
     rows = page.module("portable.js", "a[0].map(row => m.rowSeed(2147483647, row))", list(range(100)))
     assert rows == random.row_seeds(2**31 - 1, 100).tolist()
@@ -150,7 +150,7 @@ def test_a_drag_over_the_plane_is_decoded(page, server):
     x, y = map(float, re.findall(r"[xy] (-?[\d.]+)", page.one("#pad").get_attribute("aria-valuetext")))
     assert (x, y) == pytest.approx((-0.9, 1.2), abs=0.02)
     body = body_of(page.text("#curl"))
-    a, b = random.normals(random.row_seeds(1, 2), 3)
+    a, b = random.portable_normals(random.row_seeds(1, 2), 3)
     np.testing.assert_allclose(body["inputs"]["z"], [x * a + y * b], atol=0.02)  # x and y are told with two decimals
     decoded = ask(server, "decode", **body["inputs"])[0]
     expected = images.to_uint8(np.array(decoded, np.float32))
@@ -189,7 +189,7 @@ def test_interpolation_between_two_kept_samples(page, server):
     frames = [pixels(source) for source in page.sources("#strip img")]
     for frame, expected in zip((frames[0], frames[-1]), drawn(server, seeds), strict=True):
         assert np.abs(frame.astype(int) - pixels(expected)).max() <= 1  # z differs by 2e-5
-    z0, z1 = random.normals(np.array(seeds, np.int32), 3).tolist()
+    z0, z1 = random.portable_normals(np.array(seeds, np.int32), 3).tolist()
     page.set("#share", 0.25)
     page.wait(lambda: page.text("#selected-facts").startswith("Callinterpolate"))
     ours = ask(server, "interpolate", z0=[z0], z1=[z1], label=[0], t=[0.25])[0]
@@ -207,7 +207,7 @@ def test_a_plane_through_kept_samples(page):
     page.drag((1 / 1.5, 0))  # A
     page.wait(lambda: page.text("#selected-facts").startswith("Calldecode"))
     z = body_of(page.text("#curl"))["inputs"]["z"]
-    np.testing.assert_allclose(z, random.normals(np.array(seeds[:1], np.int32), 3), atol=0.03)
+    np.testing.assert_allclose(z, random.portable_normals(np.array(seeds[:1], np.int32), 3), atol=0.03)
 
 
 def test_a_prior_that_only_the_server_knows(page, server):
