@@ -22,7 +22,7 @@ pytest.register_assert_rewrite("check_model", "check_model_training", "check_mod
 NUMERICS = (
     "test_portable.py::test_[!t]*", "test_random.py", "test_images.py", "data/test_fingerprint.py",
     "data/test_transforms.py",
-    "losses/", "nn/test_few_channels.py", "nn/test_kinked.py", "nn/test_likelihoods.py", "nn/test_spectral.py",
+    "losses/", "nn/test_cpu_kernels.py", "nn/test_likelihoods.py", "nn/test_spectral.py",
     "models/test_conv_cvae.py::test_checks[conv-sgd_step*", "models/test_conv_cvae.py::test_checks[conv-same_seed*",
     "models/test_conv_cvae.py::test_checks[conv-exports*", "models/test_gans.py::test_checks[gan-sgd_step*",
     "models/test_gans.py::test_checks[gan-xla*",

@@ -1,21 +1,56 @@
-"""Strided convolutions between images of few channels and maps of many, trained faster on a CPU.
+"""Kernels that exist for speed on a CPU alone, behind one switch: `enabled`.
 
-oneDNN's transposed convolution to an image of one channel reaches a fifteenth of what its others reach. As one product
-of matrices, whose columns XLA adds up where kernels overlap, it took 0.6 CPU-milliseconds in place of 3.9 (64 images of
-28x28, 64 filters) and 10 in place of 25 (64x64x3). It is what a generator's last layer computes, and the slope at the
-images that a discriminator's first layer is asked for.
+- `Conv2D`, `Conv2DTranspose`: strided convolutions between images of few channels and maps of many, which are a
+  generator's last layer and a discriminator's first. oneDNN's transposed convolution to an image of one channel reaches
+  a fifteenth of what its others reach; here it is one product of matrices, whose columns XLA adds up where kernels
+  overlap (64 images of 28x28, 64 filters: 0.6 in place of 3.9 CPU-milliseconds; 64x64x3: 10 in place of 25).
+- `UpsampledConv2D`: upsampling, padding and a convolution as one linear map, in the network "bilinear". 4.3 times fewer
+  multiplications for 5x5x64 -> 32, twice fewer for 12x12x32 -> 16.
+- `relu`, `leaky_relu`: for discriminators whose penalty is differentiated twice. The second derivative of a
+  piecewise-linear function is 0, but TensorFlow takes that for a tensor of zeros, and passes it back through all
+  preceding convolutions; here it ends where it begins.
+- `fused_batch_norm`: feature maps are normalized by one operation in place of a dozen.
+- `Adam`: a weight is updated by one operation in place of a dozen, so that weights and moments pass through memory once
+  per step. A DCGAN's step at 64x64 is as fast as PyTorch's with it.
+
+Each computes the same as the operations that it replaces, up to rounding (tests/nn/test_cpu_kernels.py), and has the same
+weights, so a checkpoint fits either way. `Conv2D` and `Conv2DTranspose` are used only where all devices are CPUs. For
+measurements see tools/README.md, `tools/bench_train.py` and `tools/bench_upsampling.py`.
 """
+
+import contextlib
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+_switch = {"on": True}
+
+
+def enabled() -> bool:
+    """Whether the kernels of this module are used; read when a model or a training step is traced."""
+    return _switch["on"]
+
+
+@contextlib.contextmanager
+def disabled():
+    """While the context lasts, everything that is traced uses the operations of Keras and TensorFlow."""
+    before, _switch["on"] = _switch["on"], False
+    try:
+        yield
+    finally:
+        _switch["on"] = before
+
+
+# Strided convolutions between images and feature maps -----------------------------------------------------------------
+
 FEW_CHANNELS = 4
+"""Most channels of an image with which the kernel is faster."""
 LEAST_SIDE = 16
-"""Of an image: smaller ones gain less in a short training than XLA's compilation takes."""
+"""Of an image, in pixels: smaller ones gain less in a short training than XLA's compilation takes."""
 
 
-def transposed(maps, kernel, bias, size: tuple[int, int], strides: tuple[int, int]):
+def conv2d_transpose(maps, kernel, bias, size: tuple[int, int], strides: tuple[int, int]):
     """The transposed convolution with padding "same"; differentiable twice.
 
     Args:
@@ -33,14 +68,18 @@ def transposed(maps, kernel, bias, size: tuple[int, int], strides: tuple[int, in
     def run(maps, kernel, bias):
         def gradients(images):
             none = tf.zeros(kernel.shape[-1:])
-            return convolved(images, kernel, none, strides), _of_kernel(images, kernel, maps, strides), _of_bias(images)
+            return (
+                conv2d(images, kernel, none, strides),
+                _kernel_gradient(images, kernel, maps, strides),
+                _bias_gradient(images),
+            )
 
-        return _folded_product(maps, kernel, bias, size, strides), gradients
+        return _product_and_fold(maps, kernel, bias, size, strides), gradients
 
     return run(maps, kernel, bias)
 
 
-def convolved(images, kernel, bias, strides: tuple[int, int]):
+def conv2d(images, kernel, bias, strides: tuple[int, int]):
     """The convolution with padding "same"; differentiable twice.
 
     Args:
@@ -58,9 +97,9 @@ def convolved(images, kernel, bias, strides: tuple[int, int]):
         def gradients(maps):
             none, size = tf.zeros(kernel.shape[2:3]), tuple(images.shape[1:3])
             return (
-                transposed(maps, kernel, none, size, strides),
-                _of_kernel(images, kernel, maps, strides),
-                _of_bias(maps),
+                conv2d_transpose(maps, kernel, none, size, strides),
+                _kernel_gradient(images, kernel, maps, strides),
+                _bias_gradient(maps),
             )
 
         return tf.nn.bias_add(tf.nn.conv2d(images, kernel, strides, "SAME"), bias), gradients
@@ -68,19 +107,19 @@ def convolved(images, kernel, bias, strides: tuple[int, int]):
     return run(images, kernel, bias)
 
 
-def _of_kernel(images, kernel, maps, strides):
-    """The kernel's gradient, when that of the maps is `maps`."""
+def _kernel_gradient(images, kernel, maps, strides):
+    """The gradient of the kernel, from the gradient `maps` of the maps."""
     return tf.raw_ops.Conv2DBackpropFilter(
         input=images, filter_sizes=tf.shape(kernel), out_backprop=maps, strides=[1, *strides, 1], padding="SAME"
     )
 
 
-def _of_bias(outputs):
+def _bias_gradient(outputs):
     return tf.raw_ops.BiasAddGrad(out_backprop=outputs)
 
 
-def pays_off(layer: keras.layers.Layer, images: tuple, channels: int | None) -> bool:
-    """Whether this way is the faster one, and its conditions are met: float32, stride above 1, "same", CPUs alone.
+def is_faster(layer: keras.layers.Layer, images: tuple, channels: int | None) -> bool:
+    """Whether these kernels are on, apply (float32, stride above 1, "same", CPUs alone) and are faster.
 
     Args:
         layer: built or not.
@@ -88,7 +127,8 @@ def pays_off(layer: keras.layers.Layer, images: tuple, channels: int | None) -> 
         channels: of the images.
     """
     return (
-        channels is not None
+        enabled()
+        and channels is not None
         and channels <= FEW_CHANNELS
         and None not in images
         and min(images) >= LEAST_SIDE
@@ -101,23 +141,23 @@ def pays_off(layer: keras.layers.Layer, images: tuple, channels: int | None) -> 
 
 @keras.saving.register_keras_serializable("kgen")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' own, with the faster gradient while it trains; what is exported and sampled from is Keras' own."""
+    """Keras' layer, with the faster gradient in training; sampling and exports use Keras' own operation."""
 
     def call(self, inputs, training: bool = False):
-        if not training or not pays_off(self, tuple(inputs.shape[1:3]), inputs.shape[-1]):
+        if not training or not is_faster(self, tuple(inputs.shape[1:3]), inputs.shape[-1]):
             return super().call(inputs)
-        return self.activation(convolved(inputs, *_weights(self, self.filters), self.strides))
+        return self.activation(conv2d(inputs, *_weights(self, self.filters), self.strides))
 
 
 @keras.saving.register_keras_serializable("kgen")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Keras' own, the faster way while it trains; what is exported and sampled from is Keras' own."""
+    """Keras' layer, with the faster product in training; sampling and exports use Keras' own operation."""
 
     def call(self, inputs, training: bool = False):
         size = tuple(self.compute_output_shape((1, *inputs.shape[1:]))[1:3])
-        if not training or not pays_off(self, size, self.filters):
+        if not training or not is_faster(self, size, self.filters):
             return super().call(inputs)
-        return self.activation(transposed(inputs, *_weights(self, self.filters), size, self.strides))
+        return self.activation(conv2d_transpose(inputs, *_weights(self, self.filters), size, self.strides))
 
 
 def _weights(layer: keras.layers.Layer, outputs: int) -> tuple:
@@ -126,38 +166,36 @@ def _weights(layer: keras.layers.Layer, outputs: int) -> tuple:
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _folded_product(maps, kernel, bias, size, strides):
+def _product_and_fold(maps, kernel, bias, size, strides):
     filters = kernel.shape[-1]
     columns = tf.matmul(tf.reshape(maps, [-1, filters]), tf.reshape(kernel, [-1, filters]), transpose_b=True)
     columns = tf.reshape(columns, [tf.shape(maps)[0], *maps.shape[1:3], *kernel.shape[:3]])
-    columns = _folded(columns, 1, size[0], strides[0])  # [B, height, w, kernel width, channels]
+    columns = _fold(columns, 1, size[0], strides[0])  # [B, height, w, kernel width, channels]
     columns = tf.transpose(columns, [0, 2, 1, 3, 4])  # [B, w, height, kernel width, channels]
-    return tf.transpose(_folded(columns, 1, size[1], strides[1]), [0, 2, 1, 3]) + bias
+    return tf.transpose(_fold(columns, 1, size[1], strides[1]), [0, 2, 1, 3]) + bias
 
 
-def _folded(x, axis: int, size: int, stride: int):
-    """[B, n, m, taps, ...] -> [B, size, m, ...]: tap p of place i is added to place stride * i + p - before."""
+def _fold(x, axis: int, size: int, stride: int):
+    """[B, n, m, taps, ...] -> [B, size, m, ...]: tap p of position i is added to position stride * i + p - before."""
     count, taps = x.shape[axis], x.shape[axis + 2]
     before = max((count - 1) * stride + taps - size, 0) // 2
     phases = []
     for phase in range(stride):
-        parts = [_moved(x[:, :, :, p], (p - before) // stride) for p in range(taps) if (p - before) % stride == phase]
+        parts = [_shifted(x[:, :, :, p], (p - before) // stride) for p in range(taps) if (p - before) % stride == phase]
         phases.append(sum(parts) if parts else tf.zeros_like(x[:, :, :, 0]))
     whole = tf.stack(phases, axis=2)
     return tf.reshape(whole, [tf.shape(x)[0], count * stride, *whole.shape[3:]])[:, :size]
 
 
-def _moved(x, by: int):
-    """Along axis 1, with zeros behind."""
+def _shifted(x, by: int):
+    """x shifted along axis 1, filled with zeros."""
     rest = [[0, 0]] * (len(x.shape) - 2)
     if by >= 0:
         return tf.pad(x[:, : x.shape[1] - by], [[0, 0], [by, 0], *rest])
     return tf.pad(x[:, -by:], [[0, 0], [0, -by], *rest])
 
 
-# Upsampling -----------------------------------------------------------------------------------------------------------
-# Upsampling and a convolution as one linear map.
-
+# Upsampling and convolution -------------------------------------------------------------------------------------------
 
 TAPS = 3
 """Rows and columns of the kernel."""
@@ -165,15 +203,14 @@ TAPS = 3
 
 @keras.saving.register_keras_serializable("kgen")
 class UpsampledConv2D(keras.layers.Layer):
-    """Bilinear upsampling by two, two rows and columns of zeros all around, a 3x3 convolution: the same, for less.
+    """Bilinear upsampling by two, zero padding of two pixels, and a 3x3 convolution, as one linear map.
 
     [B, h, w, C] -> [B, 2h + 2, 2w + 2, filters]. Weights are those of a `Conv2D`. Both steps are linear, so the
     channels are mixed first, where pixels are few, once for each of the nine taps; then one fixed matrix upsamples and
-    shifts the columns of all taps, and one the rows. For 5x5x64 -> 32 that takes 4.3 times fewer multiplications, for
-    12x12x32 -> 16 twice fewer; for CPU-seconds see `tools/bench_upsampling.py`.
+    shifts the columns of all taps, and one the rows.
 
-    Corner pixels stay in the corners: PyTorch's `UpsamplingBilinear2d` (align_corners=True). Keras' `UpSampling2D` has
-    half-pixel centres, and gives other images.
+    Corner pixels stay in the corners, as in PyTorch's `UpsamplingBilinear2d` (align_corners=True). Keras' `UpSampling2D`
+    has half-pixel centres, and gives other images.
 
     Args:
         filters: channels of the output.
@@ -194,6 +231,21 @@ class UpsampledConv2D(keras.layers.Layer):
         self.rows, self.columns = (upsample_and_shift(side) for side in input_shape[1:3])
 
     def call(self, x):
+        return self._product(x) if enabled() else self._separate_steps(x)
+
+    def _separate_steps(self, x):
+        size = [2 * side for side in x.shape[1:3]]
+        x = tf.cast(tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True), self.compute_dtype)
+        last = TAPS - 1
+        x = tf.nn.conv2d(
+            tf.pad(x, [[0, 0], [last, last], [last, last], [0, 0]]),
+            tf.cast(tf.convert_to_tensor(self.kernel), x.dtype),
+            1,
+            "VALID",
+        )
+        return x + tf.cast(self.bias, x.dtype) if self.use_bias else x
+
+    def _product(self, x):
         height, width, channels = x.shape[1:]
         rows, columns = (tf.constant(matrix, self.compute_dtype) for matrix in (self.rows, self.columns))
         # Of one pixel [C] -> [column tap, row tap, filters]
@@ -215,35 +267,37 @@ class UpsampledConv2D(keras.layers.Layer):
         return super().get_config() | own
 
 
-def bilinear(side: int) -> np.ndarray:
-    """The matrix [2 side, side] that upsamples a row of pixels by two; the first and last pixel stay where they are."""
-    places = np.linspace(0, side - 1, 2 * side)
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(side)))
+def bilinear_matrix(side: int) -> np.ndarray:
+    """The matrix [2 side, side] that upsamples a row of pixels by two; the first and the last pixel keep their position."""
+    positions = np.linspace(0, side - 1, 2 * side)
+    return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(side)))
 
 
 def upsample_and_shift(side: int) -> np.ndarray:
-    """[2 side + 2, 3 side]: what each pixel of the output takes from each (pixel of the input, tap)."""
-    upsampled, last = bilinear(side), TAPS - 1
+    """[2 side + 2, 3 side]: weights of each (pixel of the input, tap) in each pixel of the output."""
+    upsampled, last = bilinear_matrix(side), TAPS - 1
     shifted = [np.pad(upsampled, ((last - tap, tap), (0, 0))) for tap in range(TAPS)]
     return np.stack(shifted, axis=2).reshape(2 * side + last, -1)
 
 
-# Kinked ---------------------------------------------------------------------------------------------------------------
-# Activations of straight pieces for discriminators, quick where a penalty differentiates twice.
-#
-# The slope of such a function does not change with its input: its second derivative is 0, but TensorFlow takes that
-# for a
-# tensor of zeros, and passes it back through all convolutions before. Here it ends where it begins.
-
+# Piecewise-linear activations -----------------------------------------------------------------------------------------
 
 SLOPE = 0.2
 """Of a leaky ReLU below 0: Keras' default, and that of Radford et al. 2016."""
 
 
-@tf.custom_gradient
 def relu(x):
     """max(x, 0)."""
+    return _relu(x) if enabled() else tf.nn.relu(x)
 
+
+def leaky_relu(x):
+    """x above 0, SLOPE * x below."""
+    return _leaky_relu(x) if enabled() else tf.nn.leaky_relu(x, alpha=SLOPE)
+
+
+@tf.custom_gradient
+def _relu(x):
     def gradient(upstream):
         return tf.raw_ops.ReluGrad(gradients=upstream, features=tf.stop_gradient(x))
 
@@ -251,14 +305,62 @@ def relu(x):
 
 
 @tf.custom_gradient
-def leaky_relu(x):
-    """x above 0, SLOPE * x below."""
-
+def _leaky_relu(x):
     def gradient(upstream):
         return tf.raw_ops.LeakyReluGrad(gradients=upstream, features=tf.stop_gradient(x), alpha=SLOPE)
 
     return tf.nn.leaky_relu(x, alpha=SLOPE), gradient
 
 
-KINKED = {"relu": relu, "leaky_relu": leaky_relu}
-"""Keras name -> the function."""
+PIECEWISE_LINEAR = {"relu": relu, "leaky_relu": leaky_relu}
+"""Keras name of an activation -> the function."""
+
+
+# Batch normalization --------------------------------------------------------------------------------------------------
+
+
+def fused_batch_norm(x, gamma, beta, epsilon: float):
+    """Feature maps normalized per channel, with the mean and the (biased) variance of the batch.
+
+    Args:
+        x: [B, H, W, C] float32.
+        gamma, beta: [C], scale and offset.
+        epsilon: added to the variance.
+
+    Returns:
+        ([B, H, W, C], mean [C], variance [C]).
+    """
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon
+    )
+    count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    return outputs, mean, variance * (tf.maximum(count - 1.0, 1.0) / count)  # the operation's variance is unbiased
+
+
+# Optimizer ------------------------------------------------------------------------------------------------------------
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, whose update of a weight is one operation of TensorFlow.
+
+    The same rule (Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, with the step size of section 2), the same
+    variables and checkpoints.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if not enabled() or self.amsgrad or isinstance(gradient, tf.IndexedSlices):
+            return super().update_step(gradient, variable, learning_rate)
+        dtype, index = variable.dtype, self._get_variable_index(variable)
+        steps = tf.cast(self.iterations + 1, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=tf.pow(tf.cast(self.beta_1, dtype), steps),
+            beta2_power=tf.pow(tf.cast(self.beta_2, dtype), steps),
+            lr=tf.cast(learning_rate, dtype),
+            beta1=tf.cast(self.beta_1, dtype),
+            beta2=tf.cast(self.beta_2, dtype),
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+        )

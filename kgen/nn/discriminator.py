@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import keras
 
 from kgen.nn import cpu_kernels
-from kgen.nn.cpu_kernels import KINKED
 from kgen.nn.layers import Clip, Dropout, LabelProduct
 from kgen.nn.networks import NetworkOptions
 from kgen.nn.spectral import SpectralConv2D, SpectralDense
@@ -41,7 +40,7 @@ class DiscriminatorOptions(NetworkOptions):
 
     @property
     def activation_function(self) -> str | Callable:
-        return KINKED.get(self.activation, self.activation)
+        return cpu_kernels.PIECEWISE_LINEAR.get(self.activation, self.activation)
 
     @property
     def normalizes_pixels(self) -> bool:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from kgen import random
+from kgen.nn import cpu_kernels
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -132,13 +133,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         maps = len(inputs.shape) == 4 and self.axis in (-1, 3) and inputs.dtype == tf.float32
-        if not (training and self.trainable and maps) or mask is not None or self.renorm:
+        fused = cpu_kernels.enabled() and training and self.trainable and maps
+        if not fused or mask is not None or self.renorm:
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=inputs, scale=self.gamma, offset=self.beta, mean=[], variance=[], epsilon=self.epsilon
-        )
-        count = tf.cast(tf.size(inputs) // inputs.shape[-1], tf.float32)
-        variance *= tf.maximum(count - 1.0, 1.0) / count  # of the batch itself, as Keras keeps it
+        outputs, mean, variance = cpu_kernels.fused_batch_norm(inputs, self.gamma, self.beta, self.epsilon)
         for kept, seen in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept.assign(kept * self.momentum + seen * (1.0 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)

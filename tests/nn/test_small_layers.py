@@ -1,11 +1,11 @@
-"""Dropout that can be repeated, the product of labels and features, batch normalization in one operation."""
+"""Dropout that can be repeated, the product of labels and features, clipped weights."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen.nn.layers import BatchNormalization, Clip, Dropout, LabelProduct
+from kgen.nn.layers import Clip, Dropout, LabelProduct
 
 
 def test_dropout_leaves_out_its_share_and_keeps_the_mean():
@@ -42,22 +42,3 @@ def test_label_product_by_hand():
 
 def test_clip():
     np.testing.assert_array_equal(Clip(0.5)(tf.constant([-2.0, 0.25, 0.75])), [-0.5, 0.25, 0.5])
-
-
-@pytest.mark.parametrize("count", [1, 4])
-def test_batch_normalization_is_that_of_keras(count):
-    """Outputs, gradients and moving statistics; of a single place, too, whose variance is 0."""
-    x = tf.constant(np.random.default_rng(0).normal(2, 3, (count, count, 1, 3)).astype(np.float32))
-    found = []
-    for kind in (keras.layers.BatchNormalization, BatchNormalization):
-        layer = kind()
-        layer.build(x.shape)
-        layer.gamma.assign([1.0, 2.0, 0.5])
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            for _ in range(3):
-                y = layer(x, training=True)
-            loss = tf.reduce_sum(tf.square(y) * x)
-        found.append([y, *tape.gradient(loss, [x, *(w.value for w in layer.trainable_weights)]), *layer.weights])
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
