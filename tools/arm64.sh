@@ -34,7 +34,7 @@ if [ $# = 0 ]; then
   set -- -q tests/test_portable.py tests/test_random.py tests/test_images.py tests/data/test_transforms.py \
     tests/data/test_fingerprint.py tests/losses tests/evaluate/test_frechet.py tests/evaluate/test_kernel.py \
     tests/evaluate/test_prdc.py tests/evaluate/test_sliced.py tests/nn/test_likelihoods.py tests/nn/test_spectral.py \
-    tests/nn/test_few_channels.py --deselect tests/test_portable.py::test_tflite_agrees_with_builtin_operators_alone
+    tests/nn/test_cpu_kernels.py --deselect tests/test_portable.py::test_tflite_agrees_with_builtin_operators_alone
 fi
 export PYTHONPATH=$PWD:$place/site QEMU_LD_PREFIX=$place/root LD_LIBRARY_PATH='' TF_CPP_MIN_LOG_LEVEL=3
 exec qemu-aarch64-static "$place/root/usr/bin/python3.11" -m pytest -p no:cacheprovider "$@"

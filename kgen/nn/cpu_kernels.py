@@ -11,10 +11,10 @@
   preceding convolutions; here it ends where it begins.
 - `fused_batch_norm`: feature maps are normalized by one operation in place of a dozen.
 - `Adam`: a weight is updated by one operation in place of a dozen, so that weights and moments pass through memory once
-  per step. A DCGAN's step at 64x64 is as fast as PyTorch's with it.
+  per step. A DCGAN at 64x64 trains as fast as in PyTorch with it.
 
-Each computes the same as the operations that it replaces, up to rounding (tests/nn/test_cpu_kernels.py), and has the same
-weights, so a checkpoint fits either way. `Conv2D` and `Conv2DTranspose` are used only where all devices are CPUs. For
+Each computes the same as the operations that it replaces, up to rounding (tests/nn/test_cpu_kernels.py), and has the
+same weights, so a checkpoint fits either way. `Conv2D` and `Conv2DTranspose` are used only where all devices are CPUs. For
 measurements see tools/README.md, `tools/bench_train.py` and `tools/bench_upsampling.py`.
 """
 
@@ -209,8 +209,8 @@ class UpsampledConv2D(keras.layers.Layer):
     channels are mixed first, where pixels are few, once for each of the nine taps; then one fixed matrix upsamples and
     shifts the columns of all taps, and one the rows.
 
-    Corner pixels stay in the corners, as in PyTorch's `UpsamplingBilinear2d` (align_corners=True). Keras' `UpSampling2D`
-    has half-pixel centres, and gives other images.
+    Corner pixels stay in the corners, as in PyTorch's `UpsamplingBilinear2d` (align_corners=True). Keras'
+    `UpSampling2D` has half-pixel centres, and gives other images.
 
     Args:
         filters: channels of the output.
@@ -268,7 +268,7 @@ class UpsampledConv2D(keras.layers.Layer):
 
 
 def bilinear_matrix(side: int) -> np.ndarray:
-    """The matrix [2 side, side] that upsamples a row of pixels by two; the first and the last pixel keep their position."""
+    """The matrix [2 side, side] that upsamples a row of pixels by two; the first and last pixel stay in place."""
     positions = np.linspace(0, side - 1, 2 * side)
     return np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(side)))
 
