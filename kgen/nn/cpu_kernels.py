@@ -14,8 +14,8 @@
   per step. A DCGAN at 64x64 trains as fast as in PyTorch with it.
 
 Each computes the same as the operations that it replaces, up to rounding (tests/nn/test_cpu_kernels.py), and has the
-same weights, so a checkpoint fits either way. `Conv2D` and `Conv2DTranspose` are used only where all devices are CPUs. For
-measurements see tools/README.md, `tools/bench_train.py` and `tools/bench_upsampling.py`.
+same weights, so a checkpoint fits either way. `Conv2D` and `Conv2DTranspose` are used only where all devices are CPUs.
+For measurements see tools/README.md, `tools/bench_train.py` and `tools/bench_upsampling.py`.
 """
 
 import contextlib
@@ -236,13 +236,8 @@ class UpsampledConv2D(keras.layers.Layer):
     def _separate_steps(self, x):
         size = [2 * side for side in x.shape[1:3]]
         x = tf.cast(tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True), self.compute_dtype)
-        last = TAPS - 1
-        x = tf.nn.conv2d(
-            tf.pad(x, [[0, 0], [last, last], [last, last], [0, 0]]),
-            tf.cast(tf.convert_to_tensor(self.kernel), x.dtype),
-            1,
-            "VALID",
-        )
+        x = tf.pad(x, [[0, 0], [TAPS - 1] * 2, [TAPS - 1] * 2, [0, 0]])
+        x = tf.nn.conv2d(x, tf.cast(tf.convert_to_tensor(self.kernel), x.dtype), 1, "VALID")
         return x + tf.cast(self.bias, x.dtype) if self.use_bias else x
 
     def _product(self, x):
