@@ -339,6 +339,24 @@ class EvalConfig:
 
 @documented
 @dataclass(frozen=True)
+class DivergenceConfig:
+    """What `kgen-divergence` estimates, and how its critics are trained."""
+
+    estimator: Literal["jsd", "wasserstein", "both", "density"] = option("both", "What to estimate.", group="Estimate")
+    density: Literal["tanh", "bimodal"] = option("tanh", "Toy density, with --estimator density.", group="Estimate")
+    optimizer: Literal["adam", "sgd"] = option("adam", "Optimizer of the critics.")
+    steps: int | None = option(
+        None, "Training steps.", auto="250 for toy distributions, 1000 for samples, 2000 for a density", at_least=1
+    )
+    penalty: float = option(100.0, "Weight of the critic's gradient penalty.", at_least=1e-3)
+    seed: int = option(0, "The same seed gives the same results.")
+
+    def __post_init__(self):
+        check_ranges(self, "--")
+
+
+@documented
+@dataclass(frozen=True)
 class RequestLimits:
     """Limits of a request to `kgen-serve`."""
 
@@ -455,6 +473,7 @@ SECTIONS = {
     "explore": "kgen.explore.kinds:Options",
     "serve": "kgen.config:ServeConfig",
     "limits": "kgen.config:RequestLimits",
+    "divergence": "kgen.config:DivergenceConfig",
 }
 """Name of a table -> the configuration that it shows, "module:name"."""
 

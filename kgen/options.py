@@ -89,7 +89,7 @@ class Option:
 
     @property
     def type_text(self) -> str:
-        """The type in words, for the guide: `crop`, `pad`; int; text."""
+        """The type in words, for the guide: the choices, int, text."""
         if self.choices:
             return ", ".join(f"`{name}`" for name in self.choices)
         return self.takes or {str: "text"}.get(self.base_type) or self.base_type.__name__

@@ -18,7 +18,7 @@ def command() -> Command:
     """The command line."""
     summary = "compare runs, exports, folders with eval/ in them and .jsonl files of evaluation results."
     cmd = Command("kgen-compare", summary, EXAMPLES, ("PATH...",))
-    cmd.flag("Table", "string", "metrics", None, "Metrics to show, with commas, e.g. fid,kid@random.", auto="all")
+    cmd.flag("Table", "string", "metrics", None, "Metrics to show: NAME or NAME@FEATURES.", auto="all")
     cmd.flag("Table", "string", "sort", None, "Metric, or training_seconds, parameters, ..., to sort by, best first.")
     cmd.flag(
         "Table",

@@ -9,8 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kgen.cli.command import Command
+from kgen.config import DivergenceConfig
 from kgen.errors import UserError
 from kgen.io import write_json
+from kgen.options import options_of
 
 EXAMPLES = (
     ("kgen-divergence", "both divergences of p = (0, Z) and q = (phi, Z), Z ~ U(0, 1), for 21 phi in [-1, 1]"),
@@ -19,7 +21,9 @@ EXAMPLES = (
     ("kgen-divergence --p real.npy --q fake.npy", "between two sets of samples of your own, one sample per row"),
     ("kgen-divergence --estimator density --p samples.npy", "the density that samples of one number come from"),
 )
-DIVERGENCES = ("jsd", "wasserstein")
+DIVERGENCES = tuple(
+    name for name in options_of(DivergenceConfig)["estimator"].choices if name not in ("both", "density")
+)
 
 
 def command() -> Command:
@@ -27,17 +31,11 @@ def command() -> Command:
     cmd = Command(
         "kgen-divergence", "estimate divergences and densities with critics, beside the truth if it is known.", EXAMPLES
     )
-    estimators = (*DIVERGENCES, "both", "density")
-    cmd.flag("Estimate", "enum", "estimator", "both", "What to estimate.", enum_values=estimators)
-    cmd.flag("Estimate", "list", "phi", None, "Where q stands, e.g. 0,0.1,0.5; else -1, -0.9, ... 1.")
-    cmd.flag("Estimate", "enum", "density", "tanh", "With --estimator density.", enum_values=["tanh", "bimodal"])
-    cmd.flag("Samples of your own", "string", "p", None, "A .npy file, one sample per row.")
-    cmd.flag("Samples of your own", "string", "q", None, "A .npy file, rows as long as those of p.")
-    cmd.flag("Training", "enum", "optimizer", "adam", "Of the critics.", enum_values=["adam", "sgd"])
-    cmd.flag("Training", "integer", "steps", None, "Else 250 (toys), 1000 (samples), 2000 (density).", lower_bound=1)
-    cmd.flag("Training", "float", "penalty", 100.0, "Weight of the critic's gradient penalty.", lower_bound=1e-3)
-    cmd.flag("Training", "integer", "seed", 0, "The same seed gives the same figures.")
-    cmd.flag("Output", "string", "out", "divergence", "The folder for pictures and figures (.png, .json).")
+    cmd.options(DivergenceConfig, "Training")
+    cmd.flag("Estimate", "list", "phi", None, "Positions of q, e.g. 0,0.1,0.5.", auto="-1, -0.9, ... 1")
+    cmd.flag("Samples of your own", "string", "p", None, "A .npy file, one sample per row.", metavar="FILE")
+    cmd.flag("Samples of your own", "string", "q", None, "A .npy file, rows as long as those of p.", metavar="FILE")
+    cmd.flag("Output", "string", "out", "divergence", "Folder for plots and results (.png, .json).", metavar="FOLDER")
     return cmd
 
 
@@ -45,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body():
+        cmd.build(DivergenceConfig)  # checks the ranges
         refuse_contradictions(cmd)
         settings = {"estimator": cmd["estimator"], "seed": cmd["seed"]}
         started = time.monotonic()

@@ -32,7 +32,7 @@ class Dataset:
         notes: sentences for the log: which splits were made, where decoded images are kept, what was left out.
         skipped: the images that were left out, with the reason.
         source: where the images come from.
-        binarize: "none", "threshold" or "sample"; see DataConfig.
+        binarize: see DataConfig.
         binary: every pixel is exactly 0 or 1, by `binarize` or in the data themselves.
 
     Args:
@@ -166,7 +166,7 @@ class SplitBatches:
         stored: its decoded images.
         rows: [N] int64, the images of this split among the stored ones, in evaluation order.
         transform: step 2, for images that are not kept.
-        binarize: "none", "threshold" or "sample".
+        binarize: see DataConfig.
         seed: of order and binarization.
     """
 

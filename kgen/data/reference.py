@@ -12,7 +12,8 @@ from kgen.errors import UserError
 from kgen.spec import DataSpec
 
 BATCH = 512
-BINARIZATIONS = {"sample": "dynamic", "threshold": "threshold"}
+DYNAMIC = "dynamic"
+"""How the protocol of an evaluation calls `binarize=sample`."""
 FIXED, GREY = "fixed", "none: grey"
 
 
@@ -114,7 +115,7 @@ def load_reference(
 
 def _binarization(dataset: data.Dataset, real: RealImages) -> str:
     if dataset.binarize != "none":
-        return BINARIZATIONS[dataset.binarize]
+        return DYNAMIC if dataset.binarize == "sample" else dataset.binarize
     return FIXED if dataset.binary and np.isin(real.pixels, (0, WHITE)).all() else GREY
 
 

@@ -35,7 +35,7 @@ def make_transform(
     Args:
         channels: of the input: 1, 2 (gray, alpha), 3 or 4 (RGBA).
         image_shape: of the output, (H, W, C).
-        fit: "crop" or "pad".
+        fit: see DataConfig.
         size: (h, w) when every input has it, else None.
     """
     height, width, out_channels = image_shape

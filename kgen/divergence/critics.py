@@ -118,8 +118,6 @@ def wasserstein_loss(critics: Critics, p: tf.Tensor, q: tf.Tensor, penalty: floa
 
 
 STEPS_PER_CALL = 10
-ESTIMATORS = ("jsd", "wasserstein")
-OPTIMIZERS = ("adam", "sgd")
 LEARNING_RATES = {
     ("jsd", "adam"): 1e-2,
     ("jsd", "sgd"): 3e-1,

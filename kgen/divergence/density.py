@@ -77,7 +77,7 @@ def estimate_density(
     seed: int = 0,
     on_steps: Callable[[int], None] | None = None,
 ) -> DensityEstimate:
-    """Estimates one of DENSITIES ("tanh", "bimodal") from its samples alone; every step draws new ones.
+    """Estimates one of DENSITIES from its samples alone; every step draws new ones.
 
     Args:
         name: of the density.

@@ -68,7 +68,7 @@ def measure(
     """Value and standard error, [P] each, on batches of points that the critics were not trained on.
 
     Args:
-        estimator: "jsd" or "wasserstein".
+        estimator: of a divergence; see DivergenceConfig.
         pairs: (p, q), [P, B, D] each.
         seed: of the points between p and q where slopes are looked at.
     """
@@ -117,9 +117,9 @@ def estimate_lines(
     Every step draws new points, and the estimate is made on points that no step drew.
 
     Args:
-        estimator: "jsd" or "wasserstein".
+        estimator: of a divergence; see DivergenceConfig.
         phis: one critic each.
-        optimizer: "adam" or "sgd".
+        optimizer: see DivergenceConfig.
         steps: of 512 points of p and 512 of q.
         penalty: weight of the gradient penalty; "wasserstein" only.
         seed: the same seed gives the same estimates.

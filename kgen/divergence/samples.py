@@ -153,10 +153,10 @@ def estimate_samples(
     20 % choose the weights, and the estimate is made on the last 20 %.
 
     Args:
-        estimator: "jsd" or "wasserstein".
+        estimator: of a divergence; see DivergenceConfig.
         p: [N, ...] and
         q: [M, ...], one sample per row, at least MIN_SAMPLES of them; N and M need not be equal.
-        optimizer: "adam" or "sgd".
+        optimizer: see DivergenceConfig.
         steps: of 512 samples of each.
         penalty: weight of the gradient penalty; "wasserstein" only.
         seed: of the split and of the training.

@@ -75,8 +75,11 @@ class Options:
     images: str | None = option(None, "reconstructions: a folder, .zip or image file of your own.")
     classes: str | None = option(None, "attributes: two classes, A,B.", auto="each class with the next")
     projection: Literal["pca", "tsne"] = option("pca", "scatter: how more than two dimensions are projected to two.")
-    features: Literal["random", "pixels", "classifier"] | None = option(
-        None, "features, neighbours: what images are compared by.", auto="random and pixels"
+    features: str | None = option(
+        None,
+        "For features and neighbours: features that images are compared by.",
+        auto="random for features, pixels for neighbours",
+        table="kgen.features:EXTRACTORS",
     )
     milliseconds: int = option(120, "Duration of a frame of a GIF.", at_least=20)
 

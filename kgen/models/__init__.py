@@ -1,4 +1,4 @@
-"""The models. What a name means is in `presets`; the classes are in `vae`, `pixel_vae`, `gan` and `vae_gan`.
+"""The models. What a name means is in `presets`; each class is in the module of its family.
 
 Names load when they are first used: `import kgen.models.presets` imports no TensorFlow.
 """

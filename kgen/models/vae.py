@@ -121,8 +121,8 @@ class VAE(Autoencoder):
     Args:
         spec: of the data.
         latent_dim: length of z.
-        network: "mlp", "conv" (8 to 128 pixels per side), or that of an experiment, with defaults of its own for the
-            next four: "conv_mlp", "pooled" (sides divisible by 8), "bilinear" (28x28), "widening_mlp"; see NETWORKS.
+        network: a name in NETWORKS. "conv" takes 8 to 128 pixels per side. Those of an experiment have defaults of
+            their own for the next four; of them "pooled" takes sides divisible by 8, and "bilinear" takes 28x28.
         hidden: widths of the dense layers, from the image to the latent; the decoder mirrors them.
         filters: of the convolutions, from the image to the latent; of "conv" one per halving of the image.
         activation: of the hidden layers, a Keras name.

@@ -86,7 +86,9 @@ def with_class_metrics(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     if dataset.spec.num_classes < 2 or not preset.adversarial:
         return config
     metrics = train.metrics if train.eval_every else ()
-    metrics += ("coverage", "label_agreement") if preset.conditional else ("coverage",)
+    metrics += ("coverage",)
+    if preset.conditional:
+        metrics += ("label_agreement",)
     every = train.eval_every or -(-train.epochs // CLASS_MEASUREMENTS)
     train = dataclasses.replace(train, eval_every=every, metrics=tuple(dict.fromkeys(metrics)))
     return dataclasses.replace(config, train=train)

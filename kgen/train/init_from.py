@@ -10,11 +10,13 @@ import numpy as np
 from kgen.config import RunConfig
 from kgen.errors import UserError
 from kgen.models import GenerativeModel
+from kgen.models.presets import PRESETS
 from kgen.run import Run
 
 SHARED = ("latent_dim", "network", "hidden", "filters", "activation", "batch_norm")
 """Arguments of a VAE that define its decoder; those of the generator have the same names."""
-TARGETS, SOURCES = ("vae_gan",), ("vae", "conv_vae")
+SOURCES = tuple(name for name, preset in PRESETS.items() if preset.family == "VAE" and not preset.conditional)
+TARGETS = tuple(name for name, preset in PRESETS.items() if preset.family == "VAEGAN")
 
 
 def with_architecture(config: RunConfig) -> RunConfig:
