@@ -182,9 +182,9 @@ def page_routes(store: ModelStore) -> list[Route]:
 
         return Route(path, send)
 
-    shared = resources.files("kgen.web")
-    folder = shared / "serve_page"
-    files = [file for file in (*shared.iterdir(), *folder.iterdir()) if Path(file.name).suffix in MEDIA_TYPES]
+    web = resources.files("kgen.web")
+    folder = web / "serve_page"
+    files = [file for file in (*(web / "shared").iterdir(), *folder.iterdir()) if Path(file.name).suffix in MEDIA_TYPES]
     return [
         Route("/page/models.json", models),
         route("/", folder / "index.html"),

@@ -7,6 +7,7 @@ import pytest
 from latent_page_case import ROOT, SAMPLE, SECONDS, LatentPage
 
 from kgen.errors import UserError
+from kgen.explore import litert_js
 from kgen.explore import page as page_module
 from kgen.explore.page import write_page
 
@@ -16,12 +17,12 @@ def runtime():
     """The files of LiteRT.js: those that tools/on_device has installed, or npm's registry's."""
     with pytest.MonkeyPatch.context() as patch:
         try:
-            patch.setenv(page_module.FOLDER_VARIABLE, str(ROOT / "tools" / "on_device" / "web" / "node_modules"))
-            return page_module.runtime_files()
+            patch.setenv(litert_js.FOLDER_VARIABLE, str(ROOT / "tools" / "on_device" / "web" / "node_modules"))
+            return litert_js.runtime_files()
         except UserError:
-            patch.delenv(page_module.FOLDER_VARIABLE)
+            patch.delenv(litert_js.FOLDER_VARIABLE)
         try:
-            return page_module.runtime_files()
+            return litert_js.runtime_files()
         except UserError as error:
             if "cannot be fetched" in str(error):
                 pytest.skip("LiteRT.js is not installed, and no package registry is reached")

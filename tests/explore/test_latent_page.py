@@ -216,18 +216,18 @@ def test_the_noise_of_pixels_has_no_sliders(browser, write, tmp_path):
 
 
 def test_the_same_export_gives_the_same_page(runtime):
-    told = explore_page.described(SAMPLE)
+    told = explore_page.describe(SAMPLE)
     assert told["source"] == "runs/mnist-conv-cvae" and told["code_size"] == 2
-    first, second = (explore_page.assembled(told, b"decoder", runtime) for _ in range(2))
+    first, second = (explore_page.assemble(told, b"decoder", runtime) for _ in range(2))
     assert first == second and not re.search(r"\{(policy|title|icon|style|modules|entry|version|model|wasm)\}", first)
 
 
 def test_a_decoder_that_does_not_start_is_said(browser, runtime, tmp_path):
     page = tmp_path / "broken.html"
-    page.write_text(explore_page.assembled(explore_page.described(SAMPLE), b"no decoder", runtime))
+    page.write_text(explore_page.assemble(explore_page.describe(SAMPLE), b"no decoder", runtime))
     browser.driver.get(page.as_uri())
     browser.wait(lambda: browser.all("#status.error"))
-    assert browser.text("#status").startswith("The decoder does not start: ")
+    assert browser.text("#status").startswith("The decoder failed to start: ")
     assert not browser.one("#studio").is_displayed()
     browser.complaints()
 
@@ -236,7 +236,7 @@ def test_what_makes_no_page(tmp_path, monkeypatch):
     (tmp_path / "manifest.json").write_bytes((SAMPLE / "manifest.json").read_bytes())
     with pytest.raises(UserError, match=r"model\.tflite is missing: keep what kgen-export wrote together"):
         explore_page.write_page(tmp_path, tmp_path / "page.html")
-    monkeypatch.setattr(explore_page, "LARGEST_BYTES", 3 * 2**20)
+    monkeypatch.setattr(explore_page, "MAX_DECODER_BYTES", 3 * 2**20)
     (tmp_path / "model.tflite").write_bytes(bytes(3 * 2**20 + 2**19))
     with pytest.raises(UserError, match=r"decoders of up to 3 MiB, .*model\.tflite\) has 3\.5 MiB; .* kgen-serve"):
         explore_page.write_page(tmp_path, tmp_path / "page.html")

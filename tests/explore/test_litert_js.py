@@ -13,8 +13,8 @@ import pytest
 from latent_page_case import ROOT
 
 from kgen.errors import UserError
-from kgen.explore import page
-from kgen.explore.page import FOLDER_VARIABLE, PACKAGES, Package, registry, runtime_files
+from kgen.explore import litert_js
+from kgen.explore.litert_js import FOLDER_VARIABLE, PACKAGES, Package, registry, runtime_files
 
 LOCK = ROOT / "tools" / "on_device" / "web" / "package-lock.json"
 CONTENT = b"export const answer = 42;"
@@ -34,7 +34,7 @@ def place(tmp_path, monkeypatch):
 def served(place, monkeypatch):
     """A registry with one package whose archive also wants to write elsewhere; the folder that it serves."""
     folder = place / "registry"
-    archive = folder / "@some" / "thing" / "-" / f"thing-{page.VERSION}.tgz"
+    archive = folder / "@some" / "thing" / "-" / f"thing-{litert_js.VERSION}.tgz"
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as tar:
         for name in ("package/dist/index.js", "../outside.js", "/outside.js", "package/dist/other.js"):
@@ -43,7 +43,7 @@ def served(place, monkeypatch):
             tar.addfile(member, io.BytesIO(CONTENT))
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     files = {"@some/thing/dist/index.js": hashlib.sha256(CONTENT).hexdigest()}
-    monkeypatch.setattr(page, "PACKAGES", (Package("@some/thing", f"sha512-{digest}", files),))
+    monkeypatch.setattr(litert_js, "PACKAGES", (Package("@some/thing", f"sha512-{digest}", files),))
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -61,7 +61,7 @@ def test_the_pins_are_those_of_the_lock_file():
     locked = json.loads(LOCK.read_text())["packages"]
     for package in PACKAGES:
         found = locked[f"node_modules/{package.name}"]
-        assert (found["version"], found["integrity"]) == (page.VERSION, package.integrity)
+        assert (found["version"], found["integrity"]) == (litert_js.VERSION, package.integrity)
 
 
 def test_they_are_fetched_once(served, place):

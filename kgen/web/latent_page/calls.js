@@ -1,8 +1,8 @@
-// The calls that make the picture of a point, as text.
+// The calls that reproduce the image of a point, as text.
 
 import { latent } from "./manifest.js";
 
-/** A shell line for the picture of a seed. */
+/** A shell command for the image of a seed. */
 export function command(model, { label, sample }) {
   const { conditional, prior } = model.kgen;
   const flags = [
@@ -16,7 +16,7 @@ export function command(model, { label, sample }) {
   return `kgen-sample ${quoted} ${flags.join(" ")}`;
 }
 
-/** A Python program for the picture of a latent point. */
+/** A Python program for the image of a latent point. */
 export function program(model, { z, label }) {
   const numbers = JSON.stringify([latent(model, z)]).replaceAll(",", ", ");
   return `import kgen

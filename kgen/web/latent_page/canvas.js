@@ -1,14 +1,14 @@
-// Bytes onto canvases, and many pictures without holding up the page.
+// Images onto canvases, and many of them without blocking the page.
 
-const BREATH = 12; // milliseconds of work between two chances for the browser to draw and to listen
+const MAX_BLOCKING = 12; // milliseconds of work between two returns to the event loop
 
-/** A canvas of columns × rows pictures; what is on it stays where the size does. */
+/** Sizes a canvas for columns × rows images; keeps its content if the size stays. */
 export function fit(canvas, [height, width], columns = 1, rows = 1) {
   if (canvas.width !== width * columns) canvas.width = width * columns;
   if (canvas.height !== height * rows) canvas.height = height * rows;
 }
 
-/** Puts a picture of gray or colour bytes [H * W * C] into a place of a canvas. */
+/** Draws an image of gray or color bytes [H * W * C] into a cell of a canvas. */
 export function paint(canvas, bytes, [height, width, channels], column = 0, row = 0) {
   const picture = new ImageData(width, height);
   for (let pixel = 0; pixel < width * height; pixel++) {
@@ -18,7 +18,7 @@ export function paint(canvas, bytes, [height, width, channels], column = 0, row 
   canvas.getContext("2d").putImageData(picture, column * width, row * height);
 }
 
-/** A function that does `work` for 0 .. count - 1, with breaks; a new call ends the one before it. */
+/** A function that calls `work` for 0 .. count - 1, with pauses; a new call cancels the one before it. */
 export function interruptible(work) {
   let turn = 0;
   return async (count, ...given) => {
@@ -27,7 +27,7 @@ export function interruptible(work) {
     for (let i = 0; i < count; i++) {
       if (own !== turn) return;
       await work(i, ...given);
-      if (performance.now() - started < BREATH) continue;
+      if (performance.now() - started < MAX_BLOCKING) continue;
       await new Promise((resume) => setTimeout(resume));
       started = performance.now();
     }

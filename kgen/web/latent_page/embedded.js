@@ -1,11 +1,11 @@
-// What kgen put into the page: a description, and files, compressed and in base64.
+// What is embedded in the page: the description of the model, and files, gzip in base64.
 
 import { byId } from "./dom.js";
 
 /** {name, data, parameters, source, code_size, kgen: what `manifest.js` reads}. */
 export const model = JSON.parse(byId("model").textContent);
 
-/** The bytes of a file, once: its text is dropped. */
+/** Decodes an embedded file, once: its text is removed from the page. */
 export async function take(id) {
   const box = byId(id);
   const text = atob(box.textContent);

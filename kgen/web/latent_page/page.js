@@ -1,7 +1,7 @@
-// The page: the decoder, and the parts that show it.
+// The page: starts the decoder and the parts of the page.
 
 import { openDecoder } from "./decoder.js";
-import { byId, element, fillChips, say } from "./dom.js";
+import { byId, element, fillChips, setStatus } from "./dom.js";
 import { model } from "./embedded.js";
 import { classes, latentSize } from "./manifest.js";
 import { Path } from "./path.js";
@@ -11,7 +11,7 @@ import { Samples } from "./samples.js";
 import { Sliders } from "./sliders.js";
 import { View } from "./view.js";
 
-/** What the model is, in a few words. */
+/** The model in a few words. */
 function facts() {
   const { image_shape: shape, latent_shape: latent, prior } = model.kgen;
   const count = classes(model).length;
@@ -38,13 +38,13 @@ async function start() {
   new Path(model, decoder, point);
   samples.restart(0);
   byId("studio").hidden = false;
-  say(byId("status"));
+  setStatus(byId("status"));
   return decoder;
 }
 
 const ready = start();
-ready.catch((error) => say(byId("status"), new Error(`The decoder does not start: ${error.message ?? error}`)));
+ready.catch((error) => setStatus(byId("status"), new Error(`The decoder failed to start: ${error.message ?? error}`)));
 const ask = (method) => async (...given) => (await ready)[method](...given);
 
-/** For who wants pictures from the console: promises of bytes [H * W * C]. */
+/** For the console: each method returns a promise of bytes [H * W * C]. */
 window.kgen = { ready, decode: ask("decode"), generate: ask("generate"), between: ask("between") };

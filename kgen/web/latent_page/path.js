@@ -1,7 +1,7 @@
 // Interpolation: from one latent point to another, in the class of the point.
 
 import { fit, interruptible, paint } from "./canvas.js";
-import { byId, element, newest, say } from "./dom.js";
+import { byId, element, newest, setStatus } from "./dom.js";
 import { latentOf } from "./seeds.js";
 
 const FRAMES = 5;
@@ -47,7 +47,7 @@ export class Path {
   }
 
   show() {
-    this.drawStrip(FRAMES).catch((error) => say(this.line, error));
+    this.drawStrip(FRAMES).catch((error) => setStatus(this.line, error));
     this.showShare();
   }
 
@@ -59,6 +59,6 @@ export class Path {
 
   async draw(canvas, share) {
     paint(canvas, await this.decoder.between(...this.ends, share, this.label), this.decoder.shape);
-    say(this.line);
+    setStatus(this.line);
   }
 }

@@ -1,11 +1,11 @@
-// Two numbers of the latent point under the pointer, over a map of what the decoder makes of them.
+// Two dimensions of the latent point under the pointer, over a map of decoded images.
 
 import { fit, interruptible, paint } from "./canvas.js";
-import { byId, fill, say } from "./dom.js";
+import { byId, fill, setStatus } from "./dom.js";
 import { Pad } from "./pad.js";
 
 const REACH = 3; // standard deviations
-const SIDES = [15, 11, 7, 5]; // pictures per side of the map
+const SIDES = [15, 11, 7, 5]; // images per side of the map
 const BUDGET = 400; // milliseconds that a map may take
 
 export class Plane {
@@ -47,20 +47,20 @@ export class Plane {
     const side = this.side();
     fit(byId("pad-map"), this.decoder.shape, side, side);
     this.drawMap(side * side, side, this.pad.cells(side), { x, y, z, label }).catch((error) => {
-      say(byId("plane-status"), error);
+      setStatus(byId("plane-status"), error);
     });
   }
 
-  /** As many pictures as there is time for. */
+  /** Images per side of the map that fit into BUDGET. */
   side() {
     const most = BUDGET / this.decoder.milliseconds();
     return SIDES.find((side) => side * side <= most) ?? SIDES.at(-1);
   }
 
-  async cell(cell, side, places, { x, y, z, label }) {
-    const there = z.slice();
-    [there[x], there[y]] = places[cell];
-    const bytes = await this.decoder.decode(there, label);
+  async cell(cell, side, centers, { x, y, z, label }) {
+    const moved = z.slice();
+    [moved[x], moved[y]] = centers[cell];
+    const bytes = await this.decoder.decode(moved, label);
     paint(byId("pad-map"), bytes, this.decoder.shape, cell % side, Math.floor(cell / side));
   }
 }

@@ -1,20 +1,20 @@
-// Where the page is: a latent point and a class, or a seed whose point only the graph knows.
+// The state of the page: a latent point and a class, or a seed whose point only the exported graph can compute.
 
 import { hasKnownPrior, latentSize } from "./manifest.js";
 import { latentOf } from "./seeds.js";
 
 export class Point {
-  /** `sample` is {seed, temperature} where the point is that of a seed, else null. */
+  /** `sample` is {seed, temperature} if the point is that of a seed, else null. */
   constructor(model) {
     Object.assign(this, { model, z: new Float32Array(latentSize(model)), label: 0, sample: null, listeners: [] });
   }
 
-  /** Calls back whenever something of it changes. */
+  /** Calls back after every change. */
   onChange(listener) {
     this.listeners.push(listener);
   }
 
-  /** Whether `z` is the point: a seed of a fitted prior leaves z where it was. */
+  /** Whether `z` is the point: with a fitted prior, a seed leaves z unchanged. */
   isKnown() {
     return !this.sample || hasKnownPrior(this.model);
   }
@@ -23,7 +23,7 @@ export class Point {
     this.change({ z, sample: null });
   }
 
-  /** Moves some numbers, [[place, value], ...]. */
+  /** Sets some dimensions, [[index, value], ...]. */
   shift(changes) {
     const z = this.z.slice();
     for (const [place, value] of changes) z[place] = value;
@@ -43,7 +43,7 @@ export class Point {
     for (const listener of this.listeners) listener();
   }
 
-  /** Its picture. */
+  /** Its image. */
   draw(decoder) {
     return this.isKnown() ? decoder.decode(this.z, this.label) : decoder.generate(this.sample, this.label);
   }

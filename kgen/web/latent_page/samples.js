@@ -1,10 +1,10 @@
 // Samples: a grid of seeds, of the class of the point.
 
 import { fit, interruptible, paint } from "./canvas.js";
-import { byId, element, say } from "./dom.js";
+import { byId, element, setStatus } from "./dom.js";
 import { hasKnownPrior } from "./manifest.js";
 import { rowSeed } from "./portable.js";
-import { anySeed, readSeed } from "./seeds.js";
+import { maxTemperature, randomSeed, takeSeed } from "./seeds.js";
 
 const COUNT = 25;
 
@@ -12,18 +12,17 @@ export class Samples {
   constructor(model, decoder, point) {
     Object.assign(this, { decoder, point, seed: 0, drawn: "" });
     this.line = byId("samples-status");
-    const [, hottest] = model.kgen.ranges.temperature ?? [0, 2];
-    byId("temperature").max = Math.min(2, hottest);
+    byId("temperature").max = maxTemperature(model);
     byId("samples-hint").textContent = hasKnownPrior(model)
       ? "A click goes to the latent point of a sample."
-      : `Seeds draw from the export's ${model.kgen.prior.replaceAll("_", " ")}; their latent points are not shown, ` +
+      : `Seeds sample the export's ${model.kgen.prior.replaceAll("_", " ")}; their latent points are not shown, ` +
         "so the sliders keep their own point.";
     this.items = Array.from({ length: COUNT }, (_, row) => this.item(row));
     byId("grid").replaceChildren(...this.items.map(({ box }) => box));
     this.drawGrid = interruptible((row, label) => this.draw(row, label));
     byId("temperature").addEventListener("input", () => this.restart(this.seed));
     byId("seed").addEventListener("change", () => this.restart(byId("seed").value));
-    byId("random").addEventListener("click", () => this.restart(anySeed()));
+    byId("random").addEventListener("click", () => this.restart(randomSeed()));
     point.onChange(() => this.show());
   }
 
@@ -35,24 +34,20 @@ export class Samples {
     return { canvas, button, box: element("li", {}, button) };
   }
 
-  /** The seed and the temperature of a place of the grid. */
+  /** The seed and the temperature of a cell of the grid. */
   sample(row) {
     return { seed: rowSeed(this.seed, row), temperature: Number(byId("temperature").value) };
   }
 
-  /** Begins anew with a first seed, whose point is taken; what is no seed is said. */
-  restart(seed) {
-    try {
-      this.seed = byId("seed").value = readSeed(seed);
-    } catch (error) {
-      say(this.line, error);
-      return;
-    }
-    say(this.line);
+  /** Starts from a first seed, and goes to its latent point. */
+  restart(text) {
+    const seed = takeSeed(byId("seed"), text, this.line);
+    if (seed === null) return;
+    this.seed = seed;
     this.point.takeSeed(this.sample(0));
   }
 
-  /** Draws the grid where it is another one, and marks the sample that is shown. */
+  /** Draws the grid if it has changed, and marks the sample that is shown. */
   show() {
     const { label, sample } = this.point;
     const { temperature } = this.sample(0);
@@ -65,7 +60,7 @@ export class Samples {
     const key = [this.seed, temperature, label].join();
     if (key === this.drawn) return;
     this.drawn = key;
-    this.drawGrid(COUNT, label).catch((error) => say(this.line, error));
+    this.drawGrid(COUNT, label).catch((error) => setStatus(this.line, error));
   }
 
   async draw(row, label) {

@@ -1,10 +1,10 @@
-// A slider for every number of the latent point.
+// A slider per dimension of the latent point.
 
 import { byId, element } from "./dom.js";
 
 const REACH = 4; // standard deviations
-const ALL = 32; // numbers that are shown at once
-const FIRST = 12; // of more, so many until all are asked for
+const ALL = 32; // sliders that are shown at once
+const FIRST = 12; // of more dimensions, until all are asked for
 
 export class Sliders {
   constructor(model, point) {

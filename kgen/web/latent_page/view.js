@@ -1,9 +1,9 @@
-// The picture of the point, large, with what made it and the calls that make it again.
+// The image of the point, enlarged, with its facts and the calls that reproduce it.
 
 import { command, program } from "./calls.js";
 import { fit, paint } from "./canvas.js";
 import { copy } from "./clipboard.js";
-import { byId, element, newest, say } from "./dom.js";
+import { byId, element, fillFacts, newest, setStatus } from "./dom.js";
 import { className } from "./manifest.js";
 
 export class View {
@@ -20,18 +20,13 @@ export class View {
   async draw() {
     const bytes = await this.point.draw(this.decoder);
     paint(byId("picture"), bytes, this.decoder.shape);
-    say(byId("picture-status"));
+    setStatus(byId("picture-status"));
     const facts = this.facts();
     byId("picture").ariaLabel = facts.map(([name, value]) => `${name} ${value}`.toLowerCase()).join(", ");
-    byId("picture-facts").replaceChildren(
-      ...facts.flatMap(([name, value]) => [
-        element("dt", { textContent: name }),
-        element("dd", { textContent: value }),
-      ]),
-    );
+    fillFacts(byId("picture-facts"), facts);
     byId("call-title").textContent = this.point.sample ? "The same in a shell" : "The same in Python";
     byId("call").textContent = this.point.sample ? command(this.model, this.point) : program(this.model, this.point);
-    say(byId("copy-status"));
+    setStatus(byId("copy-status"));
     this.showRate();
   }
 
@@ -46,7 +41,7 @@ export class View {
   showRate() {
     const milliseconds = this.decoder.milliseconds();
     const rate = Math.round(1000 / milliseconds).toLocaleString("en");
-    byId("rate").textContent = `${milliseconds.toFixed(1)} ms per picture, ${rate} a second`;
+    byId("rate").textContent = `${milliseconds.toFixed(1)} ms per picture, ${rate} per second`;
   }
 
   save() {

@@ -1,4 +1,4 @@
-// The calls that make a picture, as text: curl and Python.
+// The calls that reproduce a picture, as text: curl and Python.
 
 import { hasKnownPrior } from "./manifest.js";
 import { address } from "./models.js";
@@ -8,15 +8,15 @@ const PNG = 'base64.b64decode(json.load(sys.stdin)["outputs"][0]["b64"])';
 const DECODED = `python3 -c 'import base64, json, sys; sys.stdout.buffer.write(${PNG})'`;
 
 /** JSON with a space after commas and colons, which is a Python literal too. */
-function written(value) {
-  if (Array.isArray(value)) return `[${value.map(written).join(", ")}]`;
+function literal(value) {
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value !== "object") return JSON.stringify(value);
-  return `{${Object.entries(value).map(([name, inner]) => `"${name}": ${written(inner)}`).join(", ")}}`;
+  return `{${Object.entries(value).map(([name, inner]) => `"${name}": ${literal(inner)}`).join(", ")}}`;
 }
 
 /** A shell line. A PNG is written to a file; pixels come as JSON. */
 export function curl(picture) {
-  const body = written({ signature_name: picture.signature, inputs: picture.inputs });
+  const body = literal({ signature_name: picture.signature, inputs: picture.inputs });
   const call = `curl -sS ${address(picture.model)}:predict \\\n  -d '${body}'`;
   return picture.sample ? `${call} \\\n  | ${DECODED} > ${fileName(picture)}` : call;
 }
@@ -45,8 +45,8 @@ function decoded(picture) {
 import numpy as np
 
 sampler = kgen.open_sampler("${address(picture.model)}")
-z = np.array(${written(z)}, np.float32)
-images = sampler.decode(z${label ? `, np.array(${written(label)}, np.int32)` : ""})
+z = np.array(${literal(z)}, np.float32)
+images = sampler.decode(z${label ? `, np.array(${literal(label)}, np.int32)` : ""})
 kgen.images.save_png("${fileName(picture)}", images[0])
 `;
 }
@@ -64,7 +64,7 @@ function requested(picture) {
   return `${imports}
 import requests
 
-inputs = ${written(picture.inputs)}
+inputs = ${literal(picture.inputs)}
 body = {"signature_name": "${picture.signature}", "inputs": inputs}
 answer = requests.post("${address(picture.model)}:predict", json=body, timeout=60)
 answer.raise_for_status()

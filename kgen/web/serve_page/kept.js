@@ -1,13 +1,13 @@
-// Kept samples: a tray that outlives the page.
+// Kept samples: a tray that is stored in the browser.
 
-import { byId, element, say } from "./dom.js";
+import { byId, element, setStatus } from "./dom.js";
 import { className } from "./manifest.js";
 import { keyOf } from "./models.js";
-import { drawSamples, imageOf, told } from "./picture.js";
+import { describe, drawSamples, imageOf } from "./picture.js";
 
 const STORAGE = "kgen.kept"; // {"name/version": [{label, seed, temperature}]}
 
-/** What tells a sample from the others of its model. */
+/** Identifies a sample among those of its model. */
 const idOf = ({ label, seed, temperature }) => [label, seed, temperature].join("/");
 
 export class Kept {
@@ -30,8 +30,8 @@ export class Kept {
   options() {
     return this.samples.map((sample) => {
       const kind = this.model.kgen.conditional ? `${className(this.model, sample.label)} · ` : "";
-      const heat = sample.temperature === 1 ? "" : ` · ${sample.temperature}`;
-      return [idOf(sample), `${kind}seed ${sample.seed}${heat}`];
+      const temperature = sample.temperature === 1 ? "" : ` · ${sample.temperature}`;
+      return [idOf(sample), `${kind}seed ${sample.seed}${temperature}`];
     });
   }
 
@@ -57,11 +57,11 @@ export class Kept {
 
   change(samples) {
     this.samples = samples;
-    say(this.line);
+    setStatus(this.line);
     try {
       localStorage.setItem(STORAGE, JSON.stringify({ ...stored(), [keyOf(this.model)]: samples }));
     } catch {
-      say(this.line, new Error("The browser stores nothing here: kept until you leave the page."));
+      setStatus(this.line, new Error("The browser stores nothing: kept only until you leave the page."));
     }
     this.draw();
     for (const listener of this.listeners) listener();
@@ -71,17 +71,17 @@ export class Kept {
     Object.assign(this, { model, samples: stored()[keyOf(model)] ?? [], pictures: new Map() });
     this.draw();
     for (const listener of this.listeners) listener();
-    say(this.line);
+    setStatus(this.line);
     if (!this.samples.length) return;
-    say(this.line, "Drawing what you kept …");
+    setStatus(this.line, "Loading the kept samples …");
     try {
       const pictures = await drawSamples(model, this.samples);
       if (this.model !== model) return;
       for (const picture of pictures) this.pictures.set(idOf(picture.sample), picture);
-      say(this.line);
+      setStatus(this.line);
       this.draw();
     } catch (error) {
-      if (this.model === model) say(this.line, error);
+      if (this.model === model) setStatus(this.line, error);
     }
   }
 
@@ -90,10 +90,10 @@ export class Kept {
     byId("tray").replaceChildren(...this.samples.map((sample) => this.item(sample)));
   }
 
-  /** A place in the tray; empty until its picture is there. */
+  /** An item of the tray; empty until its picture is loaded. */
   item(sample) {
     const picture = this.pictures.get(idOf(sample));
-    const text = picture ? told(picture) : `seed ${sample.seed}, not drawn`;
+    const text = picture ? describe(picture) : `seed ${sample.seed}, not loaded`;
     const choose = element("button", { type: "button", className: "sample", title: text, disabled: !picture });
     choose.append(
       picture ? imageOf(picture, text) : element("div", { className: "pixels missing" }),
@@ -106,7 +106,7 @@ export class Kept {
   }
 }
 
-/** What earlier visits kept, of all models. */
+/** The samples that were kept on earlier visits, of all models. */
 function stored() {
   try {
     return JSON.parse(localStorage.getItem(STORAGE)) ?? {};

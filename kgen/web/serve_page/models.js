@@ -1,6 +1,6 @@
-// The models that serve, and the public REST calls on them.
+// The served models, and the public REST calls on them.
 
-/** What `GET /page/models.json` tells. */
+/** The models of `GET /page/models.json`. */
 export async function servingModels() {
   return (await ask("/page/models.json")).models;
 }
@@ -11,10 +11,10 @@ export async function predict(model, signature, inputs) {
   return (await ask(`${path(model)}:predict`, { method: "POST", body })).outputs;
 }
 
-/** What TF Serving's metadata call tells. */
+/** The metadata of a model, as of TensorFlow Serving. */
 export const metadata = (model) => ask(`${path(model)}/metadata`);
 
-/** The address of a version, as other programs need it. */
+/** The URL of a version, for other programs. */
 export const address = (model) => location.origin + path(model);
 
 function path(model) {
@@ -32,11 +32,11 @@ async function ask(url, options) {
   try {
     values = await answer.json();
   } catch {
-    throw new Error(`The server's answer is no JSON (HTTP ${answer.status}).`);
+    throw new Error(`The answer of the server is not JSON (HTTP ${answer.status}).`);
   }
   if (!answer.ok) throw new Error(`HTTP ${answer.status}: ${values.error ?? answer.statusText}`);
   return values;
 }
 
-/** name/version, which tells a model from all others of this server. */
+/** name/version: identifies a model on this server. */
 export const keyOf = (model) => `${model.name}/${model.version}`;

@@ -1,6 +1,6 @@
-// The page: which model is shown, and who is told of what.
+// The page: the choice of the model, and the parts that show it.
 
-import { byId, element, fill, say } from "./dom.js";
+import { byId, element, fill, setStatus } from "./dom.js";
 import { Kept } from "./kept.js";
 import { classes } from "./manifest.js";
 import { keyOf, metadata, servingModels } from "./models.js";
@@ -17,7 +17,7 @@ const path = new Path(kept, select);
 const samples = new Samples(kept, select, (label) => plane.setLabel(label));
 kept.onSelect = select;
 
-/** What a version is, in a few words. */
+/** A version in a few words. */
 function facts(model) {
   if (!model.kgen) return [`version ${model.version}`, "metadata only"];
   const { image_shape: shape, latent_shape: latent, prior } = model.kgen;
@@ -35,12 +35,12 @@ async function showMetadata(model) {
   const [line, text] = [byId("about-status"), byId("about-text")];
   byId("about-problem").textContent = `No pictures of this model here: ${model.problem}.`;
   text.textContent = "";
-  say(line, "Loading …");
+  setStatus(line, "Loading …");
   try {
     text.textContent = JSON.stringify(await metadata(model), null, 2);
-    say(line);
+    setStatus(line);
   } catch (error) {
-    say(line, error);
+    setStatus(line, error);
   }
 }
 
@@ -62,7 +62,7 @@ async function start() {
   const [line, picker] = [byId("status"), byId("model")];
   try {
     const models = await servingModels();
-    say(line, models.length ? "" : "No model serves now.");
+    setStatus(line, models.length ? "" : "No model is served.");
     const many = (model) => models.filter((other) => other.name === model.name).length > 1;
     const name = (model) => (many(model) ? `${model.name}, version ${model.version}` : model.name);
     fill(picker, models.map((model) => [keyOf(model), name(model)]));
@@ -73,7 +73,7 @@ async function start() {
     picker.value = keyOf(first);
     show(first);
   } catch (error) {
-    say(line, error);
+    setStatus(line, error);
   }
 }
 

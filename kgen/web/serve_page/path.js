@@ -1,8 +1,8 @@
-// Interpolation: the way from one kept sample to another.
+// Interpolation between two kept samples.
 
-import { byId, element, fill, newest, say } from "./dom.js";
+import { byId, element, fill, fillPair, newest, setStatus } from "./dom.js";
 import { classes, hasKnownPrior, latent } from "./manifest.js";
-import { between, imageOf, told } from "./picture.js";
+import { between, describe, imageOf } from "./picture.js";
 import { latentOf } from "./seeds.js";
 
 const FRAMES = 9;
@@ -27,32 +27,30 @@ export class Path {
     this.refill();
   }
 
-  /** Why nothing can be drawn, or "". */
+  /** Why there is no interpolation, or "". */
   obstacle() {
     if (!this.model.signatures.includes("interpolate")) return "This export has no signature interpolate.";
     if (!hasKnownPrior(this.model)) {
       const prior = this.model.kgen.prior.replaceAll("_", " ");
-      return `Not here: seeds of this export draw from its ${prior}, which only the server knows.`;
+      return `Not available: seeds of this export sample its ${prior}, which only the server has.`;
     }
-    return this.kept.samples.length < 2 ? "Keep two samples to go from one to the other." : "";
+    return this.kept.samples.length < 2 ? "Keep two samples to interpolate between them." : "";
   }
 
   refill() {
     const obstacle = this.obstacle();
     const options = this.kept.options();
     const before = byId("path-from").value;
-    fill(byId("path-from"), options, 0);
-    fill(byId("path-to"), options, 1);
-    if (byId("path-to").value === byId("path-from").value) byId("path-to").selectedIndex = options.length - 1;
+    fillPair(byId("path-from"), byId("path-to"), options);
     byId("path-body").hidden = Boolean(obstacle);
     byId("path-hint").textContent =
-      obstacle || "Along the great circle between two latent points, where samples are; all frames have one class.";
+      obstacle || "Spherical interpolation between two latent points; all frames have one class.";
     if (obstacle) byId("strip").replaceChildren();
     if (byId("path-from").value !== before) this.takeClass();
     if (!obstacle) this.redraw();
   }
 
-  /** The frames have the class of the first sample, until another is chosen. */
+  /** The frames get the class of the first sample, until another is chosen. */
   takeClass() {
     const from = this.kept.find(byId("path-from").value);
     if (from && this.model.kgen.conditional) byId("path-class").value = from.label;
@@ -63,7 +61,7 @@ export class Path {
     this.drawShare(this.model, false);
   }
 
-  /** The frames at some shares of the way. */
+  /** The frames at some values of t in [0, 1]. */
   draw(model, shares) {
     const samples = ["path-from", "path-to"].map((id) => this.kept.find(byId(id).value));
     const [z0, z1] = samples.map((sample) => latent(model, latentOf(model, sample)));
@@ -73,16 +71,16 @@ export class Path {
 
   async frames(model) {
     if (this.obstacle()) return;
-    say(this.line, "Drawing …");
+    setStatus(this.line, "Drawing …");
     const shares = Array.from({ length: FRAMES }, (_, i) => i / (FRAMES - 1));
     const pictures = await this.draw(model, shares);
     if (model !== this.model) return;
-    say(this.line);
+    setStatus(this.line);
     byId("strip").replaceChildren(...pictures.map((picture) => this.item(picture)));
   }
 
   item(picture) {
-    const button = element("button", { type: "button", className: "sample" }, imageOf(picture, told(picture)));
+    const button = element("button", { type: "button", className: "sample" }, imageOf(picture, describe(picture)));
     button.addEventListener("click", () => {
       byId("share").value = picture.inputs.t[0];
       this.drawShare(this.model, true);
@@ -90,15 +88,15 @@ export class Path {
     return element("li", {}, button);
   }
 
-  /** Draws the frame at the slider, and selects it if a person moved that. */
+  /** Draws the frame at the slider, and selects it if the user moved the slider. */
   async share(model, chosen) {
     if (this.obstacle()) return;
     const t = Number(byId("share").value);
     byId("share-value").textContent = t;
     const [picture] = await this.draw(model, [t]);
     if (model !== this.model) return;
-    say(this.line);
-    Object.assign(byId("path-picture"), { src: picture.source, alt: told(picture) });
+    setStatus(this.line);
+    Object.assign(byId("path-picture"), { src: picture.source, alt: describe(picture) });
     if (chosen) this.select(picture);
   }
 }

@@ -1,7 +1,7 @@
-// Pictures: what made them, and what they look like.
+// Pictures: the calls that give them, and their images.
 //
-// A picture is {model, signature, inputs, facts, source}: the call of one row that gives it, [name, value] pairs for
-// people, and a data URL of its PNG.
+// A picture is {model, signature, inputs, facts, source}: the call of one row that gives it, [name, value] pairs to
+// show, and a data URL of its PNG.
 
 import { element } from "./dom.js";
 import { className, labels } from "./manifest.js";
@@ -25,7 +25,7 @@ export async function drawSamples(model, samples) {
   }));
 }
 
-/** What `decode` makes of latent points (already nested), with a call and facts for each. */
+/** Decodes latent points (already nested); each picture has a call and facts of its own. */
 export async function decode(model, points, label, facts) {
   const outputs = await predict(model, "decode", { z: points, ...labels(model, label, points.length) });
   return points.map((z, row) => ({
@@ -37,7 +37,7 @@ export async function decode(model, points, label, facts) {
   }));
 }
 
-/** Frames through `interpolate`, a picture for each share t of the way; `facts` of all of them come first. */
+/** Frames through `interpolate`, a picture per share t in [0, 1]; `facts` are common to all. */
 export async function between(model, z0, z1, label, shares, facts) {
   const rows = (values) => ({
     z0: values.map(() => z0),
@@ -50,7 +50,7 @@ export async function between(model, z0, z1, label, shares, facts) {
     model,
     signature: "interpolate",
     inputs: rows([t]),
-    facts: [...facts, ["Share of the way", t], ...classFact(model, label)],
+    facts: [...facts, ["Position t", t], ...classFact(model, label)],
     source: pngOf(outputs[row]),
   }));
 }
@@ -71,11 +71,11 @@ function pngOf(rows) {
   return canvas.toDataURL("image/png");
 }
 
-/** An <img> of a picture; `text` tells it to who cannot see it. */
+/** An <img> of a picture with an alternative text. */
 export const imageOf = (picture, text) => element("img", { src: picture.source, alt: text, className: "pixels" });
 
 /** A picture in words. */
-export const told = (picture) => picture.facts.map(([name, value]) => `${name.toLowerCase()} ${value}`).join(", ");
+export const describe = (picture) => picture.facts.map(([name, value]) => `${name.toLowerCase()} ${value}`).join(", ");
 
 /** A file name of letters that every system takes. */
 export function fileName(picture) {

@@ -1,20 +1,20 @@
-// The latent space under the pointer: a plane of it, and what `decode` makes of the point.
+// A plane of the latent space under the pointer, and the decoded image of its point.
 
-import { byId, fill, newest, say } from "./dom.js";
+import { byId, fillPair, newest, setStatus } from "./dom.js";
 import { hasKnownPrior, latent, latentSize } from "./manifest.js";
 import { Pad } from "./pad.js";
-import { decode, imageOf, told } from "./picture.js";
+import { decode, describe, imageOf } from "./picture.js";
 import { rowSeed, SEED_LIMIT } from "./portable.js";
 import { latentOf } from "./seeds.js";
 
 const FLAT = { reach: 3, hint: "Drag, or use the arrow keys: the latent space is this plane." };
 const SPANNED = {
   reach: 1.5,
-  hint: "Drag, or use the arrow keys. The plane goes through A, B and the mean; samples lie about as far out as the circle.",
+  hint: "Drag, or use the arrow keys. The plane goes through A, B and the mean; samples are about as far from the mean as the circle.",
 };
-const MAP_SIDES = [9, 7, 5]; // pictures per side
-const MAP_NUMBERS = 320_000; // the most that one map may ask for, pixels times channels
-const MAP_LATENT = 512; // longer latent points belong to models that are slow
+const MAP_SIDES = [9, 7, 5]; // images per side
+const MAP_NUMBERS = 320_000; // largest map, pixels times channels
+const MAP_LATENT = 512; // models with larger latent points are slow
 
 export class Plane {
   constructor(kept, select) {
@@ -47,7 +47,7 @@ export class Plane {
     this.redraw();
   }
 
-  /** The class that the pictures have. */
+  /** The class of the pictures. */
   setLabel(label) {
     if (label === this.label) return;
     this.label = label;
@@ -66,9 +66,7 @@ export class Plane {
   refill() {
     const before = JSON.stringify(this.spanningSamples());
     const options = this.kept.options();
-    fill(byId("plane-from"), options, 0);
-    fill(byId("plane-to"), options, 1);
-    if (byId("plane-to").value === byId("plane-from").value) byId("plane-to").selectedIndex = options.length - 1;
+    fillPair(byId("plane-from"), byId("plane-to"), options);
     const possible = options.length > 1 && hasKnownPrior(this.model);
     byId("plane-kind").options[1].disabled = !possible;
     if (!possible) byId("plane-kind").value = "random";
@@ -83,11 +81,11 @@ export class Plane {
     byId("plane-other").hidden = kept || this.flat();
     const { hint } = this.flat() ? FLAT : SPANNED;
     const kind = this.model.kgen.conditional ? " All are of the class chosen above." : "";
-    byId("plane-hint").textContent = hint + kind + this.caution();
+    byId("plane-hint").textContent = hint + kind + this.priorNote();
     this.pad.showMarks(!this.flat());
   }
 
-  caution() {
+  priorNote() {
     if (hasKnownPrior(this.model)) return "";
     const prior = this.model.kgen.prior.replaceAll("_", " ");
     return ` These are points of a standard normal; samples of this export come from its ${prior}.`;
@@ -106,7 +104,7 @@ export class Plane {
     return ["plane-from", "plane-to"].map((id) => this.kept.find(byId(id).value));
   }
 
-  /** The function from places of the pad to latent points: x A + y B, or (x, y) where that is the latent space. */
+  /** The function from points of the pad to latent points: x A + y B, or (x, y) in a latent space of two dimensions. */
   points(model) {
     if (this.flat()) return ([x, y]) => latent(model, [x, y]);
     const [a, b] = this.spanningSamples().map((sample) => latentOf(model, sample));
@@ -116,16 +114,16 @@ export class Plane {
   async point(model, chosen) {
     const [x, y] = this.pad.place;
     const spanned = this.flat() ? [] : this.spanningSamples().map(({ seed }, i) => [`Seed of ${"AB"[i]}`, seed]);
-    const facts = () => [["Place", `${x.toFixed(2)}, ${y.toFixed(2)}`], ...spanned];
+    const facts = () => [["Position", `${x.toFixed(2)}, ${y.toFixed(2)}`], ...spanned];
     const [picture] = await decode(model, [this.points(model)([x, y])], this.label, facts);
     if (model !== this.model) return;
-    say(this.line);
-    Object.assign(byId("plane-picture"), { src: picture.source, alt: told(picture) });
+    setStatus(this.line);
+    Object.assign(byId("plane-picture"), { src: picture.source, alt: describe(picture) });
     byId("plane-place").textContent = `x ${x.toFixed(2)}, y ${y.toFixed(2)}`;
     if (chosen) this.select(picture);
   }
 
-  /** How many pictures per side of the map has; undefined where they are too large. */
+  /** Images per side of the map; undefined where they are too large. */
   mapSide(model) {
     const numbers = model.kgen.image_shape.reduce((product, side) => product * side, 1);
     return MAP_SIDES.find((side) => side * side * numbers <= MAP_NUMBERS);

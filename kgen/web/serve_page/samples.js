@@ -1,22 +1,22 @@
 // Samples: a grid of seeds, of one class and temperature.
 
-import { byId, element, fillChips, newest, say } from "./dom.js";
+import { byId, element, fillChips, newest, setStatus } from "./dom.js";
 import { classes } from "./manifest.js";
-import { drawSamples, imageOf, told } from "./picture.js";
+import { describe, drawSamples, imageOf } from "./picture.js";
 import { rowSeed } from "./portable.js";
-import { anySeed, readSeed } from "./seeds.js";
+import { maxTemperature, randomSeed, takeSeed } from "./seeds.js";
 
 const COUNT = 24;
 
 export class Samples {
-  /** `onLabel` hears of the class that is chosen. */
+  /** `onLabel` is called with the class that is chosen. */
   constructor(kept, select, onLabel) {
     Object.assign(this, { kept, select, onLabel, label: 0, count: COUNT });
     this.line = byId("samples-status");
     this.draw = newest(this.line, (model) => this.drawGrid(model));
     byId("temperature").addEventListener("input", () => this.redraw());
     byId("seed").addEventListener("change", () => this.restart(byId("seed").value));
-    byId("new-seeds").addEventListener("click", () => this.restart(anySeed()));
+    byId("new-seeds").addEventListener("click", () => this.restart(randomSeed()));
     byId("more").addEventListener("click", () => {
       this.count += COUNT;
       this.redraw();
@@ -28,8 +28,7 @@ export class Samples {
     this.model = model;
     this.pictures = [];
     byId("grid").replaceChildren();
-    const [, hottest] = model.kgen.ranges.temperature ?? [0, 2];
-    byId("temperature").max = Math.min(2, hottest);
+    byId("temperature").max = maxTemperature(model);
     this.showClasses(classes(model));
     this.restart(byId("seed").value);
   }
@@ -47,14 +46,11 @@ export class Samples {
     this.onLabel(label);
   }
 
-  /** Begins anew with a first seed; what is no seed is said. */
-  restart(seed) {
-    try {
-      this.seed = byId("seed").value = readSeed(seed);
-    } catch (error) {
-      say(this.line, error);
-      return;
-    }
+  /** Starts from a first seed. */
+  restart(text) {
+    const seed = takeSeed(byId("seed"), text, this.line);
+    if (seed === null) return;
+    this.seed = seed;
     this.count = COUNT;
     this.redraw();
   }
@@ -69,16 +65,16 @@ export class Samples {
     const temperature = Number(byId("temperature").value);
     const wanted = Array.from({ length: count }, (_, row) => ({ label, seed: rowSeed(seed, row), temperature }));
     const first = wanted.findIndex((sample, row) => !this.shows(model, sample, row));
-    const there = this.pictures.slice(0, first < 0 ? count : first);
-    say(this.line, "Drawing …");
+    const ready = this.pictures.slice(0, first < 0 ? count : first);
+    setStatus(this.line, "Drawing …");
     byId("grid").setAttribute("aria-busy", "true");
     try {
       const drawn = first < 0 ? [] : await drawSamples(model, wanted.slice(first));
       if (model !== this.model) return;
-      say(this.line);
-      this.fillGrid([...there, ...drawn]);
+      setStatus(this.line);
+      this.fillGrid([...ready, ...drawn]);
     } catch (error) {
-      if (model === this.model) this.fillGrid(there);
+      if (model === this.model) this.fillGrid(ready);
       throw error;
     } finally {
       byId("grid").removeAttribute("aria-busy");
@@ -91,14 +87,14 @@ export class Samples {
     this.mark();
   }
 
-  /** Whether the grid has this sample in this place already. */
+  /** Whether the grid shows this sample in this row already. */
   shows(model, sample, row) {
-    const there = this.pictures[row];
-    return there?.model === model && Object.keys(sample).every((name) => there.sample[name] === sample[name]);
+    const shown = this.pictures[row];
+    return shown?.model === model && Object.keys(sample).every((name) => shown.sample[name] === sample[name]);
   }
 
   item(picture) {
-    const button = element("button", { type: "button", className: "sample" }, imageOf(picture, told(picture)));
+    const button = element("button", { type: "button", className: "sample" }, imageOf(picture, describe(picture)));
     button.append(element("span", { className: "seed", textContent: picture.sample.seed }));
     button.addEventListener("click", () => {
       this.kept.keep(picture);
@@ -107,7 +103,7 @@ export class Samples {
     return element("li", {}, button);
   }
 
-  /** Shows which samples are kept. */
+  /** Marks the samples that are kept. */
   mark() {
     byId("grid").querySelectorAll("button").forEach((button, row) => {
       button.setAttribute("aria-pressed", this.kept.has(this.pictures[row].sample));

@@ -1,9 +1,9 @@
-// The selected picture: large, with the calls that made it.
+// The selected picture, enlarged, with the calls that reproduce it.
 
 import { curl, python } from "./calls.js";
 import { copy } from "./clipboard.js";
-import { byId, element, say } from "./dom.js";
-import { fileName, told } from "./picture.js";
+import { byId, fillFacts, setStatus } from "./dom.js";
+import { describe, fileName } from "./picture.js";
 
 export class Selected {
   constructor(kept) {
@@ -26,17 +26,12 @@ export class Selected {
     this.picture = picture;
     byId("selected-body").hidden = false;
     byId("selected-empty").hidden = true;
-    Object.assign(byId("selected-picture"), { src: picture.source, alt: told(picture) });
-    byId("selected-facts").replaceChildren(
-      ...[["Call", picture.signature], ...picture.facts].flatMap(([name, value]) => [
-        element("dt", { textContent: name }),
-        element("dd", { textContent: value }),
-      ]),
-    );
+    Object.assign(byId("selected-picture"), { src: picture.source, alt: describe(picture) });
+    fillFacts(byId("selected-facts"), [["Call", picture.signature], ...picture.facts]);
     Object.assign(byId("download"), { href: picture.source, download: fileName(picture) });
     byId("curl").textContent = curl(picture);
     byId("python").textContent = python(picture);
-    say(byId("copy-status"));
+    setStatus(byId("copy-status"));
     this.showKept();
   }
 

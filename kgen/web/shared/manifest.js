@@ -1,14 +1,14 @@
-// What an export's manifest says of a model, and values in the forms that its signatures take.
+// What the manifest of an export records of a model, and values in the form that its signatures take.
 //
 // A model has it as `kgen`: {class_names, num_classes, latent_shape, image_shape, prior, conditional, ranges}.
 
-/** How many numbers per latent point has. */
+/** Dimensions of a latent point. */
 export const latentSize = (model) => model.kgen.latent_shape.reduce((product, side) => product * side, 1);
 
-/** Whether seeds give latent points in the browser: fitted priors are known to the server alone. */
+/** Whether the browser can compute the latent point of a seed: it does not have fitted priors. */
 export const hasKnownPrior = (model) => model.kgen.prior === "standard_normal";
 
-/** [number, name] of every class; none of an unconditional model. */
+/** [number, name] per class; [] for an unconditional model. */
 export function classes(model) {
   const { conditional, num_classes: count, class_names: names } = model.kgen;
   return conditional ? Array.from({ length: count }, (_, label) => [label, names[label] ?? String(label)]) : [];
@@ -20,16 +20,16 @@ export function className(model, label) {
   return name === undefined || name === String(label) ? String(label) : `${name} (${label})`;
 }
 
-/** A decimal number that float32 reads as this one. */
+/** The shortest decimal number that rounds to this float32. */
 function shortest(x) {
   const rounded = [6, 7, 8, 9].map((digits) => Number(x.toPrecision(digits)));
   return rounded.find((value) => Math.fround(value) === Math.fround(x));
 }
 
-/** {"label": [...]} of a conditional model, {} of another. */
+/** {"label": [...]} of a conditional model, {} of an unconditional one. */
 export const labels = (model, label, rows = 1) => (model.kgen.conditional ? { label: Array(rows).fill(label) } : {});
 
-/** Numbers with as few digits as float32 needs, nested in the model's latent shape. */
+/** The numbers of a latent point, with as few digits as float32 needs, nested in the model's latent shape. */
 export function latent(model, numbers) {
   let nested = Array.from(numbers, shortest);
   for (const side of model.kgen.latent_shape.slice(1).reverse()) {

@@ -1,4 +1,4 @@
-// Elements, messages, and requests of which only the newest waits.
+// Elements of the page, status lines, and work of which only the newest request waits.
 
 /** The element of an id. */
 export const byId = (id) => document.getElementById(id);
@@ -14,14 +14,14 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Says something in a status line: "" clears it; an Error is shown as one. */
-export function say(line, what = "") {
-  line.textContent = what instanceof Error ? what.message : what;
-  line.classList.toggle("error", what instanceof Error);
+/** Shows a message in a status line: "" clears it; an Error is marked as one. */
+export function setStatus(line, message = "") {
+  line.textContent = message instanceof Error ? message.message : message;
+  line.classList.toggle("error", message instanceof Error);
 }
 
 /**
- * Calls `work` with the newest arguments, one call at a time: what is asked for meanwhile replaces what waits.
+ * Calls `work` with the newest arguments, one call at a time: a request during a call replaces the one that waits.
  * Errors are shown in `line`.
  */
 export function newest(line, work) {
@@ -37,19 +37,32 @@ export function newest(line, work) {
       try {
         await work(...next);
       } catch (error) {
-        say(line, error);
+        setStatus(line, error);
       }
     }
     running = false;
   };
 }
 
-/** Fills a <select> and keeps its choice where it still exists. */
+/** Fills a <select> with [value, text] options and keeps its choice where it still exists. */
 export function fill(select, options, fallback = 0) {
   const chosen = select.value;
   select.replaceChildren(...options.map(([value, text]) => element("option", { value, textContent: text })));
   const values = options.map(([value]) => String(value));
   select.selectedIndex = values.includes(chosen) ? values.indexOf(chosen) : Math.min(fallback, values.length - 1);
+}
+
+/** Fills two <select>s with the same options; their choices differ where there are several. */
+export function fillPair(first, second, options) {
+  fill(first, options, 0);
+  fill(second, options, 1);
+  if (second.value === first.value) second.selectedIndex = options.length - 1;
+}
+
+/** Fills a <dl> with [name, value] pairs. */
+export function fillFacts(list, facts) {
+  const entry = ([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })];
+  list.replaceChildren(...facts.flatMap(entry));
 }
 
 /** Fills a <fieldset> with a radio button for each [value, text], below its legend; the first is chosen. */

@@ -1,12 +1,12 @@
-// A square with a point that pointer and arrow keys move.
+// A square pad with a point that the pointer and the arrow keys move.
 
 import { byId } from "./dom.js";
 
-const STEP = 1 / 30; // of the reach, a press of an arrow key; five times that with Shift
+const STEP = 1 / 30; // of the reach, per press of an arrow key; five times that with Shift
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
 
 export class Pad {
-  /** `onMove` is called when a person has moved the point. */
+  /** `onMove` is called when the user has moved the point. */
   constructor(onMove) {
     Object.assign(this, { onMove, reach: 1, place: [0, 0], dragged: false });
     const box = byId("pad");
@@ -28,19 +28,19 @@ export class Pad {
     this.put(0, 0);
   }
 
-  /** The middles of side × side cells, row by row from the upper left. */
+  /** The centers of side × side cells, row by row from the upper left. */
   cells(side) {
-    const middle = (i) => this.reach * ((2 * i + 1) / side - 1);
-    return Array.from({ length: side * side }, (_, i) => [middle(i % side), -middle(Math.floor(i / side))]);
+    const center = (i) => this.reach * ((2 * i + 1) / side - 1);
+    return Array.from({ length: side * side }, (_, i) => [center(i % side), -center(Math.floor(i / side))]);
   }
 
   /** Shows A at (1, 0), B at (0, 1) and the circle through both. */
-  showMarks(shown) {
+  showMarks(visible) {
     for (const [id, x, y] of [["pad-a", 1, 0], ["pad-b", 0, 1]]) {
-      byId(id).hidden = !shown;
+      byId(id).hidden = !visible;
       this.locate(byId(id), x, y);
     }
-    byId("pad-circle").hidden = !shown;
+    byId("pad-circle").hidden = !visible;
     byId("pad-circle").style.width = byId("pad-circle").style.height = `${100 / this.reach}%`;
   }
 

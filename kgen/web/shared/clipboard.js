@@ -1,8 +1,8 @@
-// Copying what a page shows.
+// Copying text to the clipboard.
 
-import { say } from "./dom.js";
+import { setStatus } from "./dom.js";
 
-/** Copies the text of an element; browsers give the clipboard to secure pages alone, others copy what is selected. */
+/** Copies the text of an element. Browsers give the clipboard only to secure pages; on others the text is selected. */
 export async function copy(source, line) {
   try {
     if (navigator.clipboard) {
@@ -11,9 +11,9 @@ export async function copy(source, line) {
       getSelection().selectAllChildren(source);
       if (!document.execCommand("copy")) throw new Error("refused");
     }
-    say(line, "Copied.");
+    setStatus(line, "Copied.");
   } catch (error) {
     getSelection().selectAllChildren(source);
-    say(line, new Error(`The browser does not copy (${error.message}); the text is selected, copy it yourself.`));
+    setStatus(line, new Error(`The browser refused to copy (${error.message}); the text is selected, copy it from there.`));
   }
 }
