@@ -112,16 +112,6 @@ def print_recipes():
     print(render_recipes(shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
 
 
-def next_commands(run) -> list[str]:
-    """The first four commands to run after a training."""
-    from kgen.report.commands import next_commands
-
-    label = None
-    if PRESETS[run.config.model].conditional:
-        label = run.spec.class_names[-1] if run.spec.class_names else "0"
-    return [line for _, line in next_commands(run, label=label)[:4]]
-
-
 def write_report(path: Path) -> Path | None:
     """Writes report.html of a run; if it cannot be written that is one warning, and the training is not lost."""
     try:
@@ -174,12 +164,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if not runs:
             return  # the chief of several workers tells
+        from kgen.report.commands import next_commands
+
         written = write_report(run.path)
         if config.recipe and (words := stand_in_note(load_recipe(config.recipe), config.data.dataset)):
             print(f"\nrecipe {config.recipe}: {words}")
         print(f"\npictures: {run.path / 'samples'} (final.png), {run.path / 'plots' / 'curves.png'}")
         if written:
             print(f"report:   {written}")
-        print("next:     " + "\n          ".join(next_commands(run)))
+        lines = [line for _, line in next_commands(run)[:4]]
+        print("next:     " + "\n          ".join(lines))
 
     return cmd.run(body, argv)

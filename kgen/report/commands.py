@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from kgen.config import RunConfig
+from kgen.models.presets import PRESETS
 from kgen.run import Run
 
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
@@ -14,23 +15,20 @@ RATE_FACTOR = 0.1
 """Factor on the learning rate that is proposed after a loss that was not finite."""
 
 
-def next_commands(
-    run: Run, *, state: str = DONE, reason: str = "", label: str | None = None, path: Path | None = None
-) -> list[tuple[str, str]]:
+def next_commands(run: Run, *, state: str = DONE, reason: str = "", path: Path | None = None) -> list[tuple[str, str]]:
     """Commands to run next, the most useful first.
 
     Args:
         run: a run directory.
         state: DONE, FAILED or UNFINISHED.
         reason: the error message of a failed training.
-        label: a class for `kgen-sample`, of a conditional model.
         path: how the commands name the run; None takes `run.path`.
 
     Returns:
         (purpose, command line, quoted for the shell).
     """
     path = Path(path or run.path)
-    use = usage_commands(path, run.config.model, label)
+    use = _usage_commands(run, path)
     if state == DONE:
         return use
     resume = [("resume from the last checkpoint", shlex.join(["kgen-train", "--resume", str(path)]))]
@@ -44,19 +42,25 @@ def next_commands(
     return first + (use if run.checkpoint("last").is_file() else [])
 
 
-def usage_commands(path: Path, model: str, label: str | None = None) -> list[tuple[str, str]]:
-    """What can be done with a trained run; arguments as of `next_commands`."""
-    run, export = str(path), f"exports/{model}"
-    labelled = [] if label is None else ["--label", label]
+def _usage_commands(run: Run, path: Path) -> list[tuple[str, str]]:
+    label = []
+    if is_conditional(run.config):
+        label = ["--label", run.spec.class_names[-1] if run.spec.class_names else "0"]
     commands = {
-        "64 samples as a picture": ["kgen-sample", run, "--count", "64", *labelled, "--seed", "1"],
-        "metrics with their protocols": ["kgen-eval", run],
-        "pictures of the latent space": ["kgen-explore", run],
-        "SavedModel and TFLite files": ["kgen-export", run, "--to", export],
+        "64 samples as a picture": ["kgen-sample", str(path), "--count", "64", *label, "--seed", "1"],
+        "metrics with their protocols": ["kgen-eval", str(path)],
+        "pictures of the latent space": ["kgen-explore", str(path)],
+        "SavedModel and TFLite files": ["kgen-export", str(path), "--to", f"exports/{run.config.model}"],
         "the exports as a service, with a page": ["kgen-serve", "exports/"],
     }
     lines = [(purpose, shlex.join(words)) for purpose, words in commands.items()]
     return [*lines, ("this run beside its neighbours", f"kgen-compare {shlex.quote(str(path.parent))}/*")]
+
+
+def is_conditional(config: RunConfig) -> bool:
+    """Whether the model of a run takes labels; False for one that this kgen does not know."""
+    preset = PRESETS.get(config.model)
+    return bool(preset and preset.conditional)
 
 
 def train_again(config: RunConfig, rate_factor: float = 1.0) -> str:

@@ -1,4 +1,4 @@
-"""What a run left behind, read so that a file that is missing or broken costs its own part of the report only."""
+"""The files of a run, read so that one that is missing or broken affects its own part of the report only."""
 
 import math
 import re
@@ -11,23 +11,25 @@ from kgen.evaluate.results import results_of
 from kgen.report.commands import DONE, FAILED, UNFINISHED
 from kgen.run import CHECKPOINTS, Run, row_of
 
-STAMP = "%Y-%m-%d %H:%M:%S"
-STAMP_LETTERS = 19
-LARGEST = 1e300
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+TIME_LENGTH = 19
+"""Characters of a time of the log."""
+MAX_VALUE = 1e300
+"""Larger values are plotted as infinite: the scale of an axis would overflow."""
 
 
 @dataclass
 class RunFiles:
-    """A run's files.
+    """What the files of a run hold.
 
     Attributes:
-        run: it.
-        state: DONE, FAILED, or UNFINISHED where neither is recorded.
+        run: the run.
+        state: DONE, FAILED or UNFINISHED.
         reason: the text of FAILED; of DONE why the training ended before its last epoch; or "".
-        rows: of metrics.jsonl, those that can be read and have an epoch; by epoch, rising.
+        rows: of metrics.jsonl that can be read and have an epoch, by epoch.
         log: lines of log.txt.
         checkpoints: see `Run.checkpoint_state`.
-        evaluation: rows of eval/.
+        results: of eval/.
         problems: sentences about what could not be read.
     """
 
@@ -37,29 +39,29 @@ class RunFiles:
     rows: list[dict[str, Any]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
-    evaluation: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
 def read(run: Run) -> RunFiles:
-    """All that the report tells of; never raises for a file that lacks or is broken."""
-    record = RunFiles(run)
+    """Reads the files; a missing or broken one raises nothing."""
+    files = RunFiles(run)
     if (run.path / "FAILED").is_file():
-        record.state, record.reason = FAILED, _text(run, "FAILED").strip()
+        files.state, files.reason = FAILED, _text(run, "FAILED").strip()
     elif (run.path / "DONE").is_file():
-        record.state, record.reason = DONE, _text(run, "DONE").partition("\n")[2].strip()
-    record.log = _text(run, "log.txt").splitlines()
-    record.rows = _metrics(record)
+        files.state, files.reason = DONE, _text(run, "DONE").partition("\n")[2].strip()
+    files.log = _text(run, "log.txt").splitlines()
+    files.rows = _metrics(files)
     for name in CHECKPOINTS:
         try:
-            record.checkpoints |= run.checkpoint_state([name])
+            files.checkpoints |= run.checkpoint_state([name])
         except UserError as error:
-            record.problems.append(f"{error}.")
+            files.problems.append(f"{error}.")
     try:
-        record.evaluation = results_of(run.path, required=False)
+        files.results = results_of(run.path, required=False)
     except UserError as error:
-        record.problems.append(f"The evaluation is left out: {error}.")
-    return record
+        files.problems.append(f"The evaluation is left out: {error}.")
+    return files
 
 
 def _text(run: Run, name: str) -> str:
@@ -67,79 +69,80 @@ def _text(run: Run, name: str) -> str:
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def _metrics(record: RunFiles) -> list[dict[str, Any]]:
+def _metrics(files: RunFiles) -> list[dict[str, Any]]:
     rows, broken = {}, []
-    for number, line in enumerate(_text(record.run, "metrics.jsonl").splitlines(), start=1):
+    for number, line in enumerate(_text(files.run, "metrics.jsonl").splitlines(), start=1):
         try:
-            row = {key: _drawable(value) for key, value in row_of(line).items()}
+            row = {key: _clipped(value) for key, value in row_of(line).items()}
             rows[row["epoch"]] = row
         except ValueError:
             broken.append(str(number))
     if broken:
         lines = f"line {broken[0]}" if len(broken) == 1 else f"lines {', '.join(broken[:5])}"
-        record.problems.append(
-            f"metrics.jsonl, {lines}: broken JSON, as a process that was killed leaves it; left out."
-        )
+        files.problems.append(f"metrics.jsonl, {lines}: broken JSON, as a process that was killed leaves it; left out.")
     return [rows[epoch] for epoch in sorted(rows)]
 
 
-def _drawable(value: float | None) -> float | None:
-    """Numbers that leave no room to draw with are infinite."""
-    if value is None or -LARGEST < value < LARGEST or value != value:
+def _clipped(value: float | None) -> float | None:
+    """The value; infinite beyond MAX_VALUE."""
+    if value is None or -MAX_VALUE < value < MAX_VALUE or value != value:
         return value
     return math.inf if value > 0 else -math.inf
 
 
-def said(line: str) -> str:
+def finite(value: Any) -> float | None:
+    """The value if it is a finite number of at most MAX_VALUE, else None."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if number and -MAX_VALUE < value < MAX_VALUE else None
+
+
+# What the log records -------------------------------------------------------------------------------------------------
+
+
+def message_of(line: str) -> str:
     """A line of log.txt without its time."""
-    return line[STAMP_LETTERS + 1 :] if _time(line) else line
+    return line[TIME_LENGTH + 1 :] if _time(line) else line
 
 
 def _time(line: str) -> datetime | None:
     try:
-        return datetime.strptime(line[:STAMP_LETTERS], STAMP)
+        return datetime.strptime(line[:TIME_LENGTH], TIME_FORMAT)
     except ValueError:
         return None
 
 
-def seconds(record: RunFiles) -> float | None:
-    """How long the training took, start to end, or as far as it came; None where nothing says."""
-    done = [found for line in record.log if (found := re.fullmatch(r"done in (\d+) seconds", said(line)))]
+def training_seconds(files: RunFiles) -> float | None:
+    """Duration of the training, so far if it has not ended; None if it is not recorded."""
+    done = [found for line in files.log if (found := re.fullmatch(r"done in (\d+) seconds", message_of(line)))]
     if done:
         return float(done[-1][1])
-    times = [time for line in record.log if (time := _time(line))]
+    times = [time for line in files.log if (time := _time(line))]
     logged = (times[-1] - times[0]).total_seconds() if len(times) > 1 else 0.0
-    trained = record.rows[-1].get("elapsed_seconds") if record.rows else None
+    trained = files.rows[-1].get("elapsed_seconds") if files.rows else None
     return max(logged, finite(trained) or 0.0) or None
 
 
-def started(record: RunFiles) -> str | None:
-    """When, as the log says it."""
-    return next((line[: STAMP_LETTERS - 3] for line in record.log if _time(line)), None)
+def start_time(files: RunFiles) -> str | None:
+    """Time of the first line of the log, to the minute."""
+    return next((line[: TIME_LENGTH - 3] for line in files.log if _time(line)), None)
 
 
-def parameters(record: RunFiles) -> str | None:
-    """How many numbers the model has, as the log says it."""
-    found = (re.match(r"model \S+: ([\d,]+) parameters", said(line)) for line in record.log)
+def parameter_count(files: RunFiles) -> str | None:
+    """Number of parameters of the model, as in the log."""
+    found = (re.match(r"model \S+: ([\d,]+) parameters", message_of(line)) for line in files.log)
     return next((match[1] for match in found if match), None)
 
 
-def doctors_words(record: RunFiles) -> tuple[list[tuple[str, str, str]], str]:
-    """What the doctor of adversarial trainings wrote into the log.
+def diagnoses(files: RunFiles) -> tuple[list[tuple[str, str, str]], str]:
+    """What the diagnostics of an adversarial training wrote into the log.
 
     Returns:
-        ([(when, name of what is wrong, evidence and advice)], its last word or "").
+        ([(epoch, name of the problem, evidence and advice)], the last summary or "").
     """
-    found, last = [], ""
-    for line in map(said, record.log):
+    problems, summary = [], ""
+    for line in map(message_of, files.log):
         if match := re.match(r"diagnostics, (epoch \d+): ([^:]+): (.*)", line):
-            found.append((match[1], match[2], match[3]))
+            problems.append((match[1], match[2], match[3]))
         elif match := re.match(r"diagnostics(?:, (at the end))?: (.*)", line):
-            last = f"{match[1]}: {match[2]}" if match[1] else match[2]
-    return found, last
-
-
-def finite(value: Any) -> float | None:
-    """The value if it is a finite number that leaves room to draw with."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if number and -LARGEST < value < LARGEST else None
+            summary = f"{match[1]}: {match[2]}" if match[1] else match[2]
+    return problems, summary

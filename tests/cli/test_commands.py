@@ -79,13 +79,14 @@ def test_the_next_commands_can_be_pasted(tmp_path):
     """Class names and paths with blanks are quoted; an unconditional model is not given a label."""
     import shlex
 
+    from kgen.report.commands import next_commands
     from kgen.run import Run
     from kgen.spec import DataSpec
 
     spec = DataSpec("clothes", (8, 8, 1), 2, ("Bag", "Ankle boot"))
     for model, label in (("cvae", "Ankle boot"), ("vae", None)):
         path = tmp_path / "my runs"
-        lines = train.next_commands(Run(path, RunConfig(model), spec))
+        lines = [line for _, line in next_commands(Run(path, RunConfig(model), spec))[:4]]
         for line, main in zip(lines, (sample, evaluate, explore, export), strict=True):
             cmd = main.command()
             assert shlex.split(line)[0] == cmd.name and cmd.parse(shlex.split(line)[1:]) == [str(path)]

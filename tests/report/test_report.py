@@ -18,7 +18,7 @@ from kgen.cli import train
 from kgen.config import RunConfig
 from kgen.report import to_html, write_report
 from kgen.report.commands import FAILED, next_commands, train_again
-from kgen.report.report import panels_of
+from kgen.report.panels import panels_of
 from kgen.run import Run
 from kgen.spec import DataSpec
 
@@ -50,7 +50,7 @@ def test_the_page_tells_what_the_run_holds(run):
         "epoch 2, step 20, validation loss 152.2",  # the best checkpoint
         "collapse (epoch 3): two samples are alike. Try --set model_args.r1=1", "At the end: collapse.",
         "latent_dim 2", "learning_rate 0.002", "seed 5", "tensorflow",
-        "6×5, colour", "train 100 0123456789ab", "validation 10 -",
+        "6×5, color", "train 100 0123456789ab", "validation 10 -",
         "precision (k=3) 0.6250 ± 0.0040 0.6100 to 0.6400 0.8750 higher 20 / 2,000 random",
         f"{time.strftime('%Y-%m-%d')} few images",
         "random features, extractor abababababab, reference pets, test split, seed 0, repeats 3",
@@ -180,7 +180,7 @@ def test_a_failed_run_says_why_and_what_to_try(run):
 def test_the_commands_parse_and_the_same_training_is_the_same(run):
     import importlib
 
-    lines = [line for _, line in next_commands(run, label="cat")]
+    lines = [line for _, line in next_commands(run)]
     names = [line.split()[0].removeprefix("kgen-") for line in lines]
     assert names == ["sample", "eval", "explore", "export", "serve", "compare"]
     for name, line in zip(names, lines, strict=True):
