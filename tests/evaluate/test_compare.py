@@ -334,6 +334,6 @@ def test_values_of_samples_that_two_runs_measured_alike_become_curves(tmp_path):
         {"fid": {targets[0].name: [(10.0, 9.0), (30.0, 5.0)], targets[1].name: [(10.0, 8.0), (30.0, 4.0)]}}
     ]
     page = to_html(compare(targets))
-    assert "Quality of samples while training" in page and "fid of 00000-vae-mnist, 00001-vae-mnist over" in page
+    assert "Quality of samples during training" in page and "fid of 00000-vae-mnist, 00001-vae-mnist over" in page
     assert page.count("<svg") == 1 and "&quot;x&quot;:[10,30],&quot;y&quot;:[8,4]" in page  # what a pointer shows
     assert "Quality of samples" not in to_html(compare(targets[1:]))
