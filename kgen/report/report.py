@@ -159,7 +159,7 @@ def _diagnostics(files: RunFiles) -> str:
         items = "".join(
             f"<li><b>{escape(name)}</b> ({escape(epoch)}): {escape(advice)}</li>\n" for epoch, name, advice in problems
         )
-        healthy = "nothing was found wrong" in summary
+        healthy = summary.startswith("no problem")
         body = f"<ul>\n{items}</ul>\n" + (html.paragraphs([_sentence(summary)]) if summary else "")
         return html.note("well" if healthy else "wrong", "Diagnostics", body)
     if summary:
