@@ -149,7 +149,7 @@ def outcome_section(files: RunFiles) -> str:
         sentence = "The run is still training, or its process was killed; this page shows the files so far."
         parts += html.note("quiet", "Neither DONE nor FAILED is recorded", html.paragraphs([sentence]))
     if files.problems:
-        parts += html.note("quiet", "Not everything could be read", html.paragraphs(files.problems))
+        parts += html.note("quiet", "Not everything can be shown", html.paragraphs(files.problems))
     return parts + _diagnostics(files)
 
 

@@ -78,7 +78,7 @@
       head.textContent = `${name} ${words(x)}`;
       const entries = lines.map((line) => {
         const at = nearest(line.x, x);
-        const entry = element("span", { class: `key line-${line.colour}` });
+        const entry = element("span", { class: `key line-${line.color}` });
         const value = element("b", {});
         value.textContent = words(line.y[at]);
         const elsewhere = line.x[at] === x ? "" : ` (${name} ${words(line.x[at])})`;
@@ -104,7 +104,7 @@
       const dots = lines.flatMap((line) => {
         const i = nearest(line.x, x);
         if (line.y[i] === null) return [];
-        const spot = { cx: place(across, line.x[i]), cy: place(up, line.y[i]), r: 4, class: `line-${line.colour}` };
+        const spot = { cx: place(across, line.x[i]), cy: place(up, line.y[i]), r: 4, class: `line-${line.color}` };
         return [element("circle", spot, SVG)];
       });
       this.pointer.replaceChildren(rule, ...dots);

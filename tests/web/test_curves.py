@@ -52,7 +52,7 @@ def test_marks_are_round(values, whole, ticks):
 def test_one_point_and_equal_values_are_drawn():
     html = figure(Panel("loss", [Line("train", [(1, 5.0)])]))
     assert 'class="dots"' in html and "nan" not in html
-    assert told(html)["lines"][0] == {"name": "train", "colour": 0, "x": [1], "y": [5]}
+    assert told(html)["lines"][0] == {"name": "train", "color": 0, "x": [1], "y": [5]}
     assert "nan" not in figure(Panel("loss", [Line("train", [(1, 0.0), (2, 0.0)])]))
 
 

@@ -10,7 +10,7 @@ const COUNT = 25;
 
 export class Samples {
   constructor(model, decoder, point) {
-    Object.assign(this, { decoder, point, seed: 0, drawn: "" });
+    Object.assign(this, { decoder, point, seed: 0, shownKey: "" });
     this.line = byId("samples-status");
     byId("temperature").max = maxTemperature(model);
     byId("samples-hint").textContent = hasKnownPrior(model)
@@ -58,8 +58,8 @@ export class Samples {
       button.ariaPressed = sample?.seed === seed && sample.temperature === temperature;
     });
     const key = [this.seed, temperature, label].join();
-    if (key === this.drawn) return;
-    this.drawn = key;
+    if (key === this.shownKey) return;
+    this.shownKey = key;
     this.drawGrid(COUNT, label).catch((error) => setStatus(this.line, error));
   }
 
