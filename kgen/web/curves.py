@@ -186,9 +186,9 @@ def figure(panel: Panel) -> str:
         "up": _ends(up),
         "lines": [_numbers(line, points) for line, points in lines],
     }
-    # Values are in an attribute: no browser takes them for a script.
+    data = escape(json.dumps(values, separators=(",", ":"), allow_nan=False))  # in an attribute, never a script
     return (
-        f'<figure class="curve" data-curve="{escape(json.dumps(values, separators=(",", ":"), allow_nan=False))}">{head}'
+        f'<figure class="curve" data-curve="{data}">{head}'
         f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" '
         f'aria-label="{escape(_words(panel, lines))}">{drawing}<g class="pointer"></g></svg>'
         '<div class="tip" role="status" hidden></div></div></figure>\n'
