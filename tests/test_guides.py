@@ -27,7 +27,7 @@ def blocks(text: str, language: str = "") -> list[str]:
 
 def code_spans(text: str) -> list[str]:
     """What stands between single backticks, outside fenced blocks."""
-    return re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", FENCED.sub("", text))]
 
 
 def command_lines(text: str) -> list[str]:
@@ -66,7 +66,7 @@ def test_command_lines_parse(guide, line):
 def test_settings_of_set_are_known(guide):
     from kgen.config import RunConfig, override, parse_sets
 
-    pairs = re.findall(r"--set '?((?:data|train|model_args)\.\w+=[^\s`']+)", TEXTS[guide])
+    pairs = re.findall(r"--set\s+'?((?:data|train|model_args)\.\w+=[^\s`']+)", TEXTS[guide])
     pairs = [pair for pair in pairs if not pair.endswith("=VALUE")]
     settings = override(RunConfig(), parse_sets(pairs))
     assert {*settings.model_args} <= arguments_of_models()
