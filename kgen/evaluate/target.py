@@ -87,12 +87,12 @@ class Target:
         labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
         pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
         one = None if labels is None else labels[:1]
-        sampler.decode(sampler.density.draw(seed, 1, one), one)  # traces the graph
+        sampler.decode(sampler.density.sample(seed, 1, one), one)  # traces the graph
         started = time.monotonic()
         for start in range(0, count, BATCH):
             rows = slice(start, min(start + BATCH, count))
             some = None if labels is None else labels[rows]
-            z = sampler.density.draw(seed, rows.stop - start, some, first=start)
+            z = sampler.density.sample(seed, rows.stop - start, some, first=start)
             pixels[rows] = images.to_uint8(sampler.decode(z, some))
             progress(len(z))
         self.about["seconds_per_1000_samples"] = round((time.monotonic() - started) * 1000 / count, 4)

@@ -146,7 +146,7 @@ class Context:
 
     def sample_latents(self, count: int, labels: np.ndarray | None = None, first: int = 0) -> np.ndarray:
         """Latent points of the prior, [count, *latent_shape]."""
-        return self.sampler.density.draw(
+        return self.sampler.density.sample(
             self.options.seed, count, labels, first=first, temperature=self.options.temperature
         )
 

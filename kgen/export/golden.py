@@ -198,7 +198,7 @@ def golden_batch(sampler, encode=None) -> Golden:
     labels = np.arange(CANDIDATES, dtype=np.int32) % classes if sampler.conditional else None
 
     def draw(seeds, labels, temperature):
-        return sampler.density.graph_draw(tf.constant(seeds), labels, temperature).numpy()
+        return sampler.density.graph_sample(tf.constant(seeds), labels, temperature).numpy()
 
     z = draw(seeds, labels, tf.ones(CANDIDATES))
     candidates = sampler.decode(z, labels)
@@ -245,7 +245,7 @@ def training_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
     )
     images, labels = np.asarray(images), np.asarray(labels, np.int32)
     count, given = len(images), labels if model.conditional else None
-    z = density.draw(run.config.seed, count, given)
+    z = density.sample(run.config.seed, count, given)
     if model.has_encoder:
         mean, log_var = (np.asarray(x) for x in model.encode(images, given))
         noise = random.portable_normals(random.row_seeds(0, count), z[0].size).reshape(z.shape)

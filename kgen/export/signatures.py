@@ -60,7 +60,7 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 
     label = (spec("label", dtype=tf.int32),) if model.conditional else ()
     seed, temperature, z = spec("seed", dtype=tf.int32), spec("temperature"), model.latent_shape
-    core, draw = tf.function(model.generate), tf.function(density.graph_draw)
+    core, draw = tf.function(model.generate), tf.function(density.graph_sample)
 
     def given(arguments):
         """(label or None, the others)."""

@@ -1,4 +1,10 @@
-"""The runtimes of exported files: call per signature of a SavedModel or of a .tflite file with NumPy arrays."""
+"""Samplers over what kgen-export wrote, a SavedModel or a .tflite file, and the runtimes that call their signatures.
+
+A version of an export is a folder with manifest.json; a .tflite file carries the same values in itself, as a JSON text
+in a Metadata buffer. That buffer changes no output, and any reader of the format finds it by its name.
+"""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable
@@ -12,88 +18,19 @@ from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.sampler import halves, in_chunks
 from kgen.spec import DataSpec
 
-
-class Runtime(Protocol):
-    """What has signatures.
-
-    Attributes:
-        signatures: their names.
-    """
-
-    signatures: tuple[str, ...]
-
-    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """Inputs by name, each [B, ...] -> outputs by name, each [B, ...]."""
-        ...
-
-
-class SavedModelRuntime:
-    """A SavedModel in TensorFlow.
-
-    Args:
-        folder: that holds saved_model.pb.
-    """
-
-    def __init__(self, folder: Path):
-        import tensorflow as tf
-
-        self._constant, self._loaded = tf.constant, tf.saved_model.load(str(folder))
-        self.signatures = tuple(self._loaded.signatures)
-
-    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        given = {name: self._constant(value) for name, value in inputs.items()}
-        return {name: value.numpy() for name, value in self._loaded.signatures[signature](**given).items()}
-
-
-class TFLiteRuntime:
-    """A .tflite file of batch 1 in LiteRT, a row at a time, on one thread.
-
-    Args:
-        file: that ends in .tflite.
-    """
-
-    def __init__(self, file: Path):
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            self._interpreter = Interpreter(model_path=str(file), num_threads=1)
-        except ValueError as error:
-            raise UserError(f"{file} cannot be read as a .tflite file ({error}); export the run again") from error
-        self._runners = {}
-        self.signatures = tuple(self._interpreter.get_signature_list())
-
-    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        return row_by_row(self.run, signature, **inputs)
-
-    def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """One run with inputs of the shapes that the file has."""
-        if signature not in self._runners:
-            self._runners[signature] = self._interpreter.get_signature_runner(signature)
-        return self._runners[signature](**inputs)
-
-
-def row_by_row(call: Callable[..., dict[str, np.ndarray]], signature: str, **inputs: np.ndarray):
-    """What a call per row returns, as one batch; arguments as of `Runtime.call`."""
-    count = len(next(iter(inputs.values())))
-    rows = [call(signature, **{name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-
-
-# Exported -------------------------------------------------------------------------------------------------------------
-# Samplers over what kgen-export wrote: a SavedModel, a .tflite file.
-
-
 MANIFEST = "manifest.json"
+METADATA = "kgen"
+"""Name of the Metadata buffer of a .tflite file."""
 
 
 class _ExportSampler:
-    """What samplers over exported files share.
+    """Base of the samplers over exported files.
 
     Args:
         runtime: of the files.
-        values: what a manifest or a file says of the model.
-        folder: of the version, where fitted priors lie.
-        prior: what z is drawn from; None takes what the export was made with.
+        values: of the manifest, or of the metadata of a file.
+        folder: of the version, with its fitted priors.
+        prior: the prior that z is sampled from, a name in PRIORS; None takes that of the export.
     """
 
     def __init__(self, runtime: Runtime, values: dict[str, Any], folder: Path, prior: str | None):
@@ -104,7 +41,7 @@ class _ExportSampler:
         self.parameters, self.weights_hash = values.get("parameters"), values.get("weights_hash")
 
     def call(self, signature: str, labels: np.ndarray | None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """A signature's outputs, with labels where there are any."""
+        """The outputs of a signature; with labels if they are not None."""
         return self.runtime.call(signature, **(inputs if labels is None else {**inputs, "label": labels}))
 
     def _density(self, folder: Path, name: str) -> Prior:
@@ -118,21 +55,8 @@ class _ExportSampler:
             )
         density = GaussianMixture.load(file)
         if density.hash != self.manifest.get("priors", {}).get(name):
-            raise UserError(f"{file} is not what {folder} was exported with (its manifest tells another hash)")
+            raise UserError(f"{file} is not the file that {folder} was exported with (its manifest has another hash)")
         return density
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a version of an export."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        raise UserError(f"{manifest} is missing: keep what kgen-export wrote together, or export the run again")
-    return json.loads(manifest.read_text(encoding="utf-8"))
-
-
-def prior_file(folder: Path, name: str) -> Path:
-    """Where a version of an export keeps a fitted prior."""
-    return folder / f"prior-{name}.npz"
 
 
 class SavedModelSampler(_ExportSampler):
@@ -158,7 +82,7 @@ class SavedModelSampler(_ExportSampler):
 
 
 class TFLiteSampler(_ExportSampler):
-    """Samples from the `decode` signature of a .tflite file, a row at a time; the file may stand alone."""
+    """Samples from the `decode` signature of a .tflite file, row by row; no other file is needed."""
 
     encodes = False
 
@@ -166,7 +90,7 @@ class TFLiteSampler(_ExportSampler):
         runtime = TFLiteRuntime(path)
         if "decode" not in runtime.signatures:
             raise UserError(
-                f"{path} decodes no latent points (its signatures: {', '.join(runtime.signatures) or 'none'}); give "
+                f"{path} has no signature 'decode' (but {', '.join(runtime.signatures) or 'none'}); give "
                 "model.tflite, or a file decode-*.tflite"
             )
         super().__init__(runtime, read_metadata(path), path.parent, prior)
@@ -175,17 +99,100 @@ class TFLiteSampler(_ExportSampler):
         return self.call("decode", labels, z=z)["images"]
 
 
-# Tflite metadata ------------------------------------------------------------------------------------------------------
-# What a .tflite file says of itself: a JSON text in a Metadata buffer of its own, as the format has them.
-#
-# The buffer changes no output; any reader of the format finds it by its name.
+# Runtimes -------------------------------------------------------------------------------------------------------------
 
 
-NAME = "kgen"
+class Runtime(Protocol):
+    """Runs the signatures of an exported file.
+
+    Attributes:
+        signatures: their names.
+    """
+
+    signatures: tuple[str, ...]
+
+    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs by name, each [B, ...], of inputs by name, each [B, ...]."""
+        ...
+
+
+class SavedModelRuntime:
+    """A SavedModel in TensorFlow.
+
+    Args:
+        folder: with saved_model.pb.
+    """
+
+    def __init__(self, folder: Path):
+        import tensorflow as tf
+
+        self._constant, self._loaded = tf.constant, tf.saved_model.load(str(folder))
+        self.signatures = tuple(self._loaded.signatures)
+
+    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        given = {name: self._constant(value) for name, value in inputs.items()}
+        return {name: value.numpy() for name, value in self._loaded.signatures[signature](**given).items()}
+
+
+class TFLiteRuntime:
+    """A .tflite file of batch 1 in LiteRT, row by row, on one thread.
+
+    Args:
+        file: a .tflite file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+
+    def __init__(self, file: Path):
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreter = Interpreter(model_path=str(file), num_threads=1)
+        except ValueError as error:
+            raise UserError(f"{file} cannot be read as a .tflite file ({error}); export the run again") from error
+        self._runners = {}
+        self.signatures = tuple(self._interpreter.get_signature_list())
+
+    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        return row_by_row(self.run, signature, **inputs)
+
+    def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs for inputs of exactly the shapes in the file."""
+        if signature not in self._runners:
+            self._runners[signature] = self._interpreter.get_signature_runner(signature)
+        return self._runners[signature](**inputs)
+
+
+def row_by_row(call: Callable[..., dict[str, np.ndarray]], signature: str, **inputs: np.ndarray):
+    """The outputs of `Runtime.call` with one row at a time, concatenated."""
+    count = len(next(iter(inputs.values())))
+    rows = [call(signature, **{name: value[i : i + 1] for name, value in inputs.items()}) for i in range(count)]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a version of an export.
+
+    Raises:
+        UserError: there is none.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise UserError(f"{manifest} is missing: keep what kgen-export wrote together, or export the run again")
+    return json.loads(manifest.read_text(encoding="utf-8"))
+
+
+def prior_file(folder: Path, name: str) -> Path:
+    """The file of a fitted prior in a version of an export."""
+    return folder / f"prior-{name}.npz"
 
 
 def with_metadata(model: bytes, values: dict[str, Any]) -> bytes:
-    """A .tflite file with `values` in it."""
+    """A .tflite file with `values` as metadata."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -193,7 +200,7 @@ def with_metadata(model: bytes, values: dict[str, Any]) -> bytes:
     buffer, metadata = schema.BufferT(), schema.MetadataT()
     buffer.data = list(json.dumps(values, ensure_ascii=False).encode())
     content.buffers.append(buffer)
-    metadata.name, metadata.buffer = NAME, len(content.buffers) - 1
+    metadata.name, metadata.buffer = METADATA, len(content.buffers) - 1
     content.metadata = [*(content.metadata or []), metadata]
     builder = flatbuffers.Builder(len(model) + len(buffer.data))
     builder.Finish(content.Pack(builder), file_identifier=b"TFL3")
@@ -201,7 +208,7 @@ def with_metadata(model: bytes, values: dict[str, Any]) -> bytes:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What `with_metadata` put into a file.
+    """The metadata of a .tflite file; see `with_metadata`.
 
     Raises:
         UserError: the file has none.
@@ -211,6 +218,6 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     model = schema.Model.GetRootAsModel(bytearray(Path(path).read_bytes()), 0)
     for i in range(model.MetadataLength()):
         metadata = model.Metadata(i)
-        if metadata.Name() == NAME.encode():
+        if metadata.Name() == METADATA.encode():
             return json.loads(model.Buffers(metadata.Buffer()).DataAsNumpy().tobytes())
-    raise UserError(f"{path} says nothing of itself: it was not written by kgen-export, or by an old one; export again")
+    raise UserError(f"{path} has no metadata of kgen: kgen-export did not write it; give a .tflite file of kgen-export")

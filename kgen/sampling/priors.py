@@ -1,12 +1,14 @@
-"""Priors: what z is drawn from.
+"""Priors: the distributions that z is sampled from, fitting one to encodings, and the fitted priors of a run.
 
-Training pulls every q(z|x) towards N(0, I), but what the decoder learns to decode are draws of the aggregate posterior
-q(z) = E_x[q(z|x)]. Where the two differ (a small beta, free bits, a large latent), a draw of N(0, I) may lie where the
-decoder has seen nothing. A density fitted to encodings after the training puts that right without touching a weight:
+Training pulls every q(z|x) towards N(0, I), but the decoder is trained on samples of the aggregate posterior
+q(z) = E_x[q(z|x)]. Where the two differ (a small beta, free bits, a large latent), samples of N(0, I) may lie where the
+decoder was not trained. Fitting a density to encodings after the training corrects that without changing the weights:
 ex-post density estimation, Sec. 4 of Ghosh et al. 2020 (https://arxiv.org/abs/1903.12436).
 
-Every prior is a proper density of the code, so it gives samples and likelihoods alike.
+Every prior is a normalized density of the code, so it gives both samples and likelihoods.
 """
+
+from __future__ import annotations
 
 import hashlib
 import math
@@ -16,52 +18,73 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, get_args
 
 import numpy as np
 
-from kgen import data, random
+from kgen import random
+from kgen.config import PriorName
 from kgen.errors import UserError
 from kgen.io import write_aside
 from kgen.registry import Registry
-from kgen.run import Run
+
+if TYPE_CHECKING:
+    from kgen.data import Dataset
+    from kgen.run import Run
 
 PRIORS = Registry("prior")
+STANDARD_NORMAL, GAUSSIAN_MIXTURE = get_args(PriorName)
 
 
 class Prior(Protocol):
-    """What z is drawn from.
+    """A distribution of z.
 
     Attributes:
-        name: under which it is registered in PRIORS.
-        hash: 16 hex digits of its numbers; None of the standard normal, which has none.
+        name: in PRIORS.
+        hash: 16 hex digits over its parameters; None of the standard normal, which has none.
     """
 
     name: str
     hash: str | None
 
-    def draw(
+    def sample(
         self, seed: int, count: int, labels: np.ndarray | None = None, *, first: int = 0, temperature: float = 1.0
     ) -> np.ndarray:
         """Latent points, [count, *latent_shape] float32; row i is a function of (seed, first + i, its label) alone.
 
         Args:
+            seed: in [0, 2^31).
+            count: number of rows.
             labels: [count] int32, where the prior depends on the label.
             first: the number of the first row.
             temperature: scales the deviation from the (component's) mean; 1 is the prior itself.
         """
         ...
 
-    def graph_draw(self, seeds, labels=None, temperature=None):
-        """`draw` with a seed a row, of tensors: seeds [B] int32, labels [B] int32, temperature [B] float32 -> z."""
+    def graph_sample(self, seeds, labels=None, temperature=None):
+        """`sample` in a graph, with a seed per row.
+
+        Args:
+            seeds: [B] int32 tensor.
+            labels: [B] int32 tensor, or None.
+            temperature: [B] float32 tensor; None is 1.
+
+        Returns:
+            z: [B, *latent_shape] float32 tensor.
+        """
         ...
 
     def log_density(self, code: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """log p(code | label) in nats, [N] float64, of the code [N, code_dim]: z without a PixelVAE's pixel noise."""
+        """log p(code | label) in nats, [N] float64.
+
+        Args:
+            code: [N, code_dim], z without the pixel noise of a PixelVAE.
+            labels: [N] int32, where the prior depends on the label.
+        """
         ...
 
 
-@PRIORS.register("standard_normal")
+@PRIORS.register(STANDARD_NORMAL)
 class StandardNormal:
     """N(0, I): the prior that a VAE is trained with.
 
@@ -69,15 +92,15 @@ class StandardNormal:
         latent_shape: of one latent point.
     """
 
-    name, hash = "standard_normal", None
+    name, hash = STANDARD_NORMAL, None
 
     def __init__(self, latent_shape: Sequence[int]):
         self.latent_shape = tuple(latent_shape)
 
-    def draw(self, seed, count, labels=None, *, first=0, temperature=1.0):
+    def sample(self, seed, count, labels=None, *, first=0, temperature=1.0):
         return random.latents(seed, count, self.latent_shape, temperature=temperature, first=first)
 
-    def graph_draw(self, seeds, labels=None, temperature=None):
+    def graph_sample(self, seeds, labels=None, temperature=None):
         import tensorflow as tf
 
         z = random.portable_normals_tensor(seeds, math.prod(self.latent_shape))
@@ -89,12 +112,12 @@ class StandardNormal:
         return -0.5 * (code.shape[1] * math.log(2 * math.pi) + squares)
 
 
-@PRIORS.register("gaussian_mixture")
+@PRIORS.register(GAUSSIAN_MIXTURE)
 class GaussianMixture:
     """A mixture of K Gaussians over the code; in a conditional model one per class, since q(z|y) = E_{x|y}[q(z|x, y)].
 
-    What follows the code in z (the pixel noise of a PixelVAE) stays standard normal, the same for the same seed and
-    row under every prior.
+    The part of z after the code (the pixel noise of a PixelVAE) stays standard normal, and for a seed and row it is the
+    same under every prior.
 
     Args:
         weights: [C, K] probabilities of the components; C is 1, or the number of classes. Unused components weigh 0.
@@ -105,7 +128,7 @@ class GaussianMixture:
         weights_hash: of the model whose encodings it was fitted to; see `GenerativeModel.weights_hash`.
     """
 
-    name = "gaussian_mixture"
+    name = GAUSSIAN_MIXTURE
 
     def __init__(self, weights, means, factors, *, latent_shape: Sequence[int], weights_hash: str = ""):
         self.weights, self.means, self.factors = (np.array(x, np.float64) for x in (weights, means, factors))
@@ -125,7 +148,7 @@ class GaussianMixture:
             digest.update(f"{numbers.shape};".encode() + numbers.tobytes())
         return digest.hexdigest()
 
-    def draw(self, seed, count, labels=None, *, first=0, temperature=1.0):
+    def sample(self, seed, count, labels=None, *, first=0, temperature=1.0):
         size, code_dim = math.prod(self.latent_shape), self.means.shape[-1]
         seeds, groups = random.row_seeds(seed, count, first), self._groups(labels, count)
         # the noise of the standard normal prior
@@ -136,7 +159,7 @@ class GaussianMixture:
             z[row, :code_dim] = self.means[chosen] + _times(self.factors[chosen], z[row, :code_dim])
         return z.reshape(count, *self.latent_shape).astype(np.float32)
 
-    def graph_draw(self, seeds, labels=None, temperature=None):
+    def graph_sample(self, seeds, labels=None, temperature=None):
         import tensorflow as tf
 
         size, (classes, most, code_dim) = math.prod(self.latent_shape), self.means.shape
@@ -180,63 +203,64 @@ class GaussianMixture:
         return -0.5 * np.square(whitened).sum(axis=1) - constant
 
     def _groups(self, labels, count: int) -> np.ndarray:
-        """Which of the C mixtures every row has, [count] integers."""
+        """Index of the mixture of each row, [count] integers below C."""
         classes = len(self.weights)
         if classes == 1:
             return np.zeros(count, np.int64)
         if labels is None:
-            raise UserError(f"prior {self.name!r} has one mixture a class ({classes}): give labels, one per row")
+            raise UserError(f"prior {self.name!r} has one mixture per class ({classes}): give labels, one per row")
         labels = np.asarray(labels)
         if labels.shape != (count,) or not np.isin(labels, np.arange(classes)).all():
             raise UserError(f"labels: {count} numbers from 0 to {classes - 1}. Received: {labels!r}")
         return labels
 
-    # Files ----------------------------------------------------------------------------------------------------------
-
     def save(self, path: str | Path) -> Path:
-        """Writes it as .npz, whole or not at all."""
+        """Writes a .npz file, whole or not at all."""
         arrays = {"weights": self.weights, "means": self.means, "factors": self.factors}
         about = {"latent_shape": self.latent_shape, "weights_hash": self.weights_hash}
         return write_aside(path, lambda aside: np.savez_compressed(aside, **arrays, **about))
 
     @classmethod
-    def load(cls, path: str | Path) -> "GaussianMixture":
-        """Raises UserError when the file is none that `save` wrote."""
+    def load(cls, path: str | Path) -> GaussianMixture:
+        """The mixture in a file.
+
+        Raises:
+            UserError: the file was not written by `save`.
+        """
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in ("weights", "means", "factors", "latent_shape")}
                 return cls(**arrays, weights_hash=str(file["weights_hash"]))
         except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{path} cannot be read as a Gaussian mixture ({error}); remove it, and write it anew"
+                f"{path} cannot be read as a Gaussian mixture ({error}); remove it to fit it again"
             ) from error
 
 
 def _times(factor: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """factor @ noise, added up in NumPy's own order: that of a BLAS differs between machines, and so would pixels."""
+    """factor @ noise, summed in NumPy's order: that of a BLAS differs between machines, and so would pixels."""
     return factor * noise if factor.ndim == 1 else (factor * noise).sum(axis=1)
 
 
 # Fitting --------------------------------------------------------------------------------------------------------------
-# Fits a Gaussian mixture to the aggregate posterior of a model: to draws of q(z|x) of its training images.
+# A Gaussian mixture is fitted to the aggregate posterior of a model: to samples of q(z|x) of its training images.
 
-
-COMPONENTS = 10
-"""At most so many a mixture."""
-IMAGES_A_COMPONENT_AND_DIMENSION = 10
-"""A mixture has one component for so many images times the length of the code: a full covariance must be known."""
-FULL_COVARIANCE_DIMENSIONS = 64
+MAX_COMPONENTS = 10
+"""Per mixture."""
+IMAGES_PER_COMPONENT_AND_DIMENSION = 10
+"""A mixture gets a component per this many images times the length of the code: enough for a full covariance."""
+MAX_FULL_COVARIANCE_DIM = 64
 """Longer codes get diagonal covariances."""
-LEAST_DRAWS = 10_000
-"""Where a mixture has fewer images, each is drawn from several times: the mixture is of q(z|x), not of its means."""
-MOST_IMAGES = 50_000
-"""Of a larger training split a seeded choice is encoded."""
-BATCH = 512
+MIN_SAMPLES = 10_000
+"""With fewer images, each posterior is sampled several times: the mixture is fitted to q(z|x), not to its means."""
+MAX_IMAGES = 50_000
+"""Of a larger training split, a seeded choice is encoded."""
+BATCH_SIZE = 512
 
 
 @dataclass(frozen=True)
 class Encodings:
-    """Of N images.
+    """Posteriors of N images.
 
     Attributes:
         mean, log_var: of q(code|x), [N, code_dim] float32.
@@ -247,27 +271,27 @@ class Encodings:
     log_var: np.ndarray
     labels: np.ndarray
 
-    def draws(self, seed: int, label: int | None = None) -> np.ndarray:
-        """Draws of q(code|x), of the images of one class or of all: [at least LEAST_DRAWS, code_dim] float64."""
+    def sample(self, seed: int, label: int | None = None) -> np.ndarray:
+        """Samples of q(code|x) of the images of one class, or of all: [at least MIN_SAMPLES, code_dim] float64."""
         rows = slice(None) if label is None else self.labels == label
         mean, stddev = (x[rows].astype(np.float64) for x in (self.mean, np.exp(0.5 * self.log_var)))
         if not len(mean):
             return mean
-        stream, times = random.generator(seed, "prior", str(label)), -(-LEAST_DRAWS // len(mean))
+        stream, times = random.generator(seed, "prior", str(label)), -(-MIN_SAMPLES // len(mean))
         return np.concatenate([mean + stddev * stream.standard_normal(mean.shape) for _ in range(times)])
 
 
-def encode_training_images(model, dataset: data.Dataset, seed: int) -> Encodings:
-    """The posteriors of the training images (at most MOST_IMAGES) of a model with an encoder.
+def encode_training_images(model, dataset: Dataset, seed: int) -> Encodings:
+    """The posteriors of the training images (at most MAX_IMAGES) of a model with an encoder.
 
     Raises:
-        UserError: the model's weights encode them into what is not finite.
+        UserError: an encoding is not finite.
     """
     import tensorflow as tf
 
     posterior, parts = tf.function(model.posterior, reduce_retracing=True), []
-    limit = min(MOST_IMAGES, dataset.spec.examples["train"])
-    for images, labels in dataset.batches("train", batch_size=BATCH, seed=seed, training=False, limit=limit):
+    limit = min(MAX_IMAGES, dataset.spec.examples["train"])
+    for images, labels in dataset.batches("train", batch_size=BATCH_SIZE, seed=seed, training=False, limit=limit):
         parts.append([np.asarray(x) for x in (*posterior(images, labels), labels)])
     mean, log_var, labels = map(np.concatenate, zip(*parts, strict=True))
     if not (np.isfinite(mean).all() and np.isfinite(log_var).all()):
@@ -278,32 +302,32 @@ def encode_training_images(model, dataset: data.Dataset, seed: int) -> Encodings
 def fit_gaussian_mixture(model, encodings: Encodings, seed: int) -> GaussianMixture:
     """A Gaussian mixture over the codes of a model; in a conditional model one per class.
 
-    A mixture has COMPONENTS components, and fewer where it has fewer than IMAGES_A_COMPONENT_AND_DIMENSION images times
-    the length of the code for each. A class without images gets the standard normal.
+    The number of components depends on the number of images, see `components`. A class without images gets the standard
+    normal.
 
     Args:
         model: a GenerativeModel with an encoder.
         encodings: of its training images.
-        seed: of the draws, and of scikit-learn's start.
+        seed: of the samples, and of the initialization of scikit-learn.
     """
     labels = range(model.spec.num_classes) if model.conditional else [None]
     counts = [len(encodings.labels) if y is None else int(np.sum(encodings.labels == y)) for y in labels]
     sizes = [components(count, model.code_dim) for count in counts]
     shape = (len(sizes), max(sizes), model.code_dim)
-    full = model.code_dim <= FULL_COVARIANCE_DIMENSIONS
+    full = model.code_dim <= MAX_FULL_COVARIANCE_DIM
     weights, means = np.zeros(shape[:2]), np.zeros(shape)
     weights[:, 0] = 1.0
     factors = np.tile(np.eye(model.code_dim), (*shape[:2], 1, 1)) if full else np.ones(shape)
     for i, (label, size) in enumerate(zip(labels, sizes, strict=True)):
         if counts[i]:
-            fitted = _fit(encodings.draws(seed, label), size, full, random.seed_of(seed, "mixture", str(label)))
+            fitted = _fit(encodings.sample(seed, label), size, full, random.seed_of(seed, "mixture", str(label)))
             weights[i, :size], means[i, :size], factors[i, :size] = fitted
     return GaussianMixture(weights, means, factors, latent_shape=model.latent_shape, weights_hash=model.weights_hash())
 
 
 def components(images: int, code_dim: int) -> int:
-    """How many components a mixture has that is fitted to the encodings of so many images."""
-    return min(COMPONENTS, max(1, images // (IMAGES_A_COMPONENT_AND_DIMENSION * code_dim)))
+    """The number of components for this many images: at most MAX_COMPONENTS, with enough images for each of them."""
+    return min(MAX_COMPONENTS, max(1, images // (IMAGES_PER_COMPONENT_AND_DIMENSION * code_dim)))
 
 
 def _fit(codes: np.ndarray, size: int, full: bool, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -313,18 +337,18 @@ def _fit(codes: np.ndarray, size: int, full: bool, seed: int) -> tuple[np.ndarra
 
     fitted = Mixture(size, covariance_type="full" if full else "diag", max_iter=300, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # what 300 steps of EM give is a density as well
+        warnings.simplefilter("ignore", ConvergenceWarning)  # after 300 steps of EM it is a density as well
         fitted.fit(codes)
     factors = np.linalg.cholesky(fitted.covariances_) if full else np.sqrt(fitted.covariances_)
     return fitted.weights_, fitted.means_, factors
 
 
-# Stored ---------------------------------------------------------------------------------------------------------------
-# The priors of a run: <run>/priors/NAME-CHECKPOINT.npz, each fitted when it is first asked for.
+# Priors of a run ------------------------------------------------------------------------------------------------------
+# <run>/priors/NAME-CHECKPOINT.npz, each fitted when it is first needed.
 
 
 def check_prior(name: str, model: str):
-    """Raises UserError for an unknown prior, and for one that a model cannot have."""
+    """Raises UserError for an unknown prior, and for one that a model (its name) cannot have."""
     from kgen.models.presets import PRESETS
 
     if PRIORS[name] is GaussianMixture and not PRESETS[model].has_encoder:
@@ -334,18 +358,18 @@ def check_prior(name: str, model: str):
         )
 
 
-def prior_of(run: Run, model, checkpoint: str, name: str, dataset: data.Dataset | None = None) -> Prior:
-    """A prior of a run's checkpoint; where none is stored for these weights, it is fitted now and stored.
+def prior_of(run: Run, model, checkpoint: str, name: str, dataset: Dataset | None = None) -> Prior:
+    """A prior of a run's checkpoint; unless one is stored for these weights, it is fitted and stored.
 
     Args:
         run: the run.
         model: with the weights of the checkpoint.
         checkpoint: "best" or "last".
-        name: registered in PRIORS.
-        dataset: that the run was trained on; None loads it if it is needed.
+        name: in PRIORS.
+        dataset: of the run; None loads it if it is needed.
 
     Raises:
-        UserError: an unknown prior; the model has no encoder; the training images are gone, or other ones.
+        UserError: the prior is unknown; the model has no encoder; the training images are missing, or have changed.
     """
     check_prior(name, run.config.model)
     if name == StandardNormal.name:
@@ -366,7 +390,7 @@ def prior_of(run: Run, model, checkpoint: str, name: str, dataset: data.Dataset 
 
 
 def stored_priors(run: Run, model, checkpoint: str) -> list[Prior]:
-    """The fitted priors that are stored for these weights."""
+    """The fitted priors that are stored for these weights of a run."""
     found = [_stored(_file(run, name, checkpoint), model) for name in PRIORS if name != StandardNormal.name]
     return [prior for prior in found if prior is not None]
 
@@ -376,7 +400,7 @@ def _file(run: Run, name: str, checkpoint: str) -> Path:
 
 
 def _stored(path: Path, model) -> GaussianMixture | None:
-    """What a file holds, if it was fitted to the encodings of this model."""
+    """The prior in a file, if it was fitted to the encodings of this model."""
     if not path.is_file():
         return None
     prior = GaussianMixture.load(path)
@@ -386,10 +410,12 @@ def _stored(path: Path, model) -> GaussianMixture | None:
 def _components(prior: GaussianMixture) -> str:
     used = (prior.weights > 0).sum(axis=1)
     count = str(used[0]) if min(used) == max(used) else f"{min(used)} to {max(used)}"
-    return f"{count} component{'s' if max(used) > 1 else ''}{' a class' if len(used) > 1 else ''}"
+    return f"{count} component{'s' if max(used) > 1 else ''}{' per class' if len(used) > 1 else ''}"
 
 
-def _training_images(run: Run, name: str) -> data.Dataset:
+def _training_images(run: Run, name: str) -> Dataset:
+    from kgen import data
+
     try:
         dataset = data.load(run.config.data, seed=run.config.seed)
     except UserError as error:

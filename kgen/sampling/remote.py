@@ -1,6 +1,6 @@
-"""A sampler over a server that speaks TF Serving's REST calls.
+"""Samplers over a server with TF Serving's calls, by REST or gRPC: metadata give the shapes, `decode` the images.
 
-https://www.tensorflow.org/tfx/serving/api_rest: `GET …/metadata` tells the shapes, `POST …:predict` decodes.
+https://www.tensorflow.org/tfx/serving/api_rest; gRPC: the stubs of `tensorflow-serving-api`.
 """
 
 import re
@@ -12,21 +12,23 @@ from kgen.sampling.priors import StandardNormal
 from kgen.sampling.sampler import in_chunks
 from kgen.spec import DataSpec
 
+SCHEME = "grpc://"
 TIMEOUT_SECONDS = 60
-HOW = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
+MESSAGE_BYTES = 256 * 2**20
+EXAMPLE = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
 
 
 class ServerSampler:
-    """Samples from the `decode` signature of a served model.
+    """Samples from the `decode` signature of a served model, by REST.
 
-    A server does not tell the classes of the data, so `spec.num_classes` is 0: labels are given as numbers. Nor does it
-    tell fitted priors: z is drawn from the standard normal.
+    A server gives neither the classes of the data, so that `spec.num_classes` is 0 and labels are numbers, nor fitted
+    priors: z is sampled from the standard normal.
 
     Args:
         url: http://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
 
     Raises:
-        UserError: nobody answers there, or what is served has no `decode` signature of kgen's form.
+        UserError: no server answers, or the model has no `decode` signature of kgen's form.
     """
 
     parameters, weights_hash, prior, encodes = None, None, StandardNormal.name, False
@@ -35,7 +37,7 @@ class ServerSampler:
         self.url = url.rstrip("/")
         found = re.search(r"/v1/models/([^/:]+)(/versions/\d+|/labels/[^/:]+)?$", self.url)
         if not found:
-            raise UserError(f"{url} is no address of a served model; {HOW}")
+            raise UserError(f"{url} is not the address of a served model; {EXAMPLE}")
         self._found = found
         answer = self._metadata()
         try:
@@ -44,8 +46,8 @@ class ServerSampler:
             self.latent_shape, image_shape = _shape(decode["inputs"]["z"]), _shape(decode["outputs"]["images"])
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{url} serves no model of kgen: its metadata name no signature 'decode' from z to images ({error!r}); "
-                "serve what kgen-export wrote"
+                f"{url} serves no model of kgen: its metadata have no signature 'decode' from z to images ({error!r}); "
+                "serve an export of kgen-export"
             ) from error
         self.density = StandardNormal(self.latent_shape)
         self.conditional = "label" in decode["inputs"]
@@ -62,7 +64,7 @@ class ServerSampler:
             images = outputs["images"] if isinstance(outputs, dict) else outputs
             return np.asarray(images, np.float32).reshape(len(z), *self.spec.image_shape)
         except (KeyError, TypeError, ValueError) as error:
-            what = f"answers :predict without images of {self.spec.image_shape}"
+            what = f"answered :predict without images of {self.spec.image_shape}"
             raise UserError(f"{self.url} {what} ({error!r})") from error
 
     def _metadata(self):
@@ -81,11 +83,11 @@ class ServerSampler:
             answer = requests.request(method, self.url + call, json=body, timeout=TIMEOUT_SECONDS)
             values = answer.json()
         except requests.JSONDecodeError as error:
-            what = f"answers, but not as TF Serving does (HTTP {answer.status_code})"
-            raise UserError(f"{self.url} {what}; {HOW}") from error
+            what = f"answered, but not as TF Serving does (HTTP {answer.status_code})"
+            raise UserError(f"{self.url} {what}; {EXAMPLE}") from error
         except requests.RequestException as error:
             what = f"cannot be reached ({type(error).__name__}); start the server"
-            raise UserError(f"{self.url} {what}, or {HOW}") from error
+            raise UserError(f"{self.url} {what}, or {EXAMPLE}") from error
         if not answer.ok:
             reason = values.get("error") if isinstance(values, dict) else None
             raise UserError(f"{self.url} refused {call}: {reason or answer.reason}")
@@ -100,16 +102,8 @@ def _shape(tensor) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-# Grpc server ----------------------------------------------------------------------------------------------------------
-# A sampler over a server that speaks TF Serving's gRPC calls: `PredictionService`, by the official stubs.
-
-
-SCHEME = "grpc://"
-MESSAGE_BYTES = 256 * 2**20
-
-
 class GrpcSampler(ServerSampler):
-    """As `ServerSampler`, through gRPC: a tenth of the bytes.
+    """As `ServerSampler`, by gRPC: a tenth of the bytes.
 
     Args:
         url: grpc://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
@@ -127,8 +121,8 @@ class GrpcSampler(ServerSampler):
         answer = self._call(self._service.GetModelMetadata, request)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(signatures)
-        told = json_format.MessageToDict(signatures, preserving_proto_field_name=True)
-        return {"model_spec": {"version": str(answer.model_spec.version.value)}, "metadata": {"signature_def": told}}
+        found = json_format.MessageToDict(signatures, preserving_proto_field_name=True)
+        return {"model_spec": {"version": str(answer.model_spec.version.value)}, "metadata": {"signature_def": found}}
 
     def _decode(self, inputs: dict[str, np.ndarray]):
         import tensorflow as tf
@@ -142,7 +136,11 @@ class GrpcSampler(ServerSampler):
         return {"outputs": {name: tf.make_ndarray(value) for name, value in answer.outputs.items()}}
 
     def _call(self, method, request):
-        """The answer to a request about the model, or a UserError that says why there is none."""
+        """The answer to a request about the model.
+
+        Raises:
+            UserError: the server cannot be reached, or refuses the call.
+        """
         import grpc
 
         name, chosen = self._found[1], self._found[2] or ""

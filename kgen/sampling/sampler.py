@@ -1,29 +1,38 @@
-"""The interface of a Sampler, and the one over a model in this process."""
+"""`Sampler`, the interface of whatever generates images; `ModelSampler`, over a model in this process; and `generate`.
 
+The same seed gives the same image from all samplers: latent points are sampled here from a prior, never in a graph, and
+the pixels agree to the rounding of what decodes them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from kgen import images as kimages
+from kgen import random
+from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, Prior
 from kgen.spec import DataSpec
 
-ROWS_A_CALL = 32
-"""Every call of a graph decodes so many rows (the last is filled up): kernels sum in an order that depends on the size
-of the batch, and an image should not depend on how many others were asked for."""
+ROWS_PER_CALL = 32
+"""Rows that each call of a graph decodes (the last is filled up): kernels sum in an order that depends on the batch
+size, and an image should not depend on how many others were asked for."""
 
 
 class Sampler(Protocol):
-    """What evaluation, export checks and commands need of a generator.
+    """A generator as evaluation, exploration, export checks and commands use it.
 
     Attributes:
         spec: of the data it was trained on.
         latent_shape: of one latent point.
-        density: what z is drawn from.
+        density: the prior that z is sampled from.
         prior: its name.
-        conditional: `decode` needs labels.
-        encodes: `encode` and `reconstruct` work.
-        parameters: how many numbers the whole model has; None when it cannot be known.
-        weights_hash: of those numbers, the same for a run and its exports; None when it cannot be known.
+        conditional: whether `decode` needs labels.
+        encodes: whether there are `encode` and `reconstruct`.
+        parameters: number of parameters of the whole model; None if unknown.
+        weights_hash: hash of the parameters, the same for a run and its exports; None if unknown.
     """
 
     spec: DataSpec
@@ -44,7 +53,7 @@ class Sampler(Protocol):
         ...
 
     def reconstruct(self, images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """images [N, H, W, C] float32 in [0, 1] -> what the mean of their posterior decodes to, alike."""
+        """images [N, H, W, C] float32 in [0, 1] -> images decoded from the means of q(z|x), of the same shape."""
         ...
 
 
@@ -52,8 +61,8 @@ class ModelSampler:
     """Samples from a GenerativeModel in this process.
 
     Args:
-        model: is kept as an attribute.
-        density: what z is drawn from; None takes the prior that the model is trained with.
+        model: a GenerativeModel.
+        density: the prior that z is sampled from; None takes the one that the model is trained with.
     """
 
     def __init__(self, model, density: Prior | None = None):
@@ -88,13 +97,93 @@ class ModelSampler:
 
 
 def halves(stacked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[N, 2, ...] -> two of [N, ...]."""
+    """[N, 2, ...] -> two arrays [N, ...]."""
     return stacked[:, 0], stacked[:, 1]
 
 
-def in_chunks(call, rows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """`call(rows, labels)` over ROWS_A_CALL rows at a time, joined."""
+def in_chunks(call: Callable, rows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """`call(rows, labels)`, or `call(rows)` without labels, over ROWS_PER_CALL rows at a time, concatenated."""
     count = len(rows)
-    places = np.minimum(np.arange(-(-count // ROWS_A_CALL) * ROWS_A_CALL), count - 1).reshape(-1, ROWS_A_CALL)
-    parts = [np.asarray(call(rows[i]) if labels is None else call(rows[i], labels[i])) for i in places]
+    indices = np.minimum(np.arange(-(-count // ROWS_PER_CALL) * ROWS_PER_CALL), count - 1).reshape(-1, ROWS_PER_CALL)
+    parts = [np.asarray(call(rows[i]) if labels is None else call(rows[i], labels[i])) for i in indices]
     return np.concatenate(parts)[:count]
+
+
+# Generation -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Generated images, and what they were generated from.
+
+    Attributes:
+        images: [N, H, W, C] float32 in [0, 1].
+        labels: [N] int32, or None from an unconditional model.
+        z: [N, *latent_shape] float32.
+        seed: the argument of `generate`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    z: np.ndarray
+    seed: int
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """[N, H, W, C] uint8."""
+        return kimages.to_uint8(self.images)
+
+
+def generate(
+    sampler: Sampler,
+    count: int,
+    *,
+    labels: int | str | Sequence[int | str] | None = None,
+    seed: int = 0,
+    temperature: float = 1.0,
+) -> Samples:
+    """Generates images from a seed.
+
+    Args:
+        sampler: see `kgen.sampling.opening.open_sampler`.
+        count: the number of images, at least 1.
+        labels: one class name or number for all, or one per image; None gives a conditional model all classes in turn.
+        seed: in [0, 2^31); image i is a function of (seed, i, its label).
+        temperature: scales the deviation of latent points from the mean of the prior (of a mixture: of their
+            component), at least 0; 1 is the prior itself.
+
+    Raises:
+        UserError: labels for an unconditional model, an unknown class, or a value out of range.
+    """
+    if count < 1:
+        raise UserError(f"--count must be at least 1. Received: {count}")
+    if not 0 <= seed < random.SEED_LIMIT:
+        raise UserError(f"--seed must lie in [0, 2^31). Received: {seed}")
+    if not temperature >= 0:
+        raise UserError(f"--temperature must be at least 0. Received: {temperature}")
+    numbers = _labels(sampler, count, labels)
+    z = sampler.density.sample(seed, count, numbers, temperature=temperature)
+    return Samples(np.asarray(sampler.decode(z, numbers), np.float32), numbers, z, seed)
+
+
+def _labels(sampler: Sampler, count: int, labels) -> np.ndarray | None:
+    """Labels as a user writes them -> [count] int32."""
+    if not sampler.conditional:
+        if labels is not None:
+            raise UserError(f"--label {labels!r} was given, but the model is unconditional: it takes no labels")
+        return None
+    if labels is None and not sampler.spec.num_classes:
+        raise UserError(f"the classes of {sampler.spec.name!r} are not known here; give the number of one, --label 0")
+    if labels is None:
+        return np.arange(count, dtype=np.int32) % sampler.spec.num_classes
+    if isinstance(labels, (str, int, np.integer)):
+        labels = [labels] * count
+    if len(labels) != count:
+        raise UserError(f"--label takes one class for all images, or one per image ({count}). Received: {len(labels)}")
+    if sampler.spec.num_classes:
+        return np.array([sampler.spec.label(label) for label in labels], np.int32)
+    if all(str(label).isdigit() for label in labels):
+        return np.array(labels, np.int32)
+    raise UserError(
+        f"the class names of {sampler.spec.name!r} are not known here; give numbers. Received: {labels[0]!r}"
+    )

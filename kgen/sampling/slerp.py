@@ -1,20 +1,26 @@
-"""The way between two latent points."""
+"""Spherical interpolation between latent points."""
 
 import tensorflow as tf
 
-TINY = 1e-12
-NEARLY_STRAIGHT = 1e-4
-"""The sine of an angle below which a great circle is taken for a line."""
+EPSILON = 1e-12
+SMALL_SINE = 1e-4
+"""Below this sine of the angle, directions are interpolated linearly."""
 
 
 def slerp(z0, z1, t):
-    """The point per share t of the way from z0 to z1 along a great circle; t: [B] in [0, 1].
+    """The points at shares t of the way from z0 to z1: directions by slerp, lengths linearly.
 
-    Slerp of Shoemake 1985, for latent points after White 2016 (https://arxiv.org/abs/1609.04468): normal points lie
-    near a sphere, and the straight line between two of them runs through where there are none. The direction goes along
-    the great circle and the length along the line from one to the other: weights of the points themselves explode near
-    opposite directions when their lengths differ. The angle is Kahan's, exact also for points that nearly coincide, and
-    the weights are those of the straight line where they do.
+    Slerp of Shoemake 1985, for latent points after White 2016 (https://arxiv.org/abs/1609.04468): samples of N(0, I)
+    lie near a sphere, and a straight line between two of them leaves it. Slerp of the points themselves diverges near
+    opposite directions where their lengths differ, so only the directions are interpolated by it. The angle is Kahan's,
+    which is accurate also for points that nearly coincide; there the weights are those of a straight line.
+
+    Args:
+        z0, z1: [B, *latent_shape] float32.
+        t: [B] float32 in [0, 1].
+
+    Returns:
+        [B, *latent_shape] float32.
     """
     axes = tuple(range(1, z0.shape.rank))
     t = tf.reshape(t, (-1, *(1 for _ in axes)))
@@ -23,10 +29,10 @@ def slerp(z0, z1, t):
         return tf.sqrt(tf.reduce_sum(tf.square(x), axis=axes, keepdims=True))
 
     lengths = length(z0), length(z1)
-    one, other = z0 / tf.maximum(lengths[0], TINY), z1 / tf.maximum(lengths[1], TINY)
-    angle = 2.0 * tf.atan2(length(one - other), length(one + other))
-    curved = tf.sin(angle) > NEARLY_STRAIGHT
+    u0, u1 = z0 / tf.maximum(lengths[0], EPSILON), z1 / tf.maximum(lengths[1], EPSILON)
+    angle = 2.0 * tf.atan2(length(u0 - u1), length(u0 + u1))
+    curved = tf.sin(angle) > SMALL_SINE
     sine = tf.where(curved, tf.sin(angle), tf.ones_like(angle))
-    first = tf.where(curved, tf.sin((1.0 - t) * angle) / sine, 1.0 - t)
-    second = tf.where(curved, tf.sin(t * angle) / sine, t)
-    return (first * one + second * other) * ((1.0 - t) * lengths[0] + t * lengths[1])
+    w0 = tf.where(curved, tf.sin((1.0 - t) * angle) / sine, 1.0 - t)
+    w1 = tf.where(curved, tf.sin(t * angle) / sine, t)
+    return (w0 * u0 + w1 * u1) * ((1.0 - t) * lengths[0] + t * lengths[1])

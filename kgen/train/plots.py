@@ -103,18 +103,18 @@ def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
     Every row has the same noise.
     """
     if not sampler.conditional:
-        return images.grid(sampler.decode(sampler.density.draw(seed, 64)), 8)
+        return images.grid(sampler.decode(sampler.density.sample(seed, 64)), 8)
     classes = min(sampler.spec.num_classes, MAX_CLASSES)
     labels = np.repeat(np.arange(classes, dtype=np.int32), columns).reshape(classes, columns)
-    z = np.concatenate([sampler.density.draw(seed, columns, row) for row in labels])
+    z = np.concatenate([sampler.density.sample(seed, columns, row) for row in labels])
     return images.grid(sampler.decode(z, labels.ravel()), columns)
 
 
 def path_sheet(sampler, seed: int) -> np.ndarray:
     """One row per path (slerp) between two latent points, of one class per row: [height, width, C] uint8."""
     labels = np.arange(PATHS, dtype=np.int32) % max(sampler.spec.num_classes, 1) if sampler.conditional else None
-    starts = sampler.density.draw(seed, PATHS, labels)
-    ends = sampler.density.draw(seed, PATHS, labels, first=PATHS)
+    starts = sampler.density.sample(seed, PATHS, labels)
+    ends = sampler.density.sample(seed, PATHS, labels, first=PATHS)
     share = np.tile(np.linspace(0, 1, STEPS, dtype=np.float32), PATHS)
     z = slerp(*(tf.constant(np.repeat(points, STEPS, axis=0)) for points in (starts, ends)), tf.constant(share))
     return images.grid(sampler.decode(z.numpy(), None if labels is None else np.repeat(labels, STEPS)), STEPS)

@@ -160,7 +160,7 @@ def test_agreement_of_drawn_pixels_is_told_beside_that_of_means(of_run, default_
     """Draws with the probability of each pixel, here with another stream of numbers: shares alike, not equal."""
     sampler = kgen.open_sampler(default_job[0].path)
     labels = np.arange(400) % 10
-    means = sampler.decode(sampler.density.draw(0, 400), labels.astype(np.int32))
+    means = sampler.decode(sampler.density.sample(0, 400), labels.astype(np.int32))
     drawn = (np.random.default_rng(5).random(means.shape) < means).astype(np.uint8) * 255
     expected = (digits_classifier(drawn)[1].argmax(axis=1) == labels).mean()
     found = by_name(of_run)["label_agreement_drawn"]

@@ -58,9 +58,9 @@ def test_the_names_are_those_of_the_settings():
 
 def test_the_standard_normal_draws_what_it_always_drew():
     prior = StandardNormal((2, 3))
-    np.testing.assert_array_equal(prior.draw(7, 5, np.arange(5)), random.latents(7, 5, (2, 3)))
+    np.testing.assert_array_equal(prior.sample(7, 5, np.arange(5)), random.latents(7, 5, (2, 3)))
     np.testing.assert_array_equal(
-        prior.draw(7, 5, first=3, temperature=0.5), random.latents(7, 5, (2, 3), first=3, temperature=0.5)
+        prior.sample(7, 5, first=3, temperature=0.5), random.latents(7, 5, (2, 3), first=3, temperature=0.5)
     )
     assert prior.hash is None
 
@@ -97,14 +97,14 @@ def test_a_density_far_from_everything_is_finite():
     assert np.isfinite(found).all() and found[1] < 3 * found[0] < -1e5
 
 
-@pytest.mark.parametrize("code_dim", [3, priors.FULL_COVARIANCE_DIMENSIONS + 1])
+@pytest.mark.parametrize("code_dim", [3, priors.MAX_FULL_COVARIANCE_DIM + 1])
 def test_a_fitted_density_is_that_of_scikit_learn(code_dim, monkeypatch):
     """Full and diagonal covariances."""
     from sklearn.mixture import GaussianMixture as Theirs
 
     fits = []
     monkeypatch.setattr(Theirs, "fit", lambda self, x, fit=Theirs.fit: fits.append((fit(self, x), x)) or self)
-    monkeypatch.setattr(priors, "LEAST_DRAWS", 2000)
+    monkeypatch.setattr(priors, "MIN_SAMPLES", 2000)
     draw = np.random.default_rng(0)
     mean = draw.standard_normal((1500, code_dim)) + 3 * (np.arange(1500)[:, None] % 2)
     encodings = Encodings(mean, np.full_like(mean, -3.0), np.zeros(1500, np.int32))
@@ -119,26 +119,26 @@ def test_a_fitted_density_is_that_of_scikit_learn(code_dim, monkeypatch):
 
 def test_a_draw_is_a_function_of_seed_place_and_label():
     prior, labels = two_classes(latent_shape=(2, 3)), np.arange(20) % 2
-    whole = prior.draw(5, 20, labels)
+    whole = prior.sample(5, 20, labels)
     assert whole.shape == (20, 2, 3) and whole.dtype == np.float32
-    parts = [prior.draw(5, 6, labels[:6]), prior.draw(5, 14, labels[6:], first=6)]
+    parts = [prior.sample(5, 6, labels[:6]), prior.sample(5, 14, labels[6:], first=6)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-    assert not np.isin(prior.draw(6, 20, labels), whole).any()
+    assert not np.isin(prior.sample(6, 20, labels), whole).any()
     other = labels.copy()
     other[3] = 1 - other[3]
-    changed = (prior.draw(5, 20, other) != whole).reshape(20, 6).any(axis=1)
+    changed = (prior.sample(5, 20, other) != whole).reshape(20, 6).any(axis=1)
     assert np.flatnonzero(changed).tolist() == [3]
 
 
 def test_the_moments_of_draws():
     """Mean and covariance of a mixture: sum w m, and sum w (C + m m') - mean mean'; 40,000 draws of standard deviation
     about 2 know them to 0.01 and 0.03."""
-    z = one_mixture().draw(0, 40_000).astype(np.float64)
+    z = one_mixture().sample(0, 40_000).astype(np.float64)
     mean = WEIGHTS[0] @ MEANS[0]
     parts = [w * (f @ f.T + np.outer(m, m)) for w, m, f in zip(WEIGHTS[0], MEANS[0], FACTORS[0], strict=True)]
     np.testing.assert_allclose(z.mean(axis=0), mean, atol=0.04)
     np.testing.assert_allclose(np.cov(z.T), sum(parts) - np.outer(mean, mean), atol=0.1)
-    first = one_mixture().draw(0, 40_000, temperature=0.0)[:, 0] == MEANS[0, 0, 0]
+    first = one_mixture().sample(0, 40_000, temperature=0.0)[:, 0] == MEANS[0, 0, 0]
     assert first.mean() == pytest.approx(0.25, abs=0.01)
 
 
@@ -146,19 +146,19 @@ def test_draws_agree_with_the_density():
     """-E[log p(z)] over draws is the entropy: of one Gaussian d/2 log(2 pi e) + log det of its factor."""
     prior = GaussianMixture([[1.0]], MEANS[:1, :1], FACTORS[:1, :1], latent_shape=(2,))
     entropy = math.log(2 * math.pi * math.e) + math.log(0.5 * 0.3)
-    assert -prior.log_density(prior.draw(3, 20_000)).mean() == pytest.approx(entropy, abs=0.03)  # stddev 1, over 141
+    assert -prior.log_density(prior.sample(3, 20_000)).mean() == pytest.approx(entropy, abs=0.03)  # stddev 1, over 141
 
 
 def test_temperature_scales_the_deviation_from_the_components_mean():
     prior = two_classes(STDDEVS, latent_shape=(5,))
     labels = np.arange(50) % 2
-    cold, half, whole = (prior.draw(1, 50, labels, temperature=t) for t in (0.0, 0.5, 1.0))
+    cold, half, whole = (prior.sample(1, 50, labels, temperature=t) for t in (0.0, 0.5, 1.0))
     assert {tuple(z) for z in cold[:, :2]} == {(3.0, 0.0), (-1.0, 2.0), (0.0, 5.0)} and not cold[:, 2:].any()
     np.testing.assert_allclose(half, (cold + whole) / 2, atol=1e-6)
 
 
 def test_what_follows_the_code_is_the_noise_of_the_standard_normal():
-    z, noise = one_mixture(latent_shape=(7,)).draw(4, 30, first=2), random.latents(4, 30, (7,), first=2)
+    z, noise = one_mixture(latent_shape=(7,)).sample(4, 30, first=2), random.latents(4, 30, (7,), first=2)
     np.testing.assert_array_equal(z[:, 2:], noise[:, 2:])
     assert (z[:, :2] != noise[:, :2]).all()
 
@@ -167,42 +167,42 @@ def test_a_component_without_weight_is_never_drawn():
     """Also when the weights add up to a little less than 1."""
     prior = GaussianMixture([[0.5, 0.5 - 1e-9, 0.0]], np.array([[[0.0], [0.0], [1e6]]]), np.full((1, 3, 1), 1e-3),
                             latent_shape=(1,))  # fmt: skip
-    assert np.abs(prior.draw(0, 5000)).max() < 1
+    assert np.abs(prior.sample(0, 5000)).max() < 1
 
 
 @pytest.mark.parametrize("factors", [FACTORS, STDDEVS], ids=["full", "diagonal"])
-def test_a_graph_draws_the_same(factors):
+def test_a_graph_samples_the_same(factors):
     """Rows with the seeds that the rows of one seed have; what follows the code too."""
     import tensorflow as tf
 
     prior, labels = two_classes(factors, latent_shape=(2, 3)), np.arange(200, dtype=np.int32) % 2
     seeds, temperature = random.row_seeds(5, 200), np.linspace(0, 2, 200, dtype=np.float32)
-    drawn = tf.function(prior.graph_draw)(tf.constant(seeds), tf.constant(labels)).numpy()
-    np.testing.assert_allclose(drawn, prior.draw(5, 200, labels), atol=2e-5)
-    warm = prior.graph_draw(tf.constant(seeds), tf.constant(labels), tf.constant(temperature)).numpy()
+    drawn = tf.function(prior.graph_sample)(tf.constant(seeds), tf.constant(labels)).numpy()
+    np.testing.assert_allclose(drawn, prior.sample(5, 200, labels), atol=2e-5)
+    warm = prior.graph_sample(tf.constant(seeds), tf.constant(labels), tf.constant(temperature)).numpy()
     expected = [
-        prior.draw(int(s), 1, [y], temperature=t)[0] for s, y, t in zip(seeds, labels, temperature, strict=True)
+        prior.sample(int(s), 1, [y], temperature=t)[0] for s, y, t in zip(seeds, labels, temperature, strict=True)
     ]
     np.testing.assert_allclose(warm, expected, atol=2e-5)
     one, plain = one_mixture(), StandardNormal((2, 3))
-    np.testing.assert_allclose(one.graph_draw(tf.constant(seeds)), one.draw(5, 200), atol=2e-5)
-    np.testing.assert_allclose(plain.graph_draw(tf.constant(seeds)), plain.draw(5, 200), atol=2e-5)
-    half = plain.graph_draw(tf.constant(seeds), None, tf.fill([200], 0.5))
-    np.testing.assert_allclose(half, 0.5 * plain.draw(5, 200), atol=2e-5)
+    np.testing.assert_allclose(one.graph_sample(tf.constant(seeds)), one.sample(5, 200), atol=2e-5)
+    np.testing.assert_allclose(plain.graph_sample(tf.constant(seeds)), plain.sample(5, 200), atol=2e-5)
+    half = plain.graph_sample(tf.constant(seeds), None, tf.fill([200], 0.5))
+    np.testing.assert_allclose(half, 0.5 * plain.sample(5, 200), atol=2e-5)
 
 
 def test_labels_that_will_not_do():
     prior = two_classes()
     for labels, words in (
-        (None, "one mixture a class .2.: give labels"),
+        (None, r"'gaussian_mixture'.*\(2\): give labels"),
         ([0, 2], "numbers from 0 to 1"),
         ([1], "2 num"),
     ):
         with pytest.raises(UserError, match=words):
-            prior.draw(0, 2, labels)
+            prior.sample(0, 2, labels)
         with pytest.raises(UserError, match=words):
             prior.log_density(np.zeros((2, 2)), labels)
-    one_mixture().draw(0, 2, [5, 9])  # does not depend on the label
+    one_mixture().sample(0, 2, [5, 9])  # does not depend on the label
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_labels_that_will_not_do():
 def test_a_file_gives_the_same_draws(factors, tmp_path):
     prior = GaussianMixture(WEIGHTS, MEANS, factors, latent_shape=(2, 3), weights_hash="0123456789abcdef")
     found = GaussianMixture.load(prior.save(tmp_path / "priors" / "prior.npz"))
-    np.testing.assert_array_equal(found.draw(1, 9, np.zeros(9, int)), prior.draw(1, 9, np.zeros(9, int)))
+    np.testing.assert_array_equal(found.sample(1, 9, np.zeros(9, int)), prior.sample(1, 9, np.zeros(9, int)))
     assert (found.hash, found.weights_hash, found.latent_shape) == (prior.hash, prior.weights_hash, (2, 3))
     assert len(prior.hash) == 16 and {p.name for p in (tmp_path / "priors").iterdir()} == {"prior.npz"}
 
@@ -255,7 +255,7 @@ def of_two_clusters(images: int = 4000) -> Encodings:
 
 def test_a_known_mixture_is_recovered(monkeypatch):
     """10,000 draws, 2500 of the rarer cluster, know a mean to 0.01 and 0.025, a variance to 0.007 and 0.04."""
-    monkeypatch.setattr(priors, "COMPONENTS", 2)
+    monkeypatch.setattr(priors, "MAX_COMPONENTS", 2)
     prior = fit_gaussian_mixture(Model(), of_two_clusters(), seed=0)
     order = np.argsort(prior.weights[0])
     np.testing.assert_allclose(prior.weights[0, order], [0.25, 0.75], atol=0.005)
@@ -269,7 +269,7 @@ def test_a_known_mixture_is_recovered(monkeypatch):
 
 def test_a_conditional_model_has_a_mixture_a_class(monkeypatch):
     """Class 2 has no images: the standard normal."""
-    monkeypatch.setattr(priors, "COMPONENTS", 1)
+    monkeypatch.setattr(priors, "MAX_COMPONENTS", 1)
     prior = fit_gaussian_mixture(Model(classes=3), of_two_clusters(), seed=0)
     np.testing.assert_allclose(prior.means[:, 0], [[-2.0, 1.0], [4.0, 0.0], [0.0, 0.0]], atol=0.08)
     code = np.random.default_rng(1).standard_normal((9, 2))
@@ -295,7 +295,7 @@ def test_encodings_are_those_of_the_training_images(monkeypatch):
     np.testing.assert_array_equal(found.labels, labels)
     np.testing.assert_allclose(found.log_var, 2 * math.log(0.1), rtol=1e-6)
     assert np.ptp(found.mean) > 0.5
-    monkeypatch.setattr(priors, "MOST_IMAGES", 100)
+    monkeypatch.setattr(priors, "MAX_IMAGES", 100)
     some = encode_training_images(Model(), dataset, seed=0)
     assert len(some.mean) == 100 and np.isin(some.mean[:, 0], found.mean[:, 0]).all()
 

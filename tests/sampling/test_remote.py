@@ -160,7 +160,7 @@ def test_what_is_an_address():
 
 @pytest.mark.parametrize("path", ["", "/v1/models", "/v1/models/", "/v1/models/cvae:predict", "/v2/models/cvae"])
 def test_addresses_of_no_model(path):
-    with pytest.raises(UserError, match=r"is no address of a served model; give .*/v1/models/cvae"):
+    with pytest.raises(UserError, match=r"is not the address of a served model; give .*/v1/models/cvae"):
         open_sampler(f"http://127.0.0.1:1{path}")
 
 
@@ -179,12 +179,12 @@ BROKEN = [
     ((404, {"error": "Servable not found for request: Latest(cvae)"}), "refused /metadata: Servable not found"),
     ((404, {}), "refused /metadata: Not Found"),
     ((500, ["went wrong"]), "refused /metadata|not as TF Serving does"),
-    ((200, "<html>hello</html>"), r"answers, but not as TF Serving does \(HTTP 200\)"),
-    ((502, ""), r"answers, but not as TF Serving does \(HTTP 502\)"),
-    ((200, []), "metadata name no signature 'decode'"),
-    ((200, None), "metadata name no signature 'decode'"),
-    ((200, {}), "metadata name no signature 'decode'"),
-    ((200, metadata({})), "metadata name no signature 'decode'.*serve what kgen-export wrote"),
+    ((200, "<html>hello</html>"), r"answered, but not as TF Serving does \(HTTP 200\)"),
+    ((502, ""), r"answered, but not as TF Serving does \(HTTP 502\)"),
+    ((200, []), "metadata have no signature 'decode'"),
+    ((200, None), "metadata have no signature 'decode'"),
+    ((200, {}), "metadata have no signature 'decode'"),
+    ((200, metadata({})), "metadata have no signature 'decode'.*kgen-export"),
     ((200, metadata({"serving_default": decode_signature(2)})), "no signature 'decode'"),
     ((200, metadata({"decode": signature({"x": tensor_info("DT_FLOAT", -1, 2)}, IMAGES)})), "'z'"),
     ((200, metadata({"decode": signature({"z": tensor_info("DT_FLOAT", -1, -1)}, IMAGES)})), r"its shape is \[-1\]"),

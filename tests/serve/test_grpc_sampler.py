@@ -32,7 +32,7 @@ def test_grpc_gives_the_same_pixels(served_by_grpc, suffix, default_job):
         ("/v1/models/other", "refused the call: NOT_FOUND, .*'other'"),
         ("/v1/models/cvae/versions/9", "NOT_FOUND, .*version 9 of model 'cvae'"),
         ("/v1/models/cvae/labels/best", "refused the call: .*best"),
-        ("/cvae", "is no address of a served model"),
+        ("/cvae", "is not the address of a served model"),
     ],
 )
 def test_grpc_says_what_is_wrong(served_by_grpc, target, message):
