@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from kgen.evaluate.registry import SHARES
-from kgen.export.golden import BOUNDS, SAVED_MODEL, compare_outputs
+from kgen.export.tolerance import SAVED_MODEL, TOLERANCES, compare_outputs
 
-LARGEST_SHARE = 2 * 255 * BOUNDS[SAVED_MODEL].largest_difference
+LARGEST_SHARE = 2 * 255 * TOLERANCES[SAVED_MODEL].max_abs_difference
 """Of values that are spread over [0, 1], what lies so near to one of 255 borders of grey levels: 0.5 %."""
 
 
 def assert_same_images(got: np.ndarray, expected: np.ndarray):
     """Floats [N, H, W, C] that agree as a SavedModel must with its model, or uint8 pixels of such `expected` floats."""
-    agreement = compare_outputs(expected, got, border=BOUNDS[SAVED_MODEL].largest_difference)
-    agreement.demand("images", BOUNDS[SAVED_MODEL])
-    assert agreement.uint8_pixels_different <= max(1, LARGEST_SHARE * agreement.values)
+    deviation = compare_outputs(expected, got, border=TOLERANCES[SAVED_MODEL].max_abs_difference)
+    deviation.check("images", TOLERANCES[SAVED_MODEL])
+    assert deviation.uint8_pixels_different <= max(1, LARGEST_SHARE * deviation.values)
 
 
 def same_pixels(got: np.ndarray, expected: np.ndarray) -> bool:

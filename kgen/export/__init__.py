@@ -1,16 +1,6 @@
-"""Export: a trained model as files that need no kgen, compared with the model that they came from.
+"""Export: a trained model as files that need no kgen, each compared with the model."""
 
-Names load when they are first used: the names of the quantizations need no TensorFlow.
-"""
+from kgen.export.bundle import export
+from kgen.export.verify import verify
 
-import importlib
-
-_HOMES = {"export": "bundle", "verify_export": "bundle", "QUANTIZATIONS": "tolerances"}
-
-__all__ = [*_HOMES]
-
-
-def __getattr__(name: str):
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"kgen.export.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'kgen.export' has no attribute {name!r}")
+__all__ = ["export", "verify"]

@@ -1,6 +1,6 @@
-"""The bundle that `kgen-export` writes: exports/NAME/VERSION/ with a SavedModel, .tflite files and what proves them.
+"""Exports a run as exports/NAME/VERSION/: a SavedModel, .tflite files, and their measured deviations from the model.
 
-exports/NAME is a model base path as TF Serving polls it, so a version appears whole or not at all.
+exports/NAME is a model base path that TF Serving polls, so a version appears whole or not at all.
 """
 
 import hashlib
@@ -13,15 +13,16 @@ from typing import Any
 from kgen import sampling
 from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
-from kgen.export.golden import QUANTIZATIONS, Golden, golden_batch, training_rows
+from kgen.export.golden import golden_batch
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
 from kgen.export.tf_serving import write_server_files, write_warmup
-from kgen.export.tflite import write_tflite
-from kgen.export.verify import certify
+from kgen.export.tflite import calibration_rows, write_tflite
+from kgen.export.tolerance import QUANTIZATIONS
+from kgen.export.verify import file_hashes, verify_files
 from kgen.io import write_json
 from kgen.run import Run, check_space
-from kgen.sampling.exported import MANIFEST, prior_file, read_manifest
+from kgen.sampling.exported import MANIFEST, prior_file
 
 
 def export(
@@ -38,22 +39,22 @@ def export(
         run: a run, or its directory.
         to: exports/NAME.
         checkpoint: "best" or "last".
-        prior: what seeds draw z from, and readers of the export unless they say otherwise; None takes what the run was
-            trained with. Every fitted prior that the run has stored for these weights goes along.
-        quantize: of QUANTIZATIONS: also writes a smaller .tflite file per signature for each.
+        prior: the prior that z is sampled from with a seed, and the default of samplers over the export; None takes
+            that of the run. All fitted priors that the run has stored for these weights are exported.
+        quantize: of QUANTIZATIONS; each adds a smaller .tflite file per signature.
 
     Returns:
         exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, encoder.tflite (of a model that encodes),
         SIGNATURE-QUANTIZATION.tflite, prior-NAME.npz, golden.npz, assets.extra/ and manifest.json.
 
     Raises:
-        UserError: no such run or prior, a model that cannot be quantized, or the place cannot be written.
-        ExportFailed: a file differs from the model by more than its bound; nothing is left.
+        UserError: no such run or prior, a model that cannot be quantized, or `to` cannot be written.
+        ExportFailed: a file exceeds its tolerance; nothing is written.
     """
     run, to = (run if isinstance(run, Run) else Run.open(run)), Path(to)
     sampler = sampling.open_run(run, checkpoint=checkpoint, prior=prior)
     _check_quantize(quantize, sampler.model)
-    rows = training_rows(run, sampler.model, sampler.density) if "int8" in quantize else {}
+    rows = calibration_rows(run, sampler.model, sampler.density) if "int8" in quantize else {}
     try:
         check_space(to, "--to")
         to.mkdir(parents=True, exist_ok=True)
@@ -61,20 +62,20 @@ def export(
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
     except OSError as error:
-        raise UserError(f"--to {to}: {error.strerror or error}; name a place that can be written") from error
+        raise UserError(f"--to {to}: {error.strerror or error}; name a folder that can be written") from error
     try:
         golden = golden_batch(sampler, sampler.model.encode if sampler.model.has_encoder else None)
         golden.save(staging)
-        named = write_saved_model(signatures(sampler.model, sampler.density), staging)
+        described = write_saved_model(signatures(sampler.model, sampler.density), staging)
         priors = sampling.stored_priors(run, sampler.model, checkpoint)
         for fitted in priors:
             fitted.save(prior_file(staging, fitted.name))
         about = _about(run, sampler, checkpoint, priors)
         write_tflite(signatures(sampler.model, sampler.density, batch_size=1), about, staging, golden, quantize, rows)
-        write_warmup(staging, to.name, list(named), golden)
-        files, measured = _files(staging), certify(staging, golden)
-        told = {"signatures": named, "measured": measured, "bytes": _sizes(files), "files": files}
-        write_json(staging / MANIFEST, about | told)
+        write_warmup(staging, to.name, list(described), golden)
+        files, measured = file_hashes(staging), verify_files(staging, golden)
+        results = {"signatures": described, "measured": measured, "bytes": _sizes(files), "files": files}
+        write_json(staging / MANIFEST, about | results)
         version = _publish(staging, to)
     except ExportFailed as error:
         raise ExportFailed(f"{error}; nothing was written") from error
@@ -84,44 +85,19 @@ def export(
     return version
 
 
-def verify_export(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """Holds an export to its golden batch again; neither the run nor its data are needed.
-
-    Args:
-        path: exports/NAME (its latest version), or exports/NAME/VERSION.
-
-    Returns:
-        The version, and what `certify` measured.
-
-    Raises:
-        UserError: no export.
-        ExportFailed: a file is not the one that was exported, or breaks its bound here.
-    """
-    path = Path(path)
-    folder = path if (path / MANIFEST).is_file() else sampling.latest_version(path)
-    if folder is None:
-        raise UserError(f"{path} {'is no export' if path.exists() else 'does not exist'}; give exports/NAME")
-    files, found = read_manifest(folder).get("files", {}), _files(folder)
-    for name in files:
-        if files[name] != found.get(name):
-            what = "has changed" if name in found else "is missing"
-            raise ExportFailed(f"{folder / name} {what} since the export was written")
-    return folder, certify(folder, Golden.load(folder))
-
-
 def _check_quantize(quantize: Sequence[str], model):
     unknown = [name for name in quantize if name not in QUANTIZATIONS]
     if unknown:
-        raise UserError(f"--quantize takes {', '.join(QUANTIZATIONS)}, with commas between. Received: {unknown[0]!r}")
+        raise UserError(f"--quantize takes {', '.join(QUANTIZATIONS)}, separated by commas. Received: {unknown[0]!r}")
     if quantize and model.code_dim != model.latent_shape[0]:
         raise UserError(
-            f"--quantize: model {model.name!r} draws pixel by pixel, and a rounded number draws another "
-            "pixel and with it another picture; leave the flag away: model.tflite is written in float32"
+            f"--quantize: model {model.name!r} samples pixel by pixel, and quantized weights sample other "
+            "pixels, so that images differ; leave out the flag: model.tflite is written in float32"
         )
 
 
 def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) -> dict[str, Any]:
-    """What manifests and .tflite files say of the model."""
+    """The description of the model in manifests and .tflite files."""
     model = sampler.model
     return {
         "model": run.config.model,
@@ -147,20 +123,8 @@ def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) ->
     }
 
 
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Name -> {"bytes", "sha256"} of every file of a version but its manifest."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
-    return {
-        file.relative_to(folder).as_posix(): {
-            "bytes": file.stat().st_size,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        }
-        for file in files
-    }
-
-
 def _sizes(files: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Bytes of what can be run: the SavedModel, and every .tflite file."""
+    """Bytes of the SavedModel and of every .tflite file."""
     found = {name: about["bytes"] for name, about in files.items() if name.endswith(".tflite")}
     parts = [name for name in files if name == "saved_model.pb" or name.startswith("variables/")]
     return {"saved_model": sum(files[name]["bytes"] for name in parts)} | found

@@ -1,9 +1,9 @@
-"""What an exported model can be asked: its signatures, as functions of tensors.
+"""The signatures of an exported model, as functions of tensors.
 
-Every function is flat (the names of its arguments are those of the signature's inputs) and batch-major: row i of every
-output depends on row i of the inputs alone. Kernels for other numbers of rows add in another order, so floats agree
-only to rounding however rows are batched (`agreement.py`), and a pixel at the border of two grey levels may differ.
-Decoding row by row would give the same bits, in 2.4 to 5.1 times the time for a batch of 64 (`tools/bench_rows.py`).
+Every function is flat (its arguments are the signature's inputs) and batch-major: row i of every output depends on row
+i of the inputs alone. Kernels for other batch sizes add in another order, so floats agree only to rounding however
+rows are batched (`tolerance.py`), and a pixel at the border of two grey levels may differ. Decoding row by row would
+give the same bits, in 2.4 to 5.1 times the time for a batch of 64 (`tools/bench_rows.py`).
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ LARGEST_TEMPERATURE = 10.0
 
 @dataclass(frozen=True)
 class ExportSignature:
-    """A function and what it takes.
+    """A function and its inputs.
 
     Attributes:
         call: takes tensors in the order of `inputs`, returns a dict of tensors.
-        inputs: with a batch of the size that was asked for.
+        inputs: names, types and shapes, with the batch size.
     """
 
     call: Callable[..., dict[str, tf.Tensor]]
@@ -41,11 +41,11 @@ class ExportSignature:
 def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str, ExportSignature]:
     """The signatures of a model.
 
-    Where the model is conditional, all but those of no images take `label` [B] int32.
+    Those of a conditional model also take `label` [B] int32.
 
     Args:
         model: a GenerativeModel.
-        density: what seeds draw z from.
+        density: the prior that z is sampled from with a seed.
         batch_size: fixed, or None for any.
 
     Returns:
@@ -60,35 +60,36 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 
     label = (spec("label", dtype=tf.int32),) if model.conditional else ()
     seed, temperature, z = spec("seed", dtype=tf.int32), spec("temperature"), model.latent_shape
-    core, draw = tf.function(model.generate), tf.function(density.graph_sample)
+    decoder, sample = tf.function(model.generate), tf.function(density.graph_sample)
 
-    def given(arguments):
+    def split_label(arguments):
         """(label or None, the others)."""
         return (arguments[0], arguments[1:]) if label else (None, arguments)
 
-    def drawn(*arguments):
-        label, (seed, *temperature) = given(arguments)
+    def generate(*arguments):
+        label, (seed, *temperature) = split_label(arguments)
         (temperature,) = temperature or (tf.ones_like(seed, tf.float32),)
-        return core(draw(seed, label, temperature), label)
+        return decoder(sample(seed, label, temperature), label)
+
+    def pixels(*arguments):
+        return to_uint8_tensor(generate(*arguments))
 
     def decode(z, label=None):
-        return {"images": core(z, label)}
+        return {"images": decoder(z, label)}
 
     def interpolate(z0, z1, *rest):
-        label, (t,) = given(rest)
-        return {"images": core(slerp(z0, z1, t), label)}
+        label, (t,) = split_label(rest)
+        return {"images": decoder(slerp(z0, z1, t), label)}
 
     def encode(images, label=None):
         mean, log_var = model.encode(images, label)
         return {"mean": mean, "log_var": log_var}
 
     found = {
-        DEFAULT: ExportSignature(lambda *a: {"images": drawn(*a)}, (*label, seed)),
-        "generate": ExportSignature(lambda *a: {"images": drawn(*a)}, (*label, seed, temperature)),
-        "generate_u8": ExportSignature(lambda *a: {"images": to_uint8_tensor(drawn(*a))}, (*label, seed, temperature)),
-        PNG: ExportSignature(
-            lambda *a: {"png_bytes": tf.io.encode_png(to_uint8_tensor(drawn(*a)))}, (*label, seed, temperature)
-        ),
+        DEFAULT: ExportSignature(lambda *a: {"images": generate(*a)}, (*label, seed)),
+        "generate": ExportSignature(lambda *a: {"images": generate(*a)}, (*label, seed, temperature)),
+        "generate_u8": ExportSignature(lambda *a: {"images": pixels(*a)}, (*label, seed, temperature)),
+        PNG: ExportSignature(lambda *a: {"png_bytes": tf.io.encode_png(pixels(*a))}, (*label, seed, temperature)),
         "decode": ExportSignature(decode, (spec("z", z), *label)),
         "interpolate": ExportSignature(interpolate, (spec("z0", z), spec("z1", z), *label, spec("t"))),
     }
@@ -98,6 +99,6 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 
 
 def ranges(spec) -> dict[str, list[float]]:
-    """Name of an input -> [least, greatest] value that it may have; latent points may have any that is finite."""
+    """Name of an input -> [least, greatest] value; latent points may have any finite value."""
     found: dict[str, Any] = {"seed": [0, SEED_LIMIT - 1], "temperature": [0, LARGEST_TEMPERATURE], "t": [0, 1]}
     return found | {"images": [0, 1]} | ({"label": [0, spec.num_classes - 1]} if spec.num_classes else {})

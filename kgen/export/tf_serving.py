@@ -1,4 +1,7 @@
-"""The files beside exports that start TF Serving on all of them: models.config, batching.config, and how to."""
+"""Files for TF Serving: recorded requests in each version, and beside the exports what starts TF Serving on them all.
+
+`kgen-serve --engine tf_serving` (kgen.serve.tf_serving) runs it on the same files.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +10,42 @@ import numpy as np
 import tensorflow as tf
 
 from kgen.export.golden import Golden
-from kgen.export.verify import inputs_of
 from kgen.io import write_text
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+WARMUP_BATCH_SIZES = (1, 8)
+
+
+def write_warmup(folder: Path, model_name: str, signatures: Sequence[str], golden: Golden):
+    """Writes a recorded request for every signature and batch size.
+
+    TF Serving (and kgen-serve) replays them before a version answers, so that no client waits for the first call.
+
+    Args:
+        folder: of the version.
+        model_name: NAME in exports/NAME.
+        signatures: their names.
+        golden: the inputs.
+    """
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    (folder / WARMUP_FILE).parent.mkdir()
+    with tf.io.TFRecordWriter(str(folder / WARMUP_FILE)) as writer:
+        for signature in signatures:
+            for size in WARMUP_BATCH_SIZES:
+                log = prediction_log_pb2.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name, request.model_spec.signature_name = model_name, signature
+                for name, value in golden.inputs(signature).items():
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(np.ascontiguousarray(value[:size])))
+                writer.write(log.SerializeToString())
+
+
+# Configuration --------------------------------------------------------------------------------------------------------
 
 CONFIG = "models.config"
 MOUNTED = "/models"
-"""Where the container of TF Serving sees the folder."""
+"""The folder inside the container of TF Serving."""
 
 BATCHING = """\
 max_batch_size { value: 64 }
@@ -76,23 +109,28 @@ with the paths in {CONFIG} (those of the container) made your own.
         http://localhost:8501/v1/models/NAME:predict
 """
 
-ONCE = {"batching.config": BATCHING, "monitoring.config": MONITORING, "compose.yaml": COMPOSE, "README.md": README}
+OTHER_FILES = {
+    "batching.config": BATCHING,
+    "monitoring.config": MONITORING,
+    "compose.yaml": COMPOSE,
+    "README.md": README,
+}
 
 
 def exports_in(folder: Path) -> list[str]:
-    """The names of the models that lie in a folder."""
+    """The names of the models in a folder of exports."""
     return sorted(path.name for path in folder.iterdir() if _is_export(path))
 
 
 def write_server_files(folder: Path) -> bool:
-    """Writes models.config anew, and the other files where they are missing.
+    """Writes models.config of all exports in a folder, and the other files where they are missing.
 
-    Only where nothing but exports lies: a folder that serves other ends is left as it is.
+    A folder that holds anything else is left as it is.
 
     Returns:
-        Whether they were written.
+        Whether the files were written.
     """
-    ours = {CONFIG, *ONCE}
+    ours = {CONFIG, *OTHER_FILES}
     if any(not (p.name.startswith(".") or p.name in ours or _is_export(p)) for p in folder.iterdir()):
         return False
     listed = "".join(
@@ -100,7 +138,7 @@ def write_server_files(folder: Path) -> bool:
         for name in exports_in(folder)
     )
     write_text(folder / CONFIG, f"model_config_list {{\n{listed}}}\n")
-    for name, text in ONCE.items():
+    for name, text in OTHER_FILES.items():
         if not (folder / name).exists():
             write_text(folder / name, text)
     return True
@@ -108,27 +146,3 @@ def write_server_files(folder: Path) -> bool:
 
 def _is_export(path: Path) -> bool:
     return path.is_dir() and any(p.name.isdigit() and (p / "saved_model.pb").is_file() for p in path.iterdir())
-
-
-# Warmup ---------------------------------------------------------------------------------------------------------------
-# Warm-up records: TF Serving calls every signature with them before a version answers, so that nobody waits.
-
-
-FILE = Path("assets.extra") / "tf_serving_warmup_requests"
-BATCH_SIZES = (1, 8)
-
-
-def write_warmup(folder: Path, model_name: str, signatures: Sequence[str], golden: Golden):
-    """Writes a record for every signature and batch size."""
-    from tensorflow_serving.apis import prediction_log_pb2
-
-    (folder / FILE).parent.mkdir()
-    with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
-        for signature in signatures:
-            for size in BATCH_SIZES:
-                log = prediction_log_pb2.PredictionLog()
-                request = log.predict_log.request
-                request.model_spec.name, request.model_spec.signature_name = model_name, signature
-                for name, value in inputs_of(golden, signature).items():
-                    request.inputs[name].CopyFrom(tf.make_tensor_proto(np.ascontiguousarray(value[:size])))
-                writer.write(log.SerializeToString())

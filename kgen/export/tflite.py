@@ -1,7 +1,7 @@
-"""Signatures as .tflite files: batch 1, builtin operators only.
+"""The .tflite files of an export: signatures of batch 1 with builtin operators only, in float32 or quantized.
 
-The batch is fixed because a dynamic one is slower (up to 100 times, quantized) and not every runtime takes it. Weights
-in float32 are shared by the signatures of one file; quantized ones are not, so that those get a file each.
+The batch is fixed because a dynamic one is slower (up to 100 times, quantized) and not every runtime takes it. The
+signatures of a file share weights in float32 but not quantized ones, so each quantized signature gets its own file.
 """
 
 import tempfile
@@ -13,14 +13,81 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kgen.errors import ExportFailed
-from kgen.export.golden import Golden, one_by_one
+from kgen import data, random
+from kgen.errors import ExportFailed, UserError
+from kgen.export.golden import Golden
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import PNG, ExportSignature
-from kgen.export.verify import agreements
+from kgen.export.verify import deviations
+from kgen.run import Run
+from kgen.sampling import Prior
 from kgen.sampling.exported import TFLiteRuntime, with_metadata
 
 Examples = Callable[[], Iterable[Mapping[str, np.ndarray]]]
+
+SMALLER = 0.9
+"""Share of the bytes of a file at which a coarser quantization is preferred."""
+
+
+def write_tflite(
+    signatures: Mapping[str, ExportSignature],
+    about: Mapping[str, Any],
+    folder: Path,
+    golden: Golden,
+    quantize: Sequence[str],
+    rows: Mapping[str, np.ndarray],
+):
+    """Writes model.tflite and encoder.tflite in float32, and SIGNATURE-QUANTIZATION.tflite for each quantization.
+
+    Args:
+        signatures: of batch 1, by name.
+        about: metadata of each file.
+        folder: where they are written.
+        golden: decides between two ways of quantization.
+        quantize: of QUANTIZATIONS.
+        rows: calibration rows for "int8", see `calibration_rows`.
+    """
+    signatures = {name: found for name, found in signatures.items() if name != PNG}  # no builtin operator writes PNG
+
+    def write(file: str, *names: str, **options) -> Path:
+        chosen = {name: signatures[name] for name in names}
+        inputs = {name: [tensor.name for tensor in found.inputs] for name, found in chosen.items()}
+        content = with_metadata(convert(chosen, **options), {**about, "signatures": inputs})
+        (folder / file).write_bytes(content)
+        return folder / file
+
+    write("model.tflite", *(name for name in signatures if name != "encode"))
+    if "encode" in signatures:
+        write("encoder.tflite", "encode")
+    for kind in dict.fromkeys(quantize):
+        for name, signature in signatures.items():
+            if (kind, name) == (
+                "int8",
+                "interpolate",
+            ):  # 8 bits are too few for angles; decode takes interpolated points
+                continue
+            inputs = [tensor.name for tensor in signature.inputs]
+            file = f"{name}-{kind}.tflite"
+            written = write(file, name, quantize=kind, examples=lambda i=inputs: single_rows(rows, i))
+            if kind == "dynamic":
+                coarser = write(f".{file}", name, quantize=kind, dense_per_channel=False)
+                _prefer_smaller(written, coarser, kind, name, golden)
+
+
+def _prefer_smaller(file: Path, coarser: Path, kind: str, signature: str, golden: Golden):
+    """Replaces a file by the coarser one if that is smaller and within the tolerance.
+
+    A dense layer with few inputs needs more bytes for the scales of its outputs than for its weights.
+    """
+    try:
+        if coarser.stat().st_size <= SMALLER * file.stat().st_size:
+            call = TFLiteRuntime(coarser).call
+            list(deviations(coarser.name, kind, call, signature, golden))  # raises ExportFailed
+            coarser.replace(file)
+    except ExportFailed:
+        pass
+    finally:
+        coarser.unlink(missing_ok=True)
 
 
 def convert(
@@ -33,11 +100,14 @@ def convert(
     """Converts signatures into one .tflite file.
 
     Args:
-        signatures: of batch 1; of those that are quantized only one.
-        quantize: None keeps float32. "float16" halves the weights. "dynamic" stores them in 8 bits, and rounds what
-            they meet while it runs. "int8" computes in 8 bits; inputs and outputs stay what they are.
-        examples: rows for a signature's inputs, that "int8" takes its ranges from.
-        dense_per_channel: 8-bit weights of dense layers get a scale for each output (12 bytes per output), not for all.
+        signatures: of batch 1, by name; a single one if quantized.
+        quantize: None keeps float32. "float16" halves the weights. "dynamic" stores weights in 8 bits and quantizes
+            activations at run time. "int8" computes in 8 bits; inputs and outputs keep their types.
+        examples: rows of a signature's inputs, from which "int8" takes the ranges of activations.
+        dense_per_channel: 8-bit weights of dense layers get a scale per output (12 bytes each), not one per layer.
+
+    Returns:
+        The bytes of the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(signatures, Path(folder))
@@ -53,70 +123,50 @@ def convert(
             converter.representative_dataset = lambda: ((name, dict(row)) for row in examples())
             converter.target_spec.supported_ops += [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its calibration says that tf.lite.Interpreter is old
+            warnings.simplefilter("ignore")  # the calibrator uses the deprecated tf.lite.Interpreter
             return converter.convert()
 
 
-# Tflite files ---------------------------------------------------------------------------------------------------------
-# The .tflite files of a bundle: model.tflite and encoder.tflite in float32, and smaller ones of a signature each.
+# Calibration ----------------------------------------------------------------------------------------------------------
+
+CALIBRATION_ROWS = 200
 
 
-WORTH_IT = 0.9
-"""Of the bytes of a file, below which a coarser one is worth its errors."""
+def calibration_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
+    """CALIBRATION_ROWS values for each input of the signatures, by name, from the training images.
 
-
-def write_tflite(
-    signatures: Mapping[str, ExportSignature],
-    about: Mapping[str, Any],
-    folder: Path,
-    golden: Golden,
-    quantize: Sequence[str],
-    rows: Mapping[str, np.ndarray],
-):
-    """Writes them.
+    Latent points are sampled from the posteriors of training images; without an encoder, from the prior.
 
     Args:
-        signatures: of batch 1.
-        about: goes into each file.
-        golden: what files are held to where there is a choice.
-        quantize: of QUANTIZATIONS.
-        rows: examples for "int8".
-    """
-    signatures = {name: found for name, found in signatures.items() if name != PNG}  # no builtin operator writes PNG
+        run: whose training images are loaded.
+        model: of the run.
+        density: the prior.
 
-    def write(file: str, *names: str, **options) -> Path:
-        chosen = {name: signatures[name] for name in names}
-        told = {name: [tensor.name for tensor in found.inputs] for name, found in chosen.items()}
-        content = with_metadata(convert(chosen, **options), {**about, "signatures": told})
-        (folder / file).write_bytes(content)
-        return folder / file
-
-    write("model.tflite", *(name for name in signatures if name != "encode"))
-    if "encode" in signatures:
-        write("encoder.tflite", "encode")
-    for kind in dict.fromkeys(quantize):
-        for name, signature in signatures.items():
-            if (kind, name) == ("int8", "interpolate"):  # of angles 8 bits keep too little; decode takes points between
-                continue
-            inputs = [tensor.name for tensor in signature.inputs]
-            file = f"{name}-{kind}.tflite"
-            written = write(file, name, quantize=kind, examples=lambda i=inputs: one_by_one(rows, i))
-            if kind == "dynamic":
-                coarser = write(f".{file}", name, quantize=kind, dense_per_channel=False)
-                _take_smaller(written, coarser, kind, name, golden)
-
-
-def _take_smaller(file: Path, coarser: Path, kind: str, signature: str, golden: Golden):
-    """Puts the coarser file in the other's place if that saves something and it holds the bounds.
-
-    A dense layer with few inputs needs more room for the scales of its outputs than for its weights.
+    Raises:
+        UserError: the training images cannot be loaded.
     """
     try:
-        if coarser.stat().st_size <= WORTH_IT * file.stat().st_size:
-            call = TFLiteRuntime(coarser).call
-            list(agreements(coarser.name, kind, call, signature, golden))  # raises where one is broken
-            coarser.replace(file)
-    except ExportFailed:
-        pass
-    finally:
-        coarser.unlink(missing_ok=True)
+        dataset = data.load(run.config.data, seed=run.config.seed)
+    except UserError as error:
+        raise UserError(f"--quantize int8 takes its ranges from the training images of {run.path}: {error}") from error
+    (images, labels), *_ = dataset.batches(
+        "train", batch_size=CALIBRATION_ROWS, seed=run.config.seed, training=False, limit=CALIBRATION_ROWS
+    )
+    images, labels = np.asarray(images), np.asarray(labels, np.int32)
+    count, given = len(images), labels if model.conditional else None
+    z = density.sample(run.config.seed, count, given)
+    if model.has_encoder:
+        mean, log_var = (np.asarray(x) for x in model.encode(images, given))
+        z = mean + np.exp(0.5 * log_var) * random.normals(random.row_seeds(0, count), z[0].size).reshape(z.shape)
+    return {
+        "images": images, "label": labels, "z": z, "z0": z, "z1": np.roll(z, 1, axis=0),
+        "seed": random.row_seeds(run.config.seed, count), "temperature": np.ones(count, np.float32),
+        "t": np.linspace(0, 1, count, dtype=np.float32),
+    }  # fmt: skip
+
+
+def single_rows(rows: Mapping[str, np.ndarray], names: Iterable[str]) -> Iterable[dict[str, np.ndarray]]:
+    """The rows of some inputs, each as a batch of one."""
+    chosen = {name: rows[name] for name in names}
+    for i in range(len(next(iter(chosen.values())))):
+        yield {name: values[i : i + 1] for name, values in chosen.items()}

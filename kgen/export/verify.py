@@ -1,5 +1,9 @@
-"""Runs every file of an export on the golden batch and holds it to its bound; needs the folder alone, anywhere."""
+"""Verifies an export: every file runs the golden batch, and its outputs must agree with those of the model.
 
+That needs the folder alone: neither the run nor its data, on any machine.
+"""
+
+import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -9,39 +13,79 @@ from typing import Any
 
 import numpy as np
 
-from kgen.export.golden import BORDER, BOUNDS, FEW, QUANTIZATIONS, SAVED_MODEL, Deviation, Golden, compare_outputs
-from kgen.export.signatures import PNG
-from kgen.sampling.exported import Runtime, SavedModelRuntime, TFLiteRuntime, row_by_row
+from kgen.errors import ExportFailed, UserError
+from kgen.export.golden import FEW, Golden
+from kgen.export.tolerance import BORDER, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
+from kgen.sampling import latest_version
+from kgen.sampling.exported import MANIFEST, Runtime, SavedModelRuntime, TFLiteRuntime, read_manifest, row_by_row
 
 TIMED_CALLS = 20
 TIMED_SECONDS = 0.5
 
 
-def certify(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
+def verify(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """Verifies an export again, on this machine.
+
+    Args:
+        path: exports/NAME (its latest version), or exports/NAME/VERSION.
+
+    Returns:
+        The version, and the result of `verify_files`.
+
+    Raises:
+        UserError: the path is not an export.
+        ExportFailed: a file has changed since the export, or exceeds its tolerance here.
+    """
+    path = Path(path)
+    folder = path if (path / MANIFEST).is_file() else latest_version(path)
+    if folder is None:
+        raise UserError(f"{path} {'is no export' if path.exists() else 'does not exist'}; give exports/NAME")
+    files, found = read_manifest(folder).get("files", {}), file_hashes(folder)
+    for name in files:
+        if files[name] != found.get(name):
+            problem = "has changed" if name in found else "is missing"
+            raise ExportFailed(f"{folder / name} {problem} since the export was written")
+    return folder, verify_files(folder, Golden.load(folder))
+
+
+def file_hashes(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name -> {"bytes", "sha256"} of every file of a version, except its manifest."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
+    return {
+        file.relative_to(folder).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in files
+    }
+
+
+def verify_files(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
     """Compares every signature of every file of a version with the golden batch.
 
     Returns:
-        "FILE SIGNATURE" -> the Agreement as JSON; "row_by_row": that of the first rows called one by one, where a file
-        takes batches; "latency_ms": the median of calls of one row.
+        "FILE SIGNATURE" -> the Deviation as JSON, with "row_by_row": the Deviation of the first rows called one by one,
+        where a file takes batches; "latency_ms": the median of calls of one row.
 
     Raises:
-        ExportFailed: a bound is broken, by a batch or by a row alone.
+        ExportFailed: a tolerance is exceeded, in a batch or row by row.
     """
     found: dict[str, dict[str, Any]] = {}
     for file, kind, runtime in runtimes(folder):
         for signature in runtime.signatures:
-            for artefact, agreement in agreements(file, kind, runtime.call, signature, golden):
-                found[artefact] = agreement.to_json()
+            for output, deviation in deviations(file, kind, runtime.call, signature, golden):
+                found[output] = deviation.to_json()
             if kind == SAVED_MODEL:
-                alone = partial(row_by_row, runtime.call)
-                again = agreements(file, kind, alone, signature, golden, rows=FEW, way=", row by row,")
-                for artefact, agreement in again:
-                    found[artefact]["row_by_row"] = agreement.to_json()
-            found[artefact]["latency_ms"] = _latency(runtime, signature, inputs_of(golden, signature))
+                one_by_one = partial(row_by_row, runtime.call)
+                for output, deviation in deviations(
+                    file, kind, one_by_one, signature, golden, rows=FEW, suffix=", row by row,"
+                ):
+                    found[output]["row_by_row"] = deviation.to_json()
+            found[output]["latency_ms"] = _latency_ms(runtime, signature, golden.inputs(signature))
     return found
 
 
-def agreements(
+def deviations(
     file: str,
     kind: str,
     call: Callable[..., dict],
@@ -49,70 +93,54 @@ def agreements(
     golden: Golden,
     *,
     rows: int | None = None,
-    way: str = "",
+    suffix: str = "",
 ) -> Iterator[tuple[str, Deviation]]:
-    """("FILE SIGNATURE", agreement) of each output of a signature; raises ExportFailed when a bound is broken.
+    """("FILE SIGNATURE", Deviation) of each output of a signature.
 
     Args:
+        file: its name.
+        kind: of the file, in TOLERANCES.
         call: `Runtime.call` of the file.
-        rows: of the golden batch, the first; None takes all.
-        way: words for the message.
+        signature: its name.
+        golden: the expected outputs.
+        rows: the first rows of the golden batch; None takes all.
+        suffix: of the name in the message.
+
+    Raises:
+        ExportFailed: the tolerance of the kind is exceeded.
     """
-    inputs, expected = ({name: value[:rows] for name, value in part.items()} for part in _case(golden, signature))
-    got = _decoded(call(signature, **inputs))
+    inputs, expected = ({name: value[:rows] for name, value in part.items()} for part in golden.case(signature))
+    got, tolerance = _decode_png(call(signature, **inputs)), TOLERANCES[kind]
     for name, values in expected.items():
-        artefact = f"{file} {signature}" + (f" {name}" if len(expected) > 1 else "")
-        border = BOUNDS[kind].largest_difference if BOUNDS[kind].same_pixels else BORDER
-        agreement = compare_outputs(values, got[name], are_images=signature != "encode", border=border)
-        advice = f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
-        agreement.demand(artefact + way, BOUNDS[kind], advice)
-        yield artefact, agreement
+        output = f"{file} {signature}" + (f" {name}" if len(expected) > 1 else "")
+        border = tolerance.max_abs_difference if tolerance.same_pixels else BORDER
+        deviation = compare_outputs(values, got[name], are_images=signature != "encode", border=border)
+        deviation.check(
+            output + suffix, tolerance, f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
+        )
+        yield output, deviation
 
 
 def runtimes(folder: Path) -> Iterator[tuple[str, str, Runtime]]:
-    """(name, kind in BOUNDS, runtime) of every file of a version that can be run."""
+    """(name, kind in TOLERANCES, runtime) of the SavedModel and the .tflite files of a version."""
     yield SAVED_MODEL, SAVED_MODEL, SavedModelRuntime(folder)
     for file in sorted(folder.glob("*.tflite")):
         kind = file.stem.rpartition("-")[2]
-        yield file.name, kind if kind in BOUNDS else "float32", TFLiteRuntime(file)
+        yield file.name, kind if kind in TOLERANCES else "float32", TFLiteRuntime(file)
 
 
-def inputs_of(golden: Golden, signature: str) -> dict[str, np.ndarray]:
-    """The golden inputs of a signature, at least FEW rows."""
-    return _case(golden, signature)[0]
-
-
-def _case(golden: Golden, signature: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Inputs of a signature, and its outputs in floats."""
-    few = slice(FEW)
-    cases = {
-        "serving_default": ({"seed": golden.seed}, {"images": golden.images}),
-        "generate": ({"seed": golden.seed[few], "temperature": golden.temperature}, {"images": golden.tempered}),
-        "decode": ({"z": golden.z}, {"images": golden.images}),
-        "interpolate": (
-            {"z0": golden.z[few], "z1": golden.z[FEW : 2 * FEW], "t": golden.t},
-            {"images": golden.interpolated},
-        ),
-        "encode": ({"images": golden.images[few]}, {"mean": golden.mean, "log_var": golden.log_var}),
-    }
-    inputs, expected = cases["generate" if signature in ("generate_u8", PNG) else signature]
-    if golden.label is not None:
-        inputs = {**inputs, "label": golden.label[: len(next(iter(inputs.values())))]}
-    return inputs, expected
-
-
-def _decoded(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs whose PNG files are the images that they hold."""
+def _decode_png(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs with `images` [B, H, W, C] uint8 in place of `png_bytes`."""
     from PIL import Image
 
     if "png_bytes" not in outputs:
         return outputs
-    pictures = [np.asarray(Image.open(io.BytesIO(file))) for file in outputs["png_bytes"]]
-    return {"images": np.stack([p if p.ndim == 3 else p[..., None] for p in pictures])}
+    decoded = [np.asarray(Image.open(io.BytesIO(file))) for file in outputs["png_bytes"]]
+    return {"images": np.stack([image if image.ndim == 3 else image[..., None] for image in decoded])}
 
 
-def _latency(runtime: Runtime, signature: str, inputs: dict[str, np.ndarray]) -> float:
-    """The median of calls of one row, ms."""
+def _latency_ms(runtime: Runtime, signature: str, inputs: dict[str, np.ndarray]) -> float:
+    """The median of calls of one row, in milliseconds."""
     row, seconds = {name: value[:1] for name, value in inputs.items()}, []
     until = time.monotonic() + TIMED_SECONDS
     runtime.call(signature, **row)

@@ -21,7 +21,7 @@ from kgen.export.golden import Golden
 from kgen.export.signatures import ExportSignature, signatures
 from kgen.export.tf_serving import write_server_files
 from kgen.export.tflite import convert
-from kgen.export.verify import certify
+from kgen.export.verify import verify_files
 from kgen.models import PRESETS
 from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime, read_metadata
 from kgen.train import train
@@ -171,7 +171,7 @@ def test_what_cannot_be_quantized(default_job, tmp_path):
     with pytest.raises(UserError, match=r"--quantize takes float16, dynamic, int8, .* Received: 'int4'"):
         export(default_job[0], tmp_path / "cvae", quantize=["float16", "int4"])
     pixel = small_run(tmp_path, *CASES[3], (6, 5, 1))
-    with pytest.raises(UserError, match=r"model 'pixel_cvae' draws pixel by pixel.*leave the flag away"):
+    with pytest.raises(UserError, match=r"model 'pixel_cvae' samples pixel by pixel.*leave out the flag"):
         export(pixel, tmp_path / "pixel", quantize=["float16"])
     assert not (tmp_path / "cvae").exists() and not (tmp_path / "pixel").exists()
 
@@ -235,7 +235,7 @@ def test_another_golden_batch_is_not_met(default_export, tmp_path):
     golden = Golden.load(version)
     replace(golden, tempered=golden.tempered + np.float32(1e-3)).save(version)
     with pytest.raises(ExportFailed, match=r"saved_model generate does not agree .*0.001 .at most 1e-05"):
-        certify(version, Golden.load(version))
+        verify_files(version, Golden.load(version))
 
 
 def test_the_files_beside_exports_start_tf_serving(default_export):
@@ -260,5 +260,5 @@ def test_a_folder_of_other_things_is_left_alone(default_export, tmp_path):
 
 def test_no_place_to_export_to(default_job, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"--to .*name a place that can be written"):
+    with pytest.raises(UserError, match=r"--to .*name a folder that can be written"):
         export(default_job[0], tmp_path / "file" / "cvae")

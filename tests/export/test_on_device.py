@@ -23,7 +23,6 @@ from kgen import images
 from kgen.export.golden import Golden, near_border
 from kgen.export.signatures import ExportSignature
 from kgen.export.tflite import convert
-from kgen.export.verify import inputs_of
 from kgen.sampling.exported import with_metadata
 
 FOLDER = Path(__file__).parents[2] / "tools" / "on_device"
@@ -108,7 +107,7 @@ def test_the_script_has_few_libraries(libraries, tmp_path, module):
 
 @pytest.mark.parametrize("signature", EXPECTED)
 def test_the_script_gives_the_golden_pixels(default_export, golden, libraries, tmp_path, signature):
-    np.savez(tmp_path / "given.npz", **inputs_of(golden, signature))
+    np.savez(tmp_path / "given.npz", **golden.inputs(signature))
     arguments = (default_export / "model.tflite", "given.npz", signature, "got.npy")
     done = python(libraries, tmp_path, "-c", ROWS, *arguments)
     assert done.returncode == 0, done.stderr
@@ -213,7 +212,7 @@ const [signature, rows, done] = arguments;
 @pytest.mark.parametrize("signature", EXPECTED)
 def test_the_browser_gives_the_golden_pixels(golden, address, browser, signature):
     browser.get(address)
-    inputs = inputs_of(golden, signature)
+    inputs = golden.inputs(signature)
     rows = [{name: value[i].tolist() for name, value in inputs.items()} for i in range(len(inputs["label"]))]
     drawn = browser.execute_async_script(IN_THE_BROWSER, signature, rows)
     assert not isinstance(drawn, str), drawn

@@ -1,4 +1,4 @@
-"""How exported images are compared with those of the model, and what is refused."""
+"""Deviations of exported outputs from those of the model, and the tolerances."""
 
 import math
 
@@ -7,9 +7,9 @@ import pytest
 
 from kgen import images
 from kgen.errors import ExportFailed
-from kgen.export.golden import BOUNDS, Tolerance, compare_outputs
+from kgen.export.tolerance import TOLERANCES, Tolerance, compare_outputs
 
-FLOAT32 = BOUNDS["float32"]
+FLOAT32 = TOLERANCES["float32"]
 
 
 def test_pixels_are_counted_and_borders_known():
@@ -19,19 +19,19 @@ def test_pixels_are_counted_and_borders_known():
     assert images.to_uint8(expected)[0, 2] != images.to_uint8(got)[0, 2]
     found = compare_outputs(expected, got)
     assert (found.uint8_pixels_different, found.uint8_pixels_different_at_a_border, found.values) == (1, 1, 4)
-    found.demand("this", FLOAT32)
+    found.check("this", FLOAT32)
     near = np.array([100.499 / 255], np.float32)  # 4e-6 from a border
     moved = near + np.float32(8e-6)
     assert compare_outputs(near, moved).uint8_pixels_different_at_a_border == 0
-    compare_outputs(near, moved, border=1e-5).demand("this", FLOAT32)
+    compare_outputs(near, moved, border=1e-5).check("this", FLOAT32)
     far = compare_outputs(expected, expected + np.float32(2e-3))
     assert far.uint8_pixels_different > far.uint8_pixels_different_at_a_border
     with pytest.raises(
         ExportFailed, match=r"this does not agree .*0.002 .at most 1e-05.*uint8 pixels differ.*; do that"
     ):
-        far.demand("this", FLOAT32, "; do that")
+        far.check("this", FLOAT32, "; do that")
     with pytest.raises(ExportFailed):
-        compare_outputs(expected, expected * np.nan).demand("this", FLOAT32)
+        compare_outputs(expected, expected * np.nan).check("this", FLOAT32)
     with pytest.raises(ExportFailed, match="shapes differ"):
         compare_outputs(expected, expected[:, :2])
 
@@ -44,9 +44,9 @@ def test_the_signal_to_noise_ratio():
     half[0] = 0.1
     found = compare_outputs(zeros, half)
     assert found.psnr_db == pytest.approx(20 + 10 * math.log10(2), abs=1e-4)
-    found.demand("this", Tolerance(0.2, 23.0))
+    found.check("this", Tolerance(0.2, 23.0))
     with pytest.raises(ExportFailed, match=r"PSNR 23.0 dB .at least 23.1"):
-        found.demand("this", Tolerance(0.2, 23.1))
+        found.check("this", Tolerance(0.2, 23.1))
     assert compare_outputs(zeros, zeros).psnr_db == 200
 
 
@@ -59,7 +59,7 @@ def test_pixels_in_bytes():
         128.5 / 255 - 0.5004, abs=1e-6
     )
     with pytest.raises(ExportFailed, match="1 uint8 pixels differ"):
-        other.demand("this", BOUNDS["saved_model"])
+        other.check("this", TOLERANCES["saved_model"])
 
 
 def test_encodings_are_compared_as_a_share_of_the_largest():
