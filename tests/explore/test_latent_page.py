@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from latent_page_case import SAMPLE, write_version
 from PIL import Image
 
@@ -14,6 +15,7 @@ from kgen.explore import page as explore_page
 from kgen.export.golden import Golden
 from kgen.sampling.exported import TFLiteRuntime
 from kgen.sampling.priors import GaussianMixture
+from kgen.sampling.slerp import slerp
 from kgen.spec import DataSpec
 
 GREY_LEVELS = 2  # the largest difference that a picture may have
@@ -61,6 +63,18 @@ def test_it_draws_the_golden_batch(page, golden):
     z0, z1, t, label = golden.z[:some], golden.z[some : 2 * some], golden.t, golden.label[:some]
     found = page.ask("between", *zip(z0.tolist(), z1.tolist(), t.tolist(), label.tolist(), strict=True))
     assert_close(found, golden.interpolated)
+
+
+def test_interpolation_is_slerp(browser, write, wide):
+    """Also between nearly opposite points of unequal lengths."""
+    z0 = random.normals(random.row_seeds(3, 5), 40)
+    z1 = (-0.3 * z0 + 0.02 * random.normals(random.row_seeds(4, 5), 40)).astype(np.float32)
+    t, label = np.linspace(0.1, 0.9, 5, dtype=np.float32), np.arange(5, dtype=np.int32) % 2
+    browser.open(write(wide))
+    found = browser.ask("between", *zip(z0.tolist(), z1.tolist(), t.tolist(), label.tolist(), strict=True))
+    z = slerp(*map(tf.constant, (z0, z1, t))).numpy()
+    assert_close(found, TFLiteRuntime(wide / "model.tflite").call("decode", z=z, label=label)["images"])
+    assert browser.complaints() == []
 
 
 def test_it_reaches_nothing(page, write):

@@ -124,17 +124,20 @@ def test_interpolation_starts_and_ends_where_it_is_told(saved, lite):
             np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_the_great_circle_between_two_points():
-    x, y = np.zeros((2, 5, 2)), None
-    x[0, :, 0], x[1, :, 1] = 3.0, 3.0
-    t = np.linspace(0, 1, 5)
-    y = slerp(*tf.constant(x, tf.float32), tf.constant(t, tf.float32)).numpy()
-    angle = t * np.pi / 2  # a quarter of a circle of radius 3
-    np.testing.assert_allclose(y, 3 * np.stack([np.cos(angle), np.sin(angle)], axis=1), atol=1e-6)
-    nearly = tf.constant([[-1.0, 0.001]] * 5)  # opposite, and a third as long: lengths go from 3 to 1, none explodes
-    lengths = np.linalg.norm(slerp(tf.constant(x[0], tf.float32), nearly, tf.constant(t, tf.float32)), axis=1)
-    np.testing.assert_allclose(lengths, 3 - 2 * t, atol=6e-4)  # ten roundings to 6e-8 over the angle's sine, 0.001
-    z = tf.constant(random.portable_normals(np.arange(4, dtype=np.int32), 8))
-    np.testing.assert_allclose(slerp(z, z, tf.fill([4], 0.3)), z, atol=1e-6)  # a point and itself
-    np.testing.assert_allclose(slerp(z, -z, tf.fill([4], 0.25)), z / 2, atol=1e-5)  # no circle is the shortest: a line
-    np.testing.assert_array_equal(slerp(0 * z, 0 * z, tf.fill([4], 0.5)), 0 * z)
+def far_apart(count: int = 6):
+    """(z0, z1, t) of 2 dimensions: nearly opposite directions, and lengths that differ by 5 times."""
+    angle = np.pi - np.linspace(0.02, 0.5, count)
+    z0 = np.tile(np.float32([[2.0, 0.0]]), (count, 1))
+    z1 = 0.4 * np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    return z0, z1, np.linspace(0.1, 0.9, count, dtype=np.float32)
+
+
+def test_interpolation_is_slerp(saved, lite):
+    """Also where slerp of the points themselves diverges; rounding is amplified by 1 / sine of the angle, 50."""
+    (z0, z1, t), label = far_apart(), np.arange(6, dtype=np.int32)
+    between = slerp(*map(tf.constant, (z0, z1, t))).numpy()
+    np.testing.assert_allclose(np.linalg.norm(between, axis=1), 2.0 - 1.6 * t, atol=1e-4)
+    for runtime in (saved, lite):
+        got = runtime.call("interpolate", z0=z0, z1=z1, t=t, label=label)["images"]
+        expected = runtime.call("decode", z=between, label=label)["images"]
+        np.testing.assert_allclose(got, expected, atol=1e-4)
