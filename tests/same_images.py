@@ -1,4 +1,4 @@
-"""Whether images, and figures of them, are the same as far as the order of additions lets them be.
+"""Whether images, and metrics of them, are equal up to the order of additions.
 
 That order differs by processor, by runtime and by the size of a batch."""
 
@@ -27,14 +27,14 @@ def same_pixels(got: np.ndarray, expected: np.ndarray) -> bool:
     return apart.max() <= 1 and np.count_nonzero(apart) <= max(1, LARGEST_SHARE * apart.size)
 
 
-def about(value, figure: str, count: int, tolerance: float = 1e-5):
-    """A figure of images that are the same but for a few pixels' next grey level: 1e-5 is what the guides promise.
+def about(value, metric: str, count: int, tolerance: float = 1e-5):
+    """The metric of images that are equal except for a few pixels in the next grey level; the guides promise 1e-5.
 
     Args:
         value: a number, or one per repeat.
-        figure: its name; what counts images may count three otherwise.
+        metric: its name; one that counts images may differ by three of them.
         count: of the images that it counts.
         tolerance: relative, and absolute where it counts no images.
     """
-    counts = figure in (*SHARES, "label_agreement", "smallest_class_share", "density", "class_kl", "class_entropy")
+    counts = metric in (*SHARES, "label_agreement", "smallest_class_share", "density", "class_kl", "class_entropy")
     return pytest.approx(value, rel=tolerance, abs=3 / count if counts else tolerance)

@@ -1,9 +1,9 @@
-"""What it costs to decode every row by itself, so that no row's bits depend on its neighbours.
+"""Measures the cost of decoding row by row, so that the bits of a row do not depend on the batch.
 
     python tools/bench_rows.py
 
 Each model is decoded in one call of the batch, as exports do, and row by row in a loop of the graph (`tf.map_fn`), in
-turns. Prints the median milliseconds of a call, wall and CPU time, at batches of 1, 8 and 64.
+turns. Prints the median milliseconds per call, wall and CPU time, at batches of 1, 8 and 64.
 """
 
 import time

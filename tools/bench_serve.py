@@ -3,8 +3,8 @@
 1. `decode` of the .tflite files, float32 and (of an export with --quantize dynamic) 8 bits: milliseconds per image on
    one thread, bytes.
 2. The first request after the start beside the median.
-3. CPU-seconds of the server a request, --clients that each ask for one PNG at a time: joined, and one call each.
-4. 64 clients for --seconds, a new version in between: what was dropped, and the server's memory.
+3. CPU-seconds of the server per request, with --clients that ask for one PNG at a time: batched, and one call each.
+4. 64 clients for --seconds, a new version in between: requests dropped, and the server's memory.
 """
 
 import argparse
@@ -143,9 +143,9 @@ def version_change(root: Path, name: str, manifest: dict, seconds: float):
         asyncio.run(everyone())
         memory.append(process.memory_info().rss)
         states = requests.get(f"http://127.0.0.1:{port}/v1/models/{name}", timeout=10).json()["model_version_status"]
-    told = ", ".join(f"version {state['version']} {state['state']}" for state in states)
+    versions = ", ".join(f"version {state['version']} {state['state']}" for state in states)
     print(
-        f"64 clients for {seconds:.0f} seconds, {len(asked)} requests, at the end {told}: {len(wrong)} failed; "
+        f"64 clients for {seconds:.0f} seconds, {len(asked)} requests, at the end {versions}: {len(wrong)} failed; "
         f"memory at the start, before the change and at the end: {', '.join(f'{m / 2**20:.0f}' for m in memory)} MiB"
     )
 
@@ -180,7 +180,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("export", type=Path, help="exports/NAME")
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--requests", type=int, default=2000, help="a turn")
+    parser.add_argument("--requests", type=int, default=2000, help="per turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=60.0)
     args = parser.parse_args()

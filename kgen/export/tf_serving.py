@@ -93,8 +93,8 @@ and appears whole. In a version:
 - `saved_model.pb`, `variables/`: a SavedModel that needs neither kgen nor Keras. `manifest.json` names its signatures.
 - `model.tflite`: the same in float32 for one row, for phones and browsers; `encoder.tflite` where there is an encoder;
   `SIGNATURE-float16.tflite`, `-dynamic`, `-int8`: smaller ones, from `--quantize`.
-- `manifest.json`: what was exported, and how far every file is from the trained model. `golden.npz`: inputs, and what
-  the model made of them; `kgen-export --verify exports/NAME` compares anew, anywhere.
+- `manifest.json`: what was exported, and how far every file deviates from the trained model. `golden.npz`: inputs, and
+  the outputs of the model; `kgen-export --verify exports/NAME` compares again, on any machine.
 
 To try: `kgen-sample exports/NAME`, or `kgen-serve exports/` (REST on 8501, gRPC on 8500, a page at http://localhost:8501).
 

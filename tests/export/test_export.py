@@ -133,12 +133,12 @@ def test_every_model_and_network_exports(tmp_path, model, model_args):
     inputs = json.loads((version / "manifest.json").read_text())["signatures"]["decode"]["inputs"]
     assert set(inputs) == ({"z", "label"} if PRESETS[model].conditional else {"z"})
     count = 4 if model == "pixel_cvae" else 40
-    drawn, saved, lite = (
+    generated, saved, lite = (
         generate(open_sampler(path), count, seed=2).images for path in (run.path, version, version / "model.tflite")
     )
-    assert drawn.shape == (count, *shape) and np.ptp(drawn) > 0
-    assert_same_images(saved, drawn)
-    np.testing.assert_allclose(drawn, lite, atol=1e-5)
+    assert generated.shape == (count, *shape) and np.ptp(generated) > 0
+    assert_same_images(saved, generated)
+    np.testing.assert_allclose(generated, lite, atol=1e-5)
 
 
 def small_run(tmp_path, model, model_args, shape):
@@ -162,8 +162,8 @@ def test_smaller_tflite_files(tmp_path):
         assert sizes[f"{signature}-int8.tflite"] < sizes[f"{signature}-float16.tflite"] < sizes["model.tflite"]
     for kind, bound in (("float16", 1), ("dynamic", 50), ("int8", 42)):
         assert manifest["measured"][f"decode-{kind}.tflite decode"]["psnr_db"] >= bound
-        drawn = generate(open_sampler(version / f"decode-{kind}.tflite"), 20, seed=2).images
-        assert 0 < np.abs(drawn - generate(open_sampler(version), 20, seed=2).images).max() < 0.05
+        generated = generate(open_sampler(version / f"decode-{kind}.tflite"), 20, seed=2).images
+        assert 0 < np.abs(generated - generate(open_sampler(version), 20, seed=2).images).max() < 0.05
     assert verify_export(tmp_path / "made")[1].keys() == manifest["measured"].keys()
 
 
@@ -180,12 +180,12 @@ def test_seeds_draw_from_the_prior_of_the_export(tmp_path):
     """That of a mixture too, in the SavedModel and in the .tflite file."""
     run = small_run(tmp_path, "cvae", {"hidden": [8], "latent_dim": 2}, (8, 8, 1))
     version = export(run, tmp_path / "made", prior="gaussian_mixture")
-    drawn = generate(open_sampler(version), 30, seed=4)
+    generated = generate(open_sampler(version), 30, seed=4)
     plain = generate(open_sampler(version, prior="standard_normal"), 30, seed=4)
-    assert np.abs(drawn.z - plain.z).max() > 0.1
+    assert np.abs(generated.z - plain.z).max() > 0.1
     for runtime in (SavedModelRuntime(version), TFLiteRuntime(version / "model.tflite")):
-        got = runtime.call("serving_default", seed=random.row_seeds(4, 30), label=drawn.labels)
-        np.testing.assert_allclose(got["images"], drawn.images, atol=1e-5)
+        got = runtime.call("serving_default", seed=random.row_seeds(4, 30), label=generated.labels)
+        np.testing.assert_allclose(got["images"], generated.images, atol=1e-5)
 
 
 def test_versions_count_up(default_job, tmp_path):

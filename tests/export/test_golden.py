@@ -1,4 +1,4 @@
-"""Which samples per export is compared on."""
+"""The golden batch: which rows are chosen, and its file."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from kgen.sampling import StandardNormal
 from kgen.spec import DataSpec
 
 
-class Drawn:
+class Threshold:
     """A sampler whose single pixel is white where z is above 0.3: two runtimes disagree where z is within rounding."""
 
     spec, latent_shape, prior, conditional = DataSpec("one", (1, 1, 1)), (1,), "standard_normal", False
@@ -22,19 +22,19 @@ class Drawn:
     def decode(self, z, labels=None):
         z = np.array(z, np.float64)
         if len(z) == CANDIDATES:
-            z[: self.at_the_border] = 0.3 + 0.5 * (z[: self.at_the_border] - drawn()[: self.at_the_border])
+            z[: self.at_the_border] = 0.3 + 0.5 * (z[: self.at_the_border] - latents()[: self.at_the_border])
         return (self.white * (z > 0.3)).astype(np.float32).reshape(-1, 1, 1, 1)
 
 
-def drawn():
+def latents():
     return random.latents(SEED, CANDIDATES, (1,)).astype(np.float64)
 
 
 def test_images_that_a_nudge_turns_are_left_out():
     at_the_border = CANDIDATES - COUNT  # all but as many as are wanted
-    golden = golden_batch(Drawn(at_the_border))
+    golden = golden_batch(Threshold(at_the_border))
     assert golden.images.shape == (COUNT, 1, 1, 1)
-    np.testing.assert_allclose(np.sort(golden.z, axis=0), np.sort(drawn()[at_the_border:], axis=0), atol=2e-5)
+    np.testing.assert_allclose(np.sort(golden.z, axis=0), np.sort(latents()[at_the_border:], axis=0), atol=2e-5)
     assert 0 < golden.images.mean() < 1
 
 
@@ -51,15 +51,15 @@ def test_the_points_between_which_is_interpolated_are_not_opposite():
 
 
 def test_without_such_images_the_first_are_taken():
-    golden = golden_batch(Drawn())
-    np.testing.assert_allclose(np.sort(golden.z, axis=0), np.sort(drawn()[:COUNT], axis=0), atol=2e-5)
+    golden = golden_batch(Threshold())
+    np.testing.assert_allclose(np.sort(golden.z, axis=0), np.sort(latents()[:COUNT], axis=0), atol=2e-5)
     pairs = golden.z[:FEW] * golden.z[FEW : 2 * FEW]
     assert (pairs > 0).all()
     assert golden.label is None and golden.mean is None and golden.t.tolist()[:: FEW - 1] == [0.0, 1.0]
 
 
 def test_it_is_kept_in_a_file(tmp_path):
-    golden = golden_batch(Drawn(), lambda images, labels: (images[:, 0, 0], -images[:, 0, 0]))
+    golden = golden_batch(Threshold(), lambda images, labels: (images[:, 0, 0], -images[:, 0, 0]))
     golden.save(tmp_path)
     found = Golden.load(tmp_path)
     for name in ("seed", "z", "images", "temperature", "tempered", "t", "interpolated", "mean", "log_var"):
@@ -72,4 +72,4 @@ def test_it_is_kept_in_a_file(tmp_path):
 
 def test_a_model_of_nan_is_not_exported():
     with pytest.raises(ExportFailed, match="pixels that are not finite"):
-        golden_batch(Drawn(white=np.nan))
+        golden_batch(Threshold(white=np.nan))

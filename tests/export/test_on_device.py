@@ -1,4 +1,4 @@
-"""tools/on_device: a script of numpy and LiteRT, and a page of LiteRT.js, draw what the model drew."""
+"""tools/on_device: a script of numpy and LiteRT, and a page of LiteRT.js, give the images of the model."""
 
 import functools
 import http.server
@@ -20,9 +20,10 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from kgen import images
-from kgen.export.golden import Golden, near_border
+from kgen.export.golden import Golden
 from kgen.export.signatures import ExportSignature
 from kgen.export.tflite import convert
+from kgen.export.tolerance import near_border
 from kgen.sampling.exported import with_metadata
 
 FOLDER = Path(__file__).parents[2] / "tools" / "on_device"
@@ -68,7 +69,7 @@ def clear_row(golden):
 def colours(tmp_path_factory):
     """A .tflite file without labels: 2 x 3 pixels of red 10 * row + column, green the seed, blue 100 * temperature."""
 
-    def draw(seed, temperature):
+    def generate_u8(seed, temperature):
         red = tf.constant([[0.0, 1, 2], [10, 11, 12]])
         values = (red, tf.cast(seed, tf.float32) + 0 * red, 100 * temperature + 0 * red)
         return {"images": tf.cast(tf.stack(values, axis=-1)[None], tf.uint8)}
@@ -83,12 +84,12 @@ def colours(tmp_path_factory):
         "spec": {"name": "nothing"},
     }
     path = tmp_path_factory.mktemp("colours") / "colours.tflite"
-    path.write_bytes(with_metadata(convert({"generate_u8": ExportSignature(draw, inputs)}), about))
+    path.write_bytes(with_metadata(convert({"generate_u8": ExportSignature(generate_u8, inputs)}), about))
     return path
 
 
 def coloured(seed, temperature):
-    """What `colours` draws, by hand."""
+    """The image of `colours`, by hand."""
     return [[[10 * i + j, seed, 100 * temperature] for j in range(3)] for i in range(2)]
 
 
@@ -116,19 +117,19 @@ def test_the_script_gives_the_golden_pixels(default_export, golden, libraries, t
 
 def test_the_script_writes_the_picture(default_export, golden, clear_row, libraries, tmp_path):
     row = (f"--label={golden.label[clear_row]}", f"--seed={golden.seed[clear_row]}")
-    done = python(libraries, tmp_path, SCRIPT, default_export / "model.tflite", *row, "--out=drawn.png")
-    assert (done.returncode, done.stdout) == (0, "drawn.png written\n"), done.stderr
-    with Image.open(tmp_path / "drawn.png") as drawn:
-        assert (drawn.format, drawn.mode) == ("PNG", "L")
-        np.testing.assert_array_equal(np.asarray(drawn), images.to_uint8(golden.images[clear_row])[..., 0])
+    done = python(libraries, tmp_path, SCRIPT, default_export / "model.tflite", *row, "--out=three.png")
+    assert (done.returncode, done.stdout) == (0, "three.png written\n"), done.stderr
+    with Image.open(tmp_path / "three.png") as found:
+        assert (found.format, found.mode) == ("PNG", "L")
+        np.testing.assert_array_equal(np.asarray(found), images.to_uint8(golden.images[clear_row])[..., 0])
 
 
 def test_the_script_draws_in_colour(colours, libraries, tmp_path):
     done = python(libraries, tmp_path, SCRIPT, colours, "--seed=7", "--temperature=0.5")
     assert done.returncode == 0, done.stderr
-    with Image.open(tmp_path / "picture.png") as drawn:
-        assert drawn.mode == "RGB"
-        np.testing.assert_array_equal(np.asarray(drawn), coloured(7, 0.5))
+    with Image.open(tmp_path / "picture.png") as found:
+        assert found.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(found), coloured(7, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -201,10 +202,10 @@ const [signature, rows, done] = arguments;
   const {openGenerator} = await import('/generator.js');
   const answer = await fetch('/exported.tflite');
   const generator = await openGenerator(new Uint8Array(await answer.arrayBuffer()));
-  const drawn = [];
-  for (const row of rows) drawn.push(await generator.run(signature, row));
+  const found = [];
+  for (const row of rows) found.push(await generator.run(signature, row));
   generator.delete();
-  return drawn.map(({values, shape}) => [Array.from(values), Array.from(shape)]);
+  return found.map(({values, shape}) => [Array.from(values), Array.from(shape)]);
 })().then(done, (error) => done(String(error.stack ?? error)));
 """
 
@@ -214,20 +215,20 @@ def test_the_browser_gives_the_golden_pixels(golden, address, browser, signature
     browser.get(address)
     inputs = golden.inputs(signature)
     rows = [{name: value[i].tolist() for name, value in inputs.items()} for i in range(len(inputs["label"]))]
-    drawn = browser.execute_async_script(IN_THE_BROWSER, signature, rows)
-    assert not isinstance(drawn, str), drawn
-    got = np.concatenate([np.reshape(values, shape) for values, shape in drawn])
+    found = browser.execute_async_script(IN_THE_BROWSER, signature, rows)
+    assert not isinstance(found, str), found
+    got = np.concatenate([np.reshape(values, shape) for values, shape in found])
     np.testing.assert_allclose(got, getattr(golden, EXPECTED[signature]), rtol=0, atol=BOUND)
 
 
 def test_the_page_draws_what_was_asked_for(golden, clear_row, address, browser):
     browser.get(f"{address}?model=exported.tflite")
-    until_said(browser, "class 0, seed 0, temperature 1: 28 × 28 pixels in")
+    until_status(browser, "class 0, seed 0, temperature 1: 28 × 28 pixels in")
     label, seed = golden.label[clear_row], golden.seed[clear_row]
     Select(browser.find_element(By.ID, "label")).select_by_visible_text(str(label))
     enter(browser, "seed", seed)
     browser.find_element(By.XPATH, "//button[text()='Draw']").click()
-    until_said(browser, f"class {label}, seed {seed}, temperature 1: 28 × 28 pixels in")
+    until_status(browser, f"class {label}, seed {seed}, temperature 1: 28 × 28 pixels in")
     expected = images.to_uint8(golden.images[clear_row])
     np.testing.assert_array_equal(painted(browser), np.broadcast_to(expected, (28, 28, 3)))
     asked = browser.execute_script("return performance.getEntriesByType('resource').map(({name}) => name)")
@@ -236,36 +237,36 @@ def test_the_page_draws_what_was_asked_for(golden, clear_row, address, browser):
 
 
 def test_the_page_takes_a_file_from_the_disk(colours, default_export, address, browser):
-    """What it cannot draw with is refused; then one in colour and without classes is taken."""
+    """Unusable files are refused; then one in colour and without classes is accepted."""
     browser.get(address)
-    until_said(browser, "Choose the model.tflite of an export.")
+    until_status(browser, "Choose the model.tflite of an export.")
     file = browser.find_element(By.ID, "file")
     for name, message in (
         ("encoder.tflite", "encoder.tflite has no generate_u8 but encode; choose model.tflite"),
         ("manifest.json", "manifest.json cannot be opened: "),
     ):
         file.send_keys(str(default_export / name))
-        until_said(browser, message)
+        until_status(browser, message)
         assert not browser.find_element(By.ID, "seed").is_enabled()
     file.send_keys(str(colours))
-    until_said(browser, "seed 0, temperature 1: 3 × 2 pixels in")
+    until_status(browser, "seed 0, temperature 1: 3 × 2 pixels in")
     assert not browser.find_element(By.ID, "label").is_displayed()
     enter(browser, "seed", 7)
     enter(browser, "temperature", 0.5)
     browser.find_element(By.XPATH, "//button[text()='Draw']").click()
-    until_said(browser, "seed 7, temperature 0.5: 3 × 2 pixels in")
+    until_status(browser, "seed 7, temperature 0.5: 3 × 2 pixels in")
     np.testing.assert_array_equal(painted(browser), coloured(7, 0.5))
     browser.find_element(By.ID, "another").click()
     seed = int(browser.find_element(By.ID, "seed").get_attribute("value"))
-    until_said(browser, f"seed {seed}, temperature 0.5: 3 × 2 pixels in")
+    until_status(browser, f"seed {seed}, temperature 0.5: 3 × 2 pixels in")
     np.testing.assert_array_equal(painted(browser), coloured(seed, 0.5))
 
 
-def until_said(browser, text):
-    """Waits until the page has done what it was asked and says something that begins so."""
+def until_status(browser, text):
+    """Waits until the page has done what it was asked and its status begins with a text."""
     form, status = (browser.find_element(By.ID, name) for name in ("form", "status"))
     WebDriverWait(browser, SECONDS).until(
-        lambda _: form.get_attribute("aria-busy") == "false" and status.text.startswith(text), f"not said: {text}"
+        lambda _: form.get_attribute("aria-busy") == "false" and status.text.startswith(text), f"no status: {text}"
     )
 
 

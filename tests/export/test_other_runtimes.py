@@ -1,4 +1,4 @@
-"""Runtimes that nobody here wrote draw what the model drew: ONNX Runtime and OpenVINO; pip install 'kgen[runtimes]'.
+"""Other runtimes give the images of the model: ONNX Runtime and OpenVINO; pip install 'kgen[runtimes]'.
 
 OpenVINO 2026.4 reads .tflite files by itself, but forgets the ReLU of their transposed convolutions; by way of ONNX it
 does not.

@@ -21,8 +21,8 @@ def test_it_draws_digits_of_the_class_that_is_asked_for():
     """A one is the digit with the least ink, a zero has none in its middle."""
     sampler = open_sampler(EXPORTS / "cvae-mnist")
     assert sampler.spec.class_names == tuple("0123456789")
-    drawn = generate(sampler, 200).images.reshape(20, 10, 28, 28)
-    ink = drawn.mean(axis=(0, 2, 3))
+    generated = generate(sampler, 200).images.reshape(20, 10, 28, 28)
+    ink = generated.mean(axis=(0, 2, 3))
     assert int(np.argmin(ink)) == 1
-    middle = drawn[:, :, 12:16, 12:16].mean(axis=(0, 2, 3))
+    middle = generated[:, :, 12:16, 12:16].mean(axis=(0, 2, 3))
     assert int(np.argmin(middle)) == 0 and middle[1] > 0.5

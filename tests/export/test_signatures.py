@@ -15,7 +15,7 @@ from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime
 from kgen.sampling.slerp import slerp
 from kgen.train import train
 
-DRAWN = ("serving_default", "generate", "generate_u8", "generate_png")
+OF_A_SEED = ("serving_default", "generate", "generate_u8", "generate_png")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def inputs(signature: str, count: int) -> dict[str, np.ndarray]:
     seed, label = random.row_seeds(11, count), np.arange(count, dtype=np.int32) % 10
     if signature == "serving_default":
         return {"seed": seed, "label": label}
-    if signature in DRAWN:
+    if signature in OF_A_SEED:
         return {"seed": seed, "label": label, "temperature": np.linspace(0, 1.5, count, dtype=np.float32)}
     z = random.portable_normals(seed, 2)
     if signature == "decode":
@@ -57,18 +57,18 @@ def beside(z: np.ndarray) -> np.ndarray:
 
 
 def test_the_files_have_the_signatures(saved, lite, exported):
-    every = {*DRAWN, "decode", "interpolate", "encode"}
+    every = {*OF_A_SEED, "decode", "interpolate", "encode"}
     assert {*saved.signatures} == every
     assert {*lite.signatures} == every - {"generate_png", "encode"}
     assert TFLiteRuntime(exported / "encoder.tflite").signatures == ("encode",)
 
 
-@pytest.mark.parametrize("signature", [*DRAWN, "decode", "interpolate", "encode"])
+@pytest.mark.parametrize("signature", [*OF_A_SEED, "decode", "interpolate", "encode"])
 def test_a_row_does_not_depend_on_its_neighbours(saved, signature):
     """However a batch is cut: floats to 1e-5, pixels and files where no grey level's border is that near."""
     given = inputs(signature, 70)
     whole = saved.call(signature, **given)
-    floats = saved.call("generate", **given)["images"] if signature in DRAWN[2:] else None
+    floats = saved.call("generate", **given)["images"] if signature in OF_A_SEED[2:] else None
     for sizes in ([1] * 3 + [67], [2, 3, 5, 60], [33, 37], [69, 1]):
         ends = np.cumsum(sizes)
         parts = [
@@ -92,13 +92,15 @@ def pixels_of(given: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in given])[..., None]
 
 
-def test_a_seed_is_the_picture_that_kgen_sample_draws(saved, lite, exported):
-    drawn = generate(open_sampler(exported), 40, seed=11, temperature=0.8)
+def test_a_seed_gives_the_image_of_kgen_sample(saved, lite, exported):
+    generated = generate(open_sampler(exported), 40, seed=11, temperature=0.8)
     given = inputs("generate", 40) | {"temperature": np.full(40, 0.8, np.float32)}
     for runtime in (saved, lite):
-        np.testing.assert_allclose(runtime.call("generate", **given)["images"], drawn.images, atol=1e-5)
-    one = generate(open_sampler(exported), 1, labels=int(drawn.labels[7]), seed=int(given["seed"][7]), temperature=0.8)
-    np.testing.assert_allclose(one.images[0], drawn.images[7], atol=1e-5)  # a row has a seed of its own
+        np.testing.assert_allclose(runtime.call("generate", **given)["images"], generated.images, atol=1e-5)
+    one = generate(
+        open_sampler(exported), 1, labels=int(generated.labels[7]), seed=int(given["seed"][7]), temperature=0.8
+    )
+    np.testing.assert_allclose(one.images[0], generated.images[7], atol=1e-5)  # a row has a seed of its own
 
 
 def test_the_forms_of_generate(saved):
@@ -115,7 +117,7 @@ def test_the_forms_of_generate(saved):
     )  # of one class: the middle of the prior, whatever the seed
 
 
-def test_interpolation_starts_and_ends_where_it_is_told(saved, lite):
+def test_interpolation_starts_and_ends_at_its_points(saved, lite):
     given = inputs("interpolate", 6)
     for runtime in (saved, lite):
         for t, z in ((0, "z0"), (1, "z1")):

@@ -1,4 +1,4 @@
-"""Priors: draws and densities against other implementations, and mixtures that are fitted to encodings."""
+"""Priors: samples and densities against other implementations, and mixtures that are fitted to encodings."""
 
 import math
 from typing import get_args
@@ -105,8 +105,8 @@ def test_a_fitted_density_is_that_of_scikit_learn(code_dim, monkeypatch):
     fits = []
     monkeypatch.setattr(Theirs, "fit", lambda self, x, fit=Theirs.fit: fits.append((fit(self, x), x)) or self)
     monkeypatch.setattr(priors, "MIN_SAMPLES", 2000)
-    draw = np.random.default_rng(0)
-    mean = draw.standard_normal((1500, code_dim)) + 3 * (np.arange(1500)[:, None] % 2)
+    rng = np.random.default_rng(0)
+    mean = rng.standard_normal((1500, code_dim)) + 3 * (np.arange(1500)[:, None] % 2)
     encodings = Encodings(mean, np.full_like(mean, -3.0), np.zeros(1500, np.int32))
     prior = fit_gaussian_mixture(Model(code_dim=code_dim), encodings, seed=0)
     (theirs, codes), *others = fits
@@ -114,7 +114,7 @@ def test_a_fitted_density_is_that_of_scikit_learn(code_dim, monkeypatch):
     np.testing.assert_allclose(prior.log_density(codes[:500]), theirs.score_samples(codes[:500]), rtol=1e-8)
 
 
-# The mixture's draws --------------------------------------------------------------------------------------------------
+# The mixture's samples ------------------------------------------------------------------------------------------------
 
 
 def test_a_draw_is_a_function_of_seed_place_and_label():
@@ -131,8 +131,9 @@ def test_a_draw_is_a_function_of_seed_place_and_label():
 
 
 def test_the_moments_of_draws():
-    """Mean and covariance of a mixture: sum w m, and sum w (C + m m') - mean mean'; 40,000 draws of standard deviation
-    about 2 know them to 0.01 and 0.03."""
+    """Mean and covariance of a mixture: sum w m, and sum w (C + m m') - mean mean'.
+
+    40,000 samples of a standard deviation of about 2 estimate them to 0.01 and 0.03."""
     z = one_mixture().sample(0, 40_000).astype(np.float64)
     mean = WEIGHTS[0] @ MEANS[0]
     parts = [w * (f @ f.T + np.outer(m, m)) for w, m, f in zip(WEIGHTS[0], MEANS[0], FACTORS[0], strict=True)]
@@ -143,7 +144,7 @@ def test_the_moments_of_draws():
 
 
 def test_draws_agree_with_the_density():
-    """-E[log p(z)] over draws is the entropy: of one Gaussian d/2 log(2 pi e) + log det of its factor."""
+    """-E[log p(z)] over samples is the entropy: of one Gaussian d/2 log(2 pi e) + log det of its factor."""
     prior = GaussianMixture([[1.0]], MEANS[:1, :1], FACTORS[:1, :1], latent_shape=(2,))
     entropy = math.log(2 * math.pi * math.e) + math.log(0.5 * 0.3)
     assert -prior.log_density(prior.sample(3, 20_000)).mean() == pytest.approx(entropy, abs=0.03)  # stddev 1, over 141
@@ -177,8 +178,8 @@ def test_a_graph_samples_the_same(factors):
 
     prior, labels = two_classes(factors, latent_shape=(2, 3)), np.arange(200, dtype=np.int32) % 2
     seeds, temperature = random.row_seeds(5, 200), np.linspace(0, 2, 200, dtype=np.float32)
-    drawn = tf.function(prior.graph_sample)(tf.constant(seeds), tf.constant(labels)).numpy()
-    np.testing.assert_allclose(drawn, prior.sample(5, 200, labels), atol=2e-5)
+    sampled = tf.function(prior.graph_sample)(tf.constant(seeds), tf.constant(labels)).numpy()
+    np.testing.assert_allclose(sampled, prior.sample(5, 200, labels), atol=2e-5)
     warm = prior.graph_sample(tf.constant(seeds), tf.constant(labels), tf.constant(temperature)).numpy()
     expected = [
         prior.sample(int(s), 1, [y], temperature=t)[0] for s, y, t in zip(seeds, labels, temperature, strict=True)
@@ -247,14 +248,14 @@ def test_shapes_that_do_not_fit():
 
 def of_two_clusters(images: int = 4000) -> Encodings:
     """Means around (4, 0) for 1 of 4 images and around (-2, 1) for the others, with standard deviations of 0.3; the
-    posteriors' own are 0.4 and 1.2. So draws have standard deviations of 0.5 and sqrt(0.09 + 1.44) = 1.2369."""
-    draw, rare = np.random.default_rng(0), np.arange(images) % 4 == 0
-    mean = np.where(rare[:, None], [4.0, 0.0], [-2.0, 1.0]) + 0.3 * draw.standard_normal((images, 2))
+    posteriors' own are 0.4 and 1.2. So samples have standard deviations of 0.5 and sqrt(0.09 + 1.44) = 1.2369."""
+    rng, rare = np.random.default_rng(0), np.arange(images) % 4 == 0
+    mean = np.where(rare[:, None], [4.0, 0.0], [-2.0, 1.0]) + 0.3 * rng.standard_normal((images, 2))
     return Encodings(mean, np.tile(2 * np.log([0.4, 1.2]), (images, 1)), rare.astype(np.int32))
 
 
 def test_a_known_mixture_is_recovered(monkeypatch):
-    """10,000 draws, 2500 of the rarer cluster, know a mean to 0.01 and 0.025, a variance to 0.007 and 0.04."""
+    """10,000 samples, 2500 of the rarer cluster, know a mean to 0.01 and 0.025, a variance to 0.007 and 0.04."""
     monkeypatch.setattr(priors, "MAX_COMPONENTS", 2)
     prior = fit_gaussian_mixture(Model(), of_two_clusters(), seed=0)
     order = np.argsort(prior.weights[0])

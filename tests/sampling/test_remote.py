@@ -165,7 +165,7 @@ def test_addresses_of_no_model(path):
 
 
 def unused_address() -> str:
-    """An address of this machine where nobody listens."""
+    """An address of this machine where no server listens."""
     with serving(None) as address:
         return address
 

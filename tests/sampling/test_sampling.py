@@ -36,7 +36,7 @@ def test_an_image_depends_on_its_seed_and_place_alone():
 
 def test_latent_points_are_standard_normal_and_temperature_is_their_stddev():
     z = generate(Echo(), 20_000, seed=0).z
-    # 80,000 draws: the standard error of the mean is 0.0035, of the standard deviation 0.0025
+    # 80,000 samples: the standard error of the mean is 0.0035, of the standard deviation 0.0025
     assert abs(z.mean()) < 0.015 and abs(z.std() - 1) < 0.01
     np.testing.assert_allclose(generate(Echo(), 8, temperature=0.5).z, 0.5 * generate(Echo(), 8).z)
 

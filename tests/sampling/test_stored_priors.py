@@ -31,7 +31,7 @@ MIXTURE = GaussianMixture.name
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A VAE whose samples are drawn from a mixture, and the first images of its data as a file."""
+    """A VAE with a mixture as prior, and the first images of its data as a file."""
     folder = tmp_path_factory.mktemp("priors")
     pixels, labels = kgen.data.load(DataConfig(limit=200)).arrays("train")
     np.savez(folder / "made.npz", images=pixels, labels=labels)
@@ -70,9 +70,9 @@ def test_a_training_fits_it_and_shows_it(trained, no_fitting):
     sheet = sample_sheet(sampler, trained.config.seed)
     images.save_png(trained.path / "sheet.png", sheet)
     assert (trained.path / "sheet.png").read_bytes() == (trained.path / "samples" / "final.png").read_bytes()
-    said = [line for line in (trained.path / "log.txt").read_text().splitlines() if " prior " in line]
-    assert len(said) == 1 and f"stored as {file}" in said[0]
-    assert "6 components, fitted to the encodings of 180 training images" in said[0]  # 180 images / (10 * 3)
+    output = [line for line in (trained.path / "log.txt").read_text().splitlines() if " prior " in line]
+    assert len(output) == 1 and f"stored as {file}" in output[0]
+    assert "6 components, fitted to the encodings of 180 training images" in output[0]  # 180 images / (10 * 3)
 
 
 def test_the_name_chooses(trained, no_fitting):
@@ -229,7 +229,7 @@ def test_a_server_knows_the_standard_normal_alone():
 
 def test_the_commands_take_the_prior(capsys, run, tmp_path):
     shutil.rmtree(run.path / "priors")
-    for name, expected in (("a", 1), ("b", 0)):  # fitted, and said, once
+    for name, expected in (("a", 1), ("b", 0)):  # fitted, and logged, once
         assert sample.main([str(run.path), "--prior", MIXTURE, "--out", str(tmp_path / f"{name}.png")]) == 0
         assert capsys.readouterr().out.count("prior gaussian_mixture") == expected
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -237,16 +237,16 @@ def test_the_commands_take_the_prior(capsys, run, tmp_path):
     assert "prior-gaussian_mixture.npz" in capsys.readouterr().out.partition("\n")[0]
     metrics = ["--metrics", "swd", "--features", "pixels", "--count", "40", "--repeats", "1"]
     assert evaluate.main([str(run.path), *metrics]) == 0
-    said = capsys.readouterr().out
-    assert f"Prior: gaussian_mixture {open_sampler(run.path).density.hash}\n" in said
-    assert f"wrote {run.path / 'eval' / 'best-gaussian_mixture.jsonl'}" in said
+    output = capsys.readouterr().out
+    assert f"Prior: gaussian_mixture {open_sampler(run.path).density.hash}\n" in output
+    assert f"wrote {run.path / 'eval' / 'best-gaussian_mixture.jsonl'}" in output
 
 
 @pytest.mark.parametrize("main", [sample.main, evaluate.main, export_command.main, train_command.main])
 def test_a_wrong_name_is_one_message(main, capsys):
     assert main(["--prior", "gaussian"]) == 2
-    said = capsys.readouterr().err
-    assert "--prior=gaussian" in said and "standard_normal|gaussian_mixture" in said and said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "--prior=gaussian" in output and "standard_normal|gaussian_mixture" in output and output.count("\n") == 1
 
 
 def test_a_wrong_name_from_python():

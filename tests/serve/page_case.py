@@ -36,8 +36,8 @@ def write_export(path: Path, name: str, spec, **model_args) -> Path:
     for weights in model.trainable_variables:  # further from the start, that pictures differ
         weights.assign(3.0 * weights)
     write_saved_model(signatures(model, StandardNormal(model.latent_shape)), path)
-    told = manifest(spec, latent_shape=model.latent_shape, conditional=model.conditional)
-    (path / "manifest.json").write_text(json.dumps(told))
+    values = manifest(spec, latent_shape=model.latent_shape, conditional=model.conditional)
+    (path / "manifest.json").write_text(json.dumps(values))
     return path
 
 

@@ -80,7 +80,7 @@ class Running(Address):
 
 @contextlib.contextmanager
 def running(root, *, limits: dict | None = None, **settings):
-    """A server as long as the context lasts; it looks at its folder only when told to."""
+    """A server as long as the context lasts; its folder is read only by `poll`."""
     from kgen.serve.server import ServerSettings
     from kgen.serve.validation import Limits
 
@@ -93,7 +93,7 @@ def running(root, *, limits: dict | None = None, **settings):
 
 
 class Held:
-    """Stops the calls of a signature until told to go on, and remembers their rows."""
+    """Blocks the calls of a signature until `go_on` is set, and records their rows."""
 
     def __init__(self, monkeypatch, signature: str):
         from kgen.serve.models import LoadedModel

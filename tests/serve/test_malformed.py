@@ -68,10 +68,10 @@ def test_every_truncation(served):
 
 def test_bytes_in_the_wrong_place(served):
     """A character of the request replaced by one that makes it another, 200 times; it may by chance be right."""
-    draw = random.Random(6)
+    rng = random.Random(6)
     for _ in range(200):
-        position = draw.randrange(len(TEXT))
-        body = TEXT[:position] + draw.choice('{}[]",:\\\x00ÿ-.eE') + TEXT[position + 1 :]
+        position = rng.randrange(len(TEXT))
+        body = TEXT[:position] + rng.choice('{}[]",:\\\x00ÿ-.eE') + TEXT[position + 1 :]
         answer = served.predict(body.encode("latin-1"))
         assert answer.status_code == 200 or 400 <= answer.status_code < 500, (body, answer.text)
 
@@ -136,13 +136,13 @@ def test_noise_by_grpc(served, noise, method):
 
 def test_damaged_messages_by_grpc(served):
     """A good message cut off anywhere; and with one byte changed, which by chance may still be good."""
-    good, draw = request_of(served, **NUMBERS).SerializeToString(), random.Random(7)
+    good, rng = request_of(served, **NUMBERS).SerializeToString(), random.Random(7)
     for length in range(len(good)):
         refused_by_grpc(served, "Predict", good[:length])
     call = served.channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
     for _ in range(100):
-        position = draw.randrange(len(good))
-        damaged = good[:position] + bytes([draw.randrange(256)]) + good[position + 1 :]
+        position = rng.randrange(len(good))
+        damaged = good[:position] + bytes([rng.randrange(256)]) + good[position + 1 :]
         try:
             call(damaged, SECONDS)
         except grpc.RpcError as error:

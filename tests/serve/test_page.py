@@ -1,4 +1,4 @@
-"""The page's routes: its files and no others, and what it is told of the models."""
+"""The page's routes: its files and no others, and the models that it lists."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ SPEC = DataSpec("pets", (2, 2, 1), num_classes=2, class_names=("cat", "dog"))
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def three_models(tmp_path_factory):
     """A server of one model with a manifest of kgen, one with another's, one with none; the first in two versions."""
     root = tmp_path_factory.mktemp("page") / "exports"
     for name, version in (("pets", 2), ("plain", 1)):
@@ -81,8 +81,8 @@ def test_the_page_is_only_read(served):
             assert served.http.request(method, path).status_code == 404
 
 
-def test_what_is_told_of_the_models(told):
-    answer = told.http.get("/page/models.json")
+def test_models_json(three_models):
+    answer = three_models.http.get("/page/models.json")
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     pets, plain, strange = answer.json()["models"]
@@ -101,7 +101,7 @@ def test_what_is_told_of_the_models(told):
     }  # fmt: skip
     assert (plain["name"], plain["kgen"]) == ("plain", None) and "no manifest.json" in plain["problem"]
     assert (strange["name"], strange["kgen"]) == ("strange", None) and "not written by kgen" in strange["problem"]
-    assert str(told.server.root) not in answer.text  # no path of the machine
+    assert str(three_models.server.root) not in answer.text  # no path of the machine
 
 
 @pytest.mark.parametrize("key, value", [("spec", []), ("class_names", 3), ("latent_shape", "x"), ("ranges", {"t": 1})])
@@ -112,14 +112,14 @@ def test_a_manifest_of_other_types_is_refused(tmp_path, key, value):
         read_manifest(tmp_path)
 
 
-def test_a_real_export_tells_what_the_page_needs(default_export):
+def test_the_manifest_of_a_real_export(default_export):
     found = read_manifest(default_export)
     assert found["class_names"] == [str(digit) for digit in range(10)]
     assert (found["latent_shape"], found["image_shape"], found["conditional"]) == ([2], [28, 28, 1], True)
     assert found["prior"] == "standard_normal" and found["ranges"]["label"] == [0, 9]
 
 
-def test_new_versions_are_told(tmp_path):
+def test_new_versions_are_listed(tmp_path):
     tiny_models.write(tmp_path / "tiny" / "1")
     with running(tmp_path) as server:
         tiny_models.write(tmp_path / "tiny" / "2")

@@ -60,7 +60,7 @@ def ask(server, signature: str, model: str = "toy", **inputs):
     return server.http.post(f"/v1/models/{model}:predict", json=body).raise_for_status().json()["outputs"]
 
 
-def drawn(server, seeds, *, label: int = 0, temperature: float = 1.0) -> list[bytes]:
+def generated(server, seeds, *, label: int = 0, temperature: float = 1.0) -> list[bytes]:
     """PNG files of the model toy."""
     rows = {"label": [label] * len(seeds), "seed": seeds, "temperature": [temperature] * len(seeds)}
     return [base64.b64decode(row["b64"]) for row in ask(server, "generate_png", **rows)]
@@ -100,11 +100,11 @@ def test_a_seed_is_the_same_latent_point_in_the_browser(page):
 
 def test_samples_are_those_of_their_seeds(page, server):
     assert [seed.text for seed in page.all("#grid .seed")] == [str(seed) for seed in SEEDS[:24]]
-    assert alike(pictures(page, GRID), drawn(server, SEEDS[:24]))
+    assert alike(pictures(page, GRID), generated(server, SEEDS[:24]))
     assert [label.text for label in page.all("#classes label")] == list(TOY.class_names)  # names are no markup
     page.click("#more")
     page.wait(lambda: len(page.all(GRID)) == 48)
-    assert alike(pictures(page, GRID), drawn(server, SEEDS))
+    assert alike(pictures(page, GRID), generated(server, SEEDS))
     before = page.sources(GRID)
     page.click("#new-seeds")
     page.wait(lambda: len(page.all(GRID)) == 24 and page.sources(GRID)[0] != before[0])
@@ -112,23 +112,23 @@ def test_samples_are_those_of_their_seeds(page, server):
 
 def test_class_temperature_and_seed(page, server):
     page.click("#classes input", 2)
-    expected = drawn(server, SEEDS[:24], label=2)
+    expected = generated(server, SEEDS[:24], label=2)
     page.wait(lambda: alike(pictures(page, GRID), expected))
     page.set("#temperature", 0.5)
-    expected = drawn(server, SEEDS[:24], label=2, temperature=0.5)
+    expected = generated(server, SEEDS[:24], label=2, temperature=0.5)
     page.wait(lambda: alike(pictures(page, GRID), expected))
     page.set("#seed", 2**31)
     page.wait(lambda: "whole number from 0 to 2147483647" in page.text("#samples-status"))
     page.set("#seed", 11)
-    expected = drawn(server, random.row_seeds(11, 24).tolist(), label=2, temperature=0.5)
+    expected = generated(server, random.row_seeds(11, 24).tolist(), label=2, temperature=0.5)
     page.wait(lambda: alike(pictures(page, GRID), expected) and page.text("#samples-status") == "")
 
 
 def test_kept_samples_outlive_the_page(page, server):
     page.click("#classes input", 1)
-    page.wait(lambda: alike(pictures(page, GRID), drawn(server, SEEDS[:24], label=1)))
+    page.wait(lambda: alike(pictures(page, GRID), generated(server, SEEDS[:24], label=1)))
     page.click("#grid button", 3)
-    kept = drawn(server, [SEEDS[3]], label=1)
+    kept = generated(server, [SEEDS[3]], label=1)
     assert pictures(page, "#tray img") == pictures(page, "#selected-picture")
     assert alike(pictures(page, "#tray img"), kept)
     pressed = [button.get_attribute("aria-pressed") for button in page.all("#grid button")]
@@ -151,7 +151,7 @@ def test_a_drag_over_the_plane_is_decoded(page, server):
     assert (x, y) == pytest.approx((-0.9, 1.2), abs=0.02)
     body = body_of(page.text("#curl"))
     a, b = random.portable_normals(random.row_seeds(1, 2), 3)
-    np.testing.assert_allclose(body["inputs"]["z"], [x * a + y * b], atol=0.02)  # x and y are told with two decimals
+    np.testing.assert_allclose(body["inputs"]["z"], [x * a + y * b], atol=0.02)  # x and y are shown with two decimals
     decoded = ask(server, "decode", **body["inputs"])[0]
     expected = images.to_uint8(np.array(decoded, np.float32))
     for css in ("#plane-picture", "#selected-picture"):
@@ -187,7 +187,7 @@ def test_interpolation_between_two_kept_samples(page, server):
     assert "Keep two samples" in page.text("#path-hint") and not page.one("#path-body").is_displayed()
     seeds = keep_two(page)
     frames = [pixels(source) for source in page.sources("#strip img")]
-    for frame, expected in zip((frames[0], frames[-1]), drawn(server, seeds), strict=True):
+    for frame, expected in zip((frames[0], frames[-1]), generated(server, seeds), strict=True):
         assert np.abs(frame.astype(int) - pixels(expected)).max() <= 1  # z differs by 2e-5
     z0, z1 = random.portable_normals(np.array(seeds, np.int32), 3).tolist()
     page.set("#share", 0.25)
@@ -223,7 +223,7 @@ def test_the_copied_curl_call_gives_the_same_picture(page, server, tmp_path):
     if not shutil.which("curl"):
         pytest.skip("no curl on the path")
     page.click("#classes input", 2)
-    page.wait(lambda: alike(pictures(page, GRID), drawn(server, SEEDS[:24], label=2)))
+    page.wait(lambda: alike(pictures(page, GRID), generated(server, SEEDS[:24], label=2)))
     page.click("#grid button", 4)
     call = page.copied("#copy-curl")
     done = subprocess.run(["bash", "-c", call], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS)
@@ -252,8 +252,8 @@ def test_the_copied_program_gives_the_same_picture(page, server, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     exec(page.copied("#copy-python"), {})
     (file,) = tmp_path.iterdir()
-    shown = pixels(page.sources("#selected-picture")[0])
-    assert np.abs(pixels(file.read_bytes()).astype(int) - shown).max() <= 1
+    displayed = pixels(page.sources("#selected-picture")[0])
+    assert np.abs(pixels(file.read_bytes()).astype(int) - displayed).max() <= 1
     assert file.name == page.one("#download").get_attribute("download")
 
 
@@ -277,7 +277,7 @@ def test_refusals_are_shown_where_they_happen(browser, server):
     browser.go(server)
     browser.wait(lambda: "HTTP 400" in browser.text("#kept-status") and "label" in browser.text("#kept-status"))
     assert "error" in browser.one("#kept-status").get_attribute("class")
-    browser.click("#tray .drop")  # what cannot be drawn can be removed
+    browser.click("#tray .drop")  # what cannot be generated can be removed
     assert not browser.all("#tray li") and browser.text("#kept-status") == ""
 
 

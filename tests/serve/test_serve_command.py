@@ -1,4 +1,4 @@
-"""kgen-serve as a user runs it: from the ready line to a graceful end, and what is said of a mistake."""
+"""kgen-serve as a user runs it: from the ready line to a graceful end, and the messages for mistakes."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def test_from_start_to_end(tiny, number):
 
 
 def test_what_is_under_way_is_finished(tiny, monkeypatch):
-    """A request that runs when the server is told to stop gets its answer; no new one gets in."""
+    """A request that runs when the server is stopped gets its answer; no new one gets in."""
     held = Held(monkeypatch, "serving_default")
     with running(tiny) as server, ThreadPoolExecutor(2) as pool:
         asked = pool.submit(server.predict, BODY)
@@ -84,7 +84,7 @@ async def _done():
 
 
 def mistake(capsys, *arguments) -> str:
-    """The one line that a mistake is told in."""
+    """The one-line message for a mistake."""
     assert serve.main([*map(str, arguments)]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.startswith("kgen-serve: ") and "Traceback" not in err
@@ -110,8 +110,8 @@ def test_a_model_that_cannot_be_loaded(capsys, tmp_path):
     (tmp_path / "broken" / "1").mkdir(parents=True)
     (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"no")
     assert serve.main([str(tmp_path), "--port", "0", "--grpc_port", "0"]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert "no model could be loaded; no SavedModel can be loaded from" in told[-1] and "Traceback" not in str(told)
+    lines = capsys.readouterr().err.splitlines()
+    assert "no model could be loaded; no SavedModel can be loaded from" in lines[-1] and "Traceback" not in str(lines)
 
 
 def test_a_config_that_is_none(capsys, exports):
@@ -143,7 +143,7 @@ def test_the_extra_is_missing(tiny, capsys, monkeypatch):
     ("flag", "value"),
     [("port", 65536), ("grpc_port", -1), ("max_batch_size", 0), ("max_rows", 0), ("poll_seconds", 0), ("engine", "x")],
 )
-def test_flags_of_no_sense(capsys, tiny, flag, value):
+def test_invalid_flags(capsys, tiny, flag, value):
     assert flag in mistake(capsys, tiny, f"--{flag}={value}")
 
 

@@ -1,4 +1,4 @@
-"""Draws a picture with a .tflite file of kgen-export; needs numpy and ai-edge-litert alone, as on a Raspberry Pi.
+"""Generates an image with a .tflite file of kgen-export; needs numpy and ai-edge-litert alone, as on a Raspberry Pi.
 
 python generate.py model.tflite --label 3 --seed 7 --out three.png
 """
@@ -15,17 +15,17 @@ from ai_edge_litert.schema_py_generated import Model
 
 
 def about(file):
-    """What kgen-export wrote into the file: signatures, ranges, class names and more."""
+    """The metadata of the file: signatures, ranges, class names and more."""
     model = Model.GetRootAsModel(Path(file).read_bytes(), 0)
     for metadata in map(model.Metadata, range(model.MetadataLength())):
         if metadata.Name() == b"kgen":
             return json.loads(model.Buffers(metadata.Buffer()).DataAsNumpy().tobytes())
-    raise ValueError("it says nothing of itself: kgen-export did not write it")
+    raise ValueError("it has no metadata: kgen-export did not write it")
 
 
 def image(file, signature, **row):
-    """What a signature gives for a row of its inputs, numbers or arrays: [H, W, C]."""
-    interpreter = Interpreter(model_path=str(file), num_threads=1)  # refuses what is no such file, or a part of one
+    """The image of a signature, [H, W, C], for a row of its inputs: numbers or arrays."""
+    interpreter = Interpreter(model_path=str(file), num_threads=1)  # refuses other and truncated files
     signatures, ranges = (about(file)[key] for key in ("signatures", "ranges"))
     if signature not in signatures:
         raise ValueError(f"it has no {signature} but {', '.join(signatures)}; take model.tflite")

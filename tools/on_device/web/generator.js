@@ -19,7 +19,7 @@ export async function openGenerator(content) {
   }
 }
 
-/** `about` is what the file says of itself: signatures with their inputs, ranges, class names and more. */
+/** `about` is the metadata of the file: signatures with their inputs, ranges, class names and more. */
 class Generator {
   constructor(model, about) {
     this.model = model;

@@ -17,7 +17,7 @@ export function readMetadata(content) {
       return JSON.parse(new TextDecoder().decode(content.subarray(start, start + file.__vector_len(data))));
     }
   }
-  throw new Error('it says nothing of itself: kgen-export did not write it');
+  throw new Error('it has no metadata: kgen-export did not write it');
 }
 
 function place(file, table, field) {
