@@ -30,7 +30,7 @@ NUMERICS = (
     "metrics/test_inception_score.py", "metrics/test_likelihood.py", "metrics/test_memorization.py",
     "features/test_extractors.py::test_features_are*", "features/test_extractors.py::test_random*",
     "features/test_inception.py::test_[fr]*",
-    "export/test_tolerance.py", "export/test_golden.py", "export/test_sample_export.py",
+    "export/test_tolerances.py", "export/test_golden.py", "export/test_sample_export.py",
     "export/test_signatures.py",
     "train/test_resume.py::test_the_same_to_the_last_bit[[]gan-10*", "train/test_histograms.py::test_the_gradient*",
 )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kgen.evaluate.registry import SHARES
-from kgen.export.tolerance import SAVED_MODEL, TOLERANCES, compare_outputs
+from kgen.export.tolerances import SAVED_MODEL, TOLERANCES, compare_outputs
 
 LARGEST_SHARE = 2 * 255 * TOLERANCES[SAVED_MODEL].max_abs_difference
 """Of values that are spread over [0, 1], what lies so near to one of 255 borders of grey levels: 0.5 %."""

@@ -18,7 +18,7 @@ from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
 from kgen.export.tf_serving import write_server_files, write_warmup
 from kgen.export.tflite import calibration_rows, write_tflite
-from kgen.export.tolerance import QUANTIZATIONS
+from kgen.export.tolerances import QUANTIZATIONS
 from kgen.export.verify import file_hashes, verify_files
 from kgen.io import write_json
 from kgen.run import Run, check_space

@@ -17,7 +17,7 @@ import numpy as np
 from kgen import random
 from kgen.errors import ExportFailed, UserError
 from kgen.export.signatures import DEFAULT, PNG
-from kgen.export.tolerance import TOLERANCES, near_border
+from kgen.export.tolerances import TOLERANCES, near_border
 from kgen.sampling import Sampler
 from kgen.sampling.slerp import slerp
 

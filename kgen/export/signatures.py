@@ -2,7 +2,7 @@
 
 Every function is flat (its arguments are the signature's inputs) and batch-major: row i of every output depends on row
 i of the inputs alone. Kernels for other batch sizes add in another order, so floats agree only to rounding however
-rows are batched (`tolerance.py`), and a pixel at the border of two grey levels may differ. Decoding row by row would
+rows are batched (`tolerances.py`), and a pixel at the border of two grey levels may differ. Decoding row by row would
 give the same bits, in 2.4 to 5.1 times the time for a batch of 64 (`tools/bench_rows.py`).
 """
 

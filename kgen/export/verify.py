@@ -15,7 +15,7 @@ import numpy as np
 
 from kgen.errors import ExportFailed, UserError
 from kgen.export.golden import FEW, Golden
-from kgen.export.tolerance import BORDER, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
+from kgen.export.tolerances import BORDER, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
 from kgen.sampling import latest_version
 from kgen.sampling.exported import MANIFEST, Runtime, SavedModelRuntime, TFLiteRuntime, read_manifest, row_by_row
 
@@ -23,7 +23,7 @@ TIMED_CALLS = 20
 TIMED_SECONDS = 0.5
 
 
-def verify(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+def verify_export(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Verifies an export again, on this machine.
 
     Args:

@@ -23,7 +23,7 @@ from kgen import images
 from kgen.export.golden import Golden
 from kgen.export.signatures import ExportSignature
 from kgen.export.tflite import convert
-from kgen.export.tolerance import near_border
+from kgen.export.tolerances import near_border
 from kgen.sampling.exported import with_metadata
 
 FOLDER = Path(__file__).parents[2] / "tools" / "on_device"

@@ -7,7 +7,7 @@ import pytest
 
 from kgen import images
 from kgen.errors import ExportFailed
-from kgen.export.tolerance import TOLERANCES, Tolerance, compare_outputs
+from kgen.export.tolerances import TOLERANCES, Tolerance, compare_outputs
 
 FLOAT32 = TOLERANCES["float32"]
 
