@@ -157,7 +157,9 @@ def calibration_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
     z = density.sample(run.config.seed, count, given)
     if model.has_encoder:
         mean, log_var = (np.asarray(x) for x in model.encode(images, given))
-        z = mean + np.exp(0.5 * log_var) * random.normals(random.row_seeds(0, count), z[0].size).reshape(z.shape)
+        z = mean + np.exp(0.5 * log_var) * random.portable_normals(random.row_seeds(0, count), z[0].size).reshape(
+            z.shape
+        )
     return {
         "images": images, "label": labels, "z": z, "z0": z, "z1": np.roll(z, 1, axis=0),
         "seed": random.row_seeds(run.config.seed, count), "temperature": np.ones(count, np.float32),

@@ -67,8 +67,8 @@ def test_it_draws_the_golden_batch(page, golden):
 
 def test_interpolation_is_slerp(browser, write, wide):
     """Also between nearly opposite points of unequal lengths."""
-    z0 = random.normals(random.row_seeds(3, 5), 40)
-    z1 = (-0.3 * z0 + 0.02 * random.normals(random.row_seeds(4, 5), 40)).astype(np.float32)
+    z0 = random.portable_normals(random.row_seeds(3, 5), 40)
+    z1 = (-0.3 * z0 + 0.02 * random.portable_normals(random.row_seeds(4, 5), 40)).astype(np.float32)
     t, label = np.linspace(0.1, 0.9, 5, dtype=np.float32), np.arange(5, dtype=np.int32) % 2
     browser.open(write(wide))
     found = browser.ask("between", *zip(z0.tolist(), z1.tolist(), t.tolist(), label.tolist(), strict=True))
