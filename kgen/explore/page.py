@@ -17,7 +17,7 @@ from kgen.web.html import asset, content_policy, data_url, script_json
 
 DECODER = "model.tflite"
 MAX_DECODER_BYTES = 10 * 2**20
-STYLES = ("shared/theme.css", "shared/controls.css", "shared/parts.css", "latent_page/style.css")
+STYLES = ("shared/palette.css", "shared/theme.css", "shared/controls.css", "shared/parts.css", "latent_page/style.css")
 PREFIX = "kgen/"
 """Prefix of module names: modules in data URLs can import only by names of the import map."""
 ENTRY = f'import "{PREFIX}page.js";'

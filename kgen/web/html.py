@@ -21,7 +21,8 @@ def asset(name: str) -> str:
 
 
 def document(title: str, body: str, *, style: str, script: str) -> str:
-    """A page that runs no other script than `script` and loads nothing, whatever its texts hold."""
+    """A page in the common colors. It runs no other script than `script` and loads nothing, whatever its texts hold."""
+    style = asset("shared/palette.css") + style
     policy = content_policy(styles=[style], scripts=[script])
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
