@@ -9,9 +9,9 @@ from kgen.config import DataConfig, RunConfig
 
 EXAMPLES = (
     ("kgen-data mnist", "the 70,000 digits of TFDS; pictures and report.json in data-mnist/"),
-    ("kgen-data photos/", "a folder of one's own, also when its images have different sizes"),
+    ("kgen-data photos/", "a folder of your own images, also of different sizes"),
     ("kgen-data photos/ --image_size 64 --near 0.3", "near copies by a larger distance"),
-    ("kgen-data faces.mat --mat_orientation rows --out look/", "whether a .mat file was read the right way round"),
+    ("kgen-data faces.mat --mat_orientation rows --out look/", "check whether a .mat file was read as columns or rows"),
 )
 
 

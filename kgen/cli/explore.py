@@ -8,7 +8,7 @@ from kgen.explore.kinds import KINDS, PAGE, PAGE_HELP, Options
 
 EXAMPLES = (
     ("kgen-explore runs/00000-cvae-digits", "every picture that the model can give, in explore/ of the run"),
-    ("kgen-explore runs/00000-cvae-digits --what samples,style --seed 3", "the chosen ones, of other latent points"),
+    ("kgen-explore runs/00000-cvae-digits --what samples,style --seed 3", "chosen kinds, of other latent points"),
     ("kgen-explore runs/00000-cvae-digits --what interpolation --between 3,17", "between two test images"),
     ("kgen-explore runs/00000-cvae-digits --what reconstructions --images mine/ --label 3", "images of your own"),
     ("kgen-explore runs/00000-cvae-digits --what page", "one HTML file that runs the decoder in a browser"),

@@ -17,16 +17,22 @@ from kgen.options import check_names
 from kgen.recipes import configure, load_recipe, stand_in_note
 
 EXAMPLES = (
-    ("kgen-train --model cvae", "the embedded digits, every choice made; about a minute"),
-    ("kgen-train --model vae --dataset mnist --epochs 20", "a TFDS image set, by its name"),
+    ("kgen-train --model cvae", "on the embedded digits, all settings chosen; about a minute"),
+    ("kgen-train --model vae --dataset mnist --epochs 20", "a TFDS image set by its name"),
     ("kgen-train --recipe mnist-mlp-vae --seed 1", "a named experiment; --list_recipes shows them all"),
-    ("kgen-train --model vae --dataset photos/ --image_size 64 --set model_args.network=conv", "a folder of one's own"),
-    ("kgen-train --resume runs/00000-cvae-digits", "goes on after an interruption, as if there had been none"),
-    ("kgen-train --model cvae --eval_every 5 --metrics fid,prdc --best_by fid", "curves of quality; the best by FID"),
+    (
+        "kgen-train --model vae --dataset photos/ --image_size 64 --set model_args.network=conv",
+        "a folder of your own",
+    ),
+    ("kgen-train --resume runs/00000-cvae-digits", "continue after an interruption; the result is the same"),
+    (
+        "kgen-train --model cvae --eval_every 5 --metrics fid,prdc --best_by fid",
+        "metrics on the way; the best by FID",
+    ),
     (
         "kgen-train --model vae --dataset mnist --binarize sample --set model_args.hidden=[400] "
         "--set model_args.latent_dim=2 --set model_args.batch_norm=true",
-        "784-400-2: two numbers per digit",
+        "layers 784-400-2: two latent dimensions",
     ),
 )
 
@@ -141,6 +147,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_names(config)
         check_names(config.train)
         parse_metrics(config.train.metrics)
+        from kgen.data.sources.resolve import check_path
+
+        check_path(config.data.dataset.strip())
         from kgen.train import resume, train  # imports TensorFlow
         from kgen.train.dry_run import dry_run
 
@@ -163,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     print(f"\nreport:   {written}", flush=True)
             raise
         if not runs:
-            return  # the chief of several workers tells
+            return  # the chief of several workers prints
         from kgen.report.commands import next_commands
 
         written = write_report(run.path)

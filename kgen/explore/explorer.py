@@ -14,7 +14,6 @@ from kgen.explore.context import Context
 from kgen.explore.figures import Picture
 from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import write_page
-from kgen.export import export
 from kgen.sampling import latest_version
 
 FOLDER = "explore"
@@ -100,6 +99,8 @@ def explore_page(
     """
     path, file = Path(path), f"{PAGE}.html"
     if (path / "config.json").is_file():
+        from kgen.export import export  # imports TensorFlow
+
         with tempfile.TemporaryDirectory() as folder:
             version = export(path, Path(folder) / path.resolve().name, checkpoint=checkpoint, prior=prior)
             return write_page(version, Path(out or path / FOLDER) / file, source=str(path))

@@ -32,13 +32,25 @@ def open_source(config: DataConfig) -> Source:
     if name.startswith("tfds:"):
         _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
         return open_tfds(name.removeprefix("tfds:"))
+    check_path(name)
     path = Path(name).expanduser()
     if path.exists():
         return _open_path(path, config)
-    if _must_be_path(name) or ("/" in name and not _known_to_tfds(name)):
-        raise UserError(f"dataset {name!r} does not exist (looked in {path.absolute().parent}). {HOW}")
+    if "/" in name and not _known_to_tfds(name):
+        raise _missing(name)
     _known_to_tfds(name, or_raise=True)
     return open_tfds(name)
+
+
+def check_path(name: str):
+    """Raises UserError if the name can only be that of a file or folder, and there is none. Opens nothing."""
+    if _must_be_path(name) and not Path(name).expanduser().exists():
+        raise _missing(name)
+
+
+def _missing(name: str) -> UserError:
+    folder = Path(name).expanduser().absolute().parent
+    return UserError(f"dataset {name!r} does not exist (looked in {folder}). {HOW}")
 
 
 def _open_path(path: Path, config: DataConfig) -> Source:
