@@ -17,6 +17,7 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow.core.framework import types_pb2
 
+from kgen.config import ServeConfig
 from kgen.errors import UserError
 from kgen.serve.app import application
 from kgen.serve.discovery import check_folder
@@ -30,26 +31,9 @@ Health = health_pb2.HealthCheckResponse
 
 
 @dataclass(frozen=True)
-class ServerSettings:
-    """Settings of a server; each is a flag of kgen-serve.
+class ServerSettings(ServeConfig):
+    """Settings of a server, with the limits of a request."""
 
-    Args:
-        host: the address to listen on.
-        port, grpc_port: 0 takes a free one.
-        poll_seconds: between two reads of the folder.
-        max_batch_size: rows of a call that joins several requests.
-        batch_timeout_ms: the longest time that a request waits for others; see Batcher.
-        threads: how many run TensorFlow.
-        limits: of a request.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8501
-    grpc_port: int = 8500
-    poll_seconds: float = 1.0
-    max_batch_size: int = 64
-    batch_timeout_ms: float = 2.0
-    threads: int = 2
     limits: Limits = field(default_factory=Limits)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
+from kgen.config import RequestLimits
+
 log = logging.getLogger(__name__)
 
 
@@ -115,23 +117,8 @@ BRACKETS = b"[]{}"
 OTHERS = bytes(byte for byte in range(256) if byte not in BRACKETS)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits of a request; each is a flag of kgen-serve.
-
-    Args:
-        max_body_bytes: of a request, and of each of its tensors.
-        max_rows: the batch size of a request.
-        max_depth: nesting of JSON lists and objects.
-        max_concurrent: predictions in progress at the same time.
-        max_seconds: from the start of a request to its answer.
-    """
-
-    max_body_bytes: int = 16 * 2**20
-    max_rows: int = 1024
-    max_depth: int = 16
-    max_concurrent: int = 256
-    max_seconds: float = 60.0
+class Limits(RequestLimits):
+    """The limits of a request, and the errors of what exceeds them."""
 
     def body_too_large(self) -> ServingError:
         message = f"a request may have at most {self.max_body_bytes} bytes (--max_body_bytes)"
