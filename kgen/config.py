@@ -290,7 +290,7 @@ class EvalConfig:
     metrics: tuple[str, ...] = option(
         (),
         "Metrics to compute: NAME, or NAME@FEATURES for other features than those of --features.",
-        auto="those marked *, as far as the data and the generator allow",
+        auto="those marked * in --help, as far as data and generator allow",
         group="Evaluation",
         table="kgen.evaluate.registry:METRICS",
         takes="names with commas between them",
@@ -479,7 +479,7 @@ SECTIONS = {
 
 
 def settings_table(section: str) -> str:
-    """The options of one of SECTIONS as a Markdown table; those of "data" and "train" with their dotted names.
+    """The options of one of SECTIONS as a Markdown table; of "data" and "train" with the names that `--set` takes.
 
     `tools/make_guides.py` writes them into the guides.
     """

@@ -194,15 +194,20 @@ def parse_size(text: str) -> list[int]:
 
 
 def markdown_table(config: type, section: str = "") -> str:
-    """The options of a configuration as a Markdown table: setting, flag, type, default, meaning."""
-    lines = ["| setting | flag | type | default | meaning |", "|---|---|---|---|---|"]
+    """The options of a configuration as a Markdown table: flag, type, default, meaning.
+
+    Args:
+        config: a dataclass of `option`s.
+        section: of the settings' dotted names, which `--set` takes: they are the first column; "" has no such column.
+    """
+    headers = (*(("setting",) if section else ()), "flag", "type", "default", "meaning")
+    lines = [headers, ["---"] * len(headers)]
     for name, declared in options_of(config).items():
         flag = f"`--{declared.flag}`" if declared.flag else ""
         meaning = f"{declared.help} {declared.more}".strip()
-        setting = f"`{section}.{name}`" if section else f"`{name}`"
-        cells = (setting, flag, declared.type_text, declared.default_text or "off", meaning)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+        cells = (flag, declared.type_text, declared.default_text or "off", meaning)
+        lines.append((f"`{section}.{name}`", *cells) if section else cells)
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
 # Types ----------------------------------------------------------------------------------------------------------------
