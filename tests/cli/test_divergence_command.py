@@ -102,7 +102,7 @@ def files(tmp_path_factory):
         ("--p one.npy --q table.npy", "--q is to be a .npy file of numbers"),
         ("--p one.npy --q one.npy --phi 1", "leave --phi out"),
         ("--p one.npy --q one.npy --density tanh", "leave --density out"),
-        ("--estimator density --p two.npy", "Received: 2 numbers per row"),
+        ("--estimator density --p two.npy", "2 per row in p"),
         ("--estimator density --p one.npy --q one.npy", "takes --p alone"),
         ("--estimator density --optimizer sgd", "leave --optimizer out"),
         ("--estimator jsd --penalty 10", "leave --penalty out"),
