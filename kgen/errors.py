@@ -1,10 +1,10 @@
-"""The two ways in which kgen stops on purpose: a user's mistake, and a training that went wrong."""
+"""The errors that kgen raises on purpose: a mistake of the user, and a training or an export that failed."""
 
 import re
 
 
 class UserError(ValueError):
-    """Something that the user can put right: commands print its one message and end with exit code 2.
+    """A mistake that the user can correct: commands print its one message and end with exit code 2.
 
     The message names the setting, shows what arrived, and says what to do.
     """
@@ -19,14 +19,14 @@ class ImageLost(UserError):
 
 
 class TrainingFailed(RuntimeError):
-    """Training stopped itself (a loss that is not finite): commands print the message and end with exit code 1."""
+    """A training that cannot continue (a loss that is not finite): commands print it and end with exit code 1."""
 
 
 class ExportFailed(RuntimeError):
-    """An export that does not agree with the trained model: nothing is left behind; commands end with exit code 1."""
+    """An export that differs from the trained model: nothing is written; commands end with exit code 1."""
 
 
 def image_lost(error: BaseException) -> ImageLost | None:
-    """The ImageLost that an input pipeline raised; TensorFlow passes on its words alone."""
+    """The ImageLost that an input pipeline raised, of which only the text passes through TensorFlow."""
     found = re.search(rf"{ImageLost.__name__}: (.+)", str(error))
     return ImageLost(found[1].strip()) if found else None

@@ -8,7 +8,7 @@ from kgen.errors import UserError
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Words that end the search after a wrong name: the closest known names, then all of them."""
+    """What a message about an unknown name ends with: the closest known names, then all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
@@ -34,7 +34,7 @@ class Registry(dict):
         self._defaults: dict[str, dict[str, Any]] = {}
 
     def register(self, name: str, **defaults: Any) -> Callable:
-        """Decorator that files its target under `name`; `defaults` are kept beside it.
+        """Decorator that registers its target under `name`, with `defaults` beside it.
 
         Raises:
             ValueError: the name is taken.

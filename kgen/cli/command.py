@@ -227,7 +227,7 @@ class Command:
             return 0
         except UserError as error:
             return self._end(error, 2)
-        except BrokenPipeError:  # whoever read the output has enough: `kgen-compare runs/* | head`
+        except BrokenPipeError:  # the reader of the output has closed it: `kgen-compare runs/* | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 141
         except OSError as error:

@@ -1,4 +1,4 @@
-"""kgen-divergence: divergences and densities from critics, where the answer is known and for samples of one's own."""
+"""kgen-divergence: divergences and densities from critics, where the answer is known and for samples of your own."""
 
 import math
 import sys
@@ -101,7 +101,7 @@ def estimators_of(cmd: Command) -> Sequence[str]:
 
 
 def of_lines(cmd: Command, settings: dict) -> list[dict]:
-    """Trains on the toy distributions, prints the table, draws; returns the rows of results.json."""
+    """Trains on the toy distributions, prints the table, plots; returns the results for results.json."""
     from kgen.divergence import estimate, plots
 
     phis, steps, rows = phis_of(cmd), cmd["steps"] or estimate.STEPS, []
@@ -124,7 +124,7 @@ def of_lines(cmd: Command, settings: dict) -> list[dict]:
 
 
 def of_samples(cmd: Command, settings: dict) -> list[dict]:
-    """Trains on the user's samples, prints, draws; returns the rows of samples.json."""
+    """Trains on the user's samples, prints, plots; returns the results for samples.json."""
     from kgen.divergence import plots, samples
 
     steps, rows = cmd["steps"] or samples.SAMPLE_STEPS, []
@@ -150,7 +150,7 @@ def of_samples(cmd: Command, settings: dict) -> list[dict]:
 
 
 def of_density(cmd: Command, settings: dict) -> tuple[str, list[dict]]:
-    """Estimates a density, prints, draws; returns the name of the files and the row of density-*.json."""
+    """Estimates a density, prints, plots; returns the name of the files and the results for density-*.json."""
     from kgen.divergence import density, plots
     from kgen.divergence.samples import load_samples
 

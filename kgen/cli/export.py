@@ -72,9 +72,9 @@ def _show(measured: Mapping[str, Mapping[str, Any]]):
     width = max(map(len, measured))
     for artefact, found in measured.items():
         psnr, pixels = found["psnr_db"], found["uint8_pixels_different"]
-        told = "" if psnr is None else f", PSNR {psnr:5.1f} dB, {pixels} of {found['values']} uint8 pixels differ"
+        images = "" if psnr is None else f", PSNR {psnr:5.1f} dB, {pixels} of {found['values']} uint8 pixels differ"
         if pixels and pixels == found["uint8_pixels_different_at_a_border"]:
-            told += " (by one level, rounded at the border of two)"
+            images += " (by one level, rounded at the border of two)"
         alone = f" (row by row {found['row_by_row']['max_abs_difference']:.1e})" if "row_by_row" in found else ""
         latency = f", {found['latency_ms']:.2f} ms per row" if "latency_ms" in found else ""
-        print(f"  {artefact:{width}}  largest difference {found['max_abs_difference']:.1e}{alone}{told}{latency}")
+        print(f"  {artefact:{width}}  largest difference {found['max_abs_difference']:.1e}{alone}{images}{latency}")
