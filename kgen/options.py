@@ -182,8 +182,8 @@ def documented(config: type) -> type:
     lines = []
     for name, declared in options_of(config).items():
         default = f" Default: {declared.default_text}." if declared.default_text else ""
-        lines.append(f"        {name}: {declared.help}{default}{declared.more and ' ' + declared.more}")
-    config.__doc__ = "\n".join([inspect.cleandoc(config.__doc__ or ""), "", "    Attributes:", *lines])
+        lines.append(f"    {name}: {declared.help}{default}{declared.more and ' ' + declared.more}")
+    config.__doc__ = "\n".join([inspect.cleandoc(config.__doc__ or ""), "", "Attributes:", *lines])
     return config
 
 
