@@ -214,7 +214,7 @@ def test_a_prior_that_only_the_server_knows(page, server):
     page.go(server, "fitted/1")
     for button in page.all("#grid button")[:2]:
         button.click()
-    assert "only the server knows" in page.text("#path-hint") and not page.one("#path-body").is_displayed()
+    assert "gaussian mixture" in page.text("#path-hint") and not page.one("#path-body").is_displayed()
     assert not page.all("#plane-kind option")[1].is_enabled() and "gaussian mixture" in page.text("#plane-hint")
     assert "generate_png" in page.text("#python") and "open_sampler" not in page.text("#python")
 
