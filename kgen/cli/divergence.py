@@ -118,7 +118,7 @@ def of_lines(cmd: Command, settings: dict) -> list[dict]:
         worst = max(found, key=lambda row: abs(row.error))
         seconds = time.monotonic() - started
         print(f"largest error {abs(worst.error):.2g} at phi = {worst.phi:g}; {len(found)} critics in {seconds:.1f} s")
-        print(f"wrote {plots.draw_lines_estimates(found, Path(cmd['out']) / f'{estimator}.png')}\n")
+        print(f"wrote {plots.plot_line_estimates(found, Path(cmd['out']) / f'{estimator}.png')}\n")
         rows += [asdict(row) | {"error": row.error} for row in found]
     return rows
 
@@ -143,7 +143,7 @@ def of_samples(cmd: Command, settings: dict) -> list[dict]:
         for name, (trained, chose, held) in found.counts.items():
             print(f"  {name}: {trained} samples trained, {chose} chose the weights, {held} held out for the estimate")
         if found.logits is not None:
-            print(f"wrote {plots.draw_ratio(found, p, q, Path(cmd['out']) / 'density-ratio.png')}")
+            print(f"wrote {plots.plot_density_ratio(found, p, q, Path(cmd['out']) / 'density-ratio.png')}")
         shown = {"estimator": estimator, "estimate": found.estimate, "stderr": found.stderr}
         rows.append(shown | {"interval": [low, high], "train_choose_held_out": found.counts})
     return rows
@@ -172,7 +172,7 @@ def of_density(cmd: Command, settings: dict) -> tuple[str, list[dict]]:
         row["train_choose"] = found.counts
         print(f"{found.counts[0]} samples trained, {found.counts[1]} chose the weights")
     title = f"Density of {Path(cmd['p']).name if p is not None else name} from a discriminator"
-    print(f"wrote {plots.draw_density(found, Path(cmd['out']) / f'density-{name}.png', title=title)}")
+    print(f"wrote {plots.plot_density(found, Path(cmd['out']) / f'density-{name}.png', title=title)}")
     return f"density-{name}", [row]
 
 

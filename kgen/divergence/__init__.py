@@ -1,4 +1,4 @@
-"""Divergences and densities from critics, tried where the answer is known."""
+"""Divergences and densities estimated by critics, and checked where the answer is known."""
 
 from kgen.divergence.density import DensityEstimate, estimate_density, estimate_density_of_samples
 from kgen.divergence.estimate import LineEstimate, estimate_lines, jsd_from_logits, wasserstein_from_scores

@@ -1,4 +1,7 @@
-"""Many small critics as one batched network: their weights have a leading axis, and so have their points."""
+"""Many small critics as one batched network, their losses, and their training.
+
+The weights of P critics have a leading axis of length P, and so have their points: one matrix product serves all.
+"""
 
 import itertools
 import math
@@ -62,8 +65,8 @@ class Critics(keras.layers.Layer):
         return tf.squeeze(x, axis=-1)
 
 
-def slopes(critics: Critics, points: tf.Tensor) -> tf.Tensor:
-    """Length of every critic's gradient at its points, [P, B, D] -> [P, B].
+def gradient_norms(critics: Critics, points: tf.Tensor) -> tf.Tensor:
+    """Norm of every critic's gradient at its points, [P, B, D] -> [P, B].
 
     The gradient of a square root at 0 is not a number; 1e-12 under the root keeps it finite (and adds at most 1e-6).
     """
@@ -74,7 +77,7 @@ def slopes(critics: Critics, points: tf.Tensor) -> tf.Tensor:
     return tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=-1) + 1e-12)
 
 
-def mix(p: tf.Tensor, q: tf.Tensor, seed) -> tf.Tensor:
+def interpolate_points(p: tf.Tensor, q: tf.Tensor, seed) -> tf.Tensor:
     """Points on the straight lines from p to q, with weights from U(0, 1); all [P, B, D]."""
     weights = tf.random.stateless_uniform([*p.shape[:2], 1], seed, alg="philox")
     return p + weights * (q - p)
@@ -98,24 +101,22 @@ def classification_loss(critics: Critics, p: tf.Tensor, q: tf.Tensor) -> tf.Tens
 
 
 def wasserstein_loss(critics: Critics, p: tf.Tensor, q: tf.Tensor, penalty: float, seed) -> tf.Tensor:
-    """E_q f - E_p f + penalty (slope - 1)^2, Eq. 3 of Gulrajani et al. 2017 (https://arxiv.org/abs/1704.00028).
+    """E_q f - E_p f + penalty (|gradient| - 1)^2, Eq. 3 of Gulrajani et al. 2017 (https://arxiv.org/abs/1704.00028).
 
     Args:
         p, q: [P, B, D].
         penalty: lambda.
-        seed: [2] int32 tensor, of the weights that mix p and q for the penalty.
+        seed: [2] int32 tensor, of the interpolation weights of p and q for the penalty.
 
     Returns:
         [P]
     """
     difference = tf.reduce_mean(critics(q), axis=1) - tf.reduce_mean(critics(p), axis=1)
-    excess = tf.square(slopes(critics, mix(p, q, seed)) - 1.0)
+    excess = tf.square(gradient_norms(critics, interpolate_points(p, q, seed)) - 1.0)
     return difference + penalty * tf.reduce_mean(excess, axis=1)
 
 
 # Training -------------------------------------------------------------------------------------------------------------
-# How critics are trained: the optimizers, and many steps per call.
-
 
 STEPS_PER_CALL = 10
 LEARNING_RATES = {
@@ -134,34 +135,34 @@ def make_optimizer(name: str, learning_rate: float, steps: int) -> keras.optimiz
     return keras.optimizers.SGD(schedule)
 
 
-def loss_of(estimator: str, penalty: float) -> Callable:
+def make_loss(estimator: str, penalty: float) -> Callable:
     """(critics, p, q, seed) -> [P]: what the critics of an estimator minimise."""
     if estimator == "wasserstein":
         return lambda critics, p, q, seed: wasserstein_loss(critics, p, q, penalty, seed)
     return lambda critics, p, q, seed: classification_loss(critics, p, q)
 
 
-def train(
+def train_critics(
     critics: Critics,
     loss: Callable,
-    draw: Callable,
+    sample_points: Callable,
     optimizer: keras.optimizers.Optimizer,
     steps: int,
     *,
     seed: int = 0,
-    choose_by: tuple[tf.Tensor, tf.Tensor] | None = None,
+    validation: tuple[tf.Tensor, tf.Tensor] | None = None,
     on_steps: Callable[[int], None] | None = None,
 ):
-    """Trains in place.
+    """Trains critics in place, many steps per call.
 
     Args:
         critics: P of them; the sum of their losses is minimised, and no weight is shared.
         loss: (critics, p, q, seed) -> [P].
-        draw: seed -> (p, q), the points of one step, [P, B, D] each.
+        sample_points: seed -> (p, q), the points of one step, [P, B, D] each.
         optimizer: new, without any state.
         steps: how many.
-        seed: root of the streams that `draw` and `loss` get.
-        choose_by: p and q that no step sees; the weights with the lowest loss on them are kept. None: the last ones.
+        seed: root of the streams that `sample_points` and `loss` get.
+        validation: p and q that no step sees; the weights with the lowest loss on them are kept. None: the last ones.
         on_steps: called with the number of steps that were done since it was called last.
     """
     variables = critics.trainable_variables
@@ -170,20 +171,20 @@ def train(
     @tf.function
     def run(first, count):
         for step in tf.range(first, first + count):
-            p, q = draw(random.replica_seed(seed, step, "points"))
+            p, q = sample_points(random.replica_seed(seed, step, "points"))
             with tf.GradientTape() as tape:
                 total = tf.reduce_sum(loss(critics, p, q, random.replica_seed(seed, step, "loss")))
             optimizer.apply(tape.gradient(total, [variable.value for variable in variables]), variables)
 
     @tf.function
-    def chosen_by():
-        return tf.reduce_sum(loss(critics, *choose_by, random.replica_seed(seed, 0, "choice")))
+    def validation_loss():
+        return tf.reduce_sum(loss(critics, *validation, random.replica_seed(seed, 0, "choice")))
 
-    lowest, best = (math.inf, None) if choose_by is None else (float(chosen_by()), critics.get_weights())
+    lowest, best = (math.inf, None) if validation is None else (float(validation_loss()), critics.get_weights())
     for first in range(0, steps, STEPS_PER_CALL):
         count = min(STEPS_PER_CALL, steps - first)
         run(tf.constant(first), tf.constant(count))
-        if choose_by is not None and (value := float(chosen_by())) < lowest:
+        if validation is not None and (value := float(validation_loss())) < lowest:
             lowest, best = value, critics.get_weights()
         if on_steps is not None:
             on_steps(count)

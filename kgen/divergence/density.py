@@ -1,4 +1,4 @@
-"""An unknown density from a discriminator against a standard normal: f1(x) = f0(x) D(x) / (1 - D(x)).
+"""Density estimation by a discriminator against a standard normal: f1(x) = f0(x) D(x) / (1 - D(x)).
 
 Sugiyama, Suzuki & Kanamori 2012, "Density Ratio Estimation in Machine Learning", chapter 4.
 """
@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import random
-from kgen.divergence.critics import Critics, loss_of, make_optimizer, train
-from kgen.divergence.samples import MAX_CHOICE, check_samples, draw_rows, split_samples
+from kgen.divergence.critics import Critics, make_loss, make_optimizer, train_critics
+from kgen.divergence.samples import MAX_CHOICE, check_samples, sample_rows, split_samples
 from kgen.divergence.toy import DENSITIES
 from kgen.errors import UserError
 
@@ -24,7 +24,7 @@ POINTS = 2001
 
 
 def log_density_ratio(logits: np.ndarray, num_numerator: int = 1, num_denominator: int = 1) -> np.ndarray:
-    """log f1 / f0 from the logits of a discriminator that was shown so many points of f1 and of f0.
+    """log f1 / f0 from the logits of a discriminator that was trained on so many points of f1 and of f0.
 
     Args:
         logits: log D / (1 - D), any shape.
@@ -41,13 +41,15 @@ def total_variation(x: np.ndarray, f: np.ndarray, g: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class DensityEstimate:
-    """Attributes:
-    x: [K] float64, where everything is given.
-    discriminator: [K], D(x) in (0, 1) for equal counts.
-    base: [K], f0(x).
-    estimate: [K], f1(x); not normalized.
-    truth: [K], or None for samples.
-    counts: of samples, that trained and that chose the weights; None where every step draws new points.
+    """An estimated density on a grid.
+
+    Attributes:
+        x: [K] float64, the grid.
+        discriminator: [K], D(x) in (0, 1) for equal counts.
+        base: [K], f0(x).
+        estimate: [K], f1(x); not normalized.
+        truth: [K], or None for samples.
+        counts: of samples, that trained and that chose the weights; None where every step samples new points.
     """
 
     x: np.ndarray
@@ -77,13 +79,13 @@ def estimate_density(
     seed: int = 0,
     on_steps: Callable[[int], None] | None = None,
 ) -> DensityEstimate:
-    """Estimates one of DENSITIES from its samples alone; every step draws new ones.
+    """Estimates one of DENSITIES from its samples alone; every step samples new ones.
 
     Args:
         name: of the density.
         steps: of Adam.
-        batch_size: points of f1 a step.
-        base_batch_size: points of the standard normal f0 a step.
+        batch_size: points of f1 per step.
+        base_batch_size: points of the standard normal f0 per step.
         seed: the same seed gives the same estimate.
         on_steps: called with the number of steps done since the last call.
 
@@ -92,12 +94,12 @@ def estimate_density(
     """
     target = DENSITIES[name]
 
-    def draw(key):
-        return target.draw(batch_size, key)[None, :, None], random.stateless_normal([1, base_batch_size, 1], key + 2)
+    def sample_points(key):
+        return target.sample(batch_size, key)[None, :, None], random.stateless_normal([1, base_batch_size, 1], key + 2)
 
-    critics = fit(draw, steps, seed, None, on_steps)
+    critics = train_discriminator(sample_points, steps, seed, None, on_steps)
     x = np.linspace(*target.bounds, POINTS)
-    return at(critics, x, batch_size, base_batch_size, truth=target.density(x))
+    return evaluate_density(critics, x, batch_size, base_batch_size, truth=target.density(x))
 
 
 def check_column(samples: np.ndarray) -> np.ndarray:
@@ -141,25 +143,34 @@ def estimate_density_of_samples(
     points, chosen = tf.constant(training), tf.constant(choosing[None, :MAX_CHOICE])
     base = random.stateless_normal(chosen.shape, random.replica_seed(seed, 0, "base"))
 
-    def draw(key):
-        rows = draw_rows(points, DENSITY_BATCH_SIZE, key)
+    def sample_points(key):
+        rows = sample_rows(points, DENSITY_BATCH_SIZE, key)
         return rows, random.stateless_normal(rows.shape, key + 2)
 
-    critics = fit(draw, steps, seed, (chosen, base), on_steps)
+    critics = train_discriminator(sample_points, steps, seed, (chosen, base), on_steps)
     margin = 0.1 * np.ptp(samples)
     x = np.linspace(samples.min() - margin, samples.max() + margin, POINTS)
-    return at(critics, x, center=center, scale=scale, counts=(len(training), len(choosing)))
+    return evaluate_density(critics, x, center=center, scale=scale, counts=(len(training), len(choosing)))
 
 
-def fit(draw: Callable, steps: int, seed: int, choose_by, on_steps) -> Critics:
-    """One smooth discriminator; arguments as of `train`."""
+def train_discriminator(sample_points: Callable, steps: int, seed: int, validation, on_steps) -> Critics:
+    """One smooth discriminator; arguments as of `train_critics`."""
     critics = Critics(1, 1, hidden=HIDDEN, activation=ACTIVATION, seed=seed)
     optimizer = make_optimizer("adam", LEARNING_RATE, steps)
-    train(critics, loss_of("jsd", 0.0), draw, optimizer, steps, seed=seed, choose_by=choose_by, on_steps=on_steps)
+    train_critics(
+        critics,
+        make_loss("jsd", 0.0),
+        sample_points,
+        optimizer,
+        steps,
+        seed=seed,
+        validation=validation,
+        on_steps=on_steps,
+    )
     return critics
 
 
-def at(
+def evaluate_density(
     critics: Critics,
     x: np.ndarray,
     num_numerator: int = 1,

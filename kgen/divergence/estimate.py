@@ -1,4 +1,4 @@
-"""Jensen-Shannon divergence and Wasserstein-1 distance from trained critics, tried on the pair of lines."""
+"""Jensen-Shannon divergence and Wasserstein-1 distance from trained critics; both estimated for the pair of lines."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,16 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import random
-from kgen.divergence.critics import LEARNING_RATES, Critics, loss_of, make_optimizer, mix, slopes, train
-from kgen.divergence.toy import PHIS, draw_lines, jsd_of_lines, wasserstein_of_lines
+from kgen.divergence.critics import (
+    LEARNING_RATES,
+    Critics,
+    gradient_norms,
+    interpolate_points,
+    make_loss,
+    make_optimizer,
+    train_critics,
+)
+from kgen.divergence.toy import PHIS, jsd_of_lines, sample_lines, wasserstein_of_lines
 
 BATCH_SIZE = 512
 STEPS = 250
@@ -36,9 +44,9 @@ def jsd_from_logits(logits_p: np.ndarray, logits_q: np.ndarray) -> tuple[np.ndar
 
 
 def wasserstein_from_scores(
-    scores_p: np.ndarray, scores_q: np.ndarray, critic_slopes: np.ndarray
+    scores_p: np.ndarray, scores_q: np.ndarray, norms: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(E_p f - E_q f) / the largest slope of f: on average not above the distance, as far as slopes were looked at.
+    """(E_p f - E_q f) / the largest gradient norm of f found: on average not above the distance.
 
     A gradient penalty of weight lambda leaves the slope of the best critic at 1 + W / (2 lambda), be it one-sided or
     two-sided: it maximises s W - lambda (s - 1)^2. The raw difference overshoots by W^2 / (2 lambda), and dividing
@@ -47,13 +55,13 @@ def wasserstein_from_scores(
     Args:
         scores_p: [..., N], f at points of p.
         scores_q: [..., M], f at points of q.
-        critic_slopes: [..., K], lengths of the gradient of f between p and q.
+        norms: [..., K], norms of the gradient of f between p and q.
 
     Returns:
         The value, in units of the points, and its standard error, [...] float64 each.
     """
     scores_p, scores_q = np.asarray(scores_p, np.float64), np.asarray(scores_q, np.float64)
-    largest = np.max(np.asarray(critic_slopes, np.float64), axis=-1)
+    largest = np.max(np.asarray(norms, np.float64), axis=-1)
     return (scores_p.mean(axis=-1) - scores_q.mean(axis=-1)) / largest, _stderr(scores_p, scores_q) / largest
 
 
@@ -70,21 +78,21 @@ def measure(
     Args:
         estimator: of a divergence; see DivergenceConfig.
         pairs: (p, q), [P, B, D] each.
-        seed: of the points between p and q where slopes are looked at.
+        seed: of the points between p and q at which gradients are computed.
     """
     score = tf.function(lambda points: critics(points), reduce_retracing=True)
-    slope = tf.function(lambda p, q, key: slopes(critics, mix(p, q, key)), reduce_retracing=True)
-    scores_p, scores_q, critic_slopes = [], [], []
+    norm = tf.function(lambda p, q, key: gradient_norms(critics, interpolate_points(p, q, key)), reduce_retracing=True)
+    scores_p, scores_q, norms = [], [], []
     for i, (p, q) in enumerate(pairs):
         scores_p.append(score(p).numpy())
         scores_q.append(score(q).numpy())
         if estimator == "wasserstein":
             common = min(p.shape[1], q.shape[1])
-            critic_slopes.append(slope(p[:, :common], q[:, :common], random.replica_seed(seed, i, "slopes")).numpy())
+            norms.append(norm(p[:, :common], q[:, :common], random.replica_seed(seed, i, "slopes")).numpy())
     scores = np.concatenate(scores_p, axis=1), np.concatenate(scores_q, axis=1)
     if estimator == "jsd":
         return jsd_from_logits(*scores)
-    return wasserstein_from_scores(*scores, np.concatenate(critic_slopes, axis=1))
+    return wasserstein_from_scores(*scores, np.concatenate(norms, axis=1))
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ def estimate_lines(
 ) -> list[LineEstimate]:
     """Estimates for p = (0, Z) and q = (phi, Z), Z ~ U(0, 1); all critics are trained as one batched network.
 
-    Every step draws new points, and the estimate is made on points that no step drew.
+    Every step samples new points, and the estimate is made on points that no step saw.
 
     Args:
         estimator: of a divergence; see DivergenceConfig.
@@ -126,16 +134,16 @@ def estimate_lines(
         on_steps: called with the number of steps done since the last call.
     """
     critics = Critics(len(phis), 2, last_bias=estimator == "jsd", seed=seed)
-    train(
+    train_critics(
         critics,
-        loss_of(estimator, penalty),
-        lambda key: draw_lines(phis, BATCH_SIZE, key),
+        make_loss(estimator, penalty),
+        lambda key: sample_lines(phis, BATCH_SIZE, key),
         make_optimizer(optimizer, LEARNING_RATES[estimator, optimizer], steps),
         steps,
         seed=seed,
         on_steps=on_steps,
     )
     keys = (random.replica_seed(seed, i, "held-out points") for i in range(HELD_OUT_BATCHES))
-    values, stderrs = measure(estimator, critics, (draw_lines(phis, HELD_OUT_BATCH_SIZE, key) for key in keys), seed)
+    values, stderrs = measure(estimator, critics, (sample_lines(phis, HELD_OUT_BATCH_SIZE, key) for key in keys), seed)
     rows = zip(phis, values.tolist(), stderrs.tolist(), strict=True)
     return [LineEstimate(estimator, phi, TRUTHS[estimator](phi), value, stderr) for phi, value, stderr in rows]

@@ -1,4 +1,4 @@
-"""What was estimated, as pictures, with the truth drawn in where it is known."""
+"""Plots of the estimates, beside the truth where it is known."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ TITLES = {"jsd": "Jensen-Shannon divergence", "wasserstein": "Wasserstein-1 dist
 UNITS = {"jsd": "nats", "wasserstein": "units of the points"}
 
 
-def draw_lines_estimates(rows: Sequence[LineEstimate], path: str | os.PathLike) -> Path:
+def plot_line_estimates(rows: Sequence[LineEstimate], path: str | os.PathLike) -> Path:
     """Estimate and truth over phi, and below it their difference with the sampling error (1.96 standard errors).
 
     Args:
@@ -43,7 +43,7 @@ def draw_lines_estimates(rows: Sequence[LineEstimate], path: str | os.PathLike) 
     return canvas.save(path)
 
 
-def draw_density(found: DensityEstimate, path: str | os.PathLike, *, title: str) -> Path:
+def plot_density(found: DensityEstimate, path: str | os.PathLike, *, title: str) -> Path:
     """The discriminator, and below it the estimate between the normal and, where it is known, the truth."""
     canvas = Canvas(6.4, 5.6)
     (upper,), (lower,) = canvas.panels(2, 1, sharex=True, height_ratios=(1, 2))
@@ -61,7 +61,7 @@ def draw_density(found: DensityEstimate, path: str | os.PathLike, *, title: str)
     return canvas.save(path)
 
 
-def draw_ratio(found: SampleEstimate, p: np.ndarray, q: np.ndarray, path: str | os.PathLike) -> Path:
+def plot_density_ratio(found: SampleEstimate, p: np.ndarray, q: np.ndarray, path: str | os.PathLike) -> Path:
     """Histograms of two one-dimensional sets of samples, and below them the estimated p(x) / q(x).
 
     Args:

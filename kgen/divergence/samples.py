@@ -1,4 +1,4 @@
-"""The divergence between two sets of samples of one's own."""
+"""The divergence between two sets of samples from files: loading, checks, splits and the estimate."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import random
-from kgen.divergence.critics import LEARNING_RATES, Critics, loss_of, make_optimizer, train
+from kgen.divergence.critics import LEARNING_RATES, Critics, make_loss, make_optimizer, train_critics
 from kgen.divergence.estimate import BATCH_SIZE, PENALTY, measure
 from kgen.errors import UserError
 
@@ -110,7 +110,7 @@ def split_samples(samples: np.ndarray, seed: int, name: str) -> list[np.ndarray]
     return [samples[part] for part in np.split(order, ends)]
 
 
-def scale_of(estimator: str, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standardization(estimator: str, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Center [D] and scale [D] that standardize both sets together.
 
     The Wasserstein distance scales back exactly only by one scale for all columns: the root mean square of the columns'
@@ -123,13 +123,13 @@ def scale_of(estimator: str, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, 
     return center, np.where(stddev > 0.0, stddev, 1.0)
 
 
-def draw_rows(samples: tf.Tensor, count: int, seed) -> tf.Tensor:
-    """Rows drawn with replacement, [N, D] -> [1, count, D]."""
+def sample_rows(samples: tf.Tensor, count: int, seed) -> tf.Tensor:
+    """Rows sampled with replacement, [N, D] -> [1, count, D]."""
     rows = tf.random.stateless_uniform([count], seed, maxval=samples.shape[0], dtype=tf.int32, alg="philox")
     return tf.gather(samples, rows)[None]
 
 
-def batches(p: np.ndarray, q: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+def paired_batches(p: np.ndarray, q: np.ndarray) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """All of p and q in as many batches, at most HELD_OUT_BATCH_SIZE rows each: [1, B, D] of p and [1, C, D] of q."""
     count = min(-(-max(len(p), len(q)) // HELD_OUT_BATCH_SIZE), len(p), len(q))
     for some_p, some_q in zip(np.array_split(p, count), np.array_split(q, count), strict=True):
@@ -149,7 +149,7 @@ def estimate_samples(
 ) -> SampleEstimate:
     """Divergence between two sets of samples, by a critic that is trained on one part of them and measured on another.
 
-    A critic that has learned its own samples by heart sees differences that are not there. So 60 % of each set train,
+    A critic that has memorized its samples sees differences that are not there. So 60 % of each set train,
     20 % choose the weights, and the estimate is made on the last 20 %.
 
     Args:
@@ -166,7 +166,7 @@ def estimate_samples(
         UserError: see `check_samples` and `check_pair`.
     """
     p, q = check_pair(p, q)
-    center, scale = scale_of(estimator, p, q)
+    center, scale = standardization(estimator, p, q)
     parts = {}
     for name, samples in (("p", p), ("q", q)):
         scaled = ((samples - center) / scale).astype(np.float32)
@@ -175,17 +175,17 @@ def estimate_samples(
     train_p, train_q = tf.constant(train_p), tf.constant(train_q)
     critics = Critics(1, p.shape[1], last_bias=estimator == "jsd", seed=seed)
     chosen = min(len(choose_p), len(choose_q), MAX_CHOICE)
-    train(
+    train_critics(
         critics,
-        loss_of(estimator, penalty),
-        lambda key: (draw_rows(train_p, BATCH_SIZE, key), draw_rows(train_q, BATCH_SIZE, key + 1)),
+        make_loss(estimator, penalty),
+        lambda key: (sample_rows(train_p, BATCH_SIZE, key), sample_rows(train_q, BATCH_SIZE, key + 1)),
         make_optimizer(optimizer, LEARNING_RATES[estimator, optimizer], steps),
         steps,
         seed=seed,
-        choose_by=(tf.constant(choose_p[None, :chosen]), tf.constant(choose_q[None, :chosen])),
+        validation=(tf.constant(choose_p[None, :chosen]), tf.constant(choose_q[None, :chosen])),
         on_steps=on_steps,
     )
-    value, stderr = measure(estimator, critics, batches(held_p, held_q), seed)
+    value, stderr = measure(estimator, critics, paired_batches(held_p, held_q), seed)
     unit = float(scale[0]) if estimator == "wasserstein" else 1.0
     counts = {name: tuple(map(len, three)) for name, three in parts.items()}
     found = SampleEstimate(estimator, float(value[0]) * unit, float(stderr[0]) * unit, counts)

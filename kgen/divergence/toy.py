@@ -28,7 +28,7 @@ def wasserstein_of_lines(phi: float) -> float:
     return abs(phi)
 
 
-def draw_lines(phis: Sequence[float], count: int, seed) -> tuple[tf.Tensor, tf.Tensor]:
+def sample_lines(phis: Sequence[float], count: int, seed) -> tuple[tf.Tensor, tf.Tensor]:
     """Independent points of p and of q, one pair of lines for every phi.
 
     Args:
@@ -51,7 +51,7 @@ class TanhDensity:
     bounds = (-5.0, 5.0)  # 1 - mass = 8e-8: |y| <= 1 + 0.75 |z|
 
     @staticmethod
-    def draw(count: int, seed) -> tf.Tensor:
+    def sample(count: int, seed) -> tf.Tensor:
         """Points [count] float32; `seed` is a [2] int32 tensor."""
         z = stateless_normal([count], seed)
         return tf.tanh(2.0 * z + 1.0) + 0.75 * z
@@ -77,7 +77,7 @@ class BimodalDensity:
     weights, means, stddevs = (0.4, 0.6), (-1.5, 1.0), (0.4, 0.6)
 
     @classmethod
-    def draw(cls, count: int, seed) -> tf.Tensor:
+    def sample(cls, count: int, seed) -> tf.Tensor:
         """Points [count] float32; `seed` is a [2] int32 tensor."""
         first = tf.random.stateless_uniform([count], seed + 1, alg="philox") < cls.weights[0]
         z = stateless_normal([count], seed)

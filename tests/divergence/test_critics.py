@@ -11,11 +11,11 @@ from kgen.divergence.critics import (
     LEARNING_RATES,
     Critics,
     classification_loss,
-    loss_of,
+    gradient_norms,
+    interpolate_points,
+    make_loss,
     make_optimizer,
-    mix,
-    slopes,
-    train,
+    train_critics,
     wasserstein_loss,
 )
 
@@ -54,7 +54,7 @@ def test_critics_start_as_the_constant_zero():
 def test_slopes_of_a_linear_critic():
     critics = Critics(2, 2, hidden=(), last_bias=False)
     critics.set_weights([np.array([[[3.0], [4.0]], [[0.0], [0.0]]])])
-    found = slopes(critics, points(2, 5, 2, "x")).numpy()
+    found = gradient_norms(critics, points(2, 5, 2, "x")).numpy()
     np.testing.assert_allclose(found[0], 5.0, rtol=1e-6)  # sqrt(3^2 + 4^2)
     np.testing.assert_allclose(found[1], 1e-6, rtol=1e-5)  # sqrt(0 + 1e-12)
 
@@ -70,7 +70,7 @@ def test_gradient_at_slope_zero_is_finite():
 
 def test_mixed_points_lie_between_with_uniform_weights():
     p, q = tf.zeros([1, 20_000, 2]), tf.ones([1, 20_000, 2]) * [2.0, -4.0]
-    between = mix(p, q, random.replica_seed(0, 0, "mix")).numpy()[0]
+    between = interpolate_points(p, q, random.replica_seed(0, 0, "mix")).numpy()[0]
     np.testing.assert_allclose(between[:, 1], -2.0 * between[:, 0], rtol=1e-5)  # one weight for both coordinates
     weights = np.sort(between[:, 0] / 2.0)
     # Kolmogorov's distance to U(0, 1) exceeds 1.95 / sqrt(N) with probability 0.001; of a normal it would be > 0.1
@@ -102,7 +102,7 @@ def test_every_weight_moves_and_critics_do_not_touch_each_other(estimator, optim
         p = tf.constant([[[0.0], [0.2], [0.4]]] * 2)
         q = p + tf.constant([[[1.0]], [[second]]])
         kind = make_optimizer(optimizer, LEARNING_RATES[estimator, optimizer], 12)
-        train(critics, loss_of(estimator, 10.0), lambda key: (p, q), kind, 12)
+        train_critics(critics, make_loss(estimator, 10.0), lambda key: (p, q), kind, 12)
         return before, critics.get_weights()
 
     before, one = after(1.0)
@@ -121,7 +121,9 @@ def test_the_best_weights_are_kept():
     critics, one = Critics(1, 1, hidden=(), last_bias=False), tf.ones([1, 1, 1])
     done = []
     optimizer = make_optimizer("sgd", 0.02, 95)
-    train(critics, loss, lambda key: (one, one), optimizer, 95, choose_by=(one, 0.3 * one), on_steps=done.append)
+    train_critics(
+        critics, loss, lambda key: (one, one), optimizer, 95, validation=(one, 0.3 * one), on_steps=done.append
+    )
     assert done == [10] * 9 + [5]
     # w <- w + 0.04 (1 - w) comes to 0.34 after 10 steps and 0.56 after 20 (the rate hardly falls so early)
     assert float(critics(one)[0, 0]) == pytest.approx(0.34, abs=0.01)

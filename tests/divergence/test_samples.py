@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from kgen.divergence.samples import check_pair, check_samples, estimate_samples, load_samples, scale_of, split_samples
+from kgen.divergence.samples import (
+    check_pair,
+    check_samples,
+    estimate_samples,
+    load_samples,
+    split_samples,
+    standardization,
+)
 from kgen.errors import UserError
 from kgen.random import generator
 
@@ -84,14 +91,14 @@ def test_parts_are_disjoint_and_whole():
 def test_one_scale_for_distances_and_one_a_column_for_jsd():
     p = np.array([[1.0, 10.0], [3.0, 10.0]])
     q = np.array([[1.0, 30.0], [3.0, 30.0]])
-    center, scale = scale_of("wasserstein", p, q)
+    center, scale = standardization("wasserstein", p, q)
     np.testing.assert_allclose(center, [2.0, 20.0])
     np.testing.assert_allclose(scale, math.sqrt((1.0 + 100.0) / 2))  # variances 1 and 100
-    np.testing.assert_allclose(scale_of("jsd", p, q)[1], [1.0, 10.0])
+    np.testing.assert_allclose(standardization("jsd", p, q)[1], [1.0, 10.0])
 
 
 def test_columns_that_never_change_are_no_trouble():
-    _, scale = scale_of("jsd", np.full((60, 2), 5.0), np.full((60, 2), 5.0))
+    _, scale = standardization("jsd", np.full((60, 2), 5.0), np.full((60, 2), 5.0))
     np.testing.assert_array_equal(scale, 1.0)
 
 

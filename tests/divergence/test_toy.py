@@ -1,4 +1,4 @@
-"""The closed forms, against integrals and against the samples that the toys draw."""
+"""The closed forms, against integrals and against samples of the toys."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, stats
 
 from kgen import random
-from kgen.divergence.toy import DENSITIES, PHIS, TanhDensity, draw_lines, jsd_of_lines, wasserstein_of_lines
+from kgen.divergence.toy import DENSITIES, PHIS, TanhDensity, jsd_of_lines, sample_lines, wasserstein_of_lines
 
 COUNT = 200_000
 
@@ -18,7 +18,7 @@ def test_there_are_21_phis():
 
 
 def test_lines_stand_where_they_should():
-    p, q = (side.numpy() for side in draw_lines((-0.5, 0.25), COUNT, random.replica_seed(0, 0, "test")))
+    p, q = (side.numpy() for side in sample_lines((-0.5, 0.25), COUNT, random.replica_seed(0, 0, "test")))
     assert p.shape == q.shape == (2, COUNT, 2)
     assert np.all(p[..., 0] == 0.0)
     np.testing.assert_array_equal(q[:, :2, 0], [[-0.5, -0.5], [0.25, 0.25]])
@@ -54,7 +54,7 @@ def test_densities_have_mass_one(name):
 @pytest.mark.parametrize("name", ["tanh", "bimodal"])
 def test_densities_are_those_of_the_samples(name):
     target = DENSITIES[name]
-    samples = target.draw(COUNT, random.replica_seed(0, 0, "test")).numpy().astype(np.float64)
+    samples = target.sample(COUNT, random.replica_seed(0, 0, "test")).numpy().astype(np.float64)
     edges = np.linspace(-3.0, 3.0, 31)
     shares = np.histogram(samples, edges)[0] / COUNT
     bins = itertools.pairwise(edges)
