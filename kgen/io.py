@@ -1,4 +1,7 @@
-"""Whole files or none: written aside, then renamed."""
+"""Files: written aside and then renamed, so that they appear whole or not at all; and data files found by their name.
+
+Data files are looked for in $KGEN_DATA_DIR, or in ../shared/data where that exists.
+"""
 
 import json
 import os
@@ -9,7 +12,7 @@ from typing import Any
 from kgen.errors import UserError
 
 ASIDE = ".part-"
-"""How the name of a file starts that is not whole yet; the number of the process that writes it follows."""
+"""How the name of a file that is not whole yet starts; the id of the process that writes it follows."""
 
 
 def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
@@ -40,24 +43,22 @@ def write_json(path: str | os.PathLike, values: Any) -> Path:
     return write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
-# Data folder ----------------------------------------------------------------------------------------------------------
-# The folder with data files that are found by their name: $KGEN_DATA_DIR, or ../shared/data where it exists.
-
+# Data files -----------------------------------------------------------------------------------------------------------
 
 VARIABLE = "KGEN_DATA_DIR"
-BESIDE = Path("../shared/data")
-"""Where data are looked for when the variable is not set, from the current folder."""
+DEFAULT_FOLDER = Path("../shared/data")
+"""Where data files are looked for when the variable is not set, from the current folder."""
 
 
 def data_folder() -> Path | None:
-    """The folder; None where there is none.
+    """The folder of data files; None where there is none.
 
     Raises:
         UserError: KGEN_DATA_DIR names no folder.
     """
     given = os.environ.get(VARIABLE)
     if not given:
-        return BESIDE if BESIDE.is_dir() else None
+        return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
     folder = Path(given).expanduser()
     if not folder.is_dir():
         raise UserError(f"{VARIABLE} must name a folder with data files, or not be set. Received: {given}")
