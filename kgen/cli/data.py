@@ -52,12 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(dataset: str):
-        from kgen.data.audit.outliers import load_any
-        from kgen.data.audit.report import examine
+        from kgen.data.audit.report import audit_dataset, load_for_audit
 
         config = flags.data_config(cmd, DataConfig(dataset))
-        loaded, notes = load_any(config, seed=cmd["seed"])
-        report = examine(loaded, near=cmd["near"], anyway=cmd["near_anyway"], notes=notes)
+        loaded, notes = load_for_audit(config, seed=cmd["seed"])
+        report = audit_dataset(loaded, near=cmd["near"], anyway=cmd["near_anyway"], notes=notes)
         print("\n".join(report.lines()))
         written = write(loaded, report, Path(cmd["out"] or f"data-{report.name}"))
         print(f"\nwrote {', '.join(map(str, written))}")

@@ -8,8 +8,7 @@ from PIL import Image
 from kgen.config import DataConfig
 from kgen.data import load
 from kgen.data.audit.contact_sheet import contact_sheet, pairs_sheet
-from kgen.data.audit.outliers import load_any
-from kgen.data.audit.report import examine
+from kgen.data.audit.report import audit_dataset, load_for_audit
 from kgen.errors import UserError
 
 
@@ -48,7 +47,7 @@ def planted(tmp_path, save):
 
 def examined(path, **options):
     dataset = load(DataConfig(str(path), validation_fraction=0, **options))
-    return dataset, examine(dataset)
+    return dataset, audit_dataset(dataset)
 
 
 def test_every_planted_trouble_is_found_and_nothing_else(planted):
@@ -62,7 +61,7 @@ def test_every_planted_trouble_is_found_and_nothing_else(planted):
     assert (leak.split, leak.stands_in, leak.exact, leak.near) == ("test", "train", 1, 1)
     assert report.mislabelled == 2 and report.near_pairs == 2 and report.near_pairs_mislabelled == 0
     assert [b.name for b in report.broken] == ["train/cat/cut.jpg"] and "truncated" in report.broken[0].reason
-    assert [(o.name, o.split, o.reason) for o in report.odd] == [
+    assert [(o.name, o.split, o.reason) for o in report.outliers] == [
         ("train/dog/gray all over.png", "train", "one colour all over")
     ]
     assert report.sizes == ((32, 32, 26),) and report.image_shape == (32, 32, 3)
@@ -85,7 +84,7 @@ def test_the_text_names_what_was_found(planted):
         "2 of the 20 train images are exact copies",
         "2 of the 20 train images are near copies",
         "train/cat/cut.jpg (broken: ",
-        "1 images are odd, one colour all over: train/dog/gray all over.png",
+        "1 images are outliers, one colour all over: train/dog/gray all over.png",
         "test: test/cat/leak.png",
     ):
         assert words in text
@@ -137,14 +136,14 @@ def test_black_and_white_and_inverted(tmp_path, noise):
     np.savez(tmp_path / "set.npz", x=images)
     report = examined(tmp_path / "set.npz")[1]
     assert report.splits[0].black_and_white
-    (odd,) = report.odd
-    assert odd.name == "image 7 of train" and "inverted" in odd.reason
+    (outlier,) = report.outliers
+    assert outlier.name == "image 7 of train" and "inverted" in outlier.reason
 
 
 def test_nothing_is_found_in_distinct_random_images(tmp_path, noise):
     np.savez(tmp_path / "set.npz", x_train=noise(200, 8, 8), x_test=noise(50, 8, 8, seed=1))
     report = examined(tmp_path / "set.npz")[1]
-    assert not (report.leaks or report.pairs or report.odd or report.broken or report.mislabelled)
+    assert not (report.leaks or report.pairs or report.outliers or report.broken or report.mislabelled)
     assert report.lines()[-1] == "findings: none"
 
 
@@ -163,41 +162,41 @@ def test_sizes_that_differ_are_shown_and_a_size_is_chosen(tmp_path, noise, save)
     with pytest.raises(UserError, match="image_size"):
         load(DataConfig(str(tmp_path / "set")))
     # The shorter sides: 5 20 40 40 40 40 40 60 60 60; their median is 40.
-    dataset, notes = load_any(DataConfig(str(tmp_path / "set"), validation_fraction=0))
+    dataset, notes = load_for_audit(DataConfig(str(tmp_path / "set"), validation_fraction=0))
     assert dataset.spec.image_shape == (32, 32, 3) and len(notes) == 1 and "--image_size 32" in notes[0]
-    report = examine(dataset, notes=notes)
+    report = audit_dataset(dataset, notes=notes)
     assert report.sizes == ((40, 50, 5), (70, 60, 3), (5, 6, 1), (20, 90, 1)) and notes[0] in report.notes
-    assert [(o.name, o.reason) for o in report.odd] == [
+    assert [(o.name, o.reason) for o in report.outliers] == [
         ("9.png", "tiny: 5x6 (height x width)"),
         ("8.png", "very long: 20x90 (height x width)"),
     ]
-    assert load_any(DataConfig(str(tmp_path / "set"), image_size=(9, 9)))[0].spec.image_shape == (9, 9, 3)
+    assert load_for_audit(DataConfig(str(tmp_path / "set"), image_size=(9, 9)))[0].spec.image_shape == (9, 9, 3)
 
 
 def test_another_mistake_is_not_hidden_by_the_search_for_a_size(tmp_path):
     (tmp_path / "set").mkdir()
     with pytest.raises(UserError, match="holds no images"):
-        load_any(DataConfig(str(tmp_path / "set")))
+        load_for_audit(DataConfig(str(tmp_path / "set")))
     (tmp_path / "set" / "words.png").write_text("no picture")
     with pytest.raises(UserError, match="no image can be read"):
-        load_any(DataConfig(str(tmp_path / "set")))
+        load_for_audit(DataConfig(str(tmp_path / "set")))
 
 
 def test_near_is_skipped_when_asked_or_when_there_are_too_many_images(monkeypatch):
     dataset = load(DataConfig(limit=50))
-    report = examine(dataset, near=0)
+    report = audit_dataset(dataset, near=0)
     assert report.near_pairs is None and report.near == 0 and all(split.near is None for split in report.splits)
-    monkeypatch.setattr("kgen.data.audit.report.MOST_IMAGES", 149)
-    report = examine(dataset)  # 50 of each split
+    monkeypatch.setattr("kgen.data.audit.report.MAX_IMAGES", 149)
+    report = audit_dataset(dataset)  # 50 of each split
     assert report.near_pairs is None and "150 images (more than 149); --near_anyway" in report.notes[-1]
-    assert examine(dataset, anyway=True).near_pairs is not None
+    assert audit_dataset(dataset, anyway=True).near_pairs is not None
     with pytest.raises(UserError, match="near must lie in"):
-        examine(dataset, near=-0.1)
+        audit_dataset(dataset, near=-0.1)
 
 
 def test_an_incomplete_search_says_at_least(planted, monkeypatch):
     monkeypatch.setattr("kgen.data.audit.duplicates.ROWS", 4)
-    monkeypatch.setattr("kgen.data.audit.duplicates.MOST_VALUES", 0)
+    monkeypatch.setattr("kgen.data.audit.duplicates.MAX_VALUES", 0)
     report = examined(planted)[1]
     assert not report.complete and report.near_pairs == 0
     assert any("was ended" in line for line in report.lines())
@@ -224,10 +223,10 @@ def test_pairs_stand_side_by_side(planted):
     np.testing.assert_array_equal(sheet[4:68, 4:68], sheet[4:68, 72:136])
     pixels = smooth(40)[1].repeat(2, 0).repeat(2, 1)
     np.testing.assert_array_equal(sheet[4:68, 4:68], pixels)
-    assert pairs_sheet(load(DataConfig(limit=5)), examine(load(DataConfig(limit=5)))) is None
+    assert pairs_sheet(load(DataConfig(limit=5)), audit_dataset(load(DataConfig(limit=5)))) is None
 
 
 def test_digits_are_clean():
-    report = examine(load(DataConfig()))
-    assert not report.leaks and not report.broken and not report.odd and not report.mislabelled
+    report = audit_dataset(load(DataConfig()))
+    assert not report.leaks and not report.broken and not report.outliers and not report.mislabelled
     assert [split.copies for split in report.splits] == [0, 0, 0] and report.near_pairs == 1

@@ -6,13 +6,13 @@ import pytest
 from kgen.config import DataConfig
 from kgen.data import load
 from kgen.data.audit import duplicates
-from kgen.data.audit.duplicates import distance, near_pairs, same_pixels
+from kgen.data.audit.duplicates import distance, find_exact_copies, find_near_pairs
 from kgen.data.audit.indexed_images import IndexedImages
 
 
 @pytest.fixture
-def pool(tmp_path):
-    """A function {split: images [N, H, W, C], ...} -> Pool, in the order given."""
+def indexed(tmp_path):
+    """A function {split: images [N, H, W, C], ...} -> IndexedImages, in the order given."""
 
     def make(cache="memory", **splits):
         np.savez(tmp_path / "set.npz", **{f"x_{name}": images for name, images in splits.items()})
@@ -57,12 +57,12 @@ def test_distance_does_not_see_a_colour_cast_but_sees_the_picture(noise):
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (5, 7, 3), (16, 9, 3)])
-def test_no_pair_is_missed_and_none_is_invented(noise, pool, monkeypatch, shape):
+def test_no_pair_is_missed_and_none_is_invented(noise, indexed, monkeypatch, shape):
     monkeypatch.setattr(duplicates, "ROWS", 7)
     monkeypatch.setattr(duplicates, "COLUMNS", 11)
     images = families(noise, 25, *shape)
-    found = pool(train=images)
-    near = near_pairs(found, same_pixels(found), 0.3)
+    found = indexed(train=images)
+    near = find_near_pairs(found, find_exact_copies(found), 0.3)
     every = np.array(list(itertools.combinations(range(50), 2)))
     distances = distance(images[every[:, 0]], images[every[:, 1]])
     expected = every[distances <= 0.3]
@@ -72,63 +72,63 @@ def test_no_pair_is_missed_and_none_is_invented(noise, pool, monkeypatch, shape)
     assert near.touched[:, 0].nonzero()[0].tolist() == sorted(set(expected.ravel().tolist()))
 
 
-def test_counts_by_hand(noise, pool):
+def test_counts_by_hand(noise, indexed):
     a, b, c, d, e = noise(5, 12, 12, 1)
     near_b = np.clip(b.astype(int) + 3 * (np.indices(b.shape).sum(0) % 2), 0, 255).astype(np.uint8)
-    found = pool(train=np.stack([a, a, a, b, c]), test=np.stack([a, a, near_b, d, d, e]))
-    groups = same_pixels(found)
+    found = indexed(train=np.stack([a, a, a, b, c]), test=np.stack([a, a, near_b, d, d, e]))
+    groups = find_exact_copies(found)
     # a a a b c | a a near_b d d e
     assert groups.group.tolist() == [0, 0, 0, 1, 2, 0, 0, 3, 4, 4, 5]
     assert groups.first.tolist() == [0, 3, 4, 7, 8, 10]
     assert (groups.copies(0), groups.copies(1)) == (2, 2)  # a twice more; a once more and d once more
     assert groups.shared(1, 0) == 2 and groups.shared(0, 1) == 3
-    near = near_pairs(found, groups, 0.1)
+    near = find_near_pairs(found, groups, 0.1)
     assert near.count == 1 and groups.first[near.pairs[0]].tolist() == [3, 7]
     assert near.images(groups, 1, 0) == 1 and near.images(groups, 0, 1) == 1
     assert near.images(groups, 0, 0) == near.images(groups, 1, 1) == 0
 
 
-def test_an_image_that_stands_in_training_exactly_is_not_counted_as_near(noise, pool):
+def test_an_image_that_stands_in_training_exactly_is_not_counted_as_near(noise, indexed):
     (a,) = noise(1, 12, 12, 1) // 2
     near_a = a + (np.indices(a.shape).sum(0) % 2).astype(np.uint8)
-    found = pool(train=np.stack([a, near_a]), test=np.stack([a, a]))
-    groups = same_pixels(found)
-    near = near_pairs(found, groups, 0.1)
+    found = indexed(train=np.stack([a, near_a]), test=np.stack([a, a]))
+    groups = find_exact_copies(found)
+    near = find_near_pairs(found, groups, 0.1)
     assert groups.shared(1, 0) == 2 and near.images(groups, 1, 0) == 0
     assert near.images(groups, 0, 0) == 2 and near.images(groups, 0, 1) == 1  # near_a is near the a of the test images
 
 
-def test_images_of_one_colour_are_not_near_each_other(pool):
+def test_images_of_one_colour_are_not_near_each_other(indexed):
     images = np.stack([np.full((8, 8, 1), value, np.uint8) for value in (0, 1, 250, 255)])
     images[1, 0, 0] = 2
-    found = pool(train=images)
-    assert near_pairs(found, same_pixels(found), 0.5).count == 0
+    found = indexed(train=images)
+    assert find_near_pairs(found, find_exact_copies(found), 0.5).count == 0
 
 
-def test_distinct_random_images_have_no_copies(noise, pool):
-    found = pool(train=noise(300, 8, 8, 1), test=noise(100, 8, 8, 1, seed=1))
-    groups = same_pixels(found)
-    assert len(groups.first) == 400 and not groups.shared(1, 0) and not near_pairs(found, groups, 0.2).count
+def test_distinct_random_images_have_no_copies(noise, indexed):
+    found = indexed(train=noise(300, 8, 8, 1), test=noise(100, 8, 8, 1, seed=1))
+    groups = find_exact_copies(found)
+    assert len(groups.first) == 400 and not groups.shared(1, 0) and not find_near_pairs(found, groups, 0.2).count
 
 
-def test_the_search_ends_where_everything_is_alike(noise, pool, monkeypatch):
+def test_the_search_ends_where_everything_is_alike(noise, indexed, monkeypatch):
     monkeypatch.setattr(duplicates, "ROWS", 4)
     (a,) = noise(1, 8, 8, 1) // 2
     images = np.stack([a] * 20)
     images[np.arange(20), 0, 0, 0] += np.arange(20, dtype=np.uint8)
-    found = pool(train=images)
-    groups = same_pixels(found)
-    whole = near_pairs(found, groups, 0.3, keep=7)
+    found = indexed(train=images)
+    groups = find_exact_copies(found)
+    whole = find_near_pairs(found, groups, 0.3, keep=7)
     assert whole.complete and whole.count == 20 * 19 // 2 and len(whole.pairs) == len(whole.distances) == 7
-    monkeypatch.setattr(duplicates, "MOST_VALUES", 64 * 100)  # 100 pairs
-    ended = near_pairs(found, groups, 0.3, keep=7)
+    monkeypatch.setattr(duplicates, "MAX_VALUES", 64 * 100)  # 100 pairs
+    ended = find_near_pairs(found, groups, 0.3, keep=7)
     assert not ended.complete and ended.count == 100 and len(ended.pairs) == 7
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_pool_reads_the_images_of_the_splits(noise, pool, tmp_path, monkeypatch, cache):
+def test_pool_reads_the_images_of_the_splits(noise, indexed, tmp_path, monkeypatch, cache):
     monkeypatch.setattr("kgen.data.audit.indexed_images.BLOCK_BYTES", 5 * 64)
-    pool(train=noise(40, 8, 8, 1), test=noise(9, 8, 8, 1, seed=1))
+    indexed(train=noise(40, 8, 8, 1), test=noise(9, 8, 8, 1, seed=1))
     dataset = load(DataConfig(str(tmp_path / "set.npz"), validation_fraction=0.25, cache=cache), seed=2)
     found = IndexedImages(dataset)
     expected = np.concatenate([dataset.arrays(split)[0] for split in dataset.splits])

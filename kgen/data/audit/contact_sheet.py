@@ -1,4 +1,4 @@
-"""Pictures of a data set: a contact sheet, a row per class, and its copies side by side."""
+"""What the audit shows: a contact sheet with a row per class, and pairs of copies side by side."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from kgen import images
 from kgen.data.audit.indexed_images import IndexedImages
-from kgen.data.audit.report import Report
+from kgen.data.audit.report import AuditReport
 from kgen.data.dataset import Dataset
 
 COLUMNS = 16  # images per class
 ROWS = 40  # classes, or rows of an unlabelled set
-PAIRS = 48
-LOOKED = 20_000  # images in which those of each class are looked for
+MAX_PAIRS = 48
+MAX_SEARCHED = 20_000  # images that are searched for 16 of each class
 LETTERS = 12  # height of a line of text
 DOTS = 7  # width of a letter, at most
 GAP = 4
@@ -35,7 +35,7 @@ def contact_sheet(dataset: Dataset, split: str = "train") -> np.ndarray:
             if row < len(rows) and len(rows[row]) < COLUMNS:
                 rows[row].append(images.to_uint8(image))
         seen += len(batch)
-        if seen >= LOOKED or all(len(row) == COLUMNS for row in rows):
+        if seen >= MAX_SEARCHED or all(len(row) == COLUMNS for row in rows):
             break
     if classes:
         names = [str(name) for name in (spec.class_names or range(spec.num_classes))[:classes]]
@@ -44,13 +44,13 @@ def contact_sheet(dataset: Dataset, split: str = "train") -> np.ndarray:
     return _sheet(rows, [""] * len(rows), text_first=True)
 
 
-def pairs_sheet(dataset: Dataset, report: Report) -> np.ndarray | None:
+def pairs_sheet(dataset: Dataset, report: AuditReport) -> np.ndarray | None:
     """The first 48 pairs of the report side by side with their names; None when there are none."""
     if not report.pairs:
         return None
-    pool, rows, texts = IndexedImages(dataset), [], []
-    for pair in report.pairs[:PAIRS]:
-        rows.append(list(pool.take(np.array(pair.numbers))))
+    indexed, rows, texts = IndexedImages(dataset), [], []
+    for pair in report.pairs[:MAX_PAIRS]:
+        rows.append(list(indexed.take(np.array(pair.indices))))
         lines = [f"{split}: {name}" for split, name in zip(pair.splits, pair.names, strict=True)]
         if pair.labels is not None:
             lines = [f"{line} [{report.class_names[n]}]" for line, n in zip(lines, pair.labels, strict=True)]
@@ -77,5 +77,5 @@ def _sheet(rows: Sequence[Sequence[np.ndarray]], texts: Sequence[str], *, text_f
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(LETTERS - 1)
     for i, text in enumerate(texts):
         draw.text((GAP if text_first else left + pictures_width, GAP + i * tall), text, fill="black", font=font)
-    drawn = np.asarray(picture)
-    return drawn[..., None] if channels == 1 else drawn
+    sheet = np.asarray(picture)
+    return sheet[..., None] if channels == 1 else sheet

@@ -1,6 +1,9 @@
-"""The data doctor: what training would see, and what is wrong with it. `examine` a Dataset, print `report.lines()`.
+"""The audit of a data set: what training would see, and what is wrong with it; what kgen-data prints.
 
-It only looks: nothing is changed or left out that training would not leave out too.
+`audit_dataset` finds copies within and between splits, contradicting labels, outliers and broken files, and returns an
+`AuditReport`; `AuditReport.lines` is its text: tables of splits and classes, then findings, one sentence each. Nothing
+is changed, and nothing is left out that training would not leave out too. `load_for_audit` loads sets that training
+would refuse for their mixed sizes.
 """
 
 import dataclasses
@@ -10,21 +13,30 @@ from typing import Any
 
 import numpy as np
 
-from kgen import images as kgen_images
-from kgen.data.audit.duplicates import NEAR, NEAR_COLOUR, Groups, NearPairs, near_pairs, same_pixels
+from kgen.config import DataConfig
+from kgen.data.audit.duplicates import NEAR, NEAR_COLOUR, ExactCopies, NearPairs, find_exact_copies, find_near_pairs
 from kgen.data.audit.indexed_images import IndexedImages
 from kgen.data.audit.outliers import Outlier, pixel_statistics, size_statistics
 from kgen.data.dataset import Dataset
+from kgen.data.pipeline import load
 from kgen.data.sources.base import Skipped
+from kgen.data.sources.folder import FolderSource
+from kgen.data.sources.resolve import open_source
 from kgen.errors import UserError
+from kgen.images import to_unit
+from kgen.tables import render_table
 
-MOST_IMAGES = 200_000  # whose near copies are searched unasked: 8 times the work of 70,000
-LISTED = 200  # pairs, and odd images
+MAX_IMAGES = 200_000  # among which near copies are searched by default: 8 times the work of 70,000
+LISTED = 200  # pairs, and outliers
+SUGGESTED_SIZES = (128, 64, 32, 16)
+MAX_NAMED = 10  # files, pairs and sizes that are named in the text
+MAX_CLASSES = 40  # rows of the table of classes
+IMBALANCE_RATIO = 2.0  # largest class by smallest class
 
 
 @dataclass(frozen=True)
-class Split:
-    """One split.
+class SplitStatistics:
+    """What one split holds.
 
     Attributes:
         name, images: how many.
@@ -51,7 +63,13 @@ class Split:
 
 @dataclass(frozen=True)
 class Leak:
-    """Images of split `split` that stand in split `stands_in`: `exact` pixel by pixel, `near` nearly, none in both."""
+    """Images of one split that another split holds too.
+
+    Attributes:
+        split, stands_in: names of the two splits.
+        exact: images of `split` whose pixels `stands_in` holds.
+        near: other images of `split` that are near one of `stands_in`; None when that was not searched.
+    """
 
     split: str
     stands_in: str
@@ -60,11 +78,11 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Pair:
+class CopyPair:
     """Two images that are copies.
 
     Attributes:
-        numbers: of the images over all splits, in the order of `Report.splits`.
+        indices: of the images over all splits, in the order of `AuditReport.splits`.
         names: of the files, or the splits and places.
         splits: of each.
         labels: of each; None for unlabelled data.
@@ -72,7 +90,7 @@ class Pair:
         distance: in units of contrast (`kgen.data.audit.duplicates`); 0 also for a copy that is only brighter.
     """
 
-    numbers: tuple[int, int]
+    indices: tuple[int, int]
     names: tuple[str, str]
     splits: tuple[str, str]
     labels: tuple[int, int] | None
@@ -81,7 +99,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Report:
+class AuditReport:
     """What was found.
 
     Attributes:
@@ -98,26 +116,26 @@ class Report:
         complete: False: so many images are alike that the search was ended, and near counts are "at least".
         pairs: the first 200: other labels first, then other splits, then the closest.
         broken: files that cannot be used.
-        odd: the first 200 images that are odd.
-        odd_images: how many there are.
-        notes: sentences of the data set, and of the examination.
+        outliers: the first 200.
+        num_outliers: how many there are.
+        notes: sentences of the data set, and of the audit.
     """
 
     name: str
     image_shape: tuple[int, int, int]
     sizes: tuple[tuple[int, int, int], ...]
     class_names: tuple[str, ...]
-    splits: tuple[Split, ...]
+    splits: tuple[SplitStatistics, ...]
     leaks: tuple[Leak, ...]
     mislabelled: int
     near_pairs: int | None
     near_pairs_mislabelled: int
     near: float
     complete: bool
-    pairs: tuple[Pair, ...]
+    pairs: tuple[CopyPair, ...]
     broken: tuple[Skipped, ...]
-    odd: tuple[Outlier, ...]
-    odd_images: int
+    outliers: tuple[Outlier, ...]
+    num_outliers: int
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -125,22 +143,21 @@ class Report:
         return dataclasses.asdict(self)
 
     def lines(self) -> list[str]:
-        """The report as text."""
-
+        """The report as text, line by line."""
         return lines(self)
 
 
-def examine(
+def audit_dataset(
     dataset: Dataset, *, near: float | None = None, anyway: bool = False, notes: tuple[str, ...] = ()
-) -> Report:
-    """Looks at every image of a data set; 70,000 of 28x28 took 22 to 29 CPU-seconds, loading included.
+) -> AuditReport:
+    """Audits every image of a data set; 70,000 of 28x28 take 22 to 29 CPU-seconds, loading included.
 
     Args:
         dataset: loaded.
         near: images at most so far apart are near copies, in units of contrast (see `audit.duplicates`). None: 0.1
             for gray images and 0.2 for colour; 0: they are not searched.
-        anyway: search them also among more than 200,000 images (the time grows with the square).
-        notes: sentences to be shown with those of the data set.
+        anyway: search near copies also among more than 200,000 images (the time grows with the square).
+        notes: sentences to report with those of the data set.
 
     Raises:
         UserError: `near` is not in [0, 1].
@@ -149,57 +166,57 @@ def examine(
         near = NEAR if dataset.spec.image_shape[2] == 1 else NEAR_COLOUR
     if not 0 <= near <= 1:
         raise UserError(f"near must lie in [0, 1]: 0.1 finds saved copies, 1 is a correlation of 0.5. Received: {near}")
-    pool = IndexedImages(dataset)
+    images = IndexedImages(dataset)
     notes = (*dataset.notes, *notes)
-    if near and len(pool) > MOST_IMAGES and not anyway:
+    if near and len(images) > MAX_IMAGES and not anyway:
         near = 0.0
         notes += (
-            f"near copies were not searched among {len(pool)} images (more than {MOST_IMAGES}); --near_anyway does",
+            f"near copies were not searched among {len(images)} images (more than {MAX_IMAGES}); --near_anyway does",
         )
-    groups = same_pixels(pool)
-    found = near_pairs(pool, groups, near, LISTED) if near else None
-    looks = pixel_statistics(pool)
-    sizes, odd_sizes = size_statistics(dataset, pool)
-    odd = sorted(looks.odd + odd_sizes, key=lambda o: (o.reason, o.name))
+    groups = find_exact_copies(images)
+    found = find_near_pairs(images, groups, near, LISTED) if near else None
+    pixels = pixel_statistics(images)
+    sizes, size_outliers = size_statistics(dataset, images)
+    outliers = sorted(pixels.outliers + size_outliers, key=lambda o: (o.reason, o.name))
     labelled = dataset.spec.num_classes > 0
-    exact = _exact_pairs(pool, groups)
+    exact = _exact_pairs(images, groups)
     close = [] if found is None else [(*groups.first[p], d) for p, d in zip(found.pairs, found.distances, strict=True)]
-    pairs = [_pair(pool, a, b, None, labelled) for a, b in exact] + [
-        _pair(pool, a, b, d, labelled) for a, b, d in close
+    pairs = [_pair(images, a, b, None, labelled) for a, b in exact] + [
+        _pair(images, a, b, d, labelled) for a, b, d in close
     ]
-    return Report(
+    return AuditReport(
         name=dataset.spec.name,
         image_shape=dataset.spec.image_shape,
         sizes=sizes,
         class_names=dataset.spec.class_names or tuple(map(str, range(dataset.spec.num_classes))),
         splits=tuple(
-            _split(dataset, pool, place, groups, found, looks.histograms) for place in range(len(pool.splits))
+            _split(dataset, images, place, groups, found, pixels.histograms) for place in range(len(images.splits))
         ),
-        leaks=_leaks(pool, groups, found),
-        mislabelled=_mislabelled(pool, groups) if labelled else 0,
+        leaks=_leaks(images, groups, found),
+        mislabelled=_mislabelled(images, groups) if labelled else 0,
         near_pairs=None if found is None else found.count,
         near_pairs_mislabelled=sum(1 for p in pairs if not p.same_pixels and p.labels and p.labels[0] != p.labels[1]),
         near=near,
         complete=found is None or found.complete,
         pairs=tuple(sorted(pairs, key=_importance)[:LISTED]),
         broken=dataset.skipped,
-        odd=tuple(odd[:LISTED]),
-        odd_images=len(odd),
+        outliers=tuple(outliers[:LISTED]),
+        num_outliers=len(outliers),
         notes=notes,
     )
 
 
 def _split(
-    dataset: Dataset, pool: IndexedImages, place: int, groups: Groups, found: NearPairs | None, histograms
-) -> Split:
-    name, labels = pool.splits[place], pool.labels[pool.split_of == place]
+    dataset: Dataset, images: IndexedImages, place: int, groups: ExactCopies, found: NearPairs | None, histograms
+) -> SplitStatistics:
+    name, labels = images.splits[place], images.labels[images.split_of == place]
     counts = histograms[place]  # [C, 256]
-    values = kgen_images.to_unit(np.arange(counts.shape[1], dtype=np.uint8)).astype(np.float64)
+    values = to_unit(np.arange(counts.shape[1], dtype=np.uint8)).astype(np.float64)
     share = counts / counts.sum(1, keepdims=True)
     mean = share @ values
     stddev = np.sqrt(share @ values**2 - mean**2)
     seen = [np.flatnonzero(c) for c in counts]
-    return Split(
+    return SplitStatistics(
         name=name,
         images=len(labels),
         fingerprint=dataset.fingerprint(name),
@@ -216,10 +233,10 @@ def _split(
     )
 
 
-def _leaks(pool: IndexedImages, groups: Groups, found: NearPairs | None) -> tuple[Leak, ...]:
+def _leaks(images: IndexedImages, groups: ExactCopies, found: NearPairs | None) -> tuple[Leak, ...]:
     leaks = []
-    for place, split in reversed(list(enumerate(pool.splits))):
-        for other, stands_in in enumerate(pool.splits[:place]):
+    for place, split in reversed(list(enumerate(images.splits))):
+        for other, stands_in in enumerate(images.splits[:place]):
             exact = groups.shared(place, other)
             near = None if found is None else found.images(groups, place, other)
             if exact or near:
@@ -227,52 +244,86 @@ def _leaks(pool: IndexedImages, groups: Groups, found: NearPairs | None) -> tupl
     return tuple(leaks)
 
 
-def _mislabelled(pool: IndexedImages, groups: Groups) -> int:
+def _mislabelled(images: IndexedImages, groups: ExactCopies) -> int:
     low = np.full(len(groups.first), np.iinfo(np.int32).max)
     high = np.full(len(groups.first), -1)
-    np.minimum.at(low, groups.group, pool.labels)
-    np.maximum.at(high, groups.group, pool.labels)
+    np.minimum.at(low, groups.group, images.labels)
+    np.maximum.at(high, groups.group, images.labels)
     return int((low != high)[groups.group].sum())
 
 
-def _exact_pairs(pool: IndexedImages, groups: Groups) -> list[tuple[int, int]]:
+def _exact_pairs(images: IndexedImages, groups: ExactCopies) -> list[tuple[int, int]]:
     """The first image of a group and every other one of it, those of other labels and splits first; at most LISTED."""
-    others = np.setdiff1d(np.arange(len(pool)), groups.first)
+    others = np.setdiff1d(np.arange(len(images)), groups.first)
     first = groups.first[groups.group[others]]
-    same_label = pool.labels[first] == pool.labels[others]
-    same_split = pool.split_of[first] == pool.split_of[others]
+    same_label = images.labels[first] == images.labels[others]
+    same_split = images.split_of[first] == images.split_of[others]
     order = np.lexsort((others, same_split, same_label))[:LISTED]
     return [(int(first[i]), int(others[i])) for i in order]
 
 
-def _pair(pool: IndexedImages, first: int, second: int, distance: float | None, labelled: bool) -> Pair:
+def _pair(images: IndexedImages, first: int, second: int, distance: float | None, labelled: bool) -> CopyPair:
     """`distance` None: they have the same pixels."""
-    numbers = (int(first), int(second))
-    return Pair(
-        numbers,
-        tuple(map(pool.name, numbers)),
-        tuple(map(pool.split, numbers)),
-        tuple(int(pool.labels[n]) for n in numbers) if labelled else None,
+    indices = (int(first), int(second))
+    return CopyPair(
+        indices,
+        tuple(map(images.name, indices)),
+        tuple(map(images.split, indices)),
+        tuple(int(images.labels[i]) for i in indices) if labelled else None,
         distance is None,
         float(distance or 0),
     )
 
 
-def _importance(pair: Pair) -> tuple:
+def _importance(pair: CopyPair) -> tuple:
     same_label = pair.labels is None or pair.labels[0] == pair.labels[1]
-    return same_label, pair.splits[0] == pair.splits[1], not pair.same_pixels, pair.distance, pair.numbers
+    return same_label, pair.splits[0] == pair.splits[1], not pair.same_pixels, pair.distance, pair.indices
 
 
-# Doctor text ----------------------------------------------------------------------------------------------------------
-# The doctor's report as text: tables of splits and classes, then findings, one sentence each.
+# Sizes that differ ----------------------------------------------------------------------------------------------------
 
 
-SHOWN = 10  # files, pairs and sizes that are named
-CLASSES = 40  # rows of the table of classes
-IMBALANCED = 2.0  # largest class by smallest class
+def load_for_audit(config: DataConfig, *, seed: int = 0) -> tuple[Dataset, tuple[str, ...]]:
+    """`load`, also of images of different sizes for which no size is given; training would refuse these.
+
+    Returns:
+        The data set, and notes.
+
+    Raises:
+        UserError: what `load` raises, but for the missing size.
+    """
+    try:
+        return load(config, seed=seed), ()
+    except UserError:
+        size = None if config.image_size else _suggested_size(config)
+        if size is None:
+            raise
+    dataset = load(dataclasses.replace(config, image_size=(size, size)), seed=seed)
+    return dataset, (
+        f"the images have different sizes, and training asks for one: here they were brought to {size}x{size}; "
+        f"train with --image_size {size}, or another",
+    )
 
 
-def lines(report: Report) -> list[str]:
+def _suggested_size(config: DataConfig) -> int | None:
+    """The largest of 128, 64, 32 and 16 that half of the images fill; None when their sizes do not differ.
+
+    Sets of TFDS that do not record their sizes: 64.
+    """
+    source = open_source(config)
+    source.scan({split: source.order(split) for split in source.counts})
+    if source.size is not None or (isinstance(source, FolderSource) and not source.sizes):
+        return None
+    if not isinstance(source, FolderSource):
+        return SUGGESTED_SIZES[1]
+    short = np.median([min(size) for size in source.sizes.elements()])
+    return next((side for side in SUGGESTED_SIZES if side <= short), SUGGESTED_SIZES[-1])
+
+
+# The report as text ---------------------------------------------------------------------------------------------------
+
+
+def lines(report: AuditReport) -> list[str]:
     """The report, line by line; `report.json` holds what is cut short here."""
     height, width, channels = report.image_shape
     total = sum(split.images for split in report.splits)
@@ -287,7 +338,7 @@ def lines(report: Report) -> list[str]:
     return text
 
 
-def findings(report: Report) -> list[str]:
+def findings(report: AuditReport) -> list[str]:
     """What a user should know before training, the gravest first."""
     least = "" if report.complete else "at least "
     found = []
@@ -296,7 +347,7 @@ def findings(report: Report) -> list[str]:
         exact = f"{leak.exact} pixel by pixel" if leak.exact else ""
         found.append(
             f"{leak.split} images that stand in {leak.stands_in}: {' and '.join(filter(None, [exact, near]))}; "
-            f"figures on {leak.split} reward a model that remembers them"
+            f"metrics on {leak.split} reward a model that memorizes them"
         )
     if report.mislabelled:
         found.append(f"{report.mislabelled} images have the same pixels as another with a different label")
@@ -317,40 +368,43 @@ def findings(report: Report) -> list[str]:
             f"{len(report.broken)} files cannot be used: {_named([f'{b.name} ({b.reason})' for b in report.broken])}"
         )
     reasons: dict[str, list[str]] = {}
-    for odd in report.odd:
-        reasons.setdefault(odd.reason.split(":")[0], []).append(odd.name)
+    for outlier in report.outliers:
+        reasons.setdefault(outlier.reason.split(":")[0], []).append(outlier.name)
     for reason, names in reasons.items():
-        many = f"{len(names)}{'' if report.odd_images == len(report.odd) else ' or more'}"
-        found.append(f"{many} images are odd, {reason}: {_named(names)}")
+        many = f"{len(names)}{'' if report.num_outliers == len(report.outliers) else ' or more'}"
+        found.append(f"{many} images are outliers, {reason}: {_named(names)}")
     found += _balance(report)
     return found + _pairs(report)
 
 
-def _sizes(report: Report) -> str:
+def _sizes(report: AuditReport) -> str:
     if not report.sizes:
         return "sizes that are not recorded"
     named = [f"{height}x{width} ({count})" for height, width, count in report.sizes]
     return _named(named, 5) if len(named) > 1 else named[0].split(" ")[0]
 
 
-def _splits(report: Report) -> list[str]:
-    rows = [("split", "images", "content hash", "min", "max", "mean", "stddev", "")]
+def _splits(report: AuditReport) -> list[str]:
+    rows = []
     for split in report.splits:
         values = [_numbers(v) for v in (split.low, split.high, split.mean, split.stddev)]
         kind = "black and white" if split.black_and_white else ""
-        rows.append((split.name, str(split.images), split.fingerprint, *values, kind))
-    return _table(rows, left=(0, 2, 7))
+        rows.append((split.name, split.images, split.fingerprint, *values, kind))
+    headers = ("split", "images", "content hash", "min", "max", "mean", "stddev", "")
+    return render_table(headers, rows).splitlines()
 
 
-def _classes(report: Report) -> list[str]:
-    rows = [("class", *(split.name for split in report.splits))]
-    for i, name in list(enumerate(report.class_names))[:CLASSES]:
-        rows.append((name, *(str(split.classes[i]) for split in report.splits)))
-    more = len(report.class_names) - CLASSES
-    return _table(rows, left=(0,)) + ([f"and {more} classes more"] if more > 0 else [])
+def _classes(report: AuditReport) -> list[str]:
+    headers = ("class", *(split.name for split in report.splits))
+    rows = [
+        (name, *(split.classes[i] for split in report.splits))
+        for i, name in list(enumerate(report.class_names))[:MAX_CLASSES]
+    ]
+    more = len(report.class_names) - MAX_CLASSES
+    return render_table(headers, rows).splitlines() + ([f"and {more} more classes"] if more > 0 else [])
 
 
-def _balance(report: Report) -> list[str]:
+def _balance(report: AuditReport) -> list[str]:
     found = []
     for split in report.splits:
         if not split.classes:
@@ -359,7 +413,7 @@ def _balance(report: Report) -> list[str]:
         if empty:
             found.append(f"{split.name} has no image of {len(empty)} classes: {_named(empty)}")
         low, high = min(split.classes), max(split.classes)
-        if split.name == "train" and low and high / low >= IMBALANCED:
+        if split.name == "train" and low and high / low >= IMBALANCE_RATIO:
             names = [report.class_names[split.classes.index(n)] for n in (high, low)]
             found.append(
                 f"classes are not balanced: {names[0]!r} has {high / low:.1f} times the training images of {names[1]!r}"
@@ -367,34 +421,25 @@ def _balance(report: Report) -> list[str]:
     return found
 
 
-def _pairs(report: Report) -> list[str]:
+def _pairs(report: AuditReport) -> list[str]:
     if not report.pairs:
         return []
     named = []
-    for pair in report.pairs[:SHOWN]:
+    for pair in report.pairs[:MAX_NAMED]:
         labels = "" if pair.labels is None else f" [{', '.join(report.class_names[n] for n in pair.labels)}]"
         places = " = " if pair.same_pixels else f" ~ ({pair.distance:.3f}) "
         named.append(
             places.join(f"{split}: {name}" for split, name in zip(pair.splits, pair.names, strict=True)) + labels
         )
-    more = "" if len(report.pairs) <= SHOWN else f"\n    ... of {len(report.pairs)} listed in report.json"
+    more = "" if len(report.pairs) <= MAX_NAMED else f"\n    ... of {len(report.pairs)} listed in report.json"
     head = "copies, = the same pixels, ~ near (distance in units of contrast):"
     return ["\n    ".join([head, *named]) + more]
 
 
-def _named(names: Sequence[str], shown: int = SHOWN) -> str:
+def _named(names: Sequence[str], shown: int = MAX_NAMED) -> str:
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 
 
 def _numbers(values: Sequence[float]) -> str:
     return " ".join(f"{v:.3f}" for v in values)
-
-
-def _table(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    cells = [
-        [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        for row in rows
-    ]
-    return ["  ".join(row).rstrip() for row in cells]

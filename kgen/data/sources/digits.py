@@ -11,7 +11,7 @@ DEFAULT_SIZE = (28, 28)
 def open_digits() -> ArraySource:
     """1437 training and 360 test images, 8x8; always the same stratified split.
 
-    The test images are not drawn by the user's seed, so that numbers of different runs can be compared.
+    The test images do not depend on the user's seed, so that metric values of different runs can be compared.
     """
     import sklearn
     from sklearn.datasets import load_digits
