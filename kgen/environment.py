@@ -1,4 +1,4 @@
-"""What decides the last bits of a floating-point result: the processor, and what the libraries choose on it.
+"""The environment that decides the last bits of a floating-point result: the processor, and the libraries' choices.
 
 Kernels for other instruction sets, or for another number of threads, add the same numbers in another order, so results
 on two kinds of machine agree to rounding and not to the bit. Runs, exports and evaluations record this description;
@@ -16,7 +16,7 @@ INSTRUCTION_SETS = (
     "SSE41", "SSE42", "AVX", "FMA3", "AVX2", "AVX512F", "AVX512VNNI", "AVX512BF16", "AVX512FP16", "X86_V2", "X86_V3",
     "X86_V4", "NEON", "ASIMD", "ASIMDHP", "ASIMDDP", "ASIMDFHM", "SVE",
 )  # fmt: skip
-"""Names of NumPy that are recorded; X86_V3 and the like are levels of x86-64, for which NumPy has kernels."""
+"""Those that are recorded, by NumPy's names; X86_V3 and the like are levels of x86-64, for which NumPy has kernels."""
 
 VARIABLES = (
     "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "XLA_FLAGS", "TF_XLA_FLAGS",
@@ -25,7 +25,7 @@ VARIABLES = (
 )  # fmt: skip
 """Environment variables with which a user changes what the libraries choose."""
 
-WORDS = {
+TEMPLATES = {
     "processor": "processor {}",
     "architecture": "{}",
     "instruction_sets": "instruction sets {}",
@@ -65,20 +65,20 @@ def environment() -> dict[str, Any]:
     }
 
 
-def words(found: Mapping[str, Any]) -> str:
-    """An environment in words: "processor AMD EPYC, x86_64, instruction sets ... AVX2, 2 cores, oneDNN on"."""
-    return ", ".join(filter(None, (_word(key, found.get(key)) for key in WORDS)))
+def describe(found: Mapping[str, Any]) -> str:
+    """An environment in a sentence: "processor AMD EPYC, x86_64, instruction sets ... AVX2, 2 cores, oneDNN on"."""
+    return ", ".join(filter(None, (_describe_value(key, found.get(key)) for key in TEMPLATES)))
 
 
-def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Where two environments differ, in words: "oneDNN off (was on)"; [] where the bits of results can be the same.
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Where two environments differ, as phrases: "oneDNN off (was on)"; [] where the bits of results can be the same.
 
     Args:
         one: as it was, from `environment`.
         other: as it is.
     """
-    differ = [key for key in WORDS if one.get(key) != other.get(key)]
-    return [f"{_word(key, other.get(key)) or f'no {key}'} (was {_value(one.get(key))})" for key in differ]
+    differ = [key for key in TEMPLATES if one.get(key) != other.get(key)]
+    return [f"{_describe_value(key, other.get(key)) or f'no {key}'} (was {_value(one.get(key))})" for key in differ]
 
 
 def versions() -> dict[str, str]:
@@ -90,9 +90,9 @@ def versions() -> dict[str, str]:
     return {"kgen": kgen.__version__, "python": platform.python_version(), **found}
 
 
-def _word(key: str, value: Any) -> str:
-    """A value in words; "" for one that says nothing."""
-    return "" if value in (None, [], {}) else WORDS[key].format(_value(value))
+def _describe_value(key: str, value: Any) -> str:
+    """A value as a phrase; "" for an empty one."""
+    return "" if value in (None, [], {}) else TEMPLATES[key].format(_value(value))
 
 
 def _value(value: Any) -> str:
@@ -134,4 +134,4 @@ def _blas() -> str:
 
 
 if __name__ == "__main__":
-    print(words(environment()))
+    print(describe(environment()))

@@ -28,7 +28,7 @@ import numpy as np
 from kgen import checkpoints
 from kgen.checkpoints import StepCheckpoints
 from kgen.config import RunConfig
-from kgen.environment import difference, environment, versions
+from kgen.environment import differences, environment, versions
 from kgen.errors import UserError
 from kgen.io import ASIDE, write_json, write_text
 from kgen.spec import DataSpec
@@ -270,7 +270,7 @@ class Run:
             How the environment differs from the one before, in words; [] if it does not, or none is known.
         """
         here, before = environment(), [] if from_start else self.environments
-        found = difference(before[-1], here) if before else []
+        found = differences(before[-1], here) if before else []
         if found or not before:
             self.environments = [*before, here]
             values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What is recorded of the processor: complete, comparable, and told in words."""
+"""What is recorded of the processor: complete, comparable, and described in a sentence."""
 
 import json
 import os
@@ -7,25 +7,25 @@ import sys
 
 import worlds
 
-from kgen.environment import VARIABLES, WORDS, difference, environment, words
+from kgen.environment import TEMPLATES, VARIABLES, describe, differences, environment
 
 
 def test_it_names_the_processor_and_the_choices():
     found = environment()
-    assert {*found} == {*WORDS} and found == json.loads(json.dumps(found))
+    assert {*found} == {*TEMPLATES} and found == json.loads(json.dumps(found))
     assert found["processor"] and found["cores"] >= 1 and found["libraries"]["tensorflow"]
-    assert found["processor"] in words(found) and f"{found['cores']} cores" in words(found)
-    assert environment() == found and difference(found, found) == []
+    assert found["processor"] in describe(found) and f"{found['cores']} cores" in describe(found)
+    assert environment() == found and differences(found, found) == []
 
 
-def test_differences_are_told_with_what_was():
+def test_differences_are_reported_with_what_was():
     was = {"processor": "A", "instruction_sets": ["AVX", "AVX2"], "onednn": True, "variables": {}, "cores": 2}
     here = was | {"instruction_sets": ["AVX"], "onednn": False, "variables": {"XLA_FLAGS": "--x"}}
-    assert difference(was, here) == [
+    assert differences(was, here) == [
         "instruction sets AVX (was AVX AVX2)", "oneDNN off (was on)", "XLA_FLAGS=--x (was none)",
     ]  # fmt: skip
-    assert difference(here, was)[-1] == "no variables (was XLA_FLAGS=--x)"
-    assert difference({"gpus": [1]}, {"gpus": []}) == ["no gpus (was 1)"]  # of a file that was edited
+    assert differences(here, was)[-1] == "no variables (was XLA_FLAGS=--x)"
+    assert differences({"gpus": [1]}, {"gpus": []}) == ["no gpus (was 1)"]  # of a file that was edited
 
 
 def test_a_world_is_another_environment():
@@ -34,8 +34,9 @@ def test_a_world_is_another_environment():
     plain = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     done = subprocess.run([*command, "kgen.environment"], env=plain, capture_output=True, text=True, check=True)
     parts = done.stdout.split("== world ")[1:]
-    told = [part.splitlines()[1] for part in parts if not part.splitlines()[0].count("exit code")]
-    assert "oneDNN off" in told[1] and "TF_ENABLE_ONEDNN_OPTS=0" in told[1] and "TF_ENABLE_ONEDNN_OPTS=0" not in told[0]
+    lines = [part.splitlines()[1] for part in parts if not part.splitlines()[0].count("exit code")]
+    assert "oneDNN off" in lines[1] and "TF_ENABLE_ONEDNN_OPTS=0" in lines[1]
+    assert "TF_ENABLE_ONEDNN_OPTS=0" not in lines[0]
     assert done.stdout.count("exit code 0 after") == 2 and "tensorflow=2." in done.stdout
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kgen.environment import difference as difference_of_environments
+from kgen.environment import differences as environment_differences
 from kgen.errors import UserError
 from kgen.evaluate.results import NOT_COMPARED, difference, generator_of, protocol_key, results_of
 from kgen.evaluate.tables import (
@@ -103,7 +103,7 @@ class Column:
     def of_several_environments(self) -> bool:
         """Whether its values were computed on different kinds of processors."""
         known = [one["environment"] for one in self.cells.values() if isinstance(one.get("environment"), dict)]
-        return any(difference_of_environments(known[0], other) for other in known[1:])
+        return any(environment_differences(known[0], other) for other in known[1:])
 
     @property
     def baseline(self) -> str:
