@@ -29,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-DIFFERENT, SIDE, IN_A_FOLDER = 256, 64, 10_000
+DIFFERENT, SIDE, IMAGES_PER_FOLDER = 256, 64, 10_000
 BATCH, HIDDEN = 256, [64]
 WATCH_SECONDS = 0.05
 DCGAN = {"filters": (64, 128, 256, 512)}
@@ -55,12 +55,12 @@ def write(folder: Path, kind: str, count: int) -> Path:
     if kind == "zip":
         with zipfile.ZipFile(folder / "set.zip", "w") as file:
             for number in range(count):
-                file.writestr(f"{number // IN_A_FOLDER:04}/{number:08}.jpg", pictures[number % DIFFERENT])
+                file.writestr(f"{number // IMAGES_PER_FOLDER:04}/{number:08}.jpg", pictures[number % DIFFERENT])
         return folder / "set.zip"
     for number in range(count):
-        if number % IN_A_FOLDER == 0:
-            (folder / "set" / f"{number // IN_A_FOLDER:04}").mkdir(parents=True)
-        path = folder / "set" / f"{number // IN_A_FOLDER:04}" / f"{number:08}.jpg"
+        if number % IMAGES_PER_FOLDER == 0:
+            (folder / "set" / f"{number // IMAGES_PER_FOLDER:04}").mkdir(parents=True)
+        path = folder / "set" / f"{number // IMAGES_PER_FOLDER:04}" / f"{number:08}.jpg"
         path.write_bytes(pictures[number % DIFFERENT])
     return folder / "set"
 
@@ -90,7 +90,7 @@ def work(path: str, cache: str, memory_mib: int):
 
 
 def waiting(path: str, cache: str, memory_mib: int, rounds: int = 5):
-    """Prints the share of a DCGAN's time that goes into waiting for data."""
+    """Prints the share of a DCGAN's time that is spent waiting for data."""
     import tensorflow as tf
 
     import kgen
@@ -168,22 +168,22 @@ def measure(folder: Path, kind: str, size: int, given, first: float | None) -> f
     options = [f"--cache={given.cache}", f"--memory_mib={given.memory_mib}"]
     job = "wait" if given.dcgan else "train"
     environment = os.environ | {"KGEN_CACHE_DIR": str(folder / "cache")}
-    told, most, own = watched([sys.executable, __file__, *options, "--work", job, str(path)], environment)
+    result, most, own = watched([sys.executable, __file__, *options, "--work", job, str(path)], environment)
     if given.dcgan:
-        share = max(0.0, 1 - told["given"] / told["fed"])
+        share = max(0.0, 1 - result["given"] / result["fed"])
         print(
-            f"{kind:6} {size:9,} images  DCGAN {SIDE}x{SIDE}: {told['fed'] * 1000:.0f} ms per step of {DCGAN_BATCH}, "
-            f"{told['given'] * 1000:.0f} ms with the batch at hand: {share:.1%} of the time waiting for data; the "
-            f"pipeline alone gives {told['alone']:,.0f} images/s; {most:,.0f} MiB resident",
+            f"{kind:6} {size:9,} images  DCGAN {SIDE}x{SIDE}: {result['fed'] * 1000:.0f} ms per step of {DCGAN_BATCH}, "
+            f"{result['given'] * 1000:.0f} ms with the batch at hand: {share:.1%} of the time waiting for data; the "
+            f"pipeline alone gives {result['alone']:,.0f} images/s; {most:,.0f} MiB resident",
             flush=True,
         )
         return 0.0
-    each = (told["open"] + told["epoch"]) / size
+    each = (result["open"] + result["epoch"]) / size
     growth = f"{each / first:.2f} of the smallest's" if first else "smallest"
     print(
-        f"{kind:6} {size:9,} images  opened and decoded {told['open']:.1f} s, epoch {told['epoch']:.1f} s, "
-        f"{1e6 * each:.0f} us an image ({growth}); {most:,.0f} MiB resident at most, {own:,.0f} MiB without mapped "
-        f"files; {told['notes']}",
+        f"{kind:6} {size:9,} images  opened and decoded {result['open']:.1f} s, epoch {result['epoch']:.1f} s, "
+        f"{1e6 * each:.0f} us per image ({growth}); {most:,.0f} MiB resident at most, {own:,.0f} MiB without mapped "
+        f"files; {result['notes']}",
         flush=True,
     )
     return first or each

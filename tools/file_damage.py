@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-ODD = (None, True, -1, 0, 1.5, 1e308, 2**70, "", "../../x", "NaN", [], [[]], {}, {"a": 1}, [1, "2"], "\udcff")
+WRONG_VALUES = (None, True, -1, 0, 1.5, 1e308, 2**70, "", "../../x", "NaN", [], [[]], {}, {"a": 1}, [1, "2"], "\udcff")
 
 
 # Damage -------------------------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def damaged(content: bytes, generator: np.random.Generator) -> bytes:
         case 7:  # a length, an offset or a count
             value = generator.choice([0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 100_000])
             data[a : a + 4] = int(value).to_bytes(4, str(generator.choice(["little", "big"])))
-        case 8:  # the tail is empty, as after a crash of the machine
+        case 8:  # the tail is zeros, as after a crash of the computer
             data[a:] = bytes(size - a)
         case 9:  # something is put between
             data[a:a] = generator.bytes(int(generator.integers(1, 65)))
@@ -75,7 +75,7 @@ def damaged_json(content: bytes, generator: np.random.Generator) -> bytes:
     if generator.random() < 0.2:
         del holder[key]
     else:
-        holder[key] = ODD[int(generator.integers(len(ODD)))]
+        holder[key] = WRONG_VALUES[int(generator.integers(len(WRONG_VALUES)))]
     text = json.dumps(value)
     if not whole:
         text = "\n".join([*lines[:place], text, *lines[place + 1 :]])

@@ -79,7 +79,7 @@ class Bench:
             "read" or "refused".
 
         Raises:
-            AssertionError: anything else came of it.
+            AssertionError: anything else happened.
         """
         generator = np.random.default_rng([seed, KINDS.index(kind), number])
         folder = self.root / "case"
@@ -110,7 +110,7 @@ class Bench:
         return folder / "set"
 
     def guarded(self, read) -> str:
-        """Calls `read`; only kgen's own errors with a message may come of it, and nothing outside may change."""
+        """Calls `read`; it may raise only kgen's own errors with a message, and nothing outside may change."""
         from kgen.errors import ExportFailed, TrainingFailed, UserError
 
         def late(*_):
@@ -194,17 +194,17 @@ def _start_found(path: Path):
     assert checkpointing.latest_checkpoint(Run.open(path)) is not None  # the one before is whole
 
 
-def _gone_on(path: Path):
+def _resumed(path: Path):
     from kgen.train import resume
 
     resume(path, {"train.epochs": 3})
 
 
 READERS = {
-    "config": (_opened, _reported, _sampled, _opened, _loaded, _opened, _gone_on, _opened),
-    "metrics": (_opened, _reported, _opened, _reported, _gone_on),
-    "weights": (_loaded, _opened, _loaded, _reported, _loaded, _sampled, _gone_on),
-    "step_npz": (_start_found, _gone_on),
+    "config": (_opened, _reported, _sampled, _opened, _loaded, _opened, _resumed, _opened),
+    "metrics": (_opened, _reported, _opened, _reported, _resumed),
+    "weights": (_loaded, _opened, _loaded, _reported, _loaded, _sampled, _resumed),
+    "step_npz": (_start_found, _resumed),
 }
 SHARES = {"png": 0.2, "jpg": 0.2, "weights": 0.7, "config": 0.7, "step_npz": 0.3}
 """Of cases, for kinds that take long to read."""
