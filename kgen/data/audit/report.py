@@ -388,9 +388,9 @@ def _splits(report: AuditReport) -> list[str]:
     rows = []
     for split in report.splits:
         values = [_numbers(v) for v in (split.low, split.high, split.mean, split.stddev)]
-        kind = "black and white" if split.black_and_white else ""
-        rows.append((split.name, split.images, split.fingerprint, *values, kind))
-    headers = ("split", "images", "content hash", "min", "max", "mean", "stddev", "")
+        binary = "yes" if split.black_and_white else "no"
+        rows.append((split.name, split.images, split.fingerprint, *values, binary))
+    headers = ("split", "images", "content hash", "min", "max", "mean", "stddev", "black and white")
     return render_table(headers, rows).splitlines()
 
 
