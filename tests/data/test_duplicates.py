@@ -126,7 +126,7 @@ def test_the_search_ends_where_everything_is_alike(noise, indexed, monkeypatch):
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk", "none"])
-def test_pool_reads_the_images_of_the_splits(noise, indexed, tmp_path, monkeypatch, cache):
+def test_indexed_images_are_those_of_the_splits(noise, indexed, tmp_path, monkeypatch, cache):
     monkeypatch.setattr("kgen.data.audit.indexed_images.BLOCK_BYTES", 5 * 64)
     indexed(train=noise(40, 8, 8, 1), test=noise(9, 8, 8, 1, seed=1))
     dataset = load(DataConfig(str(tmp_path / "set.npz"), validation_fraction=0.25, cache=cache), seed=2)

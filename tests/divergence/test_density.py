@@ -64,7 +64,7 @@ def test_density_of_two_heaps():
 
 
 def test_densities_of_planes_and_points_are_refused():
-    with pytest.raises(UserError, match=r"Received: 2 numbers per row"):
+    with pytest.raises(UserError, match="Received: 2 per row in p"):
         estimate_density_of_samples(np.zeros((60, 2)))
     with pytest.raises(UserError, match="Received: 7 in every row of p"):
         estimate_density_of_samples(np.full(60, 7.0))
