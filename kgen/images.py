@@ -1,4 +1,4 @@
-"""The only unit conversions of pixels (uint8 <-> [0, 1] <-> [-1, 1]), grids, and files of pictures."""
+"""Images: the only conversions between units of pixels (uint8, [0, 1], [-1, 1]), grids, and PNG files."""
 
 import os
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def from_tanh(images):
 
 
 def grid(images: np.ndarray, columns: int | None = None, *, padding: int = 2, background: int = 255) -> np.ndarray:
-    """One picture of many, filled row by row.
+    """Joins many images to one picture, row by row.
 
     Args:
         images: [N, H, W, C] uint8, or float in [0, 1]; C is 1 or 3.
@@ -74,7 +74,7 @@ def grid(images: np.ndarray, columns: int | None = None, *, padding: int = 2, ba
 
 
 def to_view(image: np.ndarray, smallest: int = 48, largest: int = 96) -> np.ndarray:
-    """An image at a size to look at: a small one enlarged in whole multiples, a large one shrunk.
+    """An image at a size to look at: small ones are enlarged by whole multiples, large ones are shrunk.
 
     Args:
         image: [H, W, C] uint8.

@@ -11,7 +11,7 @@ from kgen.registry import nearest
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a model has to know of its data.
+    """The properties of a data set that models are built from.
 
     Attributes:
         name: of the data set, as a run directory shows it, e.g. "digits".
@@ -46,7 +46,7 @@ class DataSpec:
 
     @property
     def num_pixels(self) -> int:
-        """Values an image: height x width x channels (the D of bits/dim)."""
+        """Values per image: height x width x channels (the D of bits/dim)."""
         height, width, channels = self.image_shape
         return height * width * channels
 

@@ -1,4 +1,4 @@
-"""MATLAB's .mat files (also version 7.3): the images found, their layout worked out, columns turned upright."""
+"""MATLAB's .mat files (also version 7.3): finds the images, their layout and orientation, and the labels."""
 
 import math
 from pathlib import Path
@@ -16,16 +16,15 @@ LABEL_KEYS = ("y", "labels", "label", "gnd", "targets", "target", "classes", "cl
 def open_mat(path: Path, config: DataConfig) -> ArraySource:
     """Reads the images of a .mat file, unsplit.
 
-    Layouts: [H, W, C, N], [H, W, N], [N, H, W], [N, H, W, C], and flattened images, one per column [D, N] or a row
-    [N, D].
-    MATLAB stores column by column, so a flattened image is reshaped in Fortran's order.
+    Layouts: [H, W, C, N], [H, W, N], [N, H, W], [N, H, W, C], and flattened images, one per column [D, N] or
+    per row [N, D]. MATLAB stores column by column, so a flattened image is reshaped in Fortran's order.
 
     Args:
         path: the file.
         config: `mat_key`, `mat_orientation` and `mat_image_shape`.
 
     Raises:
-        UserError: not a .mat file, no images in it, or a layout that cannot be worked out.
+        UserError: not a .mat file, no images in it, or a layout that is not known.
     """
     content = _read(path)
     key = _image_key(content, config, path)

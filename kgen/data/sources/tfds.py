@@ -1,4 +1,4 @@
-"""Image sets of TensorFlow Datasets, by name. Offline, a set that is not prepared is answered at once."""
+"""Image sets of TensorFlow Datasets (TFDS), by name. Offline, a set that is not prepared is refused at once."""
 
 import difflib
 import os
@@ -63,7 +63,7 @@ class TfdsSource(Source):
         return candidates[:limit]
 
     def scan(self, chosen):
-        """Looks whether the images are written as 0 and 1."""
+        """Finds whether the pixels are stored as 0 and 1, by the first 64 images."""
         split = next(iter(chosen))
         peeked = [image for _, image, _ in self.records(split, chosen[split][:PEEK]).as_numpy_iterator()]
         if peeked and max(image.max() for image in peeked) <= 1:
@@ -206,7 +206,7 @@ def _find_features(name: str, features) -> tuple[str, str | None, list[str]]:
 
 
 def _prepare(name: str, builder) -> None:
-    """Downloads and prepares a set, after a quick look whether its servers can be reached."""
+    """Downloads and prepares a set, after checking that its servers can be reached."""
     import tensorflow_datasets as tfds
 
     where = f"TFDS set {name!r} is not prepared in {data_dir()}"
@@ -225,7 +225,7 @@ def _prepare(name: str, builder) -> None:
         raise DataMissing(f"{where}, and it cannot be downloaded: {'; '.join(failures)}. {_instead()}")
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
-    except Exception as error:  # the network, the disk, a changed checksum: all the user's to put right
+    except Exception as error:  # the network, the disk, a changed checksum: all for the user to solve
         raise DataMissing(f"{where}, and preparing it failed: {_first_line(error)}. {_instead()}") from error
 
 
