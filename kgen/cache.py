@@ -1,4 +1,4 @@
-"""Work done once: arrays and figures on disk, filed under a hash of all that they depend on, published whole."""
+"""Cache on disk: arrays and JSON values under a hash of all that they depend on, written atomically."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from kgen.io import write_aside, write_json
 
 
 def cache_root() -> Path:
-    """The folder of all that is kept between runs: $KGEN_CACHE_DIR, or ~/.cache/kgen."""
+    """The folder of all that is cached between runs: $KGEN_CACHE_DIR, or ~/.cache/kgen."""
     return Path(os.environ.get("KGEN_CACHE_DIR") or Path.home() / ".cache" / "kgen")
 
 
@@ -32,12 +32,12 @@ def digest(*parts: Any) -> str:
 def cached_arrays(
     kind: str, key: Mapping[str, Any], make: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """The arrays that `make` gives; from disk, when they were made before.
+    """The arrays that `make` computes; from disk, when they are there.
 
     Args:
         kind: the folder under the cache ($KGEN_CACHE_DIR, or ~/.cache/kgen).
         key: JSON values: everything that the arrays depend on.
-        make: makes them. A file that cannot be read is made anew.
+        make: computes them, also when the file cannot be read.
     """
     path = place(kind, key, ".npz")
     if path.is_file():
@@ -52,7 +52,7 @@ def cached_arrays(
 
 
 def cached_json(kind: str, key: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-    """The JSON values that `make` gives; from disk, when they were made before."""
+    """The JSON values that `make` computes; from disk, when they are there."""
     path = place(kind, key, ".json")
     if path.is_file():
         try:
@@ -65,5 +65,5 @@ def cached_json(kind: str, key: Mapping[str, Any], make: Callable[[], Any]) -> A
 
 
 def place(kind: str, key: Mapping[str, Any], suffix: str) -> Path:
-    """Where a thing is kept."""
+    """The file of an entry."""
     return cache_root() / kind / f"{digest(dict(key))}{suffix}"

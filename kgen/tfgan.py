@@ -1,4 +1,4 @@
-"""TensorFlow-GAN's losses, measures and features, without its Estimator front.
+"""TensorFlow-GAN's losses, metrics and features, without its Estimators.
 
 `import tensorflow_gan` raises since TensorFlow 2.16, which has no Estimators. Its subpackages run: here they are
 imported below two empty shells of `tensorflow_gan` and `tensorflow_gan.python`, whose own `__init__` never runs.
@@ -7,7 +7,7 @@ imported below two empty shells of `tensorflow_gan` and `tensorflow_gan.python`,
 >>> tfgan.losses.losses_impl.wasserstein_generator_loss(logits)
 >>> tfgan.module("eval.classifier_metrics").frechet_classifier_distance_from_activations(real, fake)
 
-Nothing is imported before it is used: `losses` and `features` cost as good as nothing beside TensorFlow itself, `eval`
+Modules are imported when they are used: `losses` and `features` cost next to nothing beside TensorFlow itself, `eval`
 some seconds (it imports TensorFlow Probability, TF-Hub and Keras 2). What builds layers of TensorFlow 1 raises beside
 Keras 3: `features.condition_tensor` and `features.condition_tensor_from_onehot`.
 """
@@ -41,7 +41,7 @@ def module(name: str) -> types.ModuleType:
             sys.modules[shell] = importlib.util.module_from_spec(spec)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # TF-Hub's affair, not the user's
+            warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # by TF-Hub
             found = importlib.import_module(f"tensorflow_gan.python.{name}")
     except ImportError as error:
         raise UserError(f"TensorFlow-GAN's {name!r} cannot be imported ({error}): {INSTALL}") from error

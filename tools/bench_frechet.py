@@ -2,9 +2,9 @@
 
     python tools/bench_frechet.py [--images 10000] [--dimensions 2048] [--rounds 3]
 
-From two sets of float64 features to the figure, means and covariances included. The contestants take turns, each in a
+From two sets of float64 features to the value, means and covariances included. The contestants take turns, each in a
 process of its own; imports and the making of the features do not count. CPU-seconds are those of all threads, so a
-thread that waits in a loop counts. Printed: medians, their ratio to kgen's, and how far the figures are from kgen's.
+thread that waits in a loop counts. Printed: medians, their ratio to kgen's, and how far the values are from kgen's.
 """
 
 import argparse
@@ -70,13 +70,13 @@ def cpu_seconds() -> float:
 
 
 def work(name: str, images: int, dimensions: int):
-    """One turn of one contestant: prints [CPU seconds, wall seconds, figure]."""
-    measure = CONTESTANTS[name]()
+    """One turn of one contestant: prints [CPU seconds, wall seconds, value]."""
+    compute = CONTESTANTS[name]()
     real, fake = features(images, dimensions, 1), features(images, dimensions, 2)
     time.sleep(1)  # the threads that made the features come to rest
     cpu, wall = cpu_seconds(), time.perf_counter()
-    figure = measure(real, fake)
-    print(json.dumps([cpu_seconds() - cpu, time.perf_counter() - wall, figure]))
+    value = compute(real, fake)
+    print(json.dumps([cpu_seconds() - cpu, time.perf_counter() - wall, value]))
 
 
 def main() -> int:
@@ -96,13 +96,13 @@ def main() -> int:
             command = [sys.executable, __file__, "--work", name, *sizes]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
-    own_cpu, own_figure = statistics.median(row[0] for row in results["kgen"]), results["kgen"][0][2]
+    own_cpu, own_value = statistics.median(row[0] for row in results["kgen"]), results["kgen"][0][2]
     print(f"Fréchet distance of {given.images:,} and {given.images:,} images, {given.dimensions:,} dimensions")
     for name, rows in results.items():
         cpu, wall = (statistics.median(row[i] for row in rows) for i in (0, 1))
         print(
             f"{name} takes {cpu:.1f} CPU-seconds, {cpu / own_cpu:.1f} times kgen's ({wall:.1f} seconds), and finds "
-            f"{rows[0][2]:.9g}, {abs(rows[0][2] / own_figure - 1):.0e} from kgen's figure"
+            f"{rows[0][2]:.9g}, {abs(rows[0][2] / own_value - 1):.0e} from kgen's value"
         )
     return 0
 

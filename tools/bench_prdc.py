@@ -3,9 +3,9 @@
     pip install prdc
     python tools/bench_prdc.py [--images 10000] [--dimensions 64 2048] [--dtype float32] [--rounds 1]
 
-All four figures with one k (5), as the package does it. The contestants take turns, each in a process of its own. CPU-
+All four values with one k (5), as the package does it. The contestants take turns, each in a process of its own. CPU-
 seconds are those of all threads; memory is the peak of the process above what it holds when it has imported everything
-and loaded the features. Printed: medians, their ratios, and the largest difference of the figures.
+and loaded the features. Printed: medians, their ratios, and the largest difference of the values.
 """
 
 import argparse
@@ -54,18 +54,18 @@ def cpu_seconds() -> float:
 
 
 def work(name: str, folder: str):
-    """One turn of one contestant: prints [CPU seconds, wall seconds, megabytes, figures]."""
+    """One turn of one contestant: prints [CPU seconds, wall seconds, megabytes, values]."""
     import psutil
 
-    measure = CONTESTANTS[name]()
+    compute = CONTESTANTS[name]()
     real, fake = (np.load(f"{folder}/{part}.npy") for part in ("real", "fake"))
     held = psutil.Process().memory_info().rss
     cpu, wall = cpu_seconds(), time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
-        figures = measure(real, fake)
+        values = compute(real, fake)
     cpu, wall = cpu_seconds() - cpu, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps([cpu, wall, (peak - held) / 1e6, {key: float(value) for key, value in figures.items()}]))
+    print(json.dumps([cpu, wall, (peak - held) / 1e6, {key: float(value) for key, value in values.items()}]))
 
 
 def compare(images: int, dimensions: int, dtype: str, rounds: int):
@@ -87,7 +87,7 @@ def compare(images: int, dimensions: int, dtype: str, rounds: int):
         print(f"{name} takes {cpu[name]:.1f} CPU-seconds ({wall[name]:.1f} seconds) and {memory[name]:,.0f} MB")
     own, other = (results[name][0][3] for name in ("kgen", "prdc"))
     print(
-        f"kgen takes {cpu['prdc'] / cpu['kgen']:.1f} times fewer CPU-seconds; the figures {own} differ by at most "
+        f"kgen takes {cpu['prdc'] / cpu['kgen']:.1f} times fewer CPU-seconds; the values {own} differ by at most "
         f"{max(abs(own[key] - other[key]) for key in own):.1e}"
     )
 

@@ -1,6 +1,6 @@
-"""Evaluation: figures that say how they were measured.
+"""Evaluation: metrics of generated images, each with the protocol by which it was computed.
 
-Names load when they are first used: comparing what was evaluated needs no TensorFlow.
+Names load when they are first used: comparing results needs no TensorFlow.
 """
 
 import importlib

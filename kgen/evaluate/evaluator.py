@@ -85,7 +85,7 @@ def _data_config(target: Target, dataset: str | None, settings: Mapping[str, Any
             chosen |= {"data.image_size": [height, width], "data.grayscale": channels == 1}
         base = override(RunConfig(), chosen).data
     if base is None:
-        raise UserError(f"{target.path} does not say what it was trained on; name the real images with --dataset")
+        raise UserError(f"{target.path} has no record of its training data; name the real images with --dataset")
     return override(RunConfig(data=base), settings or {}).data
 
 
@@ -96,7 +96,7 @@ def _check_unchanged(target: Target, reference: Reference):
     if split != "train" and was not in (None, reference.real.hash):
         raise UserError(
             f"the {split} images of {reference.spec.name!r} have changed since {target.path} was trained (content "
-            f"hash {was}, now {reference.real.hash}); put them back, or name the data to judge it on with --dataset"
+            f"hash {was}, now {reference.real.hash}); restore them, or name the data to evaluate on with --dataset"
         )
 
 

@@ -31,7 +31,7 @@ class Target:
         path: as the user gave it.
         kind: "run", "saved_model", "tflite", "server" or "folder".
         sampler: generates the images; None for a folder.
-        config: the data set it was trained on; None when nothing says so.
+        config: the data set it was trained on; None when unknown.
         seed: root seed of the run; it chose the validation split.
         data_hashes: split -> content hash of what it was trained on, where that is known and whole.
         out: the file of its results.
@@ -72,7 +72,7 @@ class Target:
         """Generated images and their labels; conditional models generate all classes in turn.
 
         Args:
-            reference: names the classes, and the shape that the images of a folder are brought to.
+            reference: names the classes, and the shape of the images.
             count: how many; a folder gives at most what it holds.
             seed: of the latent points, or of the choice from a folder.
             progress: called with the number of images that were added.

@@ -1,8 +1,8 @@
-"""The classifier of a data set: trained on its training split by one seeded recipe, kept under the hash of the data.
+"""The classifier of a data set: trained on its training split by one seeded recipe, cached under the hash of the data.
 
 Two convolutions of 5x5 with stride 2 (a third and fourth for images above 32 pixels), 128 rectified features, dropout,
 and a cosine decay of Adam from 2e-3. Its features are z-scored by the training images; units that hardly ever fire are
-left out, because their z-scores are so large that a distance would measure little else.
+left out, because their z-scores are so large that they would dominate any distance.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from kgen.errors import UserError
 from kgen.features.extractors import Extractor
 
 RECIPE = 1
-"""Changed with anything that changes what is learned."""
+"""Incremented with anything that changes what is learned."""
 BATCH_SIZE = 128
 EPOCHS, LEAST_STEPS = 5, 800
 LEARNING_RATE = 2e-3
@@ -58,7 +58,7 @@ class Classifier(Extractor):
 
 
 def open_classifier(reference: Reference) -> Classifier:
-    """The classifier of a data set, trained now if it never was on this machine.
+    """The classifier of a data set, trained now if it is not in the cache.
 
     Raises:
         UserError: the data has no labels, or a single class.

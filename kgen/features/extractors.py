@@ -22,7 +22,7 @@ BATCH = 256
 
 
 class Extractor:
-    """Images to feature vectors, the same to rounding whatever the number of images.
+    """Images to feature vectors; a vector does not depend on the other images, but for rounding.
 
     Attributes:
         name: that in EXTRACTORS.

@@ -1,7 +1,16 @@
-"""Reads the state dictionary of the Inception network from .npz, .safetensors or PyTorch's .pth."""
+"""The network that the Fréchet Inception distance was defined with, from weights that lie on this machine.
+
+It is the frozen graph "inception-2015-12-05" of Szegedy et al. 2015 (https://arxiv.org/abs/1512.00567), with 1008
+classes. `keras.applications.InceptionV3` and torchvision's network are later ones: other weights, 1000 classes, and
+another pooling in the last block. Its weights come as TensorFlow-GAN's TF-Hub module, which TensorFlow-GAN's own loader
+runs, or as a state dictionary of pytorch-fid or torch-fidelity, for the Keras model built here.
+
+Images are prepared as in Heusel et al. 2017 (https://github.com/bioinf-jku/TTUR), whose graph does it itself; as in
+torch-fidelity, which repeats that graph; and as `preprocess_image` did in TensorFlow 1's `tf.contrib.gan`, from which
+TensorFlow-GAN comes. (pytorch-fid resizes with half-pixel centers: its values are a little different.)
+"""
 
 import hashlib
-import json
 import os
 import pickle
 import shutil
@@ -21,15 +30,104 @@ from kgen.data.sources.tfds import probe
 from kgen.errors import UserError
 from kgen.features.extractors import Extractor
 
+CODE_VERSION = 1
+"""Incremented with anything that changes the features of the same weights."""
+SIZE, DIMENSION, NUM_CLASSES = 299, 2048, 1008
+EPSILON = 1e-3
+"""Added to the variances of the batch normalizations."""
+KEYS_IN_MESSAGE = 3
+"""Wrong keys of a state dictionary that a message names."""
+ARCHIVES = (".tar.gz", ".tgz")
+
+CHOICES = (
+    "give --inception_weights FILE: the folder or .tar.gz of TensorFlow-GAN's TF-Hub module "
+    "(tensorflow/tfgan/eval/inception/1), or the state dictionary of pytorch-fid or torch-fidelity "
+    "(pt_inception-2015-12-05-6726825d) as .npz or .pth; or use --features classifier, random or pixels"
+)
+
+
+class InceptionExtractor(Extractor):
+    """pool_3 and the logits of the Inception network of 2015-12-05.
+
+    Args:
+        network: images [B, 299, 299, 3] float32 in [-1, 1) -> (pool_3 [B, 2048], logits [B, 1008]).
+        weights_hash: of its weights.
+    """
+
+    name = "inception"
+    dimension = DIMENSION
+    num_classes = NUM_CLASSES
+    resizer = "TensorFlow 1 bilinear to 299x299 (align_corners=False, no half-pixel centres, no antialiasing)"
+    value_range = "(uint8 - 128) / 128"
+    batch_size = 16
+
+    def __init__(self, network: Callable, weights_hash: str):
+        self._network = network
+        self.hash = digest("inception", CODE_VERSION, weights_hash)
+
+    def batch(self, pixels: np.ndarray):
+        return self._network(prepare(pixels))
+
+
+def prepare(pixels: np.ndarray):
+    """pixels [B, H, W, C] uint8, C 1 (repeated) or 3 -> [B, 299, 299, 3] float32 in [-1, 1)."""
+    import tensorflow as tf
+
+    if pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or pixels.dtype != np.uint8:
+        raise UserError(
+            "Inception features are of grey or RGB images, [N, H, W, 1 or 3] uint8. "
+            f"Received: {list(pixels.shape)} {pixels.dtype}"
+        )
+    x = tf.cast(tf.repeat(pixels, 3 // pixels.shape[3], axis=3), tf.float32)
+    x = tf.raw_ops.ResizeBilinear(images=x, size=[SIZE, SIZE], align_corners=False, half_pixel_centers=False)
+    return (x - 128.0) / 128.0
+
+
+def open_inception(weights: str | None = None) -> InceptionExtractor:
+    """The extractor with weights of one of two kinds.
+
+    Args:
+        weights: a TF-Hub module (folder or .tar.gz), or a state dictionary (.npz, .pth). None takes
+            TensorFlow-GAN's module from TF-Hub: from TFHUB_CACHE_DIR, or from the network.
+
+    Raises:
+        UserError: the weights are not there, or of another network.
+    """
+
+    if weights is None:
+        try:
+            path = fetch_module()
+        except UserError as error:
+            raise UserError(f"{error}; {CHOICES}") from error
+    else:
+        path = Path(weights).expanduser()
+        if not path.exists():
+            raise UserError(f"there are no Inception weights at {weights!r}; {CHOICES}")
+    if path.is_dir() or path.name.endswith(ARCHIVES):
+        return InceptionExtractor(*open_module(path))
+    return _open_state(path)
+
+
+def _open_state(path: Path) -> InceptionExtractor:
+    import tensorflow as tf
+
+    state, network = read_state(path), build_network()
+    load_state(network, state, str(path))
+    weights_hash = digest(*(part for key in sorted(state_shapes(network)) for part in (key, state[key])))
+    return InceptionExtractor(tf.function(lambda images: network(images, training=False)), weights_hash)
+
+
+# State dictionary -----------------------------------------------------------------------------------------------------
+
 CONVERT = (
     'python -c "import sys, numpy, torch; numpy.savez(sys.argv[2], **{k: v.numpy() for k, v in '
     'torch.load(sys.argv[1], weights_only=True).items()})"'
 )
-"""Turns a .pth into an .npz; two paths follow."""
+"""Command that converts a .pth into an .npz; two paths follow."""
 
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, AttributeError, ValueError, RuntimeError)
 UNREADABLE += (zipfile.BadZipFile, pickle.UnpicklingError)
-"""What readers raise at a file that is not what its name says."""
+"""What readers raise for a file that is not what its suffix promises."""
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:
@@ -38,9 +136,11 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: another kind of file, one that cannot be read, or a .pth where PyTorch is not installed.
     """
-    readers = {".npz": _read_npz, ".safetensors": _read_safetensors, ".pth": _read_pth, ".pt": _read_pth}
+    readers = {".npz": _read_npz, ".pth": _read_pth, ".pt": _read_pth}
     if path.suffix not in readers:
-        raise UserError(f"weights are a folder, a .tar.gz, or one of {', '.join(readers)}. Received: {path}")
+        raise UserError(
+            f"--inception_weights takes a folder, a .tar.gz, or one of {', '.join(readers)}. Received: {path}"
+        )
     try:
         return readers[path.suffix](path)
     except UserError:
@@ -54,27 +154,12 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """8 bytes with the length of a JSON header, the header, the numbers (https://github.com/huggingface/safetensors)."""
-    content = path.read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    header.pop("__metadata__", None)
-    types = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8"}
-    state = {}
-    for key, entry in header.items():
-        begin, end = entry["data_offsets"]
-        numbers = np.frombuffer(content[start + begin : start + end], types[entry["dtype"]])
-        state[key] = numbers.reshape(entry["shape"])
-    return state
-
-
 def _read_pth(path: Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError as error:
         raise UserError(
-            f"{path} is PyTorch's file, and PyTorch is not installed here; where it is, turn the file into .npz: "
+            f"{path} needs PyTorch, which is not installed here; convert the file into .npz where it is: "
             f"{CONVERT} {path.name} {path.stem}.npz"
         ) from error
     state = torch.load(path, map_location="cpu", weights_only=True)
@@ -83,27 +168,15 @@ def _read_pth(path: Path) -> dict[str, np.ndarray]:
     return {key: value.numpy() for key, value in state.items() if torch.is_tensor(value)}
 
 
-# Inception network ----------------------------------------------------------------------------------------------------
-# The Inception network that the Fréchet Inception distance was defined with, as a Keras model.
+# Network --------------------------------------------------------------------------------------------------------------
 #
-# It is the frozen graph "inception-2015-12-05" of Szegedy et al. 2015 (https://arxiv.org/abs/1512.00567), with 1008
-# classes. `keras.applications.InceptionV3` and torchvision's network are later ones: they have other weights, 1000
-# classes, and another pooling in the last block. The layers carry the names of the state dictionaries of pytorch-fid
-# and
-# torch-fidelity (https://github.com/mseitzer/pytorch-fid, https://github.com/toshas/torch-fidelity). Average pools do
-# not
-# count the padding, as TensorFlow's never do.
-
-
-SIZE, DIMENSION, NUM_CLASSES = 299, 2048, 1008
-EPSILON = 1e-3
-"""Added to the variances of the batch normalizations."""
-SHOWN = 3
-"""So many wrong keys a message names."""
+# The layers have the names of the state dictionaries of pytorch-fid (https://github.com/mseitzer/pytorch-fid) and
+# torch-fidelity (https://github.com/toshas/torch-fidelity). Average pools do not count the
+# padding, as TensorFlow's never do.
 
 
 def build_network() -> keras.Model:
-    """images [B, 299, 299, 3] in [-1, 1) -> (pool_3 [B, 2048], logits [B, 1008]); its weights are 0 before `load`."""
+    """images [B, 299, 299, 3] in [-1, 1) -> (pool_3 [B, 2048], logits [B, 1008]); weights are 0 before `load_state`."""
     inputs = keras.Input((SIZE, SIZE, 3))
     x = _conv(inputs, "Conv2d_1a_3x3", 32, 3, strides=2, padding="valid")
     x = _conv(x, "Conv2d_2a_3x3", 32, 3, padding="valid")
@@ -142,13 +215,13 @@ def state_shapes(network: keras.Model) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def load(network: keras.Model, state: Mapping[str, np.ndarray], source: str) -> None:
-    """Sets the weights; each batch normalization becomes part of the convolution before it.
+def load_state(network: keras.Model, state: Mapping[str, np.ndarray], source: str) -> None:
+    """Sets the weights; each batch normalization is folded into the convolution before it.
 
     Args:
         network: from `build_network`.
-        state: a state dictionary; further keys do no harm.
-        source: where it is from, for the message.
+        state: a state dictionary; further keys are ignored.
+        source: its file, for messages.
 
     Raises:
         UserError: keys are missing or have other shapes; the message names them.
@@ -162,7 +235,7 @@ def load(network: keras.Model, state: Mapping[str, np.ndarray], source: str) -> 
         if state[key].shape != shapes[key]
     ]
     wrong = [
-        f"{len(keys)} {what}: {_some(keys)}" for what, keys in (("missing", missing), ("misshapen", other)) if keys
+        f"{len(keys)} {what}: {_first(keys)}" for what, keys in (("missing", missing), ("misshapen", other)) if keys
     ]
     if wrong:
         raise UserError(
@@ -186,8 +259,8 @@ def _weighted(network: keras.Model) -> list:
     return [layer for layer in network.layers if layer.weights]
 
 
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
+def _first(keys: list[str]) -> str:
+    return ", ".join(keys[:KEYS_IN_MESSAGE]) + (", ..." if len(keys) > KEYS_IN_MESSAGE else "")
 
 
 def _conv(x, name: str, filters: int, window, *, strides: int = 1, padding: str = "same"):
@@ -260,11 +333,7 @@ def _fork(x, name: str) -> list:
     return [_conv(x, f"{name}a", 384, (1, 3)), _conv(x, f"{name}b", 384, (3, 1))]
 
 
-# Inception hub --------------------------------------------------------------------------------------------------------
-# The Inception network as the TF-Hub module that TensorFlow-GAN evaluates with, run by TensorFlow-GAN's own loader.
-
-
-ARCHIVES = (".tar.gz", ".tgz")
+# TF-Hub module --------------------------------------------------------------------------------------------------------
 
 
 def open_module(path: Path) -> tuple[Callable, str]:
@@ -364,92 +433,3 @@ def _unpacked(archive: Path) -> Path:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-# Inception ------------------------------------------------------------------------------------------------------------
-# The features that the Fréchet Inception distance was defined with, from weights that lie on this machine.
-#
-# Images are prepared as in Heusel et al. 2017 (https://github.com/bioinf-jku/TTUR), whose graph does it itself; as in
-# torch-fidelity, which repeats that graph; and as `preprocess_image` did in TensorFlow 1's `tf.contrib.gan`, from which
-# TensorFlow-GAN comes. (pytorch-fid resizes with half-pixel centres: its figures are a little different.)
-
-
-CODE_VERSION = 1
-"""Changed with anything that changes the features of the same weights."""
-
-CHOICES = (
-    "give --inception_weights FILE: the folder or .tar.gz of TensorFlow-GAN's TF-Hub module "
-    "(tensorflow/tfgan/eval/inception/1), or the state dictionary of pytorch-fid or torch-fidelity "
-    "(pt_inception-2015-12-05-6726825d) as .npz, .safetensors or .pth; or use --features classifier, random or pixels"
-)
-
-
-class InceptionExtractor(Extractor):
-    """pool_3 and the logits of the Inception network of 2015-12-05.
-
-    Args:
-        network: images [B, 299, 299, 3] float32 in [-1, 1) -> (pool_3 [B, 2048], logits [B, 1008]).
-        weights_hash: of its weights.
-    """
-
-    name = "inception"
-    dimension = DIMENSION
-    num_classes = NUM_CLASSES
-    resizer = "TensorFlow 1 bilinear to 299x299 (align_corners=False, no half-pixel centres, no antialiasing)"
-    value_range = "(uint8 - 128) / 128"
-    batch_size = 16
-
-    def __init__(self, network: Callable, weights_hash: str):
-        self._network = network
-        self.hash = digest("inception", CODE_VERSION, weights_hash)
-
-    def batch(self, pixels: np.ndarray):
-        return self._network(prepare(pixels))
-
-
-def prepare(pixels: np.ndarray):
-    """pixels [B, H, W, C] uint8, C 1 (repeated) or 3 -> [B, 299, 299, 3] float32 in [-1, 1)."""
-    import tensorflow as tf
-
-    if pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or pixels.dtype != np.uint8:
-        raise UserError(
-            "Inception features are of grey or RGB images, [N, H, W, 1 or 3] uint8. "
-            f"Received: {list(pixels.shape)} {pixels.dtype}"
-        )
-    x = tf.cast(tf.repeat(pixels, 3 // pixels.shape[3], axis=3), tf.float32)
-    x = tf.raw_ops.ResizeBilinear(images=x, size=[SIZE, SIZE], align_corners=False, half_pixel_centers=False)
-    return (x - 128.0) / 128.0
-
-
-def open_inception(weights: str | None = None) -> InceptionExtractor:
-    """The extractor with weights of one of two kinds.
-
-    Args:
-        weights: a TF-Hub module (folder or .tar.gz), or a state dictionary (.npz, .safetensors, .pth). None takes
-            TensorFlow-GAN's module from TF-Hub: from TFHUB_CACHE_DIR, or from the network.
-
-    Raises:
-        UserError: the weights are not there, or not this network's; the message says what to give.
-    """
-
-    if weights is None:
-        try:
-            path = fetch_module()
-        except UserError as error:
-            raise UserError(f"{error}; {CHOICES}") from error
-    else:
-        path = Path(weights).expanduser()
-        if not path.exists():
-            raise UserError(f"there are no Inception weights at {weights!r}; {CHOICES}")
-    if path.is_dir() or path.name.endswith(ARCHIVES):
-        return InceptionExtractor(*open_module(path))
-    return _open_state(path)
-
-
-def _open_state(path: Path) -> InceptionExtractor:
-    import tensorflow as tf
-
-    state, network = read_state(path), build_network()
-    load(network, state, str(path))
-    weights_hash = digest(*(part for key in sorted(state_shapes(network)) for part in (key, state[key])))
-    return InceptionExtractor(tf.function(lambda images: network(images, training=False)), weights_hash)

@@ -1,4 +1,4 @@
-"""What every measure asks of the features that it is given."""
+"""Checks of the features that metrics are given."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def checked_features(name: str, features: np.ndarray, *, at_least: int = 2) -> n
     Args:
         name: of the set, for the message: "real", "fake", ...
         features: [N, d].
-        at_least: the smallest N that the measure can do with.
+        at_least: the smallest N of the metric.
 
     Raises:
         UserError: not two-dimensional, too few, or not finite.
@@ -22,7 +22,7 @@ def checked_features(name: str, features: np.ndarray, *, at_least: int = 2) -> n
     if features.ndim != 2 or not features.shape[1]:
         raise UserError(f"{name}: features must be [N, d]. Received shape: {features.shape}")
     if len(features) < at_least:
-        raise UserError(f"{name}: this measure needs at least {at_least} images. Received: {len(features)}")
+        raise UserError(f"{name}: this metric needs at least {at_least} images. Received: {len(features)}")
     if not np.isfinite(features.sum(axis=1, dtype=np.float64)).all():
         raise UserError(f"{name}: features must be finite. Received: nan or inf in some of the {len(features)} rows")
     return features

@@ -1,4 +1,4 @@
-"""Do samples show what their label says, and are all classes there?"""
+"""Agreement of samples with their labels, and coverage of the classes, by a classifier."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from kgen.errors import UserError
 
 @dataclass(frozen=True)
 class LabelAgreement:
-    """How often samples are what their label says.
+    """How often samples belong to the class of their label.
 
     Attributes:
         share: of the samples that the classifier puts into the class of their label.
@@ -65,11 +65,11 @@ def wilson_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, floa
 
 
 def label_agreement(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> LabelAgreement:
-    """Compares a classifier's verdict on samples with the labels that they were drawn for.
+    """The share of samples that a classifier puts into the class of their label.
 
     Args:
-        predicted: [N] classes that a classifier finds.
-        labels: [N] classes that were asked for.
+        predicted: [N] classes by a classifier.
+        labels: [N] classes that the samples were generated for.
         num_classes: K.
 
     Raises:
@@ -88,14 +88,14 @@ def label_agreement(predicted: np.ndarray, labels: np.ndarray, num_classes: int)
 
 
 def class_coverage(predicted: np.ndarray, real_labels: np.ndarray, num_classes: int) -> ClassCoverage:
-    """Compares the classes of samples with those of real images.
+    """The histogram of the samples' classes beside that of real images.
 
     A class that the real images lack counts there as half an image, so that the divergence stays finite when samples
     fall into it; a class that the samples lack adds nothing (0 log 0 = 0).
 
     Args:
-        predicted: [N] classes that a classifier finds.
-        real_labels: [M] labels of real images, or the classifier's verdict on them.
+        predicted: [N] classes by a classifier.
+        real_labels: [M] labels of real images, or their classes by a classifier.
         num_classes: K.
 
     Raises:

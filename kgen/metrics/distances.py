@@ -1,9 +1,9 @@
-"""Euclidean distances between two sets by tiles: what is near is screened in float32, and decided in float64.
+"""Euclidean distances between two sets by tiles: screened in float32, decided in float64.
 
 One float32 matrix product gives a lower bound of every squared distance of a tile; the error of the product is bounded
-(Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1), so an upper bound is known too. Whatever the
-two bounds leave open is decided by the sum of squared differences in float64, which is the same number for the same
-two vectors wherever they stand: copies are at distance 0, and ties are ties.
+(Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1), so an upper bound is known too. What the two
+bounds leave open is decided by the sum of squared differences in float64, which is the same number for the same
+two vectors at any place: copies are at distance 0, and ties are ties.
 """
 
 from collections.abc import Iterator
@@ -146,7 +146,7 @@ def neighbours(query: np.ndarray, base: np.ndarray, k: int) -> tuple[np.ndarray,
 
 
 def _crowded_neighbours(query, rows, base, k, frame):
-    """`neighbours` of rows with so many near ones that float32 cannot tell: chosen by a float64 product."""
+    """`neighbours` of rows with more near ones than float32 can order: chosen by a float64 product."""
     own = np.subtract(query[rows], frame.centre, dtype=np.float64)
     estimate = np.empty((len(rows), len(base)))
     for columns in slices(len(base)):

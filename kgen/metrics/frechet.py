@@ -53,14 +53,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class Extrapolated:
-    """A measure of ever larger sets, as a line over 1 / N.
+    """A metric of ever larger sets, as a line over 1 / N.
 
     Attributes:
         value: where the line meets 1 / N = 0.
         standard_error: of the value, from the scatter about the line; a low estimate, because the subsets share images.
         slope: the bias of N images is about slope / N.
         sizes: numbers of images.
-        values: the measure at each size.
+        values: the metric at each size.
     """
 
     value: float
@@ -141,8 +141,8 @@ def fid_infinity(
     if not dimension < smallest <= count - sizes:
         raise UserError(
             f"fid_infinity needs subsets of more images than the {dimension} dimensions of the features, and more "
-            f"samples than that. Received: {count} samples, smallest subset {smallest}; draw more, or use features of "
-            "fewer dimensions"
+            f"samples than that. Received: {count} samples, smallest subset {smallest}; generate more, or use "
+            "features of fewer dimensions"
         )
     numbers = np.linspace(smallest, count, sizes).astype(int)
     values = []

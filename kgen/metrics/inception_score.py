@@ -1,4 +1,4 @@
-"""Inception score over any classifier: samples that are told apart surely, and of all classes.
+"""Inception score over any classifier: samples that are classified with certainty, and of all classes.
 
 Salimans et al. 2016 (https://arxiv.org/abs/1606.03498).
 """
@@ -14,7 +14,7 @@ from kgen.metrics.checks import checked_features
 
 @dataclass(frozen=True)
 class Score:
-    """What was measured.
+    """The score over all splits.
 
     Attributes:
         value: mean over the splits.
@@ -26,9 +26,9 @@ class Score:
 
 
 def inception_score(logits: np.ndarray, *, splits: int = 10, seed: int = 0) -> Score:
-    """exp(E KL(p(y|x) || p(y))), 1 (no information) to K (each sample sure, all classes equally often).
+    """exp(E KL(p(y|x) || p(y))), 1 (no information) to K (each sample certain, all classes equally often).
 
-    The samples are dealt by position into random splits. Logarithms come from the logits: no probability is clipped.
+    Random splits by position. Logarithms come from the logits: no probability is clipped.
 
     Args:
         logits: [N, K] of the classifier.

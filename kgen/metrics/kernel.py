@@ -17,7 +17,7 @@ BLOCK = 1_000
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """What was measured.
+    """The mean distance over the subsets.
 
     Attributes:
         value: mean over the subsets; unbiased, so it may be negative.
@@ -36,7 +36,7 @@ def kernel_distance(
 ) -> KernelDistance:
     """The mean of the unbiased distance over random subsets, k(a, b) = (a.b / d + 1)^3.
 
-    The subsets are drawn by position, each without putting back: the same seed and order give the same figure.
+    The subsets are sampled by position, each without replacement: the same seed and order give the same value.
 
     Args:
         real: [N, d] features.

@@ -1,15 +1,15 @@
 """Likelihoods of images under a model with an encoder, in nats per image, summed in float64.
 
     ELBO(x) = -(reconstruction + kl);  reconstruction = E_q[-log p(x|z)];  kl = KL(q(z|x) || p(z))
-    log p(x) >= L_K(x) = E[log 1/K sum_k w_k];  w_k = p(x|z_k) p(z_k) / q(z_k|x), z_k drawn from q(z|x)
+    log p(x) >= L_K(x) = E[log 1/K sum_k w_k];  w_k = p(x|z_k) p(z_k) / q(z_k|x), z_k from q(z|x)
 
 Kingma & Welling 2014 (https://arxiv.org/abs/1312.6114); Eq. 8 of Burda et al. 2016, importance weighted autoencoders
 (https://arxiv.org/abs/1509.00519). L_1 is the ELBO, L_K does not fall with K, and tends to log p(x).
 
-Draw k of image i is a function of (seed, i, k) alone, however the work is divided into calls. A model is any object
+Sample k of image i is a function of (seed, i, k) alone, however the work is divided into calls. A model is any object
 with `posterior(images, labels) -> mean, log_var [B, code_dim]` and `nll(images, code, labels) -> [B]`. It may have
-`nll_many(images [B, ...], codes [K, B, code_dim], labels) -> [K, B]`, which computes once an image what does not depend
-on the code. A prior is one of `kgen.sampling.PRIORS`; that whose `hash` is None is N(0, I).
+`nll_many(images [B, ...], codes [K, B, code_dim], labels) -> [K, B]`, which computes once per image what does not
+depend on the code. A prior is one of `kgen.sampling.PRIORS`; that whose `hash` is None is N(0, I).
 """
 
 import math
@@ -39,8 +39,8 @@ class Posterior(NamedTuple):
     log_var: np.ndarray
 
 
-class Draws(NamedTuple):
-    """K draws from the posteriors of B images.
+class CodeSamples(NamedTuple):
+    """K samples from the posteriors of B images.
 
     Attributes:
         rows: which images.
@@ -67,7 +67,7 @@ class Estimate:
 
     Attributes:
         log_likelihood: L_K, nats per image.
-        bound: L_1, of the same draws: the mean of the log-weights.
+        bound: L_1, of the same samples: the mean of the log-weights.
         effective_samples: (sum w)^2 / sum w^2, between 1 and K; of a few the estimate lies far below log p(x).
     """
 
@@ -94,24 +94,24 @@ def encode(model, images: np.ndarray, labels: np.ndarray | None) -> Posterior:
     return Posterior(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def elbo(model, prior, images, labels, *, seed: int = 0, posterior: Posterior | None = None, draws: int = 1) -> Bound:
+def elbo(model, prior, images, labels, *, seed: int = 0, posterior: Posterior | None = None, samples: int = 1) -> Bound:
     """The terms of the ELBO.
 
-    The reconstruction is of `draws` draws per image. The KL is exact for the standard normal prior, of the same draws
-    (log q - log p) for any other.
+    The reconstruction is of `samples` samples per image. The KL is exact for the standard normal prior, of the same
+    samples (log q - log p) for any other.
 
     Args:
         model, prior: see above.
         images, labels: see `encode`.
-        seed: of the draws.
+        seed: of the samples.
         posterior: of the images, where it is known.
-        draws: an image.
+        samples: per image.
     """
     posterior = posterior or encode(model, images, labels)
     reconstruction, kl = np.zeros(len(images)), np.zeros(len(images))
-    for part in draw(model, prior, images, labels, posterior, samples=draws, seed=seed):
-        reconstruction[part.rows] += part.nll.sum(axis=0) / draws
-        kl[part.rows] -= part.log_ratio.sum(axis=0) / draws
+    for part in sample_codes(model, prior, images, labels, posterior, samples=samples, seed=seed):
+        reconstruction[part.rows] += part.nll.sum(axis=0) / samples
+        kl[part.rows] -= part.log_ratio.sum(axis=0) / samples
     return Bound(reconstruction, kls(posterior).sum(axis=1) if prior.hash is None else kl)
 
 
@@ -132,7 +132,7 @@ def log_likelihood(
     posterior: Posterior | None = None,
     progress: Callable[[int], None] = lambda decoded: None,
 ) -> Estimate:
-    """L_K of each image, of exactly K = `samples` draws from its posterior.
+    """L_K of each image, of exactly K = `samples` samples from its posterior.
 
     Args:
         model, prior, images, labels, seed, posterior: see `elbo`.
@@ -141,16 +141,18 @@ def log_likelihood(
     """
     posterior = posterior or encode(model, images, labels)
     weights = RunningWeights(len(images))
-    for part in draw(model, prior, images, labels, posterior, samples=samples, seed=seed):
+    for part in sample_codes(model, prior, images, labels, posterior, samples=samples, seed=seed):
         weights.add(part.rows, part.log_ratio - part.nll)
         progress(part.nll.size)
     return Estimate(weights.log_mean, weights.mean_log, weights.effective)
 
 
-def draw(model, prior, images, labels, posterior: Posterior, *, samples: int, seed: int) -> Iterator[Draws]:
-    """`samples` draws from the posterior of every image, in as many chunks as memory asks for.
+def sample_codes(
+    model, prior, images, labels, posterior: Posterior, *, samples: int, seed: int
+) -> Iterator[CodeSamples]:
+    """Samples from the posterior of every image, in as many chunks as memory requires.
 
-    A chunk holds all draws of several images, or some of one. Calls have one shape, and one more for each remainder.
+    A chunk holds all samples of several images, or some of one. Calls have one shape, and one more for each remainder.
     """
     import tensorflow as tf
 
@@ -171,7 +173,7 @@ def draw(model, prior, images, labels, posterior: Posterior, *, samples: int, se
             log_p = prior.log_density(code.reshape(-1, code.shape[-1]), many_labels).reshape(nll.shape)
             squares = np.einsum("kbd,kbd->kb", noise, noise, dtype=np.float64)
             log_q = -0.5 * (squares + log_scale)
-            yield Draws(rows, log_p - log_q, nll)
+            yield CodeSamples(rows, log_p - log_q, nll)
 
 
 class RunningWeights:
@@ -210,10 +212,10 @@ class RunningWeights:
 
 
 def bits_per_dim(nats: float, dimensions: int, *, density: bool) -> float:
-    """Bits a pixel and channel of a negative log-likelihood in nats per image.
+    """Bits per pixel and channel of a negative log-likelihood in nats per image.
 
     Args:
-        nats: an image.
+        nats: per image.
         dimensions: H * W * C.
         density: with respect to pixels of 256 grey levels in [0, 1], whose density is 256 times that of their levels.
     """
@@ -238,7 +240,7 @@ def _tiled(model) -> Callable:
 
 
 def _chunk(nll_many, images, labels, code_dim: int, samples: int) -> tuple[int, int]:
-    """(draws, images) of one call: all draws of several images, or some of one image."""
+    """(samples, images) of one call: all samples of several images, or some of one image."""
     import tensorflow as tf
 
     def total(count: int, batch: int) -> int:
@@ -246,12 +248,12 @@ def _chunk(nll_many, images, labels, code_dim: int, samples: int) -> tuple[int, 
         return graph_bytes(nll_many, some, tf.TensorSpec((count, batch, code_dim)), some_labels)
 
     one = total(1, 1)
-    a_draw = total(2, 1) - one + 8 * HOST_VECTORS * code_dim
-    an_image = total(1, 2) - one  # with one draw
-    size = divided(samples, min(MOST_ROWS, (BUDGET_BYTES - an_image) // a_draw))
+    a_sample = total(2, 1) - one + 8 * HOST_VECTORS * code_dim
+    an_image = total(1, 2) - one  # with one sample
+    size = divided(samples, min(MOST_ROWS, (BUDGET_BYTES - an_image) // a_sample))
     if size < samples:
         return size, 1
-    batch = min(MOST_ROWS // samples, BUDGET_BYTES // (an_image + samples * a_draw))
+    batch = min(MOST_ROWS // samples, BUDGET_BYTES // (an_image + samples * a_sample))
     return samples, max(1, batch)
 
 

@@ -1,4 +1,4 @@
-"""Nearest training images: does a model draw anew, or recite?"""
+"""Memorization: how near samples are to the training images, beside how near unseen real images are."""
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def nearest_images(query: np.ndarray, base: np.ndarray, *, exclude_self: bool = 
 
 
 def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
-    """How near samples are to the training images, beside how near unseen real images are.
+    """Whether samples are copies of training images, by nearest neighbours.
 
     Args:
         fake: [M, d] features of samples.
@@ -45,7 +45,7 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
     Returns:
         authenticity: share of the samples that are further from their nearest training image than that image is from
             the nearest other training image (Alaa et al. 2022, https://arxiv.org/abs/2102.08921). Copies have 0; fresh
-            draws of the training distribution 1/3 in one dimension, and nearly 1/2 in many.
+            samples of the training distribution 1/3 in one dimension, and nearly 1/2 in many.
         nearest_ratio: median distance of the samples to their nearest training image, over the same of the test images.
             1: as far as unseen images. Near 0: copies.
         copies: share of the samples that are as good as on a training image: within a thousandth of the median distance
@@ -54,14 +54,14 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
         index: [M], that training image.
 
     Raises:
-        UserError: unequal dimensions, or most test images stand in training.
+        UserError: unequal dimensions, or most test images are training images.
     """
     fake, train, test = np.asarray(fake), np.asarray(train), np.asarray(test)
     distance, index = nearest_images(fake, train)
     unseen = float(np.median(nearest_images(test, train)[0]))
     if unseen == 0:
         raise UserError(
-            "memorisation needs unseen images. Received: more than half of the test images stand in training"
+            "memorization needs unseen images. Received: more than half of the test images are training images"
         )
     closest, place = np.unique(index, return_inverse=True)
     _, train = checked_pair(train, train)

@@ -16,7 +16,7 @@ BLOCK = 64  # directions at a time
 
 @dataclass(frozen=True)
 class SlicedDistance:
-    """What was measured.
+    """The mean distance over the directions.
 
     Attributes:
         value: mean over the directions, in units of the features.

@@ -9,7 +9,7 @@ import tensorflow as tf
 from golden.inception_recipe import GOLDEN, random_array, random_images
 
 from kgen.errors import UserError
-from kgen.features.inception import build_network, load, open_inception, prepare, state_shapes
+from kgen.features.inception import build_network, load_state, open_inception, prepare, state_shapes
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_missing_and_misshapen_keys(network, state):
     wrong = {key: value for key, value in state.items() if not key.startswith("Mixed_7c.branch_pool.bn")}
     wrong["fc.weight"] = np.zeros((1000, 2048), np.float32)  # as torchvision's network has it
     with pytest.raises(UserError) as raised:
-        load(network, wrong, "weights.npz")
+        load_state(network, wrong, "weights.npz")
     text = str(raised.value)
     assert "4 missing: Mixed_7c.branch_pool.bn.weight, Mixed_7c.branch_pool.bn.bias" in text
     assert "1 misshapen: fc.weight (1000, 2048), not (1008, 2048)" in text
@@ -101,7 +101,7 @@ def test_missing_and_misshapen_keys(network, state):
 
 def test_saved_model_of_the_same_weights(extractor, answer, network, state, tmp_path):
     """The route through TensorFlow-GAN's loader: the whole network as a module of TF-Hub's signature."""
-    load(network, state, "the recipe")
+    load_state(network, state, "the recipe")
     module = tf.Module()
     module.network = network
 

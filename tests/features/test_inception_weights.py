@@ -1,7 +1,6 @@
 """Where the Inception weights come from, and what is said when they do not."""
 
 import hashlib
-import json
 import os
 import shlex
 import subprocess
@@ -46,18 +45,6 @@ def test_npz(tmp_path):
     assert_is_state(read_state(tmp_path / "w.npz"))
 
 
-def test_safetensors(tmp_path):
-    header = {
-        "__metadata__": {"format": "pt"},
-        "a.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
-        "b": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]},
-    }
-    text = json.dumps(header).encode()
-    body = STATE["a.weight"].tobytes() + STATE["b"].tobytes()
-    (tmp_path / "w.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)
-    assert_is_state(read_state(tmp_path / "w.safetensors"))
-
-
 def test_pth(tmp_path, torch):
     torch.content = {key: types.SimpleNamespace(numpy=lambda value=value: value) for key, value in STATE.items()}
     torch.content["no tensor"] = "text"
@@ -69,7 +56,7 @@ def test_pth(tmp_path, torch):
 
 def test_pth_without_torch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match="PyTorch is not installed here") as raised:
+    with pytest.raises(UserError, match=r"needs PyTorch.*not installed") as raised:
         read_state(tmp_path / "w.pth")
     assert f"{CONVERT} w.pth w.npz" in str(raised.value)
 
@@ -88,17 +75,17 @@ def test_the_command_that_converts(tmp_path):
     assert_is_state(read_state(tmp_path / "w.npz"))
 
 
-@pytest.mark.parametrize("name", ["w.npz", "w.safetensors"])
-def test_broken_files(tmp_path, name):
-    (tmp_path / name).write_bytes(b"no weights at all")
-    with pytest.raises(UserError, match=f"{name} cannot be read as .{name.split('.')[1]}"):
-        read_state(tmp_path / name)
+def test_a_broken_file(tmp_path):
+    (tmp_path / "w.npz").write_bytes(b"no weights at all")
+    with pytest.raises(UserError, match=r"w.npz cannot be read as .npz"):
+        read_state(tmp_path / "w.npz")
 
 
-def test_another_kind_of_file(tmp_path):
-    (tmp_path / "w.h5").touch()
-    with pytest.raises(UserError, match=r"one of .npz, .safetensors, .pth, .pt. Received: .*w.h5"):
-        open_inception(str(tmp_path / "w.h5"))
+@pytest.mark.parametrize("name", ["w.h5", "w.safetensors"])
+def test_another_kind_of_file(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=rf"--inception_weights .*one of .npz, .pth, .pt. Received: .*{name}"):
+        open_inception(str(tmp_path / name))
 
 
 def test_no_file():

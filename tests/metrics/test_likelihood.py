@@ -153,7 +153,7 @@ def test_the_terms_of_the_bound():
     mean, log_var = (np.asarray(part, np.float64) for part in model.posterior(images))
     kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
     np.testing.assert_allclose(kls(encode(model, images, None)), kl, rtol=1e-5, atol=1e-7)
-    found = elbo(model, PRIOR, images, None, draws=3_000)
+    found = elbo(model, PRIOR, images, None, samples=3_000)
     np.testing.assert_allclose(found.kl, kl.sum(axis=1), rtol=1e-5)
     residual = np.square(images.reshape(-1, PIXELS) - model.b - mean @ model.w.T).sum(axis=1)
     spread = (np.exp(log_var) * np.square(model.w).sum(axis=0)).sum(axis=1)
@@ -167,20 +167,20 @@ def test_a_rate_that_is_drawn_agrees_with_the_exact_one():
     prior = GaussianMixture([[1.0]], [[[0.0, 0.0]]], [[np.eye(CODE)]], latent_shape=(CODE,))
     model = Linear(stretch=1.2)
     images = model.draw(50)
-    drawn, exact = (elbo(model, p, images, None, draws=2_000) for p in (prior, PRIOR))
+    drawn, exact = (elbo(model, p, images, None, samples=2_000) for p in (prior, PRIOR))
     np.testing.assert_array_equal(drawn.reconstruction, exact.reconstruction)
     np.testing.assert_allclose(drawn.kl, exact.kl, atol=0.15)
     assert drawn.kl.mean() == pytest.approx(exact.kl.mean(), abs=0.02)
     one, other = (log_likelihood(model, p, images, None, samples=40) for p in (prior, PRIOR))
     np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, atol=1e-9)
-    forty = elbo(model, prior, images, None, draws=40)  # L_1 of the same draws
+    forty = elbo(model, prior, images, None, samples=40)  # L_1 of the same draws
     np.testing.assert_allclose(one.bound, -(forty.reconstruction + forty.kl), atol=1e-9)
 
 
 def test_the_bound_is_that_of_the_training():
     model = build_model("vae", SPEC, hidden=[8], latent_dim=3)
     pixels = to_unit((255 * np.random.default_rng(0).integers(0, 2, (40, 4, 5, 1))).astype(np.uint8))
-    found = elbo(model, StandardNormal((3,)), pixels, None, draws=500)
+    found = elbo(model, StandardNormal((3,)), pixels, None, samples=500)
     terms = model.elbo_terms(tf.constant(pixels), None)  # of one draw
     np.testing.assert_allclose(found.kl, terms["kl"], rtol=1e-4, atol=1e-6)
     assert found.reconstruction.mean() == pytest.approx(np.mean(terms["reconstruction"]), abs=0.2)
