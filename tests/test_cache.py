@@ -44,9 +44,9 @@ def test_arrays_are_made_once_and_come_back_alike(cache):
 
 def test_json_is_made_once_and_comes_back_alike(cache):
     make = counting({"fid": 1.25, "kid": None})
-    assert cached_json("floors", KEY, make) == cached_json("floors", KEY, make) == {"fid": 1.25, "kid": None}
+    assert cached_json("baselines", KEY, make) == cached_json("baselines", KEY, make) == {"fid": 1.25, "kid": None}
     assert make.calls == 1
-    assert files(cache) == [f"floors/{place('floors', KEY, '.json').name}"]
+    assert files(cache) == [f"baselines/{place('baselines', KEY, '.json').name}"]
 
 
 @pytest.mark.parametrize("other", [{"data": "abd"}, {"count": 4}, {"more": None}])
@@ -75,10 +75,10 @@ def test_a_broken_file_is_made_anew(content):
 
 
 def test_broken_json_is_made_anew():
-    cached_json("floors", KEY, lambda: {"fid": 1.0})
-    place("floors", KEY, ".json").write_text('{"fid": ')
-    assert cached_json("floors", KEY, lambda: {"fid": 2.0}) == {"fid": 2.0}
-    assert json.loads(place("floors", KEY, ".json").read_text()) == {"fid": 2.0}
+    cached_json("baselines", KEY, lambda: {"fid": 1.0})
+    place("baselines", KEY, ".json").write_text('{"fid": ')
+    assert cached_json("baselines", KEY, lambda: {"fid": 2.0}) == {"fid": 2.0}
+    assert json.loads(place("baselines", KEY, ".json").read_text()) == {"fid": 2.0}
 
 
 def test_an_interrupted_write_leaves_nothing(cache, monkeypatch):

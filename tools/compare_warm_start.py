@@ -44,10 +44,10 @@ class Clock(Monitor):
         super().__init__(config, dataset)
         self.core_seconds, self._left_out = [], time.process_time()
 
-    def figures(self, sampler):
+    def values(self, sampler):
         began = time.process_time()
         self.core_seconds.append(began - self._left_out)
-        found = super().figures(sampler)
+        found = super().values(sampler)
         self._left_out += time.process_time() - began
         return found
 

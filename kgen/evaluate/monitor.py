@@ -54,6 +54,6 @@ class Monitor:
         )
         self._seed = config.seed
 
-    def figures(self, sampler: Sampler) -> dict[str, float | None]:
+    def values(self, sampler: Sampler) -> dict[str, float | None]:
         """Name of a value -> its value; of the same latent points every time."""
         return self._evaluator.values(sampler, self._seed)

@@ -254,7 +254,7 @@ class MeasureSamples(EpochCallback):
     def on_row(self, row: Row):
         if self.is_due(row["epoch"], self.every):
             with self.clock.clock_stopped():
-                values = self.monitor.figures(self.sampler)
+                values = self.monitor.values(self.sampler)
             row |= {f"{self.monitor.split}_{key}": value for key, value in values.items()}
 
 

@@ -62,7 +62,7 @@ def test_a_run_is_measured_shown_and_kept(run_copy, capsys):
     assert heads[:6] == ["metric", "value", "95 % interval", "baseline", "better", "N real / fake"]
     shown = {line.split("|")[0].strip(): [cell.strip() for cell in line.split("|")] for line in lines if "|" in line}
     assert shown["fid"][1].startswith(f"{found[0]['value']:#.4g}") and "±" in shown["fid"][1]
-    assert shown["fid"][3:6] == [f"{found[0]['floor']:#.4g}", "lower", "360 / 200"]
+    assert shown["fid"][3:6] == [f"{found[0]['baseline']:#.4g}", "lower", "360 / 200"]
     assert shown["label_agreement"][4] == "higher"
     assert lines[-1] == f"wrote {run_copy / 'eval' / 'best.jsonl'}"
 

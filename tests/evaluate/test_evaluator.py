@@ -59,7 +59,7 @@ def test_all_that_applies_is_measured(of_run):
 
 
 def test_again_without_what_was_kept_is_equal_to_the_last_digit(of_run, default_job, tmp_path, out, monkeypatch):
-    """Only the classifier is taken along; features, moments and floors are made anew."""
+    """Only the classifier is copied; features, moments and baselines are computed again."""
     from kgen.cache import cache_root
 
     shutil.copytree(cache_root() / "classifiers", tmp_path / "cache" / "classifiers")
@@ -141,7 +141,7 @@ def test_repeats_give_mean_deviation_and_interval(of_run, default_job, out):
     assert both["label_agreement"]["interval"] == pytest.approx(wilson, rel=1e-9)
 
 
-def test_floors_are_the_figures_of_real_images(of_run, digits, digits_classifier):
+def test_baselines_are_the_values_of_real_images(of_run, digits, digits_classifier):
     found = by_name(of_run)
     features = [digits_classifier(part.pixels)[0] for part in (digits.train.some(400), digits.real)]
     expected = frechet_distance(*map(moments, features))
@@ -368,7 +368,7 @@ def test_samples_that_are_training_images(save_set, tmp_path, out):
 
 
 def test_what_samples_teach(save_set, quick_classifier, tmp_path, out):
-    """GAN-train of real images in place of samples; the floor is the same of training images."""
+    """GAN-train of real images in place of samples; the baseline is the same of training images."""
     config = save_set(count=80, test=60)
     pixels, labels = blobs(70, seed=9)
     np.savez(tmp_path / "fakes.npz", images=pixels, labels=labels)
@@ -389,7 +389,7 @@ def test_fewer_real_images_are_not_taken_for_others(save_set, tmp_path, own_cach
 
     expected = kid()
     shutil.rmtree(own_cache)
-    # The floor of memorization takes 20 of these 30: other images than 20 of the 50.
+    # The baseline of memorization takes 20 of these 30: other images than 20 of the 50.
     options = EvalConfig(metrics=("memorization",), features="pixels", num_real=30)
     evaluate(tmp_path / "fakes.npz", options, dataset=config.dataset, out=out / "k.jsonl")
     assert kid() == expected
@@ -442,7 +442,7 @@ def test_an_unknown_name_is_refused_before_anything_is_opened(tmp_path, metric, 
 
 
 def test_figures_while_training_are_those_of_an_evaluation(of_run, default_job, digits):
-    """The same images, features and numbers, without floors and protocols."""
+    """The same images, features and numbers, without baselines and protocols."""
     evaluator = Evaluator(digits, dataclasses.replace(QUICK, metrics=("fid", "prdc", "label_agreement")))
     found = evaluator.values(kgen.open_sampler(default_job[0].path), seed=0)
     agreement = {"label_agreement", "label_agreement_drawn"}

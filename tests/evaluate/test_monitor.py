@@ -1,4 +1,4 @@
-"""Monitor: figures of samples while a model trains, of images that no report uses."""
+"""Monitor: values of samples while a model trains, of images that no report uses."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ class Blobs:
         return kgen.images.to_unit(pixels[(np.abs(z[:, 0]) * 1000).astype(int) % 50])
 
 
-def watch(data: DataConfig, seed: int = 0, **train) -> Monitor:
+def monitor(data: DataConfig, seed: int = 0, **train) -> Monitor:
     options = {"eval_every": 1, "metrics": ("kid",), "eval_features": "pixels", "eval_count": 60} | train
     config = RunConfig("vae", data=data, train=TrainConfig(**options), seed=seed)
     return Monitor(config, kgen.data.load(data, seed=seed))
@@ -34,60 +34,60 @@ def test_the_real_images_are_the_validation_split_of_the_run(save_set, monkeypat
     data = save_set(count=80, test=40)
     seen = []
     monkeypatch.setattr("kgen.evaluate.monitor.real_images", lambda *given: seen.append(given) or real_images(*given))
-    found = watch(data, seed=3)
+    found = monitor(data, seed=3)
     assert found.split == "validation" and {split for _, split in seen} <= {"validation", "train"}
     dataset = kgen.data.load(data, seed=3)
     real = real_images(dataset, "validation")
     config = EvalConfig(("kid",), features="pixels", count=60, repeats=1)
     reference = load_reference(data)
     expected = Evaluator(type(reference)(reference.spec, real, reference.train, None), config)
-    assert found.figures(Blobs()) == expected.values(Blobs(), seed=3)
+    assert found.values(Blobs()) == expected.values(Blobs(), seed=3)
     other = Evaluator(reference, config).values(Blobs(), seed=3)  # of the test images
-    assert other["kid"] != found.figures(Blobs())["kid"]
+    assert other["kid"] != found.values(Blobs())["kid"]
 
 
 def test_test_images_do_not_count(tmp_path):
-    """Two sets that differ in their test images alone: equal figures."""
-    figures = []
+    """Two sets that differ in their test images alone: equal values."""
+    values = []
     for name, seed in (("one", 2), ("two", 99)):
         (x, y), (x_test, y_test) = blobs(80, seed=1), blobs(40, seed=seed)
         np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
         data = DataConfig(dataset=str(tmp_path / f"{name}.npz"))
-        figures.append(watch(data, metrics=("kid", "prdc", "swd")).figures(Blobs()))
-    assert figures[0] == figures[1] and None not in figures[0].values()
+        values.append(monitor(data, metrics=("kid", "prdc", "swd")).values(Blobs()))
+    assert values[0] == values[1] and None not in values[0].values()
 
 
 def test_without_a_validation_split_it_is_the_training_split(save_set):
     data = kgen.DataConfig(dataset=save_set(count=80, test=40).dataset, validation_fraction=0.0)
-    found = watch(data)
+    found = monitor(data)
     assert found.split == "train"
-    assert found.figures(Blobs())["kid"] is not None
+    assert found.values(Blobs())["kid"] is not None
 
 
 def test_the_same_images_every_time_and_others_for_another_seed(save_set):
     data = save_set(count=80, test=40)
-    first = watch(data)
-    assert first.figures(Blobs()) == first.figures(Blobs()) == watch(data).figures(Blobs())
-    assert first.figures(Blobs()) != watch(data, seed=1).figures(Blobs())
+    first = monitor(data)
+    assert first.values(Blobs()) == first.values(Blobs()) == monitor(data).values(Blobs())
+    assert first.values(Blobs()) != monitor(data, seed=1).values(Blobs())
 
 
-def test_names_and_directions_of_the_figures(save_set):
-    found = watch(save_set(), metrics=("fid", "prdc"))
+def test_names_and_directions_of_the_values(save_set):
+    found = monitor(save_set(), metrics=("fid", "prdc"))
     assert found.better == {
         "fid": "lower", "precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher",
     }  # fmt: skip
-    assert {*found.figures(Blobs())} == {*found.better}
+    assert {*found.values(Blobs())} == {*found.better}
 
 
 def test_an_extractor_that_a_metric_names_is_part_of_the_name(save_set):
-    found = watch(save_set(), metrics=("kid@random", "kid"), best_by="kid@random")
+    found = monitor(save_set(), metrics=("kid@random", "kid"), best_by="kid@random")
     assert found.better == {"kid@random": "lower", "kid": "lower"}
-    values = found.figures(Blobs())
+    values = found.values(Blobs())
     assert {*values} == {*found.better} and values["kid"] != values["kid@random"]
 
 
 def test_the_classifier_is_that_of_the_evaluation(digits_classifier, monkeypatch):
-    """Also when the run sets other images aside: its figures are then of the features that are reported."""
+    """Also when the run sets other images aside: its values are then of the features that are reported."""
     from kgen.features import classifier
 
     def fail(*arguments, **options):
@@ -95,7 +95,7 @@ def test_the_classifier_is_that_of_the_evaluation(digits_classifier, monkeypatch
 
     monkeypatch.setattr(classifier, "train_classifier", fail)
     data = DataConfig(validation_fraction=0.3, limit=200)
-    found = watch(data, seed=5, metrics=("coverage",), eval_features=None)
+    found = monitor(data, seed=5, metrics=("coverage",), eval_features=None)
     assert found._evaluator._extractors["classifier"].hash == digits_classifier.hash
 
 
@@ -108,7 +108,7 @@ def test_memorization_compares_with_what_the_run_trains_on(save_set):
         def decode(self, z, labels=None):
             return kgen.images.to_unit(dataset.arrays("train")[0][np.arange(len(z))])
 
-    found = watch(data, metrics=("memorization",), eval_count=20).figures(Recites())
+    found = monitor(data, metrics=("memorization",), eval_count=20).values(Recites())
     assert found == {"authenticity": 0, "nearest_ratio": 0, "copies": 1}
 
 
@@ -126,4 +126,4 @@ def test_memorization_compares_with_what_the_run_trains_on(save_set):
 )
 def test_mistakes_are_told_before_anything_is_trained(save_set, train, message):
     with pytest.raises(UserError, match=message):
-        watch(save_set(labelled=False), **train)
+        monitor(save_set(labelled=False), **train)

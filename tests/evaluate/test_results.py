@@ -1,4 +1,4 @@
-"""Evaluation rows: reading, merging, and when two figures compare."""
+"""Evaluation results: reading, merging, and when two values may be compared."""
 
 import json
 import os

@@ -162,13 +162,13 @@ class Script:
     """In place of Monitor: values as written."""
 
     def __init__(self, better: str, *values):
-        self.split, self.better, self.values = "validation", {"fid": better}, [*values]
+        self.split, self.better, self.scripted = "validation", {"fid": better}, [*values]
 
     def __call__(self, config, dataset):
         return self
 
-    def figures(self, sampler):
-        return {"fid": self.values.pop(0)}
+    def values(self, sampler):
+        return {"fid": self.scripted.pop(0)}
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Script:
     def __call__(self, config, dataset):
         return self
 
-    def figures(self, sampler):
+    def values(self, sampler):
         self.generated.append(sampler.decode(np.ones((1, 2), np.float32)))
         return {name: values.pop(0) for name, values in self.left.items() if values}
 
@@ -86,7 +86,7 @@ def test_weights_that_failed_are_never_the_best(config, tmp_path):
     """No metric to choose by ever has a value, and the second epoch's weights break: the last would be the best."""
 
     class Breaking(Script):
-        def figures(self, sampler):
+        def values(self, sampler):
             if self.generated:
                 for weight in sampler.model.decoder.trainable_variables:
                     weight.assign(np.nan * weight)
@@ -129,7 +129,7 @@ def test_metrics_curves_and_best_checkpoint(config, tmp_path):
     values = [row["validation_fid"] for row in rows]
     best = 1 + int(np.argmin(values))
     assert run.checkpoint_state()["best"]["epoch"] == best and len({*values}) == EPOCHS
-    again = Monitor(run.config, kgen.data.load(run.config.data)).figures(kgen.open_sampler(run.path))
+    again = Monitor(run.config, kgen.data.load(run.config.data)).values(kgen.open_sampler(run.path))
     assert again["fid"] == pytest.approx(values[best - 1], rel=1e-4)
     assert again["recall"] == pytest.approx(rows[best - 1]["validation_recall"], abs=0.02)
     width, height = Image.open(run.path / "plots" / "quality.png").size
