@@ -158,7 +158,7 @@ def test_a_second_protocol_of_one_target_gets_a_column_and_is_no_reason_to_refus
 
 
 def test_a_title_says_no_more_than_it_must(tmp_path):
-    """One key that all differ in is enough; a hash stands there only where nothing else tells two protocols apart."""
+    """One key that all differ in is enough; a hash is there only where nothing else distinguishes two protocols."""
     protocols = ({}, {"split": "train", "num_fake": 5000}, {"split": "train", "num_fake": 10}, {"data_hash": "f" * 16})
     runs = [a_run(tmp_path, a_result("fid", 1.0, protocol=protocol)) for protocol in protocols]
     comparison = compare(open_targets([run.path for run in runs]), anyway=True)

@@ -1,4 +1,4 @@
-"""Evaluations whole: equal to the last digit, equal for a run and its exports, and each figure with its protocol."""
+"""Evaluations whole: equal to the last digit, equal for a run and its exports, and each value with its protocol."""
 
 import dataclasses
 import json
@@ -178,8 +178,8 @@ def test_a_trained_model_is_far_better_than_noise(of_run, tmp_path, out):
     assert noise["precision"]["value"] < trained["precision"]["value"] / 5
 
 
-def test_a_folder_of_the_runs_samples_has_its_figures(default_job, tmp_path, out):
-    """As many images as there are real ones: no measure takes a part of them, so their order counts for nothing."""
+def test_a_folder_of_the_runs_samples_has_its_values(default_job, tmp_path, out):
+    """As many images as there are real ones: no metric takes a part of them, so their order does not matter."""
     samples = kgen.generate(kgen.open_sampler(default_job[0].path), 360)
     for i, (image, label) in enumerate(zip(samples.pixels, samples.labels, strict=True)):
         kgen.images.save_png(tmp_path / "fakes" / str(label) / f"{i:03d}.png", image)
@@ -207,7 +207,7 @@ def test_real_images_as_samples_are_perfect(digits, digits_classifier, tmp_path,
     accuracy = (digits_classifier.predict(digits.real.pixels) == digits.real.labels).mean()
     assert values["label_agreement"] == pytest.approx(accuracy)
     assert values["classes_covered"] == 10 and values["class_kl"] < 0.01
-    assert all(row["protocol"]["repeats"] == 1 and row["stddev"] is None for row in found.values())  # nothing to draw
+    assert all(row["protocol"]["repeats"] == 1 and row["stddev"] is None for row in found.values())  # nothing to repeat
 
 
 def test_one_image_again_and_again_is_a_collapse(digits, digits_classifier, tmp_path, out):
@@ -237,28 +237,28 @@ def test_an_unconditional_model(trained_vae, digits_classifier, out):
 
 
 def test_unlabelled_data_are_compared_by_random_features(save_set, tmp_path, out):
-    """128 dimensions: a Fréchet distance of 128 images cannot be told, of 129 it can."""
+    """128 dimensions: a Fréchet distance of 128 images cannot be computed, of 129 it can."""
     reference = save_set(count=200, test=150, labelled=False).dataset
     pixels, _ = blobs(150, seed=7)
     np.savez(tmp_path / "fakes.npz", images=pixels)
 
-    def figures(**options):
+    def computed(**options):
         config = EvalConfig(**options)
         return by_name(evaluate(tmp_path / "fakes.npz", config, dataset=reference, out=out / "plain.jsonl")[0])
 
-    found = figures(count=128)
+    found = computed(count=128)
     assert {*found} == {"fid", "kid", "precision", "recall", "density", "coverage"}
     assert {(row["protocol"]["features"], row["protocol"]["dimension"]) for row in found.values()} == {("random", 128)}
     assert (found["fid"]["value"], found["fid"]["stddev"], found["fid"]["interval"]) == (None, None, None)
     assert found["fid"]["note"] == "128 images are too few for features of 128 dimensions"
     assert found["kid"]["value"] is not None
-    assert figures(count=128, anyway=True, metrics=("fid",))["fid"]["value"] > 0
-    assert figures(count=129, metrics=("fid",))["fid"]["value"] > 0
+    assert computed(count=128, anyway=True, metrics=("fid",))["fid"]["value"] > 0
+    assert computed(count=129, metrics=("fid",))["fid"]["value"] > 0
     for name in ("label_agreement", "coverage", "gan_train"):
         with pytest.raises(UserError, match=f"metric '{name}' needs a data set with labels"):
-            figures(metrics=(name,))
+            computed(metrics=(name,))
     with pytest.raises(UserError, match="a classifier needs labels"):
-        figures(features="classifier")
+        computed(features="classifier")
 
 
 def test_a_few_images_are_measured_as_far_as_they_go(digits_classifier, digits, tmp_path, out):
@@ -270,7 +270,7 @@ def test_a_few_images_are_measured_as_far_as_they_go(digits_classifier, digits, 
 
 
 def test_figures_by_other_features(default_job, digits, out):
-    """Pixels: 784 dimensions, too many for 400 images. The classes are still told by the classifier."""
+    """Pixels: 784 dimensions, too many for 400 images. The classes are still the classifier's."""
     config = EvalConfig(metrics=("fid", "swd", "label_agreement"), features="pixels", count=400, repeats=1)
     found = by_name(evaluate(default_job[0].path, config, out=out / "pixels.jsonl")[0])
     assert found["fid"]["value"] is None and found["swd"]["value"] > found["swd"]["baseline"] > 0
@@ -379,7 +379,7 @@ def test_what_samples_teach(save_set, quick_classifier, tmp_path, out):
 
 
 def test_fewer_real_images_are_not_taken_for_others(save_set, tmp_path, own_cache, out):
-    """Which part of the real images was measured before does not change a figure."""
+    """Which part of the real images was measured before does not change a value."""
     config = save_set(count=60, test=50)
     np.savez(tmp_path / "fakes.npz", images=blobs(20, seed=9)[0])
 

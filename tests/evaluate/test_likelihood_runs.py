@@ -1,4 +1,4 @@
-"""Likelihoods of runs: nothing is done that they do not need, and figures of two binarizations never share a column."""
+"""Likelihoods of runs: nothing is done that they do not need, and values of two binarizations never share a column."""
 
 import numpy as np
 import pytest
@@ -145,4 +145,4 @@ def test_more_samples_are_closer_to_the_likelihood(dynamic, tmp_path):
         config = EvalConfig(("nll",), nll_samples=samples, nll_images=40)
         (first, *_) = evaluate(dynamic.path, config, out=tmp_path / "rows.jsonl")[0]
         values.append(first["value"])
-    assert values[1] < values[0] and len(results.read_results(tmp_path / "rows.jsonl")) == 8  # other K, other figures
+    assert values[1] < values[0] and len(results.read_results(tmp_path / "rows.jsonl")) == 8  # other K, other results

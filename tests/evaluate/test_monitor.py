@@ -13,7 +13,7 @@ from kgen.sampling import StandardNormal
 
 
 class Blobs:
-    """A sampler that recites: image i is one of 50 fixed ones, by the size of its latent point."""
+    """A sampler with a fixed answer: image i is one of 50 fixed ones, by the size of its latent point."""
 
     latent_shape, conditional, encodes, parameters, weights_hash = (3,), False, False, 0, "w"
     density, prior = StandardNormal((3,)), StandardNormal.name

@@ -1,4 +1,4 @@
-"""A generator under another prior is another generator: its figures stand apart, and say what they are of."""
+"""A generator under another prior is another generator: its results are apart, with the prior in them."""
 
 import csv
 import io
@@ -45,17 +45,17 @@ def test_figures_of_two_priors_are_kept_apart(run, measured):
     assert [row["target"]["prior"] for row in read_results(out)] == ["standard_normal", MIXTURE]
 
 
-def test_they_are_two_subjects_of_a_comparison(run, measured):
-    subjects = open_targets([run.path])
-    assert [subject.name for subject in subjects] == ["run (run, best)", "run (run, best, gaussian_mixture)"]
-    assert [list(subject.rows) for subject in subjects] == [*measured[1:]]
-    told = measured[2][0]["target"]["prior_hash"]
-    assert subjects[1].notes[0] == (
-        f"its samples are drawn from the prior gaussian_mixture ({told}), fitted to its encodings"
+def test_they_are_two_targets_of_a_comparison(run, measured):
+    targets = open_targets([run.path])
+    assert [target.name for target in targets] == ["run (run, best)", "run (run, best, gaussian_mixture)"]
+    assert [list(target.results) for target in targets] == [*measured[1:]]
+    prior_hash = measured[2][0]["target"]["prior_hash"]
+    assert targets[1].notes[0] == (
+        f"its samples are from the prior gaussian_mixture ({prior_hash}), fitted to its encodings"
     )
-    assert not any("prior" in note for note in subjects[0].notes)
-    assert [subject.grid is None for subject in subjects] == [False, True]  # the run's own picture shows the normal
-    table = list(csv.DictReader(io.StringIO(to_csv(compare(subjects)))))
+    assert not any("prior" in note for note in targets[0].notes)
+    assert [target.grid is None for target in targets] == [False, True]  # the run's own picture shows the normal
+    table = list(csv.DictReader(io.StringIO(to_csv(compare(targets)))))
     assert [line["prior"] for line in table] == ["standard_normal", MIXTURE]
 
 
@@ -64,7 +64,7 @@ def test_rows_from_before_there_was_a_choice_are_of_the_standard_normal(run):
     (row,) = read_results(file)
     older = {key: value for key, value in row["target"].items() if not key.startswith("prior")}
     (run.path / "eval" / "older.jsonl").write_text(json.dumps(row | {"metric": "kid", "target": older}) + "\n")
-    names = {subject.name: len(subject.rows) for subject in open_targets([run.path])}
+    names = {target.name: len(target.results) for target in open_targets([run.path])}
     assert names == {"run (run, best)": 2, "run (run, best, gaussian_mixture)": 1}
 
 
@@ -74,11 +74,9 @@ def test_figures_of_two_fits_are_noted(run):
     other = row | {"metric": "kid", "target": row["target"] | {"prior_hash": "0" * 16}}
     file.write_text(file.read_text() + json.dumps(other) + "\n")
     notes = open_targets([run.path])[1].notes
-    assert any("its figures are of different fits of the prior; evaluate all of them again" in note for note in notes)
+    assert any("its values are of different fits of the prior; evaluate all of them again" in note for note in notes)
 
 
 def test_a_folder_of_images_has_no_prior(tmp_path):
-    with pytest.raises(
-        UserError, match=r"--prior gaussian_mixture chooses what a generator draws from, and .* is none"
-    ):
+    with pytest.raises(UserError, match=r"--prior gaussian_mixture takes a generator. Received: .*"):
         open_target(tmp_path, prior=MIXTURE)

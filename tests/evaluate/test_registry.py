@@ -193,7 +193,7 @@ def test_inception_score_of_two_sure_classes():
 
 
 def test_fewer_images_than_splits_of_the_inception_score():
-    """The found cannot be told, which is no reason to withhold the others."""
+    """The value cannot be computed, which is no reason to withhold the others."""
     (found,) = METRICS["is"](sets(REAL, REAL[:9])).values()
     assert found.value is None and found.note
 
@@ -242,7 +242,7 @@ def test_reconstruction_is_the_mean_square_over_pixels():
 
 
 def test_gan_train_needs_samples_that_teach(save_set, quick_classifier):
-    """Real images as samples teach the task; with their labels swapped, they teach the reverse."""
+    """A classifier learns the task from real images in place of samples; with their labels swapped, the reverse."""
     reference = load_reference(save_set(count=80, test=60))
     extractor = open_extractor("pixels", reference)
     real, train = (ImageSet.real(part) for part in (reference.real, reference.train))

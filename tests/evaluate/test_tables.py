@@ -1,4 +1,4 @@
-"""Tables as text: every figure to the agreed digits, nothing cut off, the protocol told once."""
+"""Tables as text: every value to the agreed digits, nothing cut off, each protocol once."""
 
 import math
 

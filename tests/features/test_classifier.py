@@ -1,4 +1,4 @@
-"""The classifier of a data set: good enough to judge by, trained once, and another one for other data."""
+"""The classifier of a data set: good enough to evaluate by, trained once, and another one for other data."""
 
 import numpy as np
 import pytest

@@ -18,11 +18,11 @@ def sets(num_real=90, num_fake=70, dimension=8):
     return generator.normal(size=(num_real, dimension)), generator.normal(0.3, 1.2, size=(num_fake, dimension))
 
 
-@pytest.mark.parametrize("measure", [kernel_distance_all_pairs, lambda a, b: kernel_distance(a, b, subsets=3).value])
-def test_identical_shifted_collapsed(measure):
+@pytest.mark.parametrize("metric", [kernel_distance_all_pairs, lambda a, b: kernel_distance(a, b, subsets=3).value])
+def test_identical_shifted_collapsed(metric):
     """k(a, b) = (a b + 1)^3 in one dimension; subsets as large as the sets are the sets."""
     check_metric(
-        measure,
+        metric,
         # Within: k(1, -1) = 0, twice. Between: 8, 0, 0, 8, mean 4. Unbiased, so negative on the same images.
         identical=(PAIR, PAIR, -8.0),
         # {2, 0}: within k(2, 0) = 1; between k(1, 2), k(1, 0), k(-1, 2), k(-1, 0) = 27, 1, -1, 1, mean 7.
@@ -40,7 +40,7 @@ def test_all_pairs_are_tfgans():
 
 
 def test_mean_and_error_are_those_of_tfgans_blocks(monkeypatch):
-    """TensorFlow-GAN's subsets are consecutive blocks; given these in place of random ones, all figures agree."""
+    """TensorFlow-GAN's subsets are consecutive blocks; given these in place of random ones, all values agree."""
     metrics = tfgan.module("eval.classifier_metrics")
     real, fake = sets(90, 90)
     mean, error = metrics.kernel_classifier_distance_and_std_from_activations(tf.constant(real), tf.constant(fake), 30)
@@ -67,7 +67,7 @@ def test_blocks_do_not_show(monkeypatch):
 
 
 def test_unbiased():
-    """Two draws of one distribution: the mean over 200 pairs of sets is 0 within 4 standard errors."""
+    """Two samples of one distribution: the mean over 200 pairs of sets is 0 within 4 standard errors."""
     generator = np.random.default_rng(0)
     values = [kernel_distance_all_pairs(*generator.normal(size=(2, 30, 5))) for _ in range(200)]
     assert min(values) < 0 < max(values)
@@ -100,5 +100,5 @@ def test_mistakes_are_named():
         kernel_distance(sets()[0], np.zeros((5, 4)))
     with pytest.raises(UserError, match="subsets=1, subset_size=1000"):
         kernel_distance(*sets(), subsets=1)
-    with pytest.raises(UserError, match=r"fake: this measure needs at least 2 images. Received: 1"):
+    with pytest.raises(UserError, match=r"fake: this metric needs at least 2 images. Received: 1"):
         kernel_distance_all_pairs(PAIR, PAIR[:1])

@@ -54,7 +54,7 @@ class Linear:
         square = tf.reduce_sum(tf.square(tf.reshape(images, (-1, PIXELS)) - mean), axis=1)
         return 0.5 * (PIXELS * (LOG_2_PI + 2 * math.log(self.s)) + square / self.s**2)
 
-    def draw(self, count: int) -> np.ndarray:
+    def sample(self, count: int) -> np.ndarray:
         generator = np.random.default_rng(1)
         z, noise = generator.normal(size=(count, CODE)), generator.normal(size=(count, PIXELS))
         return (z @ self.w.T + self.b + self.s * noise).reshape(count, PIXELS, 1, 1).astype(np.float32)
@@ -80,7 +80,7 @@ def standard_error(values) -> float:
 @pytest.mark.parametrize("samples", [1, 7])
 def test_with_the_exact_posterior_every_sample_gives_the_likelihood(samples):
     model = Linear()
-    images = model.draw(20)
+    images = model.sample(20)
     found = log_likelihood(model, PRIOR, images, None, samples=samples)
     np.testing.assert_allclose(found.log_likelihood, model.exact(images), atol=1e-4)
     np.testing.assert_allclose(found.bound, model.exact(images), atol=1e-4)
@@ -90,7 +90,7 @@ def test_with_the_exact_posterior_every_sample_gives_the_likelihood(samples):
 def test_with_another_posterior_the_likelihood_is_the_same():
     """Weights whose relative variance is (K / effective - 1) leave an error of the root of 1 / effective - 1 / K."""
     model = Linear(stretch=1.4, shift=0.2)
-    images = model.draw(200)
+    images = model.sample(200)
     found = log_likelihood(model, PRIOR, images, None, samples=2_000)
     off = found.log_likelihood - model.exact(images)
     assert abs(off.mean()) < 3 * standard_error(off) < 0.02 < standard_error(found.log_likelihood)
@@ -103,7 +103,7 @@ def test_a_prior_with_another_mean_and_covariance():
     mean, covariance = np.array([0.3, -0.5]), np.array([[0.8, 0.3], [0.3, 0.5]])
     prior = GaussianMixture([[1.0]], [[mean]], [[np.linalg.cholesky(covariance)]], latent_shape=(CODE,))
     model = Linear(stretch=1.3)
-    images = model.draw(100)
+    images = model.sample(100)
     found = log_likelihood(model, prior, images, None, samples=2_000)
     exact = model.exact(images, mean, covariance)
     assert found.log_likelihood.mean() == pytest.approx(exact.mean(), abs=0.02)
@@ -132,7 +132,7 @@ def test_a_vae_agrees_with_quadrature(kind):
 
 def test_the_likelihood_is_above_the_bound_and_does_not_fall_with_more_samples():
     model = Linear(stretch=1.5, shift=0.3)
-    images = model.draw(200)
+    images = model.sample(200)
     found = {k: log_likelihood(model, PRIOR, images, None, samples=k).log_likelihood for k in (1, 5, 50, 500)}
     bound = elbo(model, PRIOR, images, None)
     assert -found[500].mean() < (bound.reconstruction + bound.kl).mean()
@@ -149,7 +149,7 @@ def test_the_terms_of_the_bound():
     """Rate: 1/2 (v + m^2 - 1 - ln v) of each dimension. Distortion: in closed form its expectation is
     D/2 ln(2 pi s^2) + (|x - b - W m|^2 + sum_j v_j |w_j|^2) / 2 s^2."""
     model = Linear(stretch=1.2)
-    images = model.draw(50)
+    images = model.sample(50)
     mean, log_var = (np.asarray(part, np.float64) for part in model.posterior(images))
     kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
     np.testing.assert_allclose(kls(encode(model, images, None)), kl, rtol=1e-5, atol=1e-7)
@@ -158,22 +158,22 @@ def test_the_terms_of_the_bound():
     residual = np.square(images.reshape(-1, PIXELS) - model.b - mean @ model.w.T).sum(axis=1)
     spread = (np.exp(log_var) * np.square(model.w).sum(axis=0)).sum(axis=1)
     expected = 0.5 * PIXELS * math.log(2 * math.pi * 0.25) + (residual + spread) / 0.5
-    np.testing.assert_allclose(found.reconstruction, expected, atol=0.15)  # one draw has a deviation of some 1.5 nats
+    np.testing.assert_allclose(found.reconstruction, expected, atol=0.15)  # one sample has a deviation of some 1.5 nats
     assert found.reconstruction.mean() == pytest.approx(expected.mean(), abs=0.02)
 
 
 def test_a_rate_that_is_drawn_agrees_with_the_exact_one():
-    """A mixture of one component that is N(0, I): the same prior, but its kl is of the draws."""
+    """A mixture of one component that is N(0, I): the same prior, but its kl is of the samples."""
     prior = GaussianMixture([[1.0]], [[[0.0, 0.0]]], [[np.eye(CODE)]], latent_shape=(CODE,))
     model = Linear(stretch=1.2)
-    images = model.draw(50)
+    images = model.sample(50)
     drawn, exact = (elbo(model, p, images, None, samples=2_000) for p in (prior, PRIOR))
     np.testing.assert_array_equal(drawn.reconstruction, exact.reconstruction)
     np.testing.assert_allclose(drawn.kl, exact.kl, atol=0.15)
     assert drawn.kl.mean() == pytest.approx(exact.kl.mean(), abs=0.02)
     one, other = (log_likelihood(model, p, images, None, samples=40) for p in (prior, PRIOR))
     np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, atol=1e-9)
-    forty = elbo(model, prior, images, None, samples=40)  # L_1 of the same draws
+    forty = elbo(model, prior, images, None, samples=40)  # L_1 of the same samples
     np.testing.assert_allclose(one.bound, -(forty.reconstruction + forty.kl), atol=1e-9)
 
 
@@ -181,12 +181,12 @@ def test_the_bound_is_that_of_the_training():
     model = build_model("vae", SPEC, hidden=[8], latent_dim=3)
     pixels = to_unit((255 * np.random.default_rng(0).integers(0, 2, (40, 4, 5, 1))).astype(np.uint8))
     found = elbo(model, StandardNormal((3,)), pixels, None, samples=500)
-    terms = model.elbo_terms(tf.constant(pixels), None)  # of one draw
+    terms = model.elbo_terms(tf.constant(pixels), None)  # of one sample
     np.testing.assert_allclose(found.kl, terms["kl"], rtol=1e-4, atol=1e-6)
     assert found.reconstruction.mean() == pytest.approx(np.mean(terms["reconstruction"]), abs=0.2)
 
 
-# Draws and chunks -----------------------------------------------------------------------------------------------------
+# Samples and chunks ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("samples", "rows", "shapes"), [(103, 10, {10, 3}), (100, 15, {10}), (9, 40, {36, 18})])
@@ -194,7 +194,7 @@ def test_exactly_as_many_samples_as_were_asked_for(samples, rows, shapes, monkey
     """103 is prime: ten calls of 10 and one of 3. 100: ten of 10, not of 15. Nine fit into a call of four images."""
     few_rows(monkeypatch, rows)
     model, seen = Linear(), []
-    images = model.draw(6)
+    images = model.sample(6)
     log_likelihood(model, PRIOR, images, None, samples=samples, progress=seen.append)
     assert model.rows.numpy() == 6 * samples == sum(seen)
     assert {*model.batches} - {1, 2} == shapes  # traced once or twice; one and two rows to know their size
@@ -202,7 +202,7 @@ def test_exactly_as_many_samples_as_were_asked_for(samples, rows, shapes, monkey
 
 def test_chunks_do_not_change_the_result(monkeypatch):
     model = Linear(stretch=1.5)
-    images, expected = model.draw(11), None
+    images, expected = model.sample(11), None
     for rows in (5_000, 400, 64, 7, 1):
         few_rows(monkeypatch, rows)
         found = log_likelihood(model, PRIOR, images, None, samples=101)
@@ -213,16 +213,16 @@ def test_chunks_do_not_change_the_result(monkeypatch):
             )
 
 
-def test_draws_are_functions_of_seed_and_image(monkeypatch):
+def test_samples_are_functions_of_seed_and_image(monkeypatch):
     model = Linear(stretch=1.5)
-    images = model.draw(8)
+    images = model.sample(8)
     first, again, other = (log_likelihood(model, PRIOR, images, None, samples=20, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.log_likelihood, again.log_likelihood)
     assert (first.log_likelihood != other.log_likelihood).all()
     some = log_likelihood(model, PRIOR, images[:3], None, samples=20, seed=3)
     np.testing.assert_allclose(some.log_likelihood, first.log_likelihood[:3], rtol=1e-6)
     same = log_likelihood(model, PRIOR, np.repeat(images[:1], 8, axis=0), None, samples=20, seed=3)
-    assert len({*same.log_likelihood}) == 8  # every image has draws of its own
+    assert len({*same.log_likelihood}) == 8  # every image has samples of its own
 
 
 def test_labels_reach_the_model():
@@ -307,7 +307,7 @@ def test_chunks_are_alike_where_that_costs_little():
 def test_streamed_sums_are_those_of_scipy():
     generator = np.random.default_rng(0)
     logs = generator.normal([0, -5_000, 5_000, -90], 30, (1_000, 4))
-    logs[:3, 3] = -np.inf  # draws of no weight come first
+    logs[:3, 3] = -np.inf  # samples of no weight come first
     running = RunningWeights(4)
     for chunk in np.split(logs, [1, 3, 400, 990]):
         for rows in (slice(0, 3), slice(3, 4)):

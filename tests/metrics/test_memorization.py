@@ -12,7 +12,7 @@ TEST = np.array([[2.0], [13.0]])  # 2 and 3 from the nearest: median 2.5
 FIGURES = ("authenticity", "nearest_ratio", "copies")
 
 
-def figures(fake, train, test=TEST) -> dict[str, float]:
+def values(fake, train, test=TEST) -> dict[str, float]:
     found = memorization(fake, train, test)
     return {name: found[name] for name in FIGURES}
 
@@ -20,7 +20,7 @@ def figures(fake, train, test=TEST) -> dict[str, float]:
 def test_identical_shifted_collapsed():
     """The nearest other training images are 10, 10, 4 and 4 away."""
     check_metric(
-        figures,
+        values,
         identical=(TRAIN, TRAIN, {"authenticity": 0, "nearest_ratio": 0, "copies": 1}),
         # 5.5 -> 10 at 4.5 < 10; 15.5 -> 20 at 4.5 > 4; 25.5 -> 24 at 1.5; 29.5 -> 24 at 5.5 > 4. Median 4.5 / 2.5.
         shifted=(TRAIN + 5.5, TRAIN, {"authenticity": 0.5, "nearest_ratio": 1.8, "copies": 0}),
