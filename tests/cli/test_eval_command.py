@@ -149,7 +149,7 @@ def test_servers_that_do_not_serve(capsys):
 def test_a_server_needs_a_data_set(capsys):
     with serving(lambda *call: (200, metadata({"decode": decode_signature(2)}))) as address:
         said = fails(capsys, f"{address}/v1/models/cvae")
-        assert "does not say what it was trained on" in said and "--dataset" in said
+        assert "has no record of its training data" in said and "--dataset" in said
 
 
 @pytest.mark.parametrize(
@@ -186,13 +186,13 @@ def test_mistakes_about_paths(pictures, default_export, capsys, tmp_path):
     (tmp_path / "old.jsonl").write_text("{broken\n")
     assert "old.jsonl, line 1" in fails(capsys, default_export, "--out", tmp_path / "old.jsonl")
     said = fails(capsys, "photos")
-    assert "photos does not say what it was trained on" in said and "--dataset" in said
+    assert "photos has no record of its training data" in said and "--dataset" in said
     assert "encoder" in fails(capsys, default_export / "model.tflite", "--metrics", "reconstruction")
     (tmp_path / "empty").mkdir()
     assert "holds no images" in fails(capsys, "empty", *CHEAP, "--dataset", "digits")
     for part in ("fakes.txt", "fakes.mp4"):
         (tmp_path / part).write_text("")
-        assert "is nothing that can be judged" in fails(capsys, part, "--dataset", "digits")
+        assert "cannot be evaluated" in fails(capsys, part, "--dataset", "digits")
 
 
 def test_a_single_picture_is_too_few(capsys, tmp_path):

@@ -75,7 +75,7 @@ def test_nearest_other():
 def test_mistakes_are_named():
     with pytest.raises(UserError, match=r"exclude_self needs one set twice. Received: 2 and 4 images"):
         nearest_images(TEST, TRAIN, exclude_self=True)
-    with pytest.raises(UserError, match="more than half of the test images stand in training"):
+    with pytest.raises(UserError, match="more than half of the test images are training images"):
         memorization(TEST, TRAIN, TRAIN)
     with pytest.raises(UserError, match="from one extractor"):
         nearest_images(np.zeros((2, 3)), TRAIN)
