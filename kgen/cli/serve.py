@@ -1,7 +1,6 @@
 """kgen-serve: serves exports with TF Serving's REST and gRPC calls."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,9 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             from kgen.serve import tf_serving
 
             tf_serving.run(Path(folder), config.port, config.grpc_port, config.poll_seconds, limits.max_seconds)
-        from kgen.serve.server import ServerSettings, serve  # imports TensorFlow
-        from kgen.serve.validation import Limits
+        from kgen.serve.server import serve  # imports TensorFlow
 
-        serve(Path(folder), ServerSettings(**asdict(config), limits=Limits(**asdict(limits))))
+        serve(Path(folder), config, limits)
 
     return cmd.run(body, argv)

@@ -23,7 +23,7 @@ from kgen.serve import metrics
 from kgen.serve.codec import decode_json, encode_json, parse_json, signature_name
 from kgen.serve.models import ModelStore, Version
 from kgen.serve.predictor import Predictor
-from kgen.serve.validation import Code, ServingError, invalid, serving_error
+from kgen.serve.validation import Code, ServingError, body_too_large, check_depth, invalid, serving_error
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 POST = re.compile(MODEL + r":(predict|classify|regress)", re.IGNORECASE)
@@ -121,15 +121,15 @@ async def _json_body(predictor: Predictor, request: Request) -> dict:
     limits = predictor.limits
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced) > limits.max_body_bytes:
-        raise limits.body_too_large()
+        raise body_too_large(limits.max_body_bytes)
     parts, length = [], 0
     async for part in request.stream():
         parts.append(part)
         length += len(part)
         if length > limits.max_body_bytes:
-            raise limits.body_too_large()
+            raise body_too_large(limits.max_body_bytes)
     body = b"".join(parts)
-    limits.check_depth(body)
+    check_depth(body, limits.max_depth)
     return parse_json(body)
 
 

@@ -18,7 +18,8 @@ import orjson
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from kgen.serve.validation import Code, Limits, ServingError, Signature, TensorInfo, invalid
+from kgen.config import RequestLimits
+from kgen.serve.validation import Code, ServingError, Signature, TensorInfo, body_too_large, invalid
 
 # JSON requests --------------------------------------------------------------------------------------------------------
 
@@ -253,7 +254,7 @@ VALUE_FIELDS = {
 
 
 def decode_proto(
-    tensors: Mapping[str, tensor_pb2.TensorProto], signature: Signature, limits: Limits
+    tensors: Mapping[str, tensor_pb2.TensorProto], signature: Signature, limits: RequestLimits
 ) -> dict[str, np.ndarray]:
     """The inputs of a request by name.
 
@@ -264,7 +265,7 @@ def decode_proto(
     return {name: _array(name, tensor, signature, limits) for name, tensor in tensors.items()}
 
 
-def _array(name: str, tensor: tensor_pb2.TensorProto, signature: Signature, limits: Limits) -> np.ndarray:
+def _array(name: str, tensor: tensor_pb2.TensorProto, signature: Signature, limits: RequestLimits) -> np.ndarray:
     """The values of an input; its form is checked before memory is allocated."""
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     known = tensor.dtype in types_pb2.DataType.values()
@@ -272,7 +273,7 @@ def _array(name: str, tensor: tensor_pb2.TensorProto, signature: Signature, limi
         raise invalid(f"{signature.describe_input(name)} is not a valid tensor: unknown type or shape")
     signature.check_form(name, tensor.dtype, shape, limits.max_rows)
     if math.prod(shape) * signature.inputs[name].numpy_dtype.itemsize > limits.max_body_bytes:
-        raise limits.body_too_large()
+        raise body_too_large(limits.max_body_bytes)
     try:
         return tf.make_ndarray(tensor).reshape(shape)
     except (TypeError, ValueError, IndexError, OverflowError) as error:

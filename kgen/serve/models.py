@@ -23,12 +23,13 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_status_pb2, prediction_log_pb2
 
+from kgen.config import RequestLimits
 from kgen.errors import UserError
 from kgen.serve.batcher import Batcher
 from kgen.serve.codec import decode_proto
 from kgen.serve.discovery import FoundModel, find_models, fingerprint
 from kgen.serve.metrics import Metrics
-from kgen.serve.validation import DEFAULT, Code, Limits, ServingError, Signature, TensorInfo, graph_message, invalid
+from kgen.serve.validation import DEFAULT, Code, ServingError, Signature, TensorInfo, graph_message, invalid
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_WARMUP_RECORDS = 1000
 
 
-def warm_up(model: LoadedModel, limits: Limits) -> int:
+def warm_up(model: LoadedModel, limits: RequestLimits) -> int:
     """Replays the recorded requests of a model: a TFRecord of PredictionLog messages.
 
     https://www.tensorflow.org/tfx/serving/saved_model_warmup: a record that fails fails the load of the model.
@@ -155,7 +156,7 @@ def _in_warmup(path: Path, count: int, message: str) -> str:
     return f"warm-up record {count} of {path}: {message}"
 
 
-def _replay(model: LoadedModel, record: bytes, limits: Limits):
+def _replay(model: LoadedModel, record: bytes, limits: RequestLimits):
     try:
         recorded = prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError as error:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
+from kgen.config import RequestLimits
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import ModelStore, Servable
-from kgen.serve.validation import Code, Limits, ServingError, Signature, invalid, serving_error
+from kgen.serve.validation import Code, ServingError, Signature, invalid, serving_error
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Predictor:
         metrics: count and time every prediction.
     """
 
-    def __init__(self, store: ModelStore, limits: Limits, metrics: Metrics):
+    def __init__(self, store: ModelStore, limits: RequestLimits, metrics: Metrics):
         self.store, self.limits, self.metrics = store, limits, metrics
         self._gate = Gate(limits.max_concurrent)
 

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow.core.framework import types_pb2
 
-from kgen.config import ServeConfig
+from kgen.config import RequestLimits, ServeConfig
 from kgen.errors import UserError
 from kgen.serve.app import application
 from kgen.serve.discovery import check_folder
@@ -25,16 +24,9 @@ from kgen.serve.grpc import SERVICES, add_services
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import LoadedModel, ModelStore, Servable, warm_up
 from kgen.serve.predictor import Predictor
-from kgen.serve.validation import DEFAULT, Limits, Signature
+from kgen.serve.validation import DEFAULT, Signature
 
 Health = health_pb2.HealthCheckResponse
-
-
-@dataclass(frozen=True)
-class ServerSettings(ServeConfig):
-    """Settings of a server, with the limits of a request."""
-
-    limits: Limits = field(default_factory=Limits)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -50,25 +42,26 @@ class Server:
 
     Args:
         root: a folder of exports, or one export.
-        settings: addresses, batching and limits.
+        config: addresses and batching.
+        limits: of a request.
     """
 
-    def __init__(self, root: Path, settings: ServerSettings):
-        self.root, self.settings, self.metrics = root, settings, Metrics()
-        self._threads = ThreadPoolExecutor(settings.threads, "kgen-serve-run")
+    def __init__(self, root: Path, config: ServeConfig, limits: RequestLimits):
+        self.root, self.config, self.limits, self.metrics = root, config, limits, Metrics()
+        self._threads = ThreadPoolExecutor(config.threads, "kgen-serve-run")
         servable = partial(
             Servable,
             threads=self._threads,
-            max_batch_size=settings.max_batch_size,
-            batch_timeout_ms=settings.batch_timeout_ms,
+            max_batch_size=config.max_batch_size,
+            batch_timeout_ms=config.batch_timeout_ms,
             metrics=self.metrics,
         )
         self.store = ModelStore(root, self._load, servable, self.metrics)
-        self.predictor = Predictor(self.store, settings.limits, self.metrics)
+        self.predictor = Predictor(self.store, limits, self.metrics)
 
     def _load(self, path: Path) -> LoadedModel:
         model = LoadedModel(path)
-        warm_up(model, self.settings.limits)
+        warm_up(model, self.limits)
         return model
 
     async def start(self):
@@ -102,11 +95,11 @@ class Server:
                 log_level="error",
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=math.ceil(self.settings.limits.max_seconds),
+                timeout_graceful_shutdown=math.ceil(self.limits.max_seconds),
             )
         )
         self.serving = asyncio.create_task(self._uvicorn.serve([socket_]))
-        self._polling = asyncio.create_task(self.store.poll_forever(self.settings.poll_seconds))
+        self._polling = asyncio.create_task(self.store.poll_forever(self.config.poll_seconds))
         await self._warm_up_http()
 
     async def stop(self):
@@ -114,7 +107,7 @@ class Server:
         await self._set_health(Health.NOT_SERVING)
         self._polling.cancel()
         self._uvicorn.should_exit = True
-        await asyncio.gather(self.serving, self._grpc.stop(self.settings.limits.max_seconds))
+        await asyncio.gather(self.serving, self._grpc.stop(self.limits.max_seconds))
         with contextlib.suppress(asyncio.CancelledError):
             await self._polling
         await self.store.close()
@@ -122,7 +115,7 @@ class Server:
 
     def ready(self) -> str:
         """One line: addresses, models, and an example call."""
-        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         models = {name: ", ".join(map(str, versions)) for name, versions in self.store.available().items()}
         listed = "; ".join(f"{name} (version {versions})" for name, versions in models.items())
         url = f"http://{host}:{self.port}"
@@ -143,18 +136,18 @@ class Server:
 
     async def _warm_up_http(self):
         """Sends itself one request, so that no client waits for what is built with the first one."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.config.host, self.config.host)
         with contextlib.suppress(
             OSError
         ):  # TimeoutError is an OSError; where connecting is forbidden, the first client waits
-            async with asyncio.timeout(self.settings.limits.max_seconds):
+            async with asyncio.timeout(self.limits.max_seconds):
                 reader, writer = await asyncio.open_connection(host, self.port)
                 writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
                 await reader.read()
                 writer.close()
 
     def _bind(self) -> socket.socket:
-        host, port = self.settings.host, self.settings.port
+        host, port = self.config.host, self.config.port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             bound = socket.create_server((host, port), family=family)
@@ -167,14 +160,13 @@ class Server:
         return bound
 
     def _bind_grpc(self):
-        limits = self.settings.limits
         options = [
             ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", limits.max_body_bytes),
+            ("grpc.max_receive_message_length", self.limits.max_body_bytes),
             ("grpc.max_send_message_length", -1),
         ]
         self._grpc = grpc.aio.server(options=options)
-        host, port = self.settings.host, self.settings.grpc_port
+        host, port = self.config.host, self.config.grpc_port
         try:
             self.grpc_port = self._grpc.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         except RuntimeError as error:
@@ -197,13 +189,13 @@ def _example_inputs(signature: Signature) -> dict | None:
     return inputs
 
 
-def serve(root: Path, settings: ServerSettings):
+def serve(root: Path, config: ServeConfig, limits: RequestLimits):
     """Serves until SIGTERM or SIGINT."""
-    asyncio.run(_serve(root, settings))
+    asyncio.run(_serve(root, config, limits))
 
 
-async def _serve(root: Path, settings: ServerSettings):
-    server, stop = Server(root, settings), asyncio.Event()
+async def _serve(root: Path, config: ServeConfig, limits: RequestLimits):
+    server, stop = Server(root, config, limits), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await server.start()

@@ -15,8 +15,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from kgen.config import RequestLimits
-
 log = logging.getLogger(__name__)
 
 
@@ -117,20 +115,19 @@ BRACKETS = b"[]{}"
 OTHERS = bytes(byte for byte in range(256) if byte not in BRACKETS)
 
 
-class Limits(RequestLimits):
-    """The limits of a request, and the errors of what exceeds them."""
+def body_too_large(max_body_bytes: int) -> ServingError:
+    """The error of a request, or of a tensor in it, with more bytes than that."""
+    message = f"a request may have at most {max_body_bytes} bytes (--max_body_bytes)"
+    return ServingError(Code.INVALID_ARGUMENT, message, 413)
 
-    def body_too_large(self) -> ServingError:
-        message = f"a request may have at most {self.max_body_bytes} bytes (--max_body_bytes)"
-        return ServingError(Code.INVALID_ARGUMENT, message, 413)
 
-    def check_depth(self, body: bytes):
-        """Raises ServingError if the JSON text is nested too deep; counts brackets, parses nothing."""
-        brackets = np.frombuffer(STRINGS.sub(b"", body).translate(None, OTHERS), np.uint8)
-        opening = (brackets == ord("[")) | (brackets == ord("{"))
-        depth = int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
-        if depth > self.max_depth:
-            raise invalid(f"JSON may be nested at most {self.max_depth} deep (--max_depth). Received: {depth}")
+def check_depth(body: bytes, max_depth: int):
+    """Raises ServingError if a JSON text is nested deeper; counts brackets, parses nothing."""
+    brackets = np.frombuffer(STRINGS.sub(b"", body).translate(None, OTHERS), np.uint8)
+    opening = (brackets == ord("[")) | (brackets == ord("{"))
+    depth = int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
+    if depth > max_depth:
+        raise invalid(f"JSON may be nested at most {max_depth} deep (--max_depth). Received: {depth}")
 
 
 # Signatures -----------------------------------------------------------------------------------------------------------

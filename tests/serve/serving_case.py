@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from tensorflow_serving.apis import model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
 
+from kgen.config import RequestLimits, ServeConfig
+
 SECONDS = 30  # the most that anything here may take
 
 
@@ -47,17 +49,16 @@ class Address:
 class Running(Address):
     """A server of ours, in a thread."""
 
-    def __init__(self, root, settings):
+    def __init__(self, root, config, limits):
         from kgen.serve.server import Server
 
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.server = self.run(self._start(Server, root, settings))
+        self.server = self.run(self._start(Server(root, config, limits)))
         super().__init__(f"http://127.0.0.1:{self.server.port}", f"127.0.0.1:{self.server.grpc_port}")
 
-    async def _start(self, kind, root, settings):
-        server = kind(root, settings)
+    async def _start(self, server):
         await server.start()
         return server
 
@@ -81,11 +82,8 @@ class Running(Address):
 @contextlib.contextmanager
 def running(root, *, limits: dict | None = None, **settings):
     """A server as long as the context lasts; its folder is read only by `poll`."""
-    from kgen.serve.server import ServerSettings
-    from kgen.serve.validation import Limits
-
-    settings = {"port": 0, "grpc_port": 0, "poll_seconds": 3600, "limits": Limits(**(limits or {}))} | settings
-    server = Running(root, ServerSettings(**settings))
+    config = ServeConfig(**({"port": 0, "grpc_port": 0, "poll_seconds": 3600} | settings))
+    server = Running(root, config, RequestLimits(**(limits or {})))
     try:
         yield server
     finally:

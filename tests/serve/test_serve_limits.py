@@ -13,7 +13,7 @@ from serving_case import NUMBERS, SECONDS, Held, ask, refusal, request_of, runni
 from tiny_models import images_of
 
 from kgen.serve.predictor import Gate
-from kgen.serve.validation import Limits, ServingError
+from kgen.serve.validation import ServingError, check_depth
 
 BODY = {"inputs": {"label": [1], "seed": [2]}}
 SMALL = {"max_body_bytes": 2000, "max_rows": 8, "max_depth": 5, "max_concurrent": 2, "max_seconds": SECONDS}
@@ -82,10 +82,10 @@ def test_depth(small):
     ],
 )
 def test_depth_is_counted_outside_of_strings(text, depth):
-    Limits(max_depth=depth).check_depth(text.encode())
+    check_depth(text.encode(), depth)
     if depth:
         with pytest.raises(ServingError, match=rf"{depth - 1} deep \(--max_depth\). Received: {depth}"):
-            Limits(max_depth=depth - 1).check_depth(text.encode())
+            check_depth(text.encode(), depth - 1)
 
 
 def test_requests_at_once(small, monkeypatch):
