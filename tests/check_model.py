@@ -6,6 +6,7 @@ A model's test is `check_model("vae", spec=...)`, or, to see failures apart, one
     def test_vae(check): check(Case("vae", spec))
 """
 
+import pytest
 from check_model_results import (
     check_exports_agree,
     check_generate_is_pure,
@@ -31,7 +32,7 @@ from model_case import SPEC, Case
 
 from kgen.spec import DataSpec
 
-__all__ = ["CHECKS", "SLOW", "Case", "check_model", "check_name"]
+__all__ = ["CHECKS", "NETWORK", "QUICK", "SLOW", "Case", "check_model", "check_name", "parameters"]
 
 
 def check_model(name: str, *, spec: DataSpec = SPEC, **model_args):
@@ -72,4 +73,25 @@ SLOW = (
     check_xla_fit_equals_eager_steps,
     check_failed_step_is_exact,
 )
-"""Those that trace several graphs; of a model's cases, let one or two pass them."""
+"""Those that trace several graphs: once per class and kind of game."""
+
+QUICK = tuple(check for check in CHECKS if check not in SLOW)
+
+NETWORK = (
+    check_sgd_step_equal_on_replicas,
+    check_generate_is_pure,
+    check_label_reaches_the_images,
+    check_phases_move_their_own_weights,
+    check_mixed_precision_trains,
+    check_exports_agree,
+)
+"""Those that depend on the networks: for another network of a class that passes all of CHECKS."""
+
+
+def parameters(table):
+    """{id: (case, checks)} -> the parameters (case, check) of a test."""
+    return [
+        pytest.param(case, check, id=f"{name}-{check_name(check)}")
+        for name, (case, checks) in table.items()
+        for check in checks
+    ]

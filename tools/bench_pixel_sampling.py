@@ -30,7 +30,7 @@ def naive(model, z):
 
     def pixel(place, image):
         logits = model.pixel_cnn(pixelcnn.signed(image, 2), condition)
-        drawn = pixelcnn.draw_pixels(logits, noise)  # of every pixel; one is right
+        drawn = pixelcnn.sample_levels(logits, noise)  # of every pixel; one is right
         here = tf.reshape(tf.one_hot(place, SIDE * SIDE), (1, SIDE, SIDE, 1))
         return place + 1, image + here * drawn
 

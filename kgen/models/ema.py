@@ -1,10 +1,11 @@
-"""Averaged weights (Polyak & Juditsky 1992): evaluated, sampled and exported in place of those that training moves.
+"""Exponential moving averages of weights (EMA; Polyak & Juditsky 1992): evaluated, sampled and exported in place of the
+weights of the last step.
 
     average <- momentum * average + (1 - momentum) * weight, after every step; it starts at the weight
 
-The statistics of batch normalization are averaged with the weights. Weights and averages can be swapped; meanwhile the
-model *is* the average. A checkpoint of a run holds each of both once (`kgen.checkpoints`). Keras' `save_weights`
-holds both as well: saved while swapped, it gives the average to who only samples; to train on, load, compile, swap.
+The statistics of batch normalization are averaged with the weights. Weights and averages can be swapped: the model then
+*is* the average. A checkpoint of a run holds each of both once (`kgen.checkpoints`). Keras' `save_weights` holds both as
+well: saved while swapped, it gives the average to a user who only samples; to resume, load, compile, `swap`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import keras
 
 
 def momentum_of(halflife_images: float, batch_size: int) -> float:
-    """The momentum a step with which an image's influence on the average halves after `halflife_images` more."""
+    """The momentum per step with which the influence of an image on the average halves after `halflife_images` more."""
     return 0.5 ** (batch_size / halflife_images)
 
 
@@ -21,7 +22,7 @@ class WeightAverages(keras.layers.Layer):
     """An exponential moving average of each of some weights.
 
     Args:
-        weights: whose averages it keeps; those that are no floats (counters) are left out.
+        weights: to be averaged; integers (counters) are left out.
         momentum: in [0, 1).
     """
 
@@ -37,7 +38,7 @@ class WeightAverages(keras.layers.Layer):
             for i, w in enumerate(followed)
         ]  # fmt: skip
         pairs = tuple(zip(followed, kept, strict=True))
-        object.__setattr__(self, "_pairs", pairs)  # or Keras would save the weights per second time, as this layer's
+        object.__setattr__(self, "_pairs", pairs)  # or Keras would save the weights a second time, as this layer's
         self.built = True
         for weight, average in pairs:
             average.assign(weight)
@@ -48,12 +49,12 @@ class WeightAverages(keras.layers.Layer):
         return self._pairs
 
     def update(self):
-        """One step."""
+        """Updates every average; call it once per step."""
         for weight, average in self._pairs:
             average.assign(self.momentum * average + (1.0 - self.momentum) * weight)
 
     def swap(self):
-        """Weights and averages change places; a second call undoes it."""
+        """Exchanges weights and averages; a second call undoes it."""
         for weight, average in self._pairs:
             value = weight.numpy()
             weight.assign(average)

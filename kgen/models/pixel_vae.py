@@ -138,8 +138,8 @@ class PixelVAE(Autoencoder):
         inputs = pixelcnn.signed(x, self.levels)
         labels = None if labels is None else many(tf.convert_to_tensor(labels))
         condition = self.decoder(self.with_labels(tf.reshape(codes, (-1, self.code_dim)), labels), training=False)
-        seen = tf.nest.map_structure(many, self.pixel_cnn.see(inputs))
-        logits = self.pixel_cnn.finish(seen, condition, many(inputs))
+        features = tf.nest.map_structure(many, self.pixel_cnn.image_features(inputs))
+        logits = self.pixel_cnn.logits(features, condition, many(inputs))
         return tf.reshape(pixelcnn.pixel_nll(many(x), logits), (count, batch))
 
     def generate(self, z, labels=None):

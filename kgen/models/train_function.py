@@ -1,17 +1,17 @@
-"""Many training steps in one call from Python, and several of them in one XLA program.
+"""Many training steps per Python call, and several of them in one XLA program.
 
 Keras' own `steps_per_execution` loops over steps that are compiled one by one, returns the metrics of each, and runs
 past `steps_per_epoch` when it does not divide it. Here `model.steps_per_graph` steps are unrolled into one program
-(`tools/bench_train.py` measures what that is worth), metrics are read once a call, and the last call of an epoch is as
-short as it must be.
+(measured by `tools/bench_train.py`), metrics are read once per call, and the last call of an epoch is as short as it
+must be.
 """
 
 import time
 
 import tensorflow as tf
 
-HEED_SECONDS = 1.0
-"""Steps that take longer are not taken in one go, so that a signal is heeded."""
+SIGNAL_CHECK_SECONDS = 1.0
+"""Upper bound on the time between two checks for a request to stop, e.g. SIGTERM, where a step is shorter than that."""
 
 
 def train_function(model):
@@ -37,7 +37,7 @@ def train_function(model):
     one, many = program(), program()
 
     def run_chunk(iterator, wanted: int):
-        """Up to `wanted` steps; returns how many there was data for."""
+        """Up to `wanted` steps; returns the number of steps that there was data for."""
         optionals = [iterator.get_next_as_optional() for _ in range(wanted)]
         present = [optional.has_value() for optional in optionals]
 
@@ -77,7 +77,7 @@ def train_function(model):
         count = model.steps_per_execution
         if model._epoch_steps:
             count = min(count, model._epoch_steps - model._epoch_taken % model._epoch_steps)
-        done = min(model._skipped, count)  # steps that a checkpoint has taken already
+        done = min(model._skipped, count)  # steps that were taken before the checkpoint
         model._skipped -= done
         while done < count and not (done and model.agreed(model.stop_asked())):
             wanted = min(int(model.agreed(pace.steps)), count - done)
@@ -115,9 +115,9 @@ def test_function(model):
 
 
 class _Pace:
-    """How many steps are taken before somebody may ask to stop: what takes about a second, in whole programs.
+    """The number of steps between two checks for a request to stop: about SIGNAL_CHECK_SECONDS, in whole programs.
 
-    One program until that is known: of slow steps as many as fit into a call would take a minute.
+    One program until the speed is known: a whole call of slow steps would take a minute.
     """
 
     def __init__(self, most: int, unrolled: int):
@@ -130,7 +130,7 @@ class _Pace:
         now = time.monotonic()
         self.calls += 1
         if self.calls > 1:  # the first call compiles
-            wanted = int(steps / max(now - self.started, 1e-9) * HEED_SECONDS)
+            wanted = int(steps / max(now - self.started, 1e-9) * SIGNAL_CHECK_SECONDS)
             self.steps = min(self.most, max(wanted // self.unrolled, 1) * self.unrolled)
         self.started = now
 

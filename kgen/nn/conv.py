@@ -1,7 +1,14 @@
-"""Strided convolutional encoder and its mirror, for any image of 8 pixels or more a side.
+"""Four convolutional networks, each an encoder and a decoder; the choice is `--set model_args.network=NAME`.
 
-Each convolution halves the image until its shorter side is at most 7 pixels (28 -> 14 -> 7; 64 -> 32 -> 16 -> 8 -> 4);
-the decoder doubles, and crops the row or column that an odd size had too few.
+| name | encoder | decoder | images |
+|---|---|---|---|
+| `conv` | strided convolutions | transposed convolutions | any, from 8 pixels per side |
+| `conv_mlp` | convolutions of stride 1 | dense layers | any |
+| `pooled` | convolutions, batch normalization, average pooling | nearest upsampling, convolutions | sides halve evenly |
+| `bilinear` | valid convolutions, average pooling | bilinear upsampling, convolutions | 28x28 |
+
+`conv` is the first choice; the others are those of single experiments, with defaults of their own. In all of them
+labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
 """
 
 import math
@@ -13,11 +20,17 @@ from kgen.nn.cpu_kernels import UpsampledConv2D
 from kgen.nn.mlp import mlp_decoder
 from kgen.nn.networks import NETWORKS, NetworkOptions
 
+# conv -----------------------------------------------------------------------------------------------------------------
+
 SMALLEST_SIDE = 7
+"""Largest shorter side, in pixels, that is not halved any more."""
 
 
 def halvings(height: int, width: int) -> list[tuple[int, int]]:
-    """The sizes that an image passes through, itself first: (28, 28), (14, 14), (7, 7)."""
+    """The sizes of an image and of its feature maps, e.g. (28, 28), (14, 14), (7, 7).
+
+    Each convolution halves until the shorter side is at most SMALLEST_SIDE (64 -> 32 -> 16 -> 8 -> 4).
+    """
     sizes = [(height, width)]
     while min(sizes[-1]) > SMALLEST_SIDE:
         sizes.append(tuple(-(-side // 2) for side in sizes[-1]))
@@ -28,8 +41,8 @@ def halvings(height: int, width: int) -> list[tuple[int, int]]:
 class Conv:
     """3x3 convolutions of stride 2, then the dense layers of `options.hidden`; at 64x64x3, the colour experiments'.
 
-    One convolution a halving; `options.filters` are theirs, the last is repeated.
-    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
+    One convolution per halving, with the numbers of `options.filters`, the last of which is repeated. The decoder is
+    the mirror: it doubles, and crops the row or column that an odd size had too few.
     """
 
     @staticmethod
@@ -60,7 +73,7 @@ class Conv:
 
 
 def crop(x, size: tuple[int, int], name: str, **kwargs):
-    """x without the last rows and columns that are more than `size`."""
+    """x without its last rows and columns beyond `size`."""
     extra = tuple((0, has - wanted) for has, wanted in zip(x.shape[1:3], size, strict=True))
     return keras.layers.Cropping2D(extra, name=name, **kwargs)(x) if any(after for _, after in extra) else x
 
@@ -69,8 +82,7 @@ def _filters(options: NetworkOptions, halving: int) -> int:
     return options.filters[min(halving, len(options.filters) - 1)]
 
 
-# Conv mlp -------------------------------------------------------------------------------------------------------------
-# Convolutions that keep the image's size, and a fully connected decoder.
+# conv_mlp -------------------------------------------------------------------------------------------------------------
 
 
 @NETWORKS.register("conv_mlp", jit_compile_on_cpu=False, model_args={"filters": (16, 32)})
@@ -79,7 +91,6 @@ class ConvMLP:
 
     One convolution for each of `options.filters`, for any size of image; nothing is halved, so the first dense layer
     is large: 784 * 32 inputs at 28x28. The experiment fixed kernel, stride and padding; the filters are kgen's choice.
-    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod
@@ -93,21 +104,19 @@ class ConvMLP:
     decoder = staticmethod(mlp_decoder)
 
 
-# Pooled ---------------------------------------------------------------------------------------------------------------
-# Convolutions with batch normalization, average pooling on the way in and nearest upsampling on the way out.
+# pooled ---------------------------------------------------------------------------------------------------------------
 
 
 @NETWORKS.register(
     "pooled", jit_compile_on_cpu=False, model_args={"hidden": (), "filters": (16, 32, 64), "batch_norm": True}
 )
 class Pooled:
-    """The network of the gray 64x64 experiments, whose latent was 64; for sides that halve evenly once a block.
+    """The network of the gray 64x64 experiments, whose latent was 64; for sides that halve evenly once per block.
 
     Encoder: a block for each of `options.filters`: 3x3 convolution, batch normalization, ReLU, 2x2 average pooling;
     then mean and log-variance (one dense layer of 2 x 64), or `options.hidden` before them.
     Decoder: a dense layer to the smallest maps; a block for each: batch normalization, ReLU, nearest upsampling, 3x3
     convolution. (Nearest upsampling repeats pixels, so after the normalization it gives what it would give before it.)
-    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod
@@ -149,9 +158,7 @@ def _smallest(options: NetworkOptions) -> tuple[int, int]:
     return height // factor, width // factor
 
 
-# Bilinear -------------------------------------------------------------------------------------------------------------
-# The convolutional network of the binarized MNIST experiment: valid convolutions, pooling, bilinear upsampling.
-
+# bilinear -------------------------------------------------------------------------------------------------------------
 
 SIDE = 28
 
@@ -173,7 +180,6 @@ class Bilinear:
     Three steps are computed in another way that is faster and gives the same: a convolution over all of a 5x5 map, or
     of a 1x1 map, is a dense layer (whose bias is free to differ from pixel to pixel); upsampling and convolution are
     one layer; and the last convolution is a transposed one, which needs no padding.
-    Labels join the encoder as constant maps (one channel per class) and the decoder as a one-hot vector beside z.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The networks of DCGAN: Radford et al. 2016 (https://arxiv.org/abs/1511.06434), for images of any size."""
+"""The network `dcgan`: Radford et al. 2016 (https://arxiv.org/abs/1511.06434), for images of any size."""
 
 import math
 
@@ -12,9 +12,9 @@ KERNEL = 4
 
 @NETWORKS.register("dcgan", jit_compile_on_cpu=False)
 class DCGAN:
-    """4x4 convolutions of stride 2 and no other layers: what resizes also learns.
+    """4x4 convolutions of stride 2 and no other layers: resizing is learned.
 
-    Decoder: z to maps of 4 to 7 pixels per side (at 64x64: 4x4, at 28x28: 7x7), then one transposed convolution a
+    Decoder: z to maps of 4 to 7 pixels per side (at 64x64: 4x4, at 28x28: 7x7), then one transposed convolution per
     doubling; the last gives the image. Encoder: the mirror. `options.filters` are those of the maps, from the image
     side: (64, 128, 256, 512) at 64x64; where there are fewer halvings the first of them, where more the last again.
     A transposed convolution gets no bias where normalization follows. Labels join the encoder as constant maps (one

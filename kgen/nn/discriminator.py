@@ -1,4 +1,4 @@
-"""What a discriminator is built from: any network's encoder, with one number as its output."""
+"""The options of a discriminator: any network's encoder, with one number as its output."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class DiscriminatorOptions(NetworkOptions):
     layers have the names of the encoder's.
 
     Attributes:
-        dropout: share of the hidden units that training leaves out.
+        dropout: share of the hidden units that are set to 0 in training.
         spectral_norm: divides every kernel by its largest singular value (Miyato et al. 2018).
         clip: every weight stays in [-clip, clip] (Arjovsky et al. 2017).
         projection: the label enters by an inner product with the last features (Miyato & Koyama 2018, Eq. 3), instead
             of beside the image.
-        bias: the last layer has a bias; without a use where the loss does not change when logits are shifted.
+        bias: the last layer has a bias; useless where the loss does not change when all logits are shifted.
     """
 
     dropout: float = 0.0
@@ -44,7 +44,7 @@ class DiscriminatorOptions(NetworkOptions):
 
     @property
     def normalizes_pixels(self) -> bool:
-        """No: the first layer sees what the statistics of a batch would take away (Radford et al. 2016)."""
+        """Never: the first layer sees what normalization would remove (Radford et al. 2016)."""
         return False
 
     def initializer(self, layer_name: str) -> keras.initializers.Initializer:

@@ -1,5 +1,5 @@
-"""Small layers and constraints: labels as input, dropout that can be repeated, batch normalization whose statistics can
-stay, clipped weights.
+"""Small layers and constraints: labels as input, repeatable dropout, batch normalization whose moving statistics can be
+frozen, clipped weights.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ class OneHot(keras.layers.Layer):
         self.num_classes = num_classes
 
     def call(self, labels):
-        # Not `ops.one_hot`: TensorFlow Lite's 8-bit kernel of it writes other numbers than 0 and 1.
+        # Not `ops.one_hot`: TensorFlow Lite's 8-bit kernel of it returns other numbers than 0 and 1.
         rows = ops.cast(np.eye(self.num_classes, dtype="float32"), self.compute_dtype)  # a constant: any runtime has it
         return ops.take(rows, ops.cast(labels, "int32"), axis=0)
 
@@ -75,12 +75,12 @@ class LabelProduct(OneHot):
 
 @keras.saving.register_keras_serializable("kgen")
 class Dropout(keras.layers.Layer):
-    """Srivastava et al. 2014, with masks that depend on the seed, the replica, and how often the layer was called.
+    """Srivastava et al. 2014, with masks that depend on the seed, the replica and the number of calls.
 
-    Keras' own draws the same mask on every replica, and does not save where it stands.
+    Keras' own has the same mask on every replica, and does not save its position in the random stream.
 
     Args:
-        rate: share of the units that training sets to 0; the others are divided by 1 - rate.
+        rate: share of the units that are set to 0 in training; the others are divided by 1 - rate.
         seed: of the masks.
     """
 
@@ -110,12 +110,10 @@ class Dropout(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kgen")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' own, whose moving statistics can be left alone while it goes by those of the batch.
+    """Keras' layer, with moving statistics that can be frozen while it normalizes by those of the batch.
 
-    In an adversarial training every network also takes part in the phase of the other. The choice is one of the thread:
-    each replica is traced by its own, and they take turns.
-
-    Feature maps are normalized by TensorFlow's one operation in place of a dozen.
+    In an adversarial training every network also takes part in the phase of the other. What is frozen is local to the
+    thread: each replica is traced by a thread of its own, and they take turns.
     """
 
     _thread = threading.local()
@@ -123,7 +121,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     @classmethod
     @contextlib.contextmanager
     def statistics_kept(cls, network: keras.Model):
-        """While a call of `network` is traced: its moving statistics stay."""
+        """While the context lasts, calls of `network` that are traced do not update its moving statistics."""
         before = getattr(cls._thread, "kept", frozenset())
         cls._thread.kept = before | {id(layer) for layer in network._flatten_layers() if isinstance(layer, cls)}
         try:
@@ -137,8 +135,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if not fused or mask is not None or self.renorm:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = cpu_kernels.fused_batch_norm(inputs, self.gamma, self.beta, self.epsilon)
-        for kept, seen in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            kept.assign(kept * self.momentum + seen * (1.0 - self.momentum))
+        for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
         return ops.cast(outputs, self.compute_dtype)
 
     @property

@@ -1,4 +1,4 @@
-"""What a decoder's output says of an image: p(x | z), and the mean image that is shown."""
+"""The distribution of an image given the decoder's output, p(x | z), and its mean."""
 
 import math
 
@@ -19,7 +19,7 @@ class Likelihood(keras.layers.Layer):
         stddev: of the Gaussian, in units of [0, 1] pixels; where it starts when it is learned.
 
     Attributes:
-        levels: of a pixel, where p is a probability; None where it is a density of pixels in [0, 1].
+        levels: number of values of a pixel where p is a probability; None where it is a density of pixels in [0, 1].
     """
 
     levels: int | None = None

@@ -1,4 +1,4 @@
-"""The registry of networks, and what all of them are built from."""
+"""The registry of networks, and the options that all of them are built from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ is that of one experiment, `model_args`: its own defaults of arguments that nobo
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What an encoder and a decoder are built from.
+    """The options of an encoder and a decoder, and the parts that networks share.
 
     Attributes:
         spec: gives the image shape and the number of classes.
@@ -37,8 +37,8 @@ class NetworkOptions:
         activation: of the hidden layers.
         batch_norm: batch normalization before each activation.
         seed: of the initial weights.
-        outputs: channels of what the decoder gives; None: those of the image.
-        initial_stddev: of the normal that kernels are drawn from; None: Glorot's uniform distribution.
+        outputs: channels of the decoder's output; None: those of the image.
+        initial_stddev: of the normal distribution of the initial kernels; None: Glorot's uniform distribution.
     """
 
     spec: DataSpec
@@ -63,12 +63,12 @@ class NetworkOptions:
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
-        """Of what the decoder gives: (height, width, channels)."""
+        """Of the decoder's output: (height, width, channels)."""
         return (*self.spec.image_shape[:2], self.outputs or self.spec.image_shape[2])
 
     @property
     def label_beside_image(self) -> bool:
-        """Whether an encoder's first layer sees the label."""
+        """Whether the label is part of the encoder's input."""
         return self.conditional
 
     @property
@@ -82,7 +82,7 @@ class NetworkOptions:
         return True
 
     def initializer(self, layer_name: str) -> keras.initializers.Initializer:
-        """Of a layer's kernel, with a seed of the layer's own."""
+        """Of a layer's kernel; the layer's name is part of its seed."""
         seed = seed_of(self.seed, "init", layer_name)
         if self.initial_stddev is None:
             return keras.initializers.GlorotUniform(seed=seed)
@@ -111,11 +111,15 @@ class NetworkOptions:
     ):
         """linear -> (batch normalization) -> activation; the layers' names derive from the linear layer's.
 
-        A dense layer gives feature `maps` when their (height, width, channels) is told: normalization is by channel.
-        Not `normalized`: without batch normalization, whatever the others have.
+        Args:
+            x: input of the linear layer.
+            linear: not yet built; gets no bias where normalization follows.
+            maps: (height, width, channels) of the feature maps that a dense layer's output is reshaped to, so that
+                normalization is per channel.
+            normalized: False leaves batch normalization out, whatever the options are.
         """
         normalized = normalized and self.batch_norm
-        linear.use_bias = not normalized  # normalization would take any bias away again
+        linear.use_bias = not normalized  # normalization would subtract any bias again
         x = linear(x)
         if maps:
             x = keras.layers.Reshape(maps, name=f"{linear.name}_maps")(x)
@@ -136,11 +140,11 @@ class NetworkOptions:
         return keras.Input((), dtype="int32", name="labels")
 
     def image_and_label(self, *, flat: bool = False):
-        """An encoder's inputs, and its first tensor: the image, and beside it the label where it is seen there.
+        """An encoder's inputs, and its first tensor: the image, with the label beside it where it belongs there.
 
         Args:
             flat: the pixels as a vector, for dense layers: the label joins as a one-hot vector. Otherwise it joins as
-                one map a class, constant over the image: a convolution sees `num_classes` more channels.
+                one constant map per class: a convolution has `num_classes` more input channels.
         """
         images = self.image_input()
         x = keras.layers.Flatten(name="pixels")(images) if flat else images
@@ -166,7 +170,7 @@ class NetworkOptions:
         return [z, labels], keras.layers.Concatenate(name="z_and_label")([z, one_hot])
 
     def given(self, inputs: list):
-        """How a network is called: with [x, labels] when conditional, else with x."""
+        """The inputs as a network takes them: [x, labels] when conditional, else x."""
         return inputs if self.conditional else inputs[0]
 
     def encoder_of(self, inputs: list, x) -> keras.Model:

@@ -1,4 +1,18 @@
-"""Pixels of a few levels: what an autoregressive decoder predicts, one after the other."""
+"""A gated PixelCNN decoder, p(x | c) = prod_i p(x_i | x_<i, c): pixels in raster order, channels in order in a pixel.
+
+van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders" (https://arxiv.org/abs/1606.05328): a
+vertical stack sees the rows above, a horizontal stack the pixels to the left and, through the vertical one, everything
+above. No kernel is masked: kernels are only as large as their receptive field. Two things are simpler than in the
+paper: the units are a * sigmoid(b) (Dauphin et al. 2017, https://arxiv.org/abs/1612.08083), and the channels of a pixel
+are distinguished in the last layer alone, which sees the earlier channels of its own pixel. Both stacks are residual:
+the vertical one, which is not in the paper, dies out otherwise, because a gate halves what passes it.
+
+The condition c (computed from a latent and a label, one vector per pixel) joins the horizontal stack of the last
+`conditioned` layers. Everything before depends on the image alone, and is computed once for many conditions.
+
+In this file: the distribution of a pixel of a few levels, the layers, the network (`PixelCNN`: training, by teacher
+forcing), and sampling (`sample_pixels`).
+"""
 
 import math
 from typing import NamedTuple
@@ -9,6 +23,8 @@ import tensorflow as tf
 from kgen.losses.elbo import sum_per_example
 from kgen.nn.networks import NetworkOptions
 
+# Pixels of a few levels -----------------------------------------------------------------------------------------------
+
 
 def to_levels(images, levels: int):
     """images in [0, 1] -> the nearest of so many equally spaced levels, 0 to levels - 1, [B, H, W, C] float32."""
@@ -16,7 +32,7 @@ def to_levels(images, levels: int):
 
 
 def signed(pixels, levels: int):
-    """Levels -> what a network sees, [-1, 1]."""
+    """Levels -> the range of a network's input, [-1, 1]."""
     return pixels * (2.0 / (levels - 1)) - 1.0
 
 
@@ -37,9 +53,10 @@ def pixel_nll(pixels, logits):
     )
 
 
-def draw_pixels(logits, uniform):
-    """The level that uniform noise picks, [...] float32: by the inverse distribution function, which of two levels
-    gives the upper one to low noise, of more to high noise.
+def sample_levels(logits, uniform):
+    """A sample of each pixel, as levels, [...] float32: the inverse distribution function of uniform noise.
+
+    Low noise gives the upper of two levels; of more levels high noise gives the upper ones.
 
     Args:
         logits: [..., 1], or [..., levels].
@@ -52,7 +69,7 @@ def draw_pixels(logits, uniform):
 
 
 def normal_cdf(x):
-    """The standard normal distribution function to 2e-7, of operations that every runtime has (TFLite has no erf).
+    """The standard normal distribution function to 2e-7, from operations that every runtime has (TFLite has no erf).
 
     Abramowitz & Stegun 1964, 26.2.17 with the constants of 7.1.26.
     """
@@ -63,36 +80,26 @@ def normal_cdf(x):
     return tf.where(x < 0, tail, 1.0 - tail)
 
 
-# Causal ---------------------------------------------------------------------------------------------------------------
-# A gated PixelCNN decoder: p(x | c) = prod_i p(x_i | x_<i, c), pixels in raster order, channels in order in a pixel.
-#
-# van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders" (https://arxiv.org/abs/1606.05328): a
-# vertical stack sees the rows above, a horizontal stack the pixels to the left and, through the vertical one, all
-# above.
-# There is no mask to multiply: kernels are only as large as what they may see. Two things are simpler than in the
-# paper:
-# the units are a * sigmoid(b) (Dauphin et al. 2017, https://arxiv.org/abs/1612.08083), and the channels of a pixel are
-# told apart in the last layer alone, which sees the earlier channels of its own pixel. Both stacks are residual: the
-# vertical one, which is not in the paper, dies out otherwise, for a gate halves what passes it.
-#
-# The condition c (what a latent and a label say, one vector a pixel) joins the horizontal stack of the last
-# `conditioned`
-# layers. All before it depends on the image alone, and is computed once for many conditions.
-
+# Layers ---------------------------------------------------------------------------------------------------------------
 
 FIRST_ROWS, FIRST_COLUMNS = 3, 3
 """Reach of the first layer: rows above, and columns to each side."""
 
 
-class Seen(NamedTuple):
-    """What depends on the image alone: the horizontal stack before the condition joins, and the vertical after it."""
+class ImageFeatures(NamedTuple):
+    """What depends on the image alone.
+
+    Attributes:
+        horizontal: the horizontal stack before the first conditioned layer, [B, H, W, p].
+        vertical: of each conditioned layer, what the vertical stack adds to the horizontal one, [B, H, W, 2 p].
+    """
 
     horizontal: tf.Tensor
     vertical: tuple[tf.Tensor, ...]
 
 
 class CausalLayer(keras.layers.Layer):
-    """Weights with initial values of their own seed, and the two convolutions that see nothing later."""
+    """A layer whose weights have each an initializer with its own seed."""
 
     def __init__(self, options: NetworkOptions, name: str, **kwargs):
         super().__init__(name=name, **kwargs)
@@ -100,25 +107,25 @@ class CausalLayer(keras.layers.Layer):
 
     def weight(self, name: str, shape, zeros: bool = False):
         initial = "zeros" if zeros else self.options.initializer(f"{self.name}_{name}")
-        return self.add_weight(shape=shape, initializer=initial, name=name, autocast=False)  # `cast` does it
+        return self.add_weight(shape=shape, initializer=initial, name=name, autocast=False)  # see `cast`
 
     def cast(self, *tensors):
         return [tf.cast(tensor, self.compute_dtype) for tensor in tensors]
 
 
 def convolve(x, kernel, padding):
-    """A convolution with zeros around: padded first, for the gradients of conv2d's own padding take twice the time."""
+    """A convolution with zeros around, padded first: the gradients of conv2d's own padding take twice the time."""
     return tf.nn.conv2d(tf.pad(x, padding), kernel, 1, "VALID")
 
 
 def rows_above(x, kernel, top: int):
-    """A convolution down to the pixel's own row, with so many rows of zeros above; sides are filled up."""
+    """A convolution over the rows down to the pixel's own, with `top` rows of zeros above."""
     side = kernel.shape[1] // 2
     return convolve(x, kernel, [[0, 0], [top, 0], [side, side], [0, 0]])
 
 
 def columns_left(x, kernel):
-    """A convolution up to the pixel's own column, filled up at the left."""
+    """A convolution over the columns up to the pixel's own, with zeros at the left."""
     return convolve(x, kernel, [[0, 0], [0, 0], [kernel.shape[1] - 1, 0], [0, 0]])
 
 
@@ -129,7 +136,7 @@ def gate(x):
 
 
 class First(CausalLayer):
-    """Pixels -> the two stacks: neither sees the pixel itself."""
+    """Pixels -> the first activations of both stacks: neither sees the pixel itself."""
 
     def __init__(self, options: NetworkOptions, width: int):
         super().__init__(options, "first")
@@ -174,7 +181,7 @@ class Gated(CausalLayer):
         self.built = True
 
     def vertical(self, v, top: int = 1):
-        """The vertical stack's next layer, and what it says to the horizontal one.
+        """The vertical stack's next activations, and what it adds to the horizontal one before its gate.
 
         Args:
             v: [B, H, W, p], or, with top = 0, the row above and the row, [B, 2, W, p].
@@ -186,21 +193,21 @@ class Gated(CausalLayer):
         v = v[:, 1 - top :] + gate(rows_above(v, rows, top) + bias)
         return v, tf.nn.conv2d(v, down, 1, "VALID") + columns_bias
 
-    def told(self, c):
-        """What the condition says to the horizontal stack: [B, H, W, .] -> [B, H, W, 2 p]."""
+    def condition_shift(self, c):
+        """What the condition adds to the horizontal stack before its gate: [B, H, W, .] -> [B, H, W, 2 p]."""
         c, kernel = self.cast(c, self.condition)
         return tf.nn.conv2d(c, kernel, 1, "VALID")
 
-    def horizontal(self, h, said):
-        """The horizontal stack's next layer, [B, H, W, p], from itself and from what it is told, [B, H, W, 2 p]."""
+    def horizontal(self, h, shift):
+        """The horizontal stack's next activations, [B, H, W, p], from h [B, H, W, p] and the shift [B, H, W, 2 p]."""
         h, columns, out, out_bias = self.cast(h, self.columns, self.out, self.out_bias)
-        return h + tf.nn.conv2d(gate(columns_left(h, columns) + said), out, 1, "VALID") + out_bias
+        return h + tf.nn.conv2d(gate(columns_left(h, columns) + shift), out, 1, "VALID") + out_bias
 
-    def pixel(self, before, h, said):
-        """`horizontal` at one pixel: the stack at the pixel before and at it, [B, p], and what it is told, [B, 2 p]."""
+    def pixel(self, before, h, shift):
+        """`horizontal` at one pixel, from the stack at the previous pixel and here, [B, p], and the shift [B, 2 p]."""
         h, columns, out, out_bias = self.cast(h, self.columns, self.out, self.out_bias)
         x = tf.matmul(tf.concat([before, h], axis=-1), tf.reshape(columns, (-1, columns.shape[-1])))
-        return h + tf.matmul(gate(x + said), out[0, 0]) + out_bias
+        return h + tf.matmul(gate(x + shift), out[0, 0]) + out_bias
 
 
 class Head(CausalLayer):
@@ -216,7 +223,7 @@ class Head(CausalLayer):
         self.built = True
 
     def channel(self, c: int, x, earlier):
-        """What `merge` gave, [..., .], and the pixel's channels before c, [..., c] -> logits [..., outputs]."""
+        """The output of `merge`, [..., .], and the pixel's channels before c, [..., c] -> logits [..., outputs]."""
         if c:
             x = tf.concat([x, tf.cast(earlier, keras.config.floatx())], axis=-1)
         # tensordot, for oneDNN's matmul of 4 dimensions may abort
@@ -225,7 +232,7 @@ class Head(CausalLayer):
 
     @staticmethod
     def merge(h, condition):
-        """Horizontal stack [..., p] and condition [..., .], which so reaches the logits also on a short way."""
+        """Horizontal stack [..., p] and condition [..., .], which thus also reaches the logits directly."""
         return tf.concat(
             [tf.nn.relu(tf.cast(h, keras.config.floatx())), tf.cast(condition, keras.config.floatx())], axis=-1
         )
@@ -236,16 +243,19 @@ class Head(CausalLayer):
         return tf.stack([self.channel(c, x, pixels[..., :c]) for c in range(len(self.hidden))], axis=-2)
 
 
+# The network ----------------------------------------------------------------------------------------------------------
+
+
 class PixelCNN(keras.layers.Layer):
-    """The decoder whole.
+    """The whole decoder.
 
     Args:
         options: gives the image shape and the seed of the initial weights.
         width: p, channels of each stack.
         layers: gated layers after the first.
-        conditioned: how many of them, the last, the condition joins.
+        conditioned: number of the last of them that the condition joins.
         condition: length of c at each pixel.
-        outputs: logits a pixel and channel: 1 for black and white, else one per level.
+        outputs: logits per pixel and channel: 1 for black and white, else one per level.
     """
 
     def __init__(
@@ -260,38 +270,37 @@ class PixelCNN(keras.layers.Layer):
 
     def call(self, pixels, condition):
         """Teacher forcing: pixels [B, H, W, C] in [-1, 1], condition [B, H, W, .] -> logits [B, H, W, C, outputs]."""
-        return self.finish(self.see(pixels), condition, pixels)
+        return self.logits(self.image_features(pixels), condition, pixels)
 
-    def see(self, pixels) -> Seen:
-        """What does not depend on the condition."""
+    def image_features(self, pixels) -> ImageFeatures:
+        """The part that does not depend on the condition; pixels [B, H, W, C] in [-1, 1]."""
         v, h = self.first(pixels)
-        told = []
+        shifts = []
         for layer in self.gated:
-            v, said = layer.vertical(v)
-            told.append(said)
-        for layer, said in zip(self.gated[: self.free], told, strict=False):
-            h = layer.horizontal(h, said)
-        return Seen(h, tuple(told[self.free :]))
+            v, shift = layer.vertical(v)
+            shifts.append(shift)
+        for layer, shift in zip(self.gated[: self.free], shifts, strict=False):
+            h = layer.horizontal(h, shift)
+        return ImageFeatures(h, tuple(shifts[self.free :]))
 
-    def finish(self, seen: Seen, condition, pixels):
-        """Logits from what was seen of the pixels and from a condition."""
-        h = seen.horizontal
-        for layer, said in zip(self.gated[self.free :], seen.vertical, strict=True):
-            h = layer.horizontal(h, said + layer.told(condition))
+    def logits(self, features: ImageFeatures, condition, pixels):
+        """Logits [B, H, W, C, outputs] from the features of the pixels and a condition."""
+        h = features.horizontal
+        for layer, shift in zip(self.gated[self.free :], features.vertical, strict=True):
+            h = layer.horizontal(h, shift + layer.condition_shift(condition))
         return self.head(h, condition, pixels)
 
 
-# Causal sampling ------------------------------------------------------------------------------------------------------
-# Draws images from a PixelCNN, each activation computed once.
+# Sampling -------------------------------------------------------------------------------------------------------------
 #
-# Recomputing the image for every pixel costs a pass over all pixels for each of them. Here the vertical stacks of a row
-# are computed when the rows above are known, the horizontal ones as their pixel's turn comes, from what was kept of the
-# row before and of the pixel before: the work of about one pass in all (Ramachandran et al. 2017,
-# https://arxiv.org/abs/1704.06001).
+# Recomputing the image for every pixel costs a pass over all pixels for each of them. Here each activation is computed
+# once: the vertical stacks of a row when the rows above are known, the horizontal ones pixel by pixel, from the stored
+# activations of the row above and of the pixel to the left. That is the work of about one pass in all (Ramachandran et
+# al. 2017, https://arxiv.org/abs/1704.06001).
 
 
 def sample_pixels(network: PixelCNN, condition, noise, levels: int):
-    """Pixels in raster order.
+    """A sample of p(x | condition), pixel by pixel in raster order.
 
     Args:
         network: p(x | condition).
@@ -303,13 +312,13 @@ def sample_pixels(network: PixelCNN, condition, noise, levels: int):
         [B, H, W, C] float32 levels.
     """
     batch, (height, width, _) = tf.shape(noise)[0], noise.shape[1:]
-    told = _told(network, condition)
+    shifts = _condition_shifts(network, condition)
 
-    def row(i, drawn, above, kept):
-        said, kept = _vertical(network, above, kept)
-        line = _row(network, said + told[:, i], condition[:, i], noise[:, i], levels)
-        drawn += tf.reshape(tf.one_hot(i, height), (1, height, 1, 1)) * line[:, None]
-        return i + 1, drawn, tf.concat([above[:, 1:], signed(line, levels)[:, None]], axis=1), kept
+    def row(i, sampled, above, kept):
+        shift, kept = _vertical(network, above, kept)
+        line = _row(network, shift + shifts[:, i], condition[:, i], noise[:, i], levels)
+        sampled += tf.reshape(tf.one_hot(i, height), (1, height, 1, 1)) * line[:, None]
+        return i + 1, sampled, tf.concat([above[:, 1:], signed(line, levels)[:, None]], axis=1), kept
 
     above = tf.zeros((batch, FIRST_ROWS, *noise.shape[2:]))
     kept = tf.zeros((batch, len(network.gated), width, network.width), network.compute_dtype)
@@ -317,10 +326,10 @@ def sample_pixels(network: PixelCNN, condition, noise, levels: int):
     return tf.while_loop(lambda i, *_: i < height, row, start)[1]
 
 
-def _told(network: PixelCNN, condition):
-    """What the condition says to each layer at each pixel: [B, H, W, layers, 2 p]."""
-    told = [layer.told(condition) for layer in network.gated[network.free :]]
-    return tf.stack([tf.zeros_like(told[0])] * network.free + told, axis=3)
+def _condition_shifts(network: PixelCNN, condition):
+    """What the condition adds in each layer at each pixel, zeros where it does not join: [B, H, W, layers, 2 p]."""
+    shifts = [layer.condition_shift(condition) for layer in network.gated[network.free :]]
+    return tf.stack([tf.zeros_like(shifts[0])] * network.free + shifts, axis=3)
 
 
 def _vertical(network: PixelCNN, above, kept):
@@ -328,41 +337,41 @@ def _vertical(network: PixelCNN, above, kept):
 
     Args:
         above: [B, FIRST_ROWS, W, C], the image's rows above it.
-        kept: [B, layers, W, p], what each layer saw of the row above.
+        kept: [B, layers, W, p], the input of each layer in the row above.
 
     Returns:
-        What they say to the horizontal stacks, [B, W, layers, 2 p], and the next `kept`.
+        What they add to the horizontal stacks, [B, W, layers, 2 p], and the next `kept`.
     """
-    v, seen, told = network.first.vertical(above, top=0), [], []
+    v, inputs, shifts = network.first.vertical(above, top=0), [], []
     for i, layer in enumerate(network.gated):
-        seen.append(v)
-        v, said = layer.vertical(tf.concat([kept[:, i : i + 1], v], axis=1), top=0)
-        told.append(said)
-    return tf.stack([said[:, 0] for said in told], axis=2), tf.concat(seen, axis=1)
+        inputs.append(v)
+        v, shift = layer.vertical(tf.concat([kept[:, i : i + 1], v], axis=1), top=0)
+        shifts.append(shift)
+    return tf.stack([shift[:, 0] for shift in shifts], axis=2), tf.concat(inputs, axis=1)
 
 
-def _row(network: PixelCNN, said, condition, noise, levels: int):
+def _row(network: PixelCNN, shift, condition, noise, levels: int):
     """The pixels of one row, from the left: [B, W, C] levels.
 
     Args:
-        said: [B, W, layers, 2 p], what the horizontal stacks are told.
+        shift: [B, W, layers, 2 p], added to the horizontal stacks before their gates.
         condition: [B, W, .].
         noise: [B, W, C] uniform.
     """
     batch, (width, channels) = tf.shape(noise)[0], noise.shape[1:]
 
     def pixel(j, line, before, kept):
-        h, seen = network.first.pixel(before), []
+        h, inputs = network.first.pixel(before), []
         for i, layer in enumerate(network.gated):
-            seen.append(h)
-            h = layer.pixel(kept[:, i], h, said[:, j, i])
-        x, drawn = network.head.merge(h, condition[:, j]), tf.zeros((batch, 0))
+            inputs.append(h)
+            h = layer.pixel(kept[:, i], h, shift[:, j, i])
+        x, sampled = network.head.merge(h, condition[:, j]), tf.zeros((batch, 0))
         for c in range(channels):
-            logits = network.head.channel(c, x, signed(drawn, levels))
-            drawn = tf.concat([drawn, draw_pixels(logits, noise[:, j, c])[:, None]], axis=1)
-        line += tf.reshape(tf.one_hot(j, width), (1, width, 1)) * drawn[:, None]
-        before = tf.concat([before[:, channels:], signed(drawn, levels)], axis=1)
-        return j + 1, line, before, tf.stack(seen, axis=1)
+            logits = network.head.channel(c, x, signed(sampled, levels))
+            sampled = tf.concat([sampled, sample_levels(logits, noise[:, j, c])[:, None]], axis=1)
+        line += tf.reshape(tf.one_hot(j, width), (1, width, 1)) * sampled[:, None]
+        before = tf.concat([before[:, channels:], signed(sampled, levels)], axis=1)
+        return j + 1, line, before, tf.stack(inputs, axis=1)
 
     before = tf.zeros((batch, FIRST_COLUMNS * channels))
     kept = tf.zeros((batch, len(network.gated), network.width), network.compute_dtype)

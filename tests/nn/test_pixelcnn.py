@@ -86,7 +86,7 @@ def test_sampler_equals_a_full_pass_for_every_pixel(image_shape, levels):
     expected = tf.zeros((count, *image_shape))
     for place in np.ndindex(image_shape):
         logits = network(pixelcnn.signed(expected, levels), condition)[(slice(None), *place)]
-        drawn = pixelcnn.draw_pixels(logits, tf.constant(noise[(slice(None), *place)], tf.float32))
+        drawn = pixelcnn.sample_levels(logits, tf.constant(noise[(slice(None), *place)], tf.float32))
         expected += np.eye(int(np.prod(image_shape)), dtype=np.float32)[
             np.ravel_multi_index(place, image_shape)
         ].reshape(image_shape) * tf.reshape(drawn, (-1, 1, 1, 1))
@@ -101,8 +101,8 @@ def test_condition_joins_the_last_layers_alone():
     image = tf.constant(np.random.default_rng(4).uniform(-1, 1, (1, 5, 5, 1)), tf.float32)
     first, other = (network(image, c).numpy() for c in (conditions((5, 5, 1), 1), -conditions((5, 5, 1), 1)))
     assert (first != other).all()
-    seen = network.see(image)
-    np.testing.assert_array_equal(network.finish(seen, conditions((5, 5, 1), 1), image), first)
+    seen = network.image_features(image)
+    np.testing.assert_array_equal(network.logits(seen, conditions((5, 5, 1), 1), image), first)
 
 
 def test_normal_cdf_is_scipys():
@@ -116,9 +116,9 @@ def test_draw_picks_levels_as_often_as_their_probability():
     """A grid of 10,000 uniform numbers: each level gets its share to one in 10,000 and rounding."""
     uniform = tf.constant((np.arange(10_000) + 0.5) / 10_000, tf.float32)
     shares = np.array([0.1, 0.2, 0.3, 0.4])
-    drawn = pixelcnn.draw_pixels(tf.tile(tf.constant(np.log(shares), tf.float32)[None], (10_000, 1)), uniform).numpy()
+    drawn = pixelcnn.sample_levels(tf.tile(tf.constant(np.log(shares), tf.float32)[None], (10_000, 1)), uniform).numpy()
     np.testing.assert_allclose(np.bincount(drawn.astype(int)) / 10_000, shares, atol=2e-4)
-    on = pixelcnn.draw_pixels(tf.fill((10_000, 1), float(np.log(0.3 / 0.7))), uniform).numpy()
+    on = pixelcnn.sample_levels(tf.fill((10_000, 1), float(np.log(0.3 / 0.7))), uniform).numpy()
     assert on.mean() == pytest.approx(0.3, abs=2e-4)
 
 

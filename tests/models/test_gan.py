@@ -1,4 +1,4 @@
-"""Adversarial: what all of the family do alike, beside the promises of every model."""
+"""GAN: its losses, penalties and networks (test_conformance_gan.py: what every model does)."""
 
 import keras
 import numpy as np
@@ -178,3 +178,36 @@ def test_networks_take_what_was_asked_for():
 def test_wrong_arguments_are_explained(args, message):
     with pytest.raises(UserError, match=message):
         build_model("gan", Case("gan").spec, **args)
+
+
+# Networks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [28, 32, 37, 64, 128])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dcgan_takes_any_square(side, channels):
+    model = build_model("dcgan", DataSpec("square", (side, side, channels)), filters=[2], latent_dim=2)
+    assert model.generator.output_shape == (None, side, side, channels)
+
+
+def test_the_64x64_network_is_that_of_the_paper():
+    """Radford et al. 2016, Figure 1, at half its width: 4x4x512 -> 8x8x256 -> 16x16x128 -> 32x32x64 -> 64x64x3."""
+    model = build_model("dcgan", DataSpec("colour", (64, 64, 3)))
+    kernels = [tuple(w.shape) for w in model.generator.trainable_weights if "kernel" in w.path]
+    assert kernels == [(100, 4 * 4 * 512), (4, 4, 256, 512), (4, 4, 128, 256), (4, 4, 64, 128), (4, 4, 3, 64)]
+    kernels = [tuple(w.shape) for w in model.discriminator.trainable_weights if "kernel" in w.path]
+    assert kernels == [(4, 4, 3, 64), (4, 4, 64, 128), (4, 4, 128, 256), (4, 4, 256, 512), (4 * 4 * 512, 1)]
+
+
+def test_gan_is_the_dense_network_of_the_experiments():
+    model = build_model("gan", DataSpec("digits", (28, 28, 1)))
+    kernels = [tuple(w.shape) for w in model.generator.trainable_weights if "kernel" in w.path]
+    assert kernels == [(100, 256), (256, 512), (512, 1024), (1024, 784)]
+    kernels = [tuple(w.shape) for w in model.discriminator.trainable_weights if "kernel" in w.path]
+    assert kernels == [(784, 1024), (1024, 512), (512, 256), (256, 1)]
+
+
+def test_normalization_in_a_discriminator_begins_after_the_layer_that_sees_pixels():
+    model = build_model("dcgan", DataSpec("gray", (32, 32, 1)), filters=[2], r1=0.0, discriminator_batch_norm=True)
+    names = [layer.name for layer in model.discriminator.layers if layer.name.endswith("_norm")]
+    assert names == ["encoder_conv_1_norm", "encoder_conv_2_norm"]
