@@ -4,8 +4,8 @@ weights of the last step.
     average <- momentum * average + (1 - momentum) * weight, after every step; it starts at the weight
 
 The statistics of batch normalization are averaged with the weights. Weights and averages can be swapped: the model then
-*is* the average. A checkpoint of a run holds each of both once (`kgen.checkpoints`). Keras' `save_weights` holds both as
-well: saved while swapped, it gives the average to a user who only samples; to resume, load, compile, `swap`.
+*is* the average. A checkpoint of a run holds each of both once (`kgen.checkpoints`). Keras' `save_weights` holds both
+too: saved while swapped, it gives the average to a user who only samples; to resume, load, compile, `swap`.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | `conv` | strided convolutions | transposed convolutions | any, from 8 pixels per side |
 | `conv_mlp` | convolutions of stride 1 | dense layers | any |
-| `pooled` | convolutions, batch normalization, average pooling | nearest upsampling, convolutions | sides halve evenly |
+| `pooled` | convolutions, batch normalization, average pooling | nearest upsampling, convolutions | even halvings |
 | `bilinear` | valid convolutions, average pooling | bilinear upsampling, convolutions | 28x28 |
 
 `conv` is the first choice; the others are those of single experiments, with defaults of their own. In all of them
