@@ -117,8 +117,8 @@ def _check_sgd_steps_equal_on_replicas(case: Case):
         assert apart <= 1e-10 * max(1.0, np.abs(one.numpy()).max(initial=0.0)), (
             f"after 20 SGD steps {one.path} on two replicas is {apart:.1e} from what it is on one"
         )
-    told = [{key: float(tracker.result()) for key, tracker in model.trackers.items()} for model in models]
-    assert told[1] == pytest.approx(told[0], rel=1e-10, abs=1e-12), "metrics on two replicas are not those on one"
+    results = [{key: float(tracker.result()) for key, tracker in model.trackers.items()} for model in models]
+    assert results[1] == pytest.approx(results[0], rel=1e-10, abs=1e-12), "metrics on two replicas are not those on one"
 
 
 def check_sgd_fit_equal_on_replicas(case: Case):
@@ -133,8 +133,8 @@ def check_sgd_fit_equal_on_replicas(case: Case):
     assert_same_moves(moves, paths_of(models[0]))
     for one, two in zip(*(model.weights for model in models), strict=True):  # statistics of batch normalization too
         np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5, err_msg=one.path)
-    told = [{key: float(tracker.result()) for key, tracker in model.trackers.items()} for model in models]
-    assert told[1] == pytest.approx(told[0], rel=1e-4, abs=1e-6), "metrics on two replicas are not those on one"
+    results = [{key: float(tracker.result()) for key, tracker in model.trackers.items()} for model in models]
+    assert results[1] == pytest.approx(results[0], rel=1e-4, abs=1e-6), "metrics on two replicas are not those on one"
 
 
 def check_replicas_draw_different_noise(case: Case):
@@ -144,31 +144,31 @@ def check_replicas_draw_different_noise(case: Case):
     with strategy.scope():
         model = case.compiled()
 
-    def draws(seed: int, training: bool, *names: str) -> list[np.ndarray]:
+    def noises(seed: int, training: bool, *names: str) -> list[np.ndarray]:
         def noise():
             return model.noise((500, 4), *names, training=training)
 
         model.seed = seed
-        drawn = []
+        samples = []
         for step in (0, 1):
             model.step.assign(step)
-            drawn += [draw.numpy() for draw in strategy.experimental_local_results(strategy.run(noise))]
-        return drawn
+            samples += [part.numpy() for part in strategy.experimental_local_results(strategy.run(noise))]
+        return samples
 
-    drawn = draws(0, True, "z")
-    assert not np.allclose(drawn[0], drawn[1]), (
-        "two replicas draw the same noise: fold the replica's number into the seed"
+    samples = noises(0, True, "z")
+    assert not np.allclose(samples[0], samples[1]), (
+        "two replicas have the same noise: fold the replica's number into the seed"
     )
-    assert not np.allclose(drawn[0], drawn[2]), "two steps draw the same noise: fold the step into the seed"
+    assert not np.allclose(samples[0], samples[2]), "two steps have the same noise: fold the step into the seed"
     for what, others in {
-        "the same seed draws other noise": draws(0, True, "z"),
-        "another seed draws the same noise": draws(1, True, "z"),
-        "another name draws the same noise": draws(0, True, "w"),
-        "evaluation draws training's noise": draws(0, False, "z"),
+        "the same seed gives other noise": noises(0, True, "z"),
+        "another seed gives the same noise": noises(1, True, "z"),
+        "another name gives the same noise": noises(0, True, "w"),
+        "evaluation has the noise of the training": noises(0, False, "z"),
     }.items():
-        same = all(np.array_equal(a, b) for a, b in zip(drawn, others, strict=True))
+        same = all(np.array_equal(a, b) for a, b in zip(samples, others, strict=True))
         assert same == what.startswith("the same seed"), what
-    everything = np.concatenate(drawn)  # 8,000 draws: a mean beyond 0.05 is 4.5 standard errors off
+    everything = np.concatenate(samples)  # 8,000 samples: a mean beyond 0.05 is 4.5 standard errors off
     assert abs(everything.mean()) < 0.05 and abs(everything.std() - 1) < 0.05, "noise is not standard normal"
 
 

@@ -32,7 +32,7 @@ class AdversarialLoss:
     Attributes:
         discriminator: (logits of real images [B], of generated ones [B], label smoothing) -> [B] float32.
         generator: (logits of real images [B] or None, of generated ones [B]) -> [B] float32.
-        smooths: takes a label smoothing.
+        smooths: accepts label smoothing.
         relativistic: compares images with each other, so that the generator's loss needs real ones, and an example's
             loss depends on the rest of its batch.
         shift_free: does not change when a number is added to every logit: a discriminator's last bias has no gradient.
@@ -45,7 +45,7 @@ class AdversarialLoss:
     shift_free: bool = False
 
 
-def _theirs(name: str, *logits, **kwargs):
+def _tfgan_loss(name: str, *logits, **kwargs):
     """A loss of TensorFlow-GAN, one number per example; some compute in float32 whatever the logits are."""
     loss = getattr(tfgan.losses.losses_impl, name)
     found = loss(*logits, reduction=tf.compat.v1.losses.Reduction.NONE, loss_collection=None, **kwargs)
@@ -53,38 +53,38 @@ def _theirs(name: str, *logits, **kwargs):
 
 
 def _cross_entropy(real, fake, label_smoothing):
-    return _theirs("minimax_discriminator_loss", real, fake, label_smoothing=label_smoothing)
+    return _tfgan_loss("minimax_discriminator_loss", real, fake, label_smoothing=label_smoothing)
 
 
 def _relativistic(name: str, real, fake):
-    """The mean over the batch, once an example: what TensorFlow-GAN gives."""
+    """TensorFlow-GAN's mean over the batch, repeated for each example."""
     mean = getattr(tfgan.losses.losses_impl, name)(real, fake)
     return tf.fill(tf.shape(fake), mean)
 
 
 LOSSES.register("non_saturating")(
-    AdversarialLoss(_cross_entropy, lambda real, fake: _theirs("modified_generator_loss", fake), smooths=True)
+    AdversarialLoss(_cross_entropy, lambda real, fake: _tfgan_loss("modified_generator_loss", fake), smooths=True)
 )
 LOSSES.register("minimax")(
-    AdversarialLoss(_cross_entropy, lambda real, fake: _theirs("minimax_generator_loss", fake), smooths=True)
+    AdversarialLoss(_cross_entropy, lambda real, fake: _tfgan_loss("minimax_generator_loss", fake), smooths=True)
 )
 LOSSES.register("wasserstein")(
     AdversarialLoss(
-        lambda real, fake, smoothing: _theirs("wasserstein_discriminator_loss", real, fake),
-        lambda real, fake: _theirs("wasserstein_generator_loss", fake),
+        lambda real, fake, smoothing: _tfgan_loss("wasserstein_discriminator_loss", real, fake),
+        lambda real, fake: _tfgan_loss("wasserstein_generator_loss", fake),
         shift_free=True,
     )
 )
 LOSSES.register("least_squares")(
     AdversarialLoss(
-        lambda real, fake, smoothing: _theirs("least_squares_discriminator_loss", real, fake),
-        lambda real, fake: _theirs("least_squares_generator_loss", fake),
+        lambda real, fake, smoothing: _tfgan_loss("least_squares_discriminator_loss", real, fake),
+        lambda real, fake: _tfgan_loss("least_squares_generator_loss", fake),
     )
 )
 LOSSES.register("hinge")(
     AdversarialLoss(
-        lambda real, fake, smoothing: _theirs("wasserstein_hinge_discriminator_loss", real, fake),
-        lambda real, fake: _theirs("wasserstein_hinge_generator_loss", fake),
+        lambda real, fake, smoothing: _tfgan_loss("wasserstein_hinge_discriminator_loss", real, fake),
+        lambda real, fake: _tfgan_loss("wasserstein_hinge_generator_loss", fake),
     )
 )
 LOSSES.register("relativistic")(

@@ -36,7 +36,7 @@ def gradient_penalty(discriminator: Callable, real, fake, weights):
     Args:
         discriminator: images -> logits [B].
         real, fake: [B, H, W, C].
-        weights: [B], drawn from U(0, 1): x^ = weight * real + (1 - weight) * fake.
+        weights: [B], samples of U(0, 1): x^ = weight * real + (1 - weight) * fake.
 
     Returns:
         [B] float32, not yet multiplied by lambda.

@@ -9,7 +9,7 @@ from kgen.nn.cpu_kernels import Adam
 def build_optimizer(kind: str, learning_rate, *, beta_1: float, beta_2: float) -> keras.optimizers.Optimizer:
     """An optimizer by its name in TrainConfig; only Adam has the betas.
 
-    RMSprop is PyTorch's, with which Arjovsky et al. 2017 trained: it keeps 0.99 of the mean square, and divides by its
+    RMSprop is PyTorch's, with which Arjovsky et al. 2017 trained: its mean square decays by 0.99, and it divides by its
     root plus 1e-8. Keras adds its epsilon under the root: its 1e-7 would hold back gradients smaller than 3e-4.
     """
     if kind == "rmsprop":

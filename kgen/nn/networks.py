@@ -33,7 +33,7 @@ class NetworkOptions:
         latent_dim: length of z.
         conditional: the networks take labels as a second input.
         hidden: widths of the dense layers from the image side to the latent side; the decoder mirrors them.
-        filters: of the convolutions, from the image side; each network says how it takes them.
+        filters: of the convolutions, from the image side; see each network for their use.
         activation: of the hidden layers.
         batch_norm: batch normalization before each activation.
         seed: of the initial weights.

@@ -1,9 +1,9 @@
 """Spectral normalization (Miyato et al. 2018, https://arxiv.org/abs/1802.05957): a layer's kernel over its norm.
 
-    W / sigma(W), sigma the largest singular value of W as a matrix [inputs, outputs], by one power iteration a step
+    W / sigma(W), sigma the largest singular value of W as a matrix [inputs, outputs], by one power iteration per step
 
 Gradients pass through sigma (Eq. 7 to 12). Keras' own `SpectralNormalization` overwrites the kernel instead, so that
-the optimizer's step is followed by a projection, and no gradient knows of it.
+the optimizer's step is followed by a projection, that no gradient accounts for.
 """
 
 import keras
