@@ -49,8 +49,14 @@ class Checkpoint:
     state: dict[str, Any]
 
     def weights(self) -> list[np.ndarray]:
-        """The values of `model.weights` to evaluate and to sample with: averages where there are any."""
+        """The values of `model.weights` to evaluate and to sample with: averages where there are any.
+
+        Raises:
+            ValueError: some are missing.
+        """
         count = sum(name.startswith("model/") for name in self.arrays)
+        if missing := [i for i in range(count) if f"model/{i}" not in self.arrays]:
+            raise ValueError(f"it lacks model/{missing[0]}")
         return [self.arrays.get(f"average/{i}", self.arrays[f"model/{i}"]) for i in range(count)]
 
 

@@ -85,7 +85,7 @@ def test_an_image_that_is_lost_stops_the_training_and_it_goes_on_when_it_is_back
     with monkeypatch.context() as patch:
         after_an_epoch(patch, lambda: spoil(how, lost))
         config = config_of(pictures, **{"data.cache": "none", "train.epochs": 12, "train.checkpoint_steps": 4})
-        with pytest.raises(TrainingFailed, match=r"image 03\.png of .*set could be read.*Bring the file back"):
+        with pytest.raises(TrainingFailed, match=r"image 03\.png of .*set could be read.*kgen-train --resume"):
             train(config, run_dir=str(tmp_path / "run"))
     run = kgen.Run.open(tmp_path / "run")
     assert "03.png" in (run.path / "FAILED").read_text() and not (run.path / "DONE").exists()
