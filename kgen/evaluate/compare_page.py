@@ -60,17 +60,19 @@ def _cells(column: Column, target: int) -> list[Any]:
 
 def to_html(comparison: Comparison) -> str:
     """One page with the table, what it means, and the sample grids; it needs no other file and no network."""
+    plots = _curves(comparison)
     sections = [
         _table(comparison),
         html.paragraphs(comparison.legend()),
-        _curves(comparison),
+        plots,
         _grids(comparison),
         _list("Notes", comparison.notes()),
         _list("Protocols", comparison.protocols()),
     ]
     title = "Comparison of image generators"
     body = f"<main>\n<h1>{title}</h1>\n{''.join(sections)}</main>\n"
-    return html.document(title, body, style=html.asset("compare.css") + curves.STYLE, script=curves.SCRIPT)
+    style = html.asset("compare.css") + curves.STYLE
+    return html.document(title, body, style=style, script=curves.SCRIPT if plots else "")
 
 
 def _table(comparison: Comparison) -> str:

@@ -20,16 +20,16 @@ def asset(name: str) -> str:
     return (resources.files("kgen.web") / name).read_text(encoding="utf-8")
 
 
-def document(title: str, body: str, *, style: str, script: str) -> str:
+def document(title: str, body: str, *, style: str, script: str = "") -> str:
     """A page in the common colors. It runs no other script than `script` and loads nothing, whatever its texts hold."""
     style = asset("shared/palette.css") + style
-    policy = content_policy(styles=[style], scripts=[script])
+    policy = content_policy(styles=[style], scripts=[script] if script else [])
+    element = f"<script>{script}</script>\n" if script else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}"
-        f"<script>{script}</script>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}{element}</body>\n</html>\n"
     )
 
 
@@ -40,7 +40,7 @@ def content_policy(styles: Iterable[str], scripts: Iterable[str], script_sources
         styles, scripts: contents of <style> and <script> elements.
         script_sources: further sources of scripts, e.g. "blob:".
     """
-    allowed = " ".join([*map(_hash, scripts), *script_sources])
+    allowed = " ".join([*map(_hash, scripts), *script_sources]) or "'none'"
     return (
         f"default-src 'none'; img-src data:; style-src {' '.join(map(_hash, styles))}; script-src {allowed}; "
         "base-uri 'none'; form-action 'none'"
