@@ -106,3 +106,12 @@ def test_a_second_list_is_found(tmp_path):
 
 def test_every_declared_name_is_registered():
     assert {*PRIORS} == {*get_args(PriorName)}
+
+
+def test_no_two_classes_have_one_name():
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
