@@ -61,12 +61,12 @@ def test_pictures_at_the_start_during_and_at_the_end(default_job):
 
 def test_the_last_words_say_where_and_what_next(default_job):
     run, out, err = default_job
-    last = out.strip().splitlines()[-5:]
+    last = out.strip().splitlines()[-6:]
     assert str(run.path / "samples") in last[0] and "curves.png" in last[0]
     assert last[1].split() == ["report:", str(run.path / "report.html")]
-    assert last[2].split()[1:3] == ["kgen-sample", str(run.path)]
-    assert last[3].split() == ["kgen-eval", str(run.path)]
-    assert last[4].split()[:2] == ["kgen-export", str(run.path)]
+    assert last[2].split()[:3] == ["next:", "kgen-sample", str(run.path)]
+    assert [line.split()[:2] for line in last[3:5]] == [["kgen-eval", str(run.path)], ["kgen-explore", str(run.path)]]
+    assert last[5].split()[:2] == ["kgen-export", str(run.path)]
     assert "loss=" in err and "kl=" in err and "left" in err
 
 

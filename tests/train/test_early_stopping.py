@@ -112,7 +112,7 @@ def test_it_ends_when_it_should_and_not_before(scripted, alone, patience):
     assert log.count(f"{sentence}\n") == done.count(f"{sentence}\n") == early
     assert ("stopped early" in log) == ("stopped early" in done) == early
     page = write_report(run).read_text()
-    assert (f"S{sentence[1:]}." in page) == ("It ended before its last epoch" in page) == early
+    assert (f"S{sentence[1:]}." in page) == ("Ended before the last epoch" in page) == early
 
 
 def test_weights_that_stand_still(tmp_path):
