@@ -88,10 +88,23 @@ NETWORK = (
 """Those that depend on the networks: for another network of a class that passes all of CHECKS."""
 
 
+EAGER = (
+    check_replicas_draw_different_noise,
+    check_keras_file_round_trips,
+    check_no_stray_optimizer,
+    check_generate_is_pure,
+    check_label_reaches_the_images,
+    check_phases_move_their_own_weights,
+    check_same_seed_same_training,
+    check_wrong_use_is_explained,
+)
+"""Those that take about a second or less; the others have the marker slow."""
+
+
 def parameters(table):
     """{id: (case, checks)} -> the parameters (case, check) of a test."""
     return [
-        pytest.param(case, check, id=f"{name}-{check_name(check)}")
+        pytest.param(case, check, id=f"{name}-{check_name(check)}", marks=() if check in EAGER else pytest.mark.slow)
         for name, (case, checks) in table.items()
         for check in checks
     ]

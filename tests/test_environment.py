@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import worlds
 
 from kgen.environment import TEMPLATES, VARIABLES, describe, differences, environment
@@ -28,6 +29,7 @@ def test_differences_are_reported_with_what_was():
     assert differences({"gpus": [1]}, {"gpus": []}) == ["no gpus (was 1)"]  # of a file that was edited
 
 
+@pytest.mark.slow
 def test_a_world_is_another_environment():
     """As `tools/worlds.py` runs commands, and `python -m kgen.environment` prints."""
     command = [sys.executable, worlds.__file__, "--worlds", "default,avx2_without_onednn", "--", sys.executable, "-m"]

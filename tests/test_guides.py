@@ -147,6 +147,7 @@ def test_the_readme_is_short_and_names_every_guide_and_command():
     assert {f"kgen-{name}" for name in COMMANDS} == first_cells(section("README.md", "Commands"))
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = blocks(README, "python")[0]

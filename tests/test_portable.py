@@ -41,6 +41,7 @@ def uniforms(seeds, k: int) -> np.ndarray:
     return (a.astype(np.int64) * random.FIELDS[1] + b + 0.5) / random.NUM_PAIRS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", ["consecutive", "rows of one seed"])
 def test_a_million_seeds_are_uniform_uncorrelated_and_distinct(seeds):
     seeds = np.arange(SEEDS, dtype=np.int32) if seeds == "consecutive" else random.row_seeds(7, SEEDS)
@@ -100,6 +101,7 @@ def module():
     return Noise()
 
 
+@pytest.mark.slow
 def test_numpy_tensorflow_and_xla_agree(module):
     seeds = random.row_seeds(3, 100_000)
     expected = random.portable_normals(seeds, 21)
@@ -108,6 +110,7 @@ def test_numpy_tensorflow_and_xla_agree(module):
     np.testing.assert_allclose(compiled(tf.constant(seeds)), expected, atol=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantize", [None, "float16", "dynamic"])
 def test_tflite_agrees_with_builtin_operators_alone(quantize, tmp_path):
     """Also when the file keeps its constants in half precision, or in 8 bits."""

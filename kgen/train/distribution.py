@@ -109,8 +109,8 @@ class Devices:
         except tf.errors.OpError as error:
             if self.workers == 1 or image_lost(error):
                 raise
-            # TensorFlow leaves a pool of threads open here. Found by the garbage collector it may print a traceback of its
-            # own; deleted with the frame that holds it, it does not.
+            # TensorFlow leaves a pool of threads open here. Found by the garbage collector it may print a traceback of
+            # its own; deleted with the frame that holds it, it does not.
             traceback.clear_frames(error.__traceback__)
             raise TrainingFailed(self._lost(error)) from error
 

@@ -143,6 +143,7 @@ def test_mistakes_about_places(capsys, tmp_path):
     assert not (tmp_path / "e").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_writing_is_one_message(capsys, default_job, monkeypatch, tmp_path):
     import errno
 
@@ -155,6 +156,7 @@ def test_a_full_disk_while_writing_is_one_message(capsys, default_job, monkeypat
     assert "No space left" in fails(capsys, sample.main, [default_job[0].path, "--out", tmp_path / "s.png"])
 
 
+@pytest.mark.slow
 def test_a_failed_training_ends_with_1(capsys, tmp_path):
     assert train.main([*TINY, "--learning_rate", "1e30", "--epochs", "9", "--run_dir", str(tmp_path / "run")]) == 1
     said = capsys.readouterr().err
@@ -194,6 +196,7 @@ def test_sample_refuses_an_unknown_label(capsys, default_job):
     assert "no class of 'digits'" in fails(capsys, sample.main, [default_job[0].path, "--label", "eleven"])
 
 
+@pytest.mark.slow
 def test_export_says_what_it_measured(capsys, default_job, tmp_path):
     assert export.main([str(default_job[0].path), "--to", str(tmp_path / "cvae")]) == 0
     said = capsys.readouterr().out
@@ -212,6 +215,7 @@ def test_help_does_not_import_tensorflow_and_the_commands_are_installed():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_no_startup_remarks_of_tensorflow(tmp_path):
     code = "import sys; from kgen.cli.train import main; sys.exit(main(sys.argv[1:]))"
     arguments = [*TINY, "--run_dir", str(tmp_path / "run")]

@@ -23,6 +23,7 @@ def test_examples_parse():
         divergence.command().parse(words[1:])
 
 
+@pytest.mark.slow
 def test_lines(tmp_path, capsys):
     assert divergence.main(["--phi", "-0.5,0,1", "--steps", "20", "--seed", "3", "--out", str(tmp_path / "new")]) == 0
     shown = capsys.readouterr()
@@ -54,6 +55,7 @@ def test_density(tmp_path, capsys):
     assert min(picture_of(tmp_path / "density-tanh.png")) > 300
 
 
+@pytest.mark.slow
 def test_samples(tmp_path, capsys):
     draw = generator(0, "test").normal
     np.save(tmp_path / "p.npy", draw(size=400))

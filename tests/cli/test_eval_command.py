@@ -44,6 +44,7 @@ def fails(capsys, *arguments) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_shown_and_kept(run_copy, capsys):
     arguments = ["--metrics", "fid,label_agreement,reconstruction", "--count", "200", "--repeats", "2", "--seed", "3"]
     assert command.main([str(run_copy), *arguments]) == 0
@@ -117,6 +118,7 @@ def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     assert "wrote eval/photos.jsonl" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_served_model_has_the_figures_of_the_run(default_job, default_export, capsys, tmp_path):
     """Also the protocol, except for the weights, which a server does not tell, nor what its images are means of."""
     metrics = ("fid", "prdc", "label_agreement", "coverage")

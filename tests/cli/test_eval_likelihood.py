@@ -39,6 +39,7 @@ def fails(capsys, *arguments) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_likelihoods_of_a_binarized_run(binarized, capsys):
     capsys.readouterr()
     assert command.main([str(binarized), *METRICS, "--nll_samples", "50", "--nll_images", "20"]) == 0
@@ -58,6 +59,7 @@ def test_likelihoods_of_a_binarized_run(binarized, capsys):
     assert "prior standard_normal" in said and (binarized / "eval" / "best-kls.png").is_file()
 
 
+@pytest.mark.slow
 def test_grey_pixels_are_refused_with_what_to_do(default_job, capsys, tmp_path):
     out = ["--out", str(tmp_path / "rows.jsonl")]
     run = str(default_job[0].path)

@@ -76,6 +76,7 @@ def test_offline_the_stand_in_is_found_at_once(data_folder, monkeypatch):
     assert config_of("--recipe", "imagenette-mlp-vae").data.dataset == str(data_folder / "cifar10_jpeg.zip")
 
 
+@pytest.mark.slow
 def test_a_recipe_trains_and_the_run_says_which_and_on_what(capsys, data_folder, tmp_path):
     """On a made-up zip that has the stand-in's name: 12 pictures of 72x72."""
     from kgen.run import Run

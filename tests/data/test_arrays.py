@@ -18,6 +18,7 @@ def test_images_and_labels_conform(tmp_path, noise):
     assert any("validation split of 4 images is what is reported" in note for note in dataset.notes)
 
 
+@pytest.mark.slow
 def test_keras_names_with_all_splits(tmp_path, noise):
     path = tmp_path / "set.npz"
     x = noise(30, 6, 6, 3)

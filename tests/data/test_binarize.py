@@ -48,6 +48,7 @@ def test_samples_of_training_have_the_grey_value_as_mean_and_are_fresh(grays):
     assert not np.array_equal(one, two)  # sampled again: 64 fair coins do not agree twice
 
 
+@pytest.mark.slow
 def test_each_grey_value_has_its_own_probability(tmp_path):
     gradient = np.tile(np.arange(256, dtype=np.uint8), (8, 1))  # 8 x 256: column v has grey value v
     np.savez(tmp_path / "g.npz", images=np.stack([gradient] * 64))

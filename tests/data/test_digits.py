@@ -9,6 +9,7 @@ from kgen.config import DataConfig
 from kgen.data import load
 
 
+@pytest.mark.slow
 def test_digits_conform():
     check_dataset(load(DataConfig("digits", limit=100)))
     dataset = load(DataConfig("digits"))

@@ -26,6 +26,7 @@ def names_of(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_folder_conforms(photos):
     dataset = load(DataConfig(str(photos)))
     check_dataset(dataset, forget=lambda: shutil.rmtree(photos))
@@ -57,6 +58,7 @@ def test_threads_that_take_many_at_once_keep_the_order_and_leave_out_the_broken_
     assert [skipped.name for skipped in dataset.skipped] == ["cats/7.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", ["", "wrapped/"])
 def test_zip_conforms(tmp_path, photos, top):
     path = tmp_path / "set.zip"
@@ -192,6 +194,7 @@ def test_one_folder_is_no_class(tmp_path, noise, save):
     assert load(DataConfig(str(tmp_path / "set"))).spec.num_classes == 0
 
 
+@pytest.mark.slow
 def test_a_limit_is_a_seeded_choice_made_before_decoding(photos):
     (photos / "cats" / "broken.png").write_text("words")
     # 5 + 4 of 41 files are opened, so few seeds meet the broken one; were all decoded, every seed would.

@@ -43,6 +43,7 @@ def cache_beside(bench, monkeypatch):
     monkeypatch.setenv("KGEN_CACHE_DIR", str(bench.root / "cache"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*INPUTS, *(kind for kind in KINDS if kind not in INPUTS)])
 def test_damaged_files_are_read_or_refused(bench, kind):
     together, count = (INPUTS, DAMAGED_INPUTS) if kind in INPUTS else (KINDS[len(INPUTS) :], DAMAGED_RUNS)
@@ -127,6 +128,7 @@ def test_a_picture_of_ten_billion_pixels_is_left_out(tmp_path):
         assert skipped.name == "bomb.png" and "decompression bomb" in skipped.reason
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_left_out(tmp_path, monkeypatch):
     from kgen.data.sources import folder
 
@@ -141,6 +143,7 @@ def test_a_zip_bomb_is_left_out(tmp_path, monkeypatch):
     assert skipped.name == "bomb.png" and "larger than 4 MiB" in skipped.reason
 
 
+@pytest.mark.slow
 def test_a_zip_whose_sizes_lie_is_left_out(tmp_path):
     path = tmp_path / "set.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
@@ -257,6 +260,7 @@ def test_a_broken_line_of_metrics_is_named(run, line):
         run.metrics()
 
 
+@pytest.mark.slow
 def test_a_changed_state_of_a_checkpoint_counts_as_damaged(run):
     newest = run.checkpoint("last")
     content = newest.read_bytes()

@@ -41,6 +41,7 @@ def test_wrong_split_and_sizes(noise, tmp_path):
         dataset.batches("train", batch_size=0)
 
 
+@pytest.mark.slow
 def test_keras_fit_takes_it_as_it_is(capsys):
     import keras
 

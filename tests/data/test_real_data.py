@@ -11,6 +11,7 @@ from kgen.config import DataConfig
 from kgen.data import load
 
 
+@pytest.mark.slow
 def test_mnist(real_tfds):
     start = time.monotonic()
     dataset = load(DataConfig("mnist"))
@@ -61,6 +62,7 @@ def test_emoji_in_rgba_and_palettes_stand_on_white(real_data):
     assert (corners == 255).all(1).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_cifar10_zip(real_data):
     dataset = load(DataConfig(str(real_data("cifar10_jpeg.zip")), limit=200))
     assert dataset.spec.image_shape == (32, 32, 3)

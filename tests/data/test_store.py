@@ -19,6 +19,7 @@ def photos(tmp_path, noise, save):
     return str(tmp_path / "photos")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binarize", ["none", "sample"])
 def test_all_routes_give_the_same_images_in_the_same_order(photos, binarize):
     datasets = {
@@ -39,6 +40,7 @@ def test_all_routes_give_the_same_images_in_the_same_order(photos, binarize):
     np.testing.assert_array_equal(trained[0], trained[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["disk", "none"])
 def test_routes_conform(photos, cache):
     dataset = load(DataConfig(photos, cache=cache))

@@ -45,6 +45,7 @@ def prepare(tmp_path, monkeypatch):
     return make
 
 
+@pytest.mark.slow
 def test_a_labelled_set_conforms(prepare):
     features = {
         "photo": tfds.features.Image(shape=(7, 6, 3)),
@@ -67,6 +68,7 @@ def test_a_labelled_set_conforms(prepare):
     assert limited.spec.examples == {"train": 5, "validation": 3, "test": 5}
 
 
+@pytest.mark.slow
 def test_streaming_a_set_shuffles_it_and_resumes(prepare):
     features = {"image": tfds.features.Image(shape=(7, 6, 3))}
     prepare("tiny_stream", features, {"train": [{"image": x} for x in PIXELS]})
@@ -80,6 +82,7 @@ def test_streaming_a_set_shuffles_it_and_resumes(prepare):
     assert not np.array_equal(epoch, evaluated(dataset, "train")[0])
 
 
+@pytest.mark.slow
 def test_sizes_that_differ_validation_of_its_own_and_unlabelled_images(prepare):
     features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": tfds.features.ClassLabel(num_classes=2)}
     examples = [{"image": x[: 4 + i % 3], "label": i % 2 if i % 5 else -1} for i, x in enumerate(PIXELS)]

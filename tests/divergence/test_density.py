@@ -30,6 +30,7 @@ def test_ratio_of_unequal_counts():
     assert log_density_ratio([0.7], 5, 5) == pytest.approx([0.7])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tanh", "bimodal"])
 def test_density_is_found(name):
     found = estimate_density(name)
@@ -41,12 +42,14 @@ def test_density_is_found(name):
     np.testing.assert_allclose((found.base * ratio)[inside], found.estimate[inside], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_density_from_unequal_counts_needs_its_correction():
     found = estimate_density("bimodal", steps=400, batch_size=1024, base_batch_size=3072)
     # uncorrected, the estimate would have mass 1/3 and a total variation of at least 1/3
     assert found.mass == pytest.approx(1.0, abs=0.05) and found.total_variation < 0.1
 
 
+@pytest.mark.slow
 def test_density_of_samples_of_ones_own():
     samples = generator(0, "test").normal(50.0, 10.0, 20_000)
     found = estimate_density_of_samples(samples, steps=200)
@@ -55,6 +58,7 @@ def test_density_of_samples_of_ones_own():
     assert total_variation(found.x, found.estimate, stats.norm.pdf(found.x, 50.0, 10.0)) < 0.03
 
 
+@pytest.mark.slow
 def test_density_of_two_heaps():
     samples = generator(0, "test").normal(size=20_000) + np.repeat([-3.0, 3.0], 10_000)
     found = estimate_density_of_samples(samples, steps=400)

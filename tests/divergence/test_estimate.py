@@ -58,6 +58,7 @@ def test_the_overshoot_of_the_penalty_divides_out():
     assert wasserstein_from_scores(scores + 1.05, scores, [1.05])[0] == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_jsd_of_some_lines():
     rows = {row.phi: row for row in estimate_lines("jsd", SOME, steps=200)}
     assert tuple(rows) == SOME
@@ -66,6 +67,7 @@ def test_jsd_of_some_lines():
         assert abs(row.error) < 1e-3 and row.error == row.estimate - row.truth
 
 
+@pytest.mark.slow
 def test_wasserstein_of_some_lines():
     # without the division by the slope it would miss by 1/20 at phi = -1
     for row in estimate_lines("wasserstein", SOME, penalty=10.0):
@@ -77,6 +79,7 @@ def test_gradient_descent_falls_short_of_adam():
     assert sgd.error < -0.1  # Adam is within 0.001, above
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["jsd", "wasserstein"])
 def test_the_seed_decides(estimator, monkeypatch):
     monkeypatch.setattr(estimate, "HELD_OUT_BATCHES", 2)

@@ -24,6 +24,7 @@ def normals(name: str, *shape: int) -> np.ndarray:
     return generator(0, "test", name).normal(size=shape)
 
 
+@pytest.mark.slow
 def test_wasserstein_of_one_dimension_is_what_scipy_finds():
     p, q = normals("p", 8000), 1.0 + 2.0 * normals("q", 8000)
     found = estimate_samples("wasserstein", p, q, steps=STEPS)
@@ -34,6 +35,7 @@ def test_wasserstein_of_one_dimension_is_what_scipy_finds():
     assert found.interval[0] < found.estimate < found.interval[1]
 
 
+@pytest.mark.slow
 def test_wasserstein_is_in_the_units_of_the_samples():
     p, q = normals("p", 2000), 1.0 + normals("q", 2000)
     one, thousand = (estimate_samples("wasserstein", s * p, s * q - s, steps=60) for s in (1.0, 1024.0))
@@ -41,6 +43,7 @@ def test_wasserstein_is_in_the_units_of_the_samples():
     assert thousand.stderr == pytest.approx(1024.0 * one.stderr, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [2, 8])
 def test_wasserstein_of_shifted_normals(dimension):
     shift = np.full(dimension, 3.0 / math.sqrt(dimension))  # length 3: W1 = 3 in any dimension
@@ -50,6 +53,7 @@ def test_wasserstein_of_shifted_normals(dimension):
     assert found.counts == {"p": (3600, 1200, 1200), "q": (3000, 1000, 1000)}
 
 
+@pytest.mark.slow
 def test_jsd_of_normals_is_the_integral():
     p, q = normals("p", 8000), 1.0 + 2.0 * normals("q", 8000)
 
@@ -66,6 +70,7 @@ def test_jsd_of_normals_is_the_integral():
     assert np.abs(found.logits - exact)[middle].max() < 0.6
 
 
+@pytest.mark.slow
 def test_equal_distributions_are_not_told_apart():
     p, q = normals("p", 300, 4), normals("q", 200, 4)
     for estimator in ("jsd", "wasserstein"):
@@ -73,6 +78,7 @@ def test_equal_distributions_are_not_told_apart():
         assert abs(found.estimate) <= 3.0 * found.stderr + 0.02  # learned by heart, jsd would near log 2 in training
 
 
+@pytest.mark.slow
 def test_the_seed_decides():
     p, q = normals("p", 200, 3), normals("q", 100, 3) + 0.5
 

@@ -51,6 +51,7 @@ def of_run(default_job, digits_classifier, out):
     return evaluate(default_job[0].path, QUICK, out=out / "run.jsonl")[0]
 
 
+@pytest.mark.slow
 def test_all_that_applies_is_measured(of_run):
     """Grey pixels have no Bernoulli likelihood: the bound is left out."""
     assert {*by_name(of_run)} == DEFAULTS | {
@@ -58,6 +59,7 @@ def test_all_that_applies_is_measured(of_run):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_again_without_what_was_kept_is_equal_to_the_last_digit(of_run, default_job, tmp_path, out, monkeypatch):
     """Only the classifier is copied; features, moments and baselines are computed again."""
     from kgen.cache import cache_root
@@ -71,6 +73,7 @@ def test_again_without_what_was_kept_is_equal_to_the_last_digit(of_run, default_
     assert not [*(tmp_path / "cache").rglob(".part-*")] and [*(tmp_path / "cache" / "baselines").glob("*.json")]
 
 
+@pytest.mark.slow
 def test_the_same_protocol_and_weights_replace_a_figure(of_run, default_job, out):
     """Another seed is another line, the same one is not."""
     config = EvalConfig(metrics=("fid",), count=400, repeats=2)
@@ -79,6 +82,7 @@ def test_the_same_protocol_and_weights_replace_a_figure(of_run, default_job, out
         assert len(results.read_results(out / "fid.jsonl")) == lines
 
 
+@pytest.mark.slow
 def test_figures_of_saved_model_and_tflite_are_those_of_the_run(of_run, default_export, out):
     """To rounding: a few pixels may be the next grey level, so an image may fall into another class."""
     saved = by_name(evaluate(default_export, QUICK, out=out / "saved.jsonl")[0])
@@ -178,6 +182,7 @@ def test_a_trained_model_is_far_better_than_noise(of_run, tmp_path, out):
     assert noise["precision"]["value"] < trained["precision"]["value"] / 5
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_runs_samples_has_its_values(default_job, tmp_path, out):
     """As many images as there are real ones: no metric takes a part of them, so their order does not matter."""
     samples = kgen.generate(kgen.open_sampler(default_job[0].path), 360)
@@ -227,6 +232,7 @@ def test_one_image_again_and_again_is_a_collapse(digits, digits_classifier, tmp_
     assert "label_agreement" not in found  # the images have no labels
 
 
+@pytest.mark.slow
 def test_an_unconditional_model(trained_vae, digits_classifier, out):
     config = EvalConfig(count=100, repeats=1)
     found = by_name(evaluate(trained_vae.path, config, out=out / "vae.jsonl")[0])
@@ -269,6 +275,7 @@ def test_a_few_images_are_measured_as_far_as_they_go(digits_classifier, digits, 
     assert found["kid"]["value"] is not None and found["classes_covered"]["value"] >= 1
 
 
+@pytest.mark.slow
 def test_figures_by_other_features(default_job, digits, out):
     """Pixels: 784 dimensions, too many for 400 images. The classes are still the classifier's."""
     config = EvalConfig(metrics=("fid", "swd", "label_agreement"), features="pixels", count=400, repeats=1)
@@ -280,6 +287,7 @@ def test_figures_by_other_features(default_job, digits, out):
     assert found["swd"]["protocol"]["extractor_hash"] != found["label_agreement"]["protocol"]["extractor_hash"]
 
 
+@pytest.mark.slow
 def test_two_extractors_in_one_evaluation_equal_two_evaluations(default_job, digits_classifier, out, own_features):
     """Values, intervals, baselines and protocols; and each extractor sees every image once."""
     config = EvalConfig(metrics=("fid", "kid@random", "prdc@random", "swd"), count=400, repeats=2)
@@ -313,6 +321,7 @@ def own_features(monkeypatch, tmp_path):
     return lambda: dict(seen)
 
 
+@pytest.mark.slow
 def test_the_same_metric_by_two_extractors(default_job, out):
     config = EvalConfig(metrics=("swd@pixels", "swd@random"), count=60, repeats=1)
     found = evaluate(default_job[0].path, config, out=out / "swd.jsonl")[0]
@@ -367,6 +376,7 @@ def test_samples_that_are_training_images(save_set, tmp_path, out):
         assert found["nearest_ratio"]["baseline"] == 1 and found["copies"]["baseline"] == 0
 
 
+@pytest.mark.slow
 def test_what_samples_teach(save_set, quick_classifier, tmp_path, out):
     """GAN-train of real images in place of samples; the baseline is the same of training images."""
     config = save_set(count=80, test=60)

@@ -82,6 +82,7 @@ def test_an_estimate_of_few_effective_samples_is_called_loose(effective, note, m
     assert values["effective_samples"].value == effective
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "binarization", "expected"),
     [

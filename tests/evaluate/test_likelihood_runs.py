@@ -52,6 +52,7 @@ def by_name(found) -> dict[str, dict]:
     return {row["metric"]: row for row in found}
 
 
+@pytest.mark.slow
 def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("not needed")
@@ -79,6 +80,7 @@ def test_a_likelihood_needs_no_samples_and_no_features(dynamic, tmp_path, monkey
     assert evaluate(dynamic.path, QUICK, out=tmp_path / "again.jsonl")[0] == found
 
 
+@pytest.mark.slow
 def test_the_bound_belongs_to_what_is_measured_by_default(fixed, tmp_path):
     config = EvalConfig(features="pixels", count=20, repeats=2)
     found = by_name(evaluate(fixed.path, config, out=tmp_path / "rows.jsonl")[0])
@@ -99,6 +101,7 @@ def test_grey_data_have_no_bound_by_default(trained_vae):
         assert ("elbo" in names, "active_units" in names, "nll" in names) == (expected, True, False)
 
 
+@pytest.mark.slow
 def test_fixed_and_dynamic_binarization_are_kept_apart(fixed, dynamic, tmp_path):
     for run, name in ((fixed, "fixed"), (dynamic, "dynamic")):
         evaluate(run.path, QUICK, out=tmp_path / f"{name}.jsonl")
@@ -113,6 +116,7 @@ def test_fixed_and_dynamic_binarization_are_kept_apart(fixed, dynamic, tmp_path)
         assert all(len(column.cells) == 1 and not column.marks for column in columns)
 
 
+@pytest.mark.slow
 def test_likelihoods_by_two_priors_compare(dynamic, tmp_path):
     """A prior is part of the generative model, as the decoder is: its likelihood is of the same images."""
     normal, mixture = (

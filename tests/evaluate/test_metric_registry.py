@@ -61,6 +61,7 @@ def test_every_metric_declares_what_it_needs_and_gives():
         assert metric.once != metric.of_samples and (metric.baseline is None) != metric.of_samples
 
 
+@pytest.mark.slow
 def test_values_are_those_that_were_declared(save_set, quick_classifier):
     """Curves of a training and the direction of a result are looked up by the declared names."""
     reference = load_reference(save_set(count=80, test=60))
@@ -134,6 +135,7 @@ def test_fid_of_identical_shifted_and_collapsed_sets():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kid", "swd"])
 def test_other_distances_grow_with_the_shift(name):
     same, near, far = (values(name, sets(REAL, REAL + shift))[name] for shift in (0, 10, 100))
@@ -144,6 +146,7 @@ def test_other_distances_grow_with_the_shift(name):
     assert found.settings in ({"subsets": 100, "subset_size": 1_000}, {"projections": 1_000})
 
 
+@pytest.mark.slow
 def test_subsets_that_are_nearly_all_images_give_no_interval():
     """100 subsets of 60 of 60 images are one subset, and their scatter is none; of 1,999 images they are half."""
     (found,) = METRICS["kid"](sets(REAL, REAL + 10)).values()
@@ -241,6 +244,7 @@ def test_reconstruction_is_the_mean_square_over_pixels():
     assert found.interval == pytest.approx((0.04, 0.04), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_gan_train_needs_samples_that_teach(save_set, quick_classifier):
     """A classifier learns the task from real images in place of samples; with their labels swapped, the reverse."""
     reference = load_reference(save_set(count=80, test=60))

@@ -32,6 +32,7 @@ def run(measured, tmp_path):
     return Run.open(shutil.copytree(measured[0], tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_figures_of_two_priors_are_kept_apart(run, measured):
     _, (normal,), (mixture,) = measured
     assert normal["value"] != mixture["value"] and normal["protocol"] == mixture["protocol"]

@@ -60,6 +60,7 @@ def cell(file, row: int, column: int, left: int, top: int, side: int = 56) -> np
     return pixels[top : top + side, left : left + side]
 
 
+@pytest.mark.slow
 def test_every_picture_of_a_conditional_vae(path, tmp_path):
     found = pictures(path, tmp_path)
     assert {*found} == FILES
@@ -81,6 +82,7 @@ def test_the_names_of_kinds_are_known_without_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_seed_is_a_picture(path, tmp_path):
     wanted = ("samples", "traversal", "interpolation")
     one, again, other = (tmp_path / name for name in ("one", "again", "other"))
@@ -172,6 +174,7 @@ def test_neighbours_of_copies_stand_at_distance_0(path, tmp_path, monkeypatch):
     assert "are at 0 to 0." in pictures(path, tmp_path, "neighbours")["neighbours.png"]
 
 
+@pytest.mark.slow
 def test_a_gan_gives_what_needs_no_encoder(gan, tmp_path):
     found = pictures(gan, tmp_path)
     expected = FILES - {"style.png", "class-to-class.png", "class-to-class.gif", "reconstructions.png", "scatter.png",
@@ -198,6 +201,7 @@ def test_an_export_without_its_data(default_export, tmp_path):
     assert "samples.png" in pictures(default_export, tmp_path, "samples", "scatter")
 
 
+@pytest.mark.slow
 def test_data_that_are_not_there_leave_pictures_out_and_say_so(tmp_path, capsys, monkeypatch):
     """The export that comes with the code was trained on MNIST, which a new user has not."""
     export = Path(__file__).parents[2] / "exports" / "cvae-mnist"

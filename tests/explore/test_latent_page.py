@@ -65,6 +65,7 @@ def test_it_draws_the_golden_batch(page, golden):
     assert_close(found, golden.interpolated)
 
 
+@pytest.mark.slow
 def test_interpolation_is_slerp(browser, write, wide):
     """Also between nearly opposite points of unequal lengths."""
     z0 = random.portable_normals(random.row_seeds(3, 5), 40)
@@ -193,6 +194,7 @@ def test_many_numbers_colour_and_names_that_look_like_markup(browser, write, wid
     assert browser.complaints() == []
 
 
+@pytest.mark.slow
 def test_seeds_of_a_fitted_prior_are_drawn_by_the_graph(browser, write, tmp_path):
     means = np.float64([[[4, -4, 4], [-4, 4, -4]]])
     prior = GaussianMixture([[0.5, 0.5]], means, np.full((1, 2, 3), 0.1), latent_shape=(3,))
@@ -213,6 +215,7 @@ def test_seeds_of_a_fitted_prior_are_drawn_by_the_graph(browser, write, tmp_path
     assert browser.one("#from").is_enabled() and browser.complaints() == []
 
 
+@pytest.mark.slow
 def test_the_noise_of_pixels_has_no_sliders(browser, write, tmp_path):
     args = {"network": "mlp", "hidden": [8], "levels": 4, "layers": 2, "width": 4, "conditioned_layers": 1}
     version = write_version(tmp_path / "pixels" / "1", "pixel_vae", GRAY, latent_dim=3, **args)
@@ -229,6 +232,7 @@ def test_the_noise_of_pixels_has_no_sliders(browser, write, tmp_path):
     assert browser.complaints() == []
 
 
+@pytest.mark.slow
 def test_the_same_export_gives_the_same_page(runtime):
     told = explore_page.describe(SAMPLE)
     assert told["source"] == "runs/mnist-conv-cvae" and told["code_size"] == 2

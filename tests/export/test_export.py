@@ -38,6 +38,7 @@ np.savez(sys.argv[3], images=decoded, mean=encoded["mean"], log_var=encoded["log
 """
 
 
+@pytest.mark.slow
 def test_the_saved_model_runs_without_kgen_and_keras(default_job, default_export, tmp_path):
     z = np.random.default_rng(0).standard_normal((20, *default_job[0].load_model().latent_shape)).astype(np.float32)
     label = np.arange(20, dtype=np.int32) % 10
@@ -81,6 +82,7 @@ def test_the_manifest_says_what_was_measured(default_job, default_export):
     assert parameters <= variables.stat().st_size <= 1.02 * parameters, "variables are stored more than once"
 
 
+@pytest.mark.slow
 def test_a_tflite_file_says_what_it_is(default_export):
     values = read_metadata(default_export / "model.tflite")
     assert values["class_names"] == list("0123456789") and values["latent_shape"] == [2]
@@ -124,6 +126,7 @@ CASES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "model_args"), CASES, ids=[f"{model}-{i}" for i, (model, _) in enumerate(CASES)])
 def test_every_model_and_network_exports(tmp_path, model, model_args):
     """Colour, odd sizes, with and without labels: the files give what the run gives."""
@@ -151,6 +154,7 @@ def small_run(tmp_path, model, model_args, shape):
     return train(config, run_dir=str(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_smaller_tflite_files(tmp_path):
     """One a signature, each within its bound, and of fewer bytes; a sampler opens those that decode."""
     run = small_run(tmp_path, "cvae", {"network": "conv", "filters": [16, 32]}, (28, 28, 1))
@@ -167,6 +171,7 @@ def test_smaller_tflite_files(tmp_path):
     assert verify_export(tmp_path / "made")[1].keys() == manifest["measured"].keys()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_quantized(default_job, tmp_path):
     with pytest.raises(UserError, match=r"--quantize takes float16, dynamic, int8, .* Received: 'int4'"):
         export(default_job[0], tmp_path / "cvae", quantize=["float16", "int4"])
@@ -176,6 +181,7 @@ def test_what_cannot_be_quantized(default_job, tmp_path):
     assert not (tmp_path / "cvae").exists() and not (tmp_path / "pixel").exists()
 
 
+@pytest.mark.slow
 def test_seeds_draw_from_the_prior_of_the_export(tmp_path):
     """That of a mixture too, in the SavedModel and in the .tflite file."""
     run = small_run(tmp_path, "cvae", {"hidden": [8], "latent_dim": 2}, (8, 8, 1))
@@ -188,11 +194,13 @@ def test_seeds_draw_from_the_prior_of_the_export(tmp_path):
         np.testing.assert_allclose(got["images"], generated.images, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_versions_count_up(default_job, tmp_path):
     assert [export(default_job[0].path, tmp_path / "cvae").name for _ in range(2)] == ["1", "2"]
     assert sorted(p.name for p in (tmp_path / "cvae").iterdir()) == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_an_export_that_disagrees_leaves_nothing(default_job, tmp_path, monkeypatch):
     """A .tflite file of other weights is refused."""
     wrong = default_job[0].load_model()
@@ -207,6 +215,7 @@ def test_an_export_that_disagrees_leaves_nothing(default_job, tmp_path, monkeypa
     assert list((tmp_path / "cvae").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_export_is_verified_anywhere(default_export, tmp_path, capsys):
     """Without its run: the files are those that were written, and give what they gave."""
     version = shutil.copytree(default_export, tmp_path / "moved" / "1")

@@ -124,6 +124,7 @@ def test_the_script_writes_the_picture(default_export, golden, clear_row, librar
         np.testing.assert_array_equal(np.asarray(found), images.to_uint8(golden.images[clear_row])[..., 0])
 
 
+@pytest.mark.slow
 def test_the_script_draws_in_colour(colours, libraries, tmp_path):
     done = python(libraries, tmp_path, SCRIPT, colours, "--seed=7", "--temperature=0.5")
     assert done.returncode == 0, done.stderr
@@ -210,6 +211,7 @@ const [signature, rows, done] = arguments;
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signature", EXPECTED)
 def test_the_browser_gives_the_golden_pixels(golden, address, browser, signature):
     browser.get(address)
@@ -236,6 +238,7 @@ def test_the_page_draws_what_was_asked_for(golden, clear_row, address, browser):
     assert [name for name in asked if not name.startswith(address)] == []
 
 
+@pytest.mark.slow
 def test_the_page_takes_a_file_from_the_disk(colours, default_export, address, browser):
     """Unusable files are refused; then one in colour and without classes is accepted."""
     browser.get(address)

@@ -56,6 +56,7 @@ def beside(z: np.ndarray) -> np.ndarray:
     return np.float32(1.1) * z @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]], np.float32)
 
 
+@pytest.mark.slow
 def test_the_files_have_the_signatures(saved, lite, exported):
     every = {*OF_A_SEED, "decode", "interpolate", "encode"}
     assert {*saved.signatures} == every

@@ -45,6 +45,7 @@ def test_other_training_images_make_another(quick_classifier, save_set):
     assert open_classifier(load_reference(save_set("two", count=78))).hash != first.hash
 
 
+@pytest.mark.slow
 def test_a_broken_file_is_trained_anew(quick_classifier, save_set, own_cache):
     reference = load_reference(save_set())
     first = open_classifier(reference)
@@ -90,6 +91,7 @@ def test_networks_of_any_size(shape):
     assert len(convolutions) == depth
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_weights(quick_classifier):
     pixels, labels = blobs(60, channels=3)
     first, again, other = (train_classifier(pixels, labels, 2, seed=seed)["weight00"] for seed in (0, 0, 1))

@@ -71,6 +71,7 @@ def test_other_images(pixels):
         prepare(pixels)
 
 
+@pytest.mark.slow
 def test_features_are_those_of_torch_fidelity(answer, golden):
     for ours, theirs, width in zip(answer, (golden["features"], golden["logits"]), (2048, 1008), strict=True):
         assert ours.shape == (2, width) and ours.dtype == np.float32
@@ -99,6 +100,7 @@ def test_missing_and_misshapen_keys(network, state):
     assert "weights.npz" in text and "pytorch-fid" in text
 
 
+@pytest.mark.slow
 def test_saved_model_of_the_same_weights(extractor, answer, network, state, tmp_path):
     """The route through TensorFlow-GAN's loader: the whole network as a module of TF-Hub's signature."""
     load_state(network, state, "the recipe")

@@ -68,6 +68,7 @@ def test_compare_gan():
     assert fid(real, fake) == pytest.approx(80 + 900 / 99, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_pytorch_fid():
     near, far = (Moments(np.full(2048, mean), np.eye(2048), 10_000) for mean in (0.0, 1.0))
     assert frechet_distance(near, far) == pytest.approx(2048, rel=1e-12)

@@ -200,6 +200,7 @@ def test_exactly_as_many_samples_as_were_asked_for(samples, rows, shapes, monkey
     assert {*model.batches} - {1, 2} == shapes  # traced once or twice; one and two rows to know their size
 
 
+@pytest.mark.slow
 def test_chunks_do_not_change_the_result(monkeypatch):
     model = Linear(stretch=1.5)
     images, expected = model.sample(11), None
@@ -240,6 +241,7 @@ def test_labels_reach_the_model():
     assert (np.abs(swapped.log_likelihood - whole.log_likelihood) > 1e-4).all()
 
 
+@pytest.mark.slow
 def test_a_model_may_offer_a_faster_way():
     model = build_model(
         "pixel_vae", SPEC, latent_dim=CODE, network="mlp", hidden=[4], width=4, layers=2, conditioned_layers=1,
@@ -256,6 +258,7 @@ def test_a_model_may_offer_a_faster_way():
     np.testing.assert_allclose(found.log_likelihood, slow.log_likelihood, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

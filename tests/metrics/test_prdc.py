@@ -67,6 +67,7 @@ def test_identical_sets_as_in_the_package(dimension, small_tiles):
     assert package(real, real) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("dimension", [2, 64, 300])
 def test_equal_to_the_package(dimension, dtype, small_tiles):

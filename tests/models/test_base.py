@@ -103,6 +103,7 @@ def test_a_batch_of_fewer_images_than_repeats_goes_round():
     assert int(model.failed_step.numpy()) == -1
 
 
+@pytest.mark.slow
 def test_replicas_play_the_same_game():
     with two_replicas().scope():
         model = compiled()

@@ -48,6 +48,7 @@ def test_statistics_of_batch_normalization_are_updated_once_a_step():
             np.testing.assert_allclose(one, other_one, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_statistics_of_normalization_with_dropout_move_on_every_replica():
     """Dropout makes the replicas wait for each other in the middle of a pass."""
     args = MLP | {"hidden": [8, 8], "dropout": 0.5, "discriminator_batch_norm": True}
@@ -104,6 +105,7 @@ def test_every_critic_step_sees_images_and_noise_of_its_own():
     assert len({z.tobytes() for z in drawn}) == len(drawn) == 6
 
 
+@pytest.mark.slow
 def test_a_clipped_critic_is_as_steep_as_its_weights_allow():
     """|D(x) - D(y)| <= prod of sqrt(inputs * outputs) * clip over its layers, times ||x - y||: LeakyReLU shrinks."""
     clip = 0.1

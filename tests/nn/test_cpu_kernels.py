@@ -34,6 +34,7 @@ def trained(name: str) -> tuple[list[np.ndarray], set[str]]:
     return [w.numpy() for w in model.trainable_variables], {node.op for node in nodes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_training_without_the_kernels_is_the_same_up_to_rounding(name):
     assert cpu_kernels.enabled()

@@ -77,6 +77,7 @@ def test_probabilities_of_all_images_sum_to_one(image_shape, levels):
     assert np.exp(-nll.numpy().astype(np.float64)).sum() == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image_shape", "levels"), [((7, 6, 1), 2), ((4, 5, 3), 2), ((3, 4, 3), 5)], ids=["gray", "colour", "five levels"]
 )

@@ -102,6 +102,7 @@ def test_a_model_without_labels_is_not_asked_for_one(tmp_path):
     assert "--label" not in told and "A row is a class" not in told
 
 
+@pytest.mark.slow
 def test_a_page_of_many_large_grids_stays_below_ten_megabytes(tmp_path):
     run = made_run(tmp_path / "run", epochs=8)
     noise = np.random.default_rng(0)
@@ -246,6 +247,7 @@ def test_training_writes_it(default_job):
     assert "At the end: the best checkpoint" in told
 
 
+@pytest.mark.slow
 def test_a_failed_training_writes_it(capsys, tmp_path):
     arguments = ["--limit", "64", "--nojit_compile", "--set", "model_args.hidden=[8]", "--learning_rate", "1e30"]
     (tmp_path / "runs" / "other").mkdir(parents=True)

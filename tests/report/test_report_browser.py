@@ -45,6 +45,7 @@ def grey_of(page) -> int:
     return int(pixels(base64.b64decode(address.partition(",")[2]))[4, 4, 0])
 
 
+@pytest.mark.slow
 def test_the_page_looks_like_something(page):
     shot = pixels(page.driver.get_screenshot_as_png())
     assert shot.shape[1] > 600 and len(np.unique(shot.reshape(-1, 3), axis=0)) > 50
@@ -128,6 +129,7 @@ def test_the_keyboard_reads_curves(page):
     assert not tip.is_displayed()
 
 
+@pytest.mark.slow
 def test_commands_are_copied(page):
     grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     page.driver.execute_cdp_cmd("Browser.grantPermissions", grant)

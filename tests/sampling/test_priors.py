@@ -171,6 +171,7 @@ def test_a_component_without_weight_is_never_drawn():
     assert np.abs(prior.sample(0, 5000)).max() < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factors", [FACTORS, STDDEVS], ids=["full", "diagonal"])
 def test_a_graph_samples_the_same(factors):
     """Rows with the seeds that the rows of one seed have; what follows the code too."""

@@ -62,6 +62,7 @@ def exported(trained, tmp_path_factory):
 # A run ----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_training_fits_it_and_shows_it(trained, no_fitting):
     file = trained.path / "priors" / "gaussian_mixture-best.npz"
     sampler = open_sampler(trained.path)
@@ -136,6 +137,7 @@ def test_a_model_without_an_encoder_is_refused_before_any_data_are_read(monkeypa
     check_prior(MIXTURE, "cvae")
 
 
+@pytest.mark.slow
 def test_a_conditional_run_has_a_mixture_a_class(tmp_path, capsys):
     run = kgen.train.train(override(RunConfig("cvae"), SMALL), run_dir=str(tmp_path / "run"))
     assert not (tmp_path / "run" / "priors").exists()
@@ -173,6 +175,7 @@ def test_every_row_of_a_sheet_has_the_same_noise():
 # An export ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_export_gives_the_pixels_of_the_run(trained, exported):
     own = generate(open_sampler(trained.path), 70, seed=2)
     saved, lite = (generate(open_sampler(p), 70, seed=2) for p in (exported, exported / "model.tflite"))
@@ -185,6 +188,7 @@ def test_an_export_gives_the_pixels_of_the_run(trained, exported):
     assert not np.array_equal(normal.pixels, own.pixels)
 
 
+@pytest.mark.slow
 def test_the_manifest_names_the_priors(trained, exported, tmp_path, no_fitting):
     manifest = json.loads((exported / "manifest.json").read_text())
     known = {"standard_normal": None, MIXTURE: open_sampler(trained.path).density.hash}
@@ -195,6 +199,7 @@ def test_the_manifest_names_the_priors(trained, exported, tmp_path, no_fitting):
     assert open_sampler(other).prior == "standard_normal" and open_sampler(other, prior=MIXTURE).prior == MIXTURE
 
 
+@pytest.mark.slow
 def test_an_export_without_the_prior(trained, tmp_path):
     run = shutil.copytree(trained.path, tmp_path / "run")
     shutil.rmtree(run / "priors")
@@ -227,6 +232,7 @@ def test_a_server_knows_the_standard_normal_alone():
 # Commands -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_commands_take_the_prior(capsys, run, tmp_path):
     shutil.rmtree(run.path / "priors")
     for name, expected in (("a", 1), ("b", 0)):  # fitted, and logged, once

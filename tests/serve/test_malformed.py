@@ -38,6 +38,7 @@ trees = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st
 wrong_values = trees.filter(lambda x: not isinstance(x, int) or isinstance(x, bool) or not -(2**31) <= x < 2**31)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, **CALM)
 @given(wrong_values, st.sampled_from(["label", "seed"]), st.integers(0, 1))
 def test_values_of_the_wrong_kind(served, value, name, position):

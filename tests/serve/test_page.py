@@ -119,6 +119,7 @@ def test_the_manifest_of_a_real_export(default_export):
     assert found["prior"] == "standard_normal" and found["ranges"]["label"] == [0, 9]
 
 
+@pytest.mark.slow
 def test_new_versions_are_listed(tmp_path):
     tiny_models.write(tmp_path / "tiny" / "1")
     with running(tmp_path) as server:

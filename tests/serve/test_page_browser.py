@@ -88,6 +88,7 @@ def keep_two(page):
     return [SEEDS[0], SEEDS[5]]
 
 
+@pytest.mark.slow
 def test_a_seed_is_the_same_latent_point_in_the_browser(page):
     seeds = [0, 1, 7, 32767, 32768, 2**30 - 1, 2**30, 2**31 - 1, *random.row_seeds(5, 200).tolist()]
     for size in (1, 2, 3, 64, 785):
@@ -302,6 +303,7 @@ def test_the_page_fits_a_phone(page, server):
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.slow
 def test_every_control_has_a_name(page):
     for control in page.all("button, select, input, [role=slider], pre, #download"):
         if control.is_displayed():

@@ -37,6 +37,7 @@ def start(*arguments):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_from_start_to_end(tiny, number):
     process = start(tiny, "--port", 0, "--grpc_port", 0)

@@ -49,6 +49,7 @@ def settle(server):
     server.run(retired())
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_over(exports, second):
     with running(alone(exports)) as server:
         np.testing.assert_array_equal(server.predict(BODY).json()["outputs"], images_of([1], [2]))
@@ -61,6 +62,7 @@ def test_a_new_version_takes_over(exports, second):
         assert server.predict(BODY, "/versions/1").status_code == 404
 
 
+@pytest.mark.slow
 def test_the_folder_is_polled(exports, second):
     with running(alone(exports), poll_seconds=0.01) as server:
         add(second, exports)
@@ -70,6 +72,7 @@ def test_the_folder_is_polled(exports, second):
         np.testing.assert_array_equal(server.predict(BODY).json()["outputs"], images_of([1], [2], 0.5))
 
 
+@pytest.mark.slow
 def test_nothing_is_dropped_by_a_change(exports, second):
     """Sixteen clients ask by REST and gRPC while version 2 replaces version 1: every answer is one of the two."""
     before, after = images_of([1], [2]).ravel().tolist(), images_of([1], [2], 0.5).ravel().tolist()
@@ -103,6 +106,7 @@ def test_nothing_is_dropped_by_a_change(exports, second):
     assert {*map(tuple, answers)} == {tuple(before), tuple(after)}
 
 
+@pytest.mark.slow
 def test_a_version_goes_when_its_last_request_is_done(exports, second, monkeypatch):
     held = Held(monkeypatch, "serving_default")
     with running(alone(exports)) as server, ThreadPoolExecutor(1) as client:
@@ -117,6 +121,7 @@ def test_a_version_goes_when_its_last_request_is_done(exports, second, monkeypat
         assert states(server) == {"2": "AVAILABLE", "1": "END"}
 
 
+@pytest.mark.slow
 def test_a_version_that_fails_leaves_the_old_one(exports, second, capsys):
     with running(alone(exports)) as server:
         (exports / "tiny" / "2").mkdir()
@@ -136,6 +141,7 @@ def test_a_version_that_fails_leaves_the_old_one(exports, second, capsys):
         assert states(server)["2"] == "AVAILABLE"
 
 
+@pytest.mark.slow
 def test_models_come_and_go(exports, second):
     with running(alone(exports)) as server:
         (exports / "other").mkdir()

@@ -157,6 +157,7 @@ LABELLED = LONG | {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"train.ema_halflife_images": 0}])
 def test_a_healthy_run_is_silent(settings, dataset, tmp_path):
     """With its classes and labels looked at, too; the control of the shuffled labels below."""
@@ -164,11 +165,13 @@ def test_a_healthy_run_is_silent(settings, dataset, tmp_path):
     assert log.count("diagnostics") == 1 and "diagnostics: no problem found\n" in log
 
 
+@pytest.mark.slow
 def test_a_run_that_is_too_short_to_be_judged_says_so(dataset, tmp_path):
     log = log_of(dataset, tmp_path / "run", model="cgan", **{"train.ema_halflife_images": 100_000})
     assert "no problem found, but 144 steps in 12 epochs are too few to judge samples by (3 epochs after" in log
 
 
+@pytest.mark.slow
 def test_the_metrics_are_not_read_again_in_each_epoch(dataset, tmp_path, monkeypatch):
     calls, read = [], kgen.Run.metrics
     monkeypatch.setattr(kgen.Run, "metrics", lambda self: calls.append(self) or read(self))
@@ -176,6 +179,7 @@ def test_the_metrics_are_not_read_again_in_each_epoch(dataset, tmp_path, monkeyp
     assert len(calls) == 1
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
     with pytest.raises(TrainingFailed):
         log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1e30})
@@ -184,6 +188,7 @@ def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
     assert "--learning_rate" in log
 
 
+@pytest.mark.slow
 def test_a_discriminator_that_runs_away_is_reported(dataset, tmp_path):
     """The generator stands still."""
     rates = {"train.learning_rate": 1e-9, "train.discriminator_learning_rate": 1e-3}
@@ -191,6 +196,7 @@ def test_a_discriminator_that_runs_away_is_reported(dataset, tmp_path):
     assert "discriminator too strong: its loss is 0.0" in log and "--discriminator_learning_rate" in log
 
 
+@pytest.mark.slow
 def test_a_network_whose_units_have_died_is_reported(dataset, tmp_path):
     """ReLU units that a step of a far too large rate has pushed below 0 for every input."""
     settings = {
@@ -201,6 +207,7 @@ def test_a_network_whose_units_have_died_is_reported(dataset, tmp_path):
     assert "dead layers: in layer 'encoder_0_relu' of the discriminator" in log
 
 
+@pytest.mark.slow
 def test_a_clip_that_is_too_small_leaves_no_gradient(dataset, tmp_path):
     settings = {"model_args.network": "mlp", "model_args.clip": 1e-4, "model_args.hidden": [32, 32]}
     log = log_of(dataset, tmp_path / "run", model="wgan", **settings)
@@ -208,12 +215,14 @@ def test_a_clip_that_is_too_small_leaves_no_gradient(dataset, tmp_path):
     assert "model_args.clip" in log
 
 
+@pytest.mark.slow
 def test_a_learning_rate_of_one_is_reported(dataset, tmp_path):
     log = log_of(dataset, tmp_path / "run", model="gan", **{"train.learning_rate": 1.0, "train.epochs": 12})
     assert any(name in log for name in ("divergence:", "saturated output:", "collapse:"))
     assert "--learning_rate" in log
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_a_condition_that_is_ignored(dataset, tmp_path):
     """Labels that say nothing of the images: nobody can find them in the samples."""
     with np.load(dataset) as stored:

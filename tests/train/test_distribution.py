@@ -97,6 +97,7 @@ def together(tmp_path_factory):
     return folder, ended.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_two_replicas_train_as_one(tmp_path, monkeypatch, alone, model):
     asked = []
@@ -108,6 +109,7 @@ def test_two_replicas_train_as_one(tmp_path, monkeypatch, alone, model):
     assert_close(newest(alone[model].path), newest(run.path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_two_workers_train_as_one_process(alone, together, model):
     ends = []
@@ -147,6 +149,7 @@ def test_the_chief_alone_writes_and_speaks(together):
     assert (folder / "vae" / "log.txt").read_text().count("done in") == 1
 
 
+@pytest.mark.slow
 def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
     sys.path.insert(0, str(LAUNCH.parent))
     try:

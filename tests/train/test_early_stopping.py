@@ -94,6 +94,7 @@ def killed(monkeypatch, step: int | None, settings, path):
     assert len(Run.open(path).metrics()) == (5 if step is None else 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", ENDS)
 def test_it_ends_when_it_should_and_not_before(scripted, alone, patience):
     run, epoch = alone(patience), ENDS[patience]
@@ -115,6 +116,7 @@ def test_it_ends_when_it_should_and_not_before(scripted, alone, patience):
     assert (f"S{sentence[1:]}." in page) == ("Ended before the last epoch" in page) == early
 
 
+@pytest.mark.slow
 def test_weights_that_stand_still(tmp_path):
     """Nothing is scripted: equal losses are not better ones; validations count, not epochs."""
     changes = {"train.learning_rate": 1e-30, "train.schedule": "constant", "train.validate_every": 2}
@@ -123,6 +125,7 @@ def test_weights_that_stand_still(tmp_path):
     assert [row["epoch"] for row in rows if "validation_loss" in row] == [2, 4, 6] and len(rows) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [4 * STEPS + 2, None], ids=["while it waits", "before DONE"])
 def test_a_killed_training_ends_as_one_that_was_not(scripted, alone, tmp_path, monkeypatch, step):
     killed(monkeypatch, step, config(2), tmp_path / "run")
@@ -131,6 +134,7 @@ def test_a_killed_training_ends_as_one_that_was_not(scripted, alone, tmp_path, m
     assert (run.path / "log.txt").read_text().count("stopped early") == 1 and (run.path / "DONE").is_file()
 
 
+@pytest.mark.slow
 def test_more_patience_goes_on_as_if_from_the_start_and_less_does_not(scripted, alone, tmp_path, capsys):
     assert "train.patience" in MAY_CHANGE
     path = tmp_path / "run"
@@ -151,6 +155,7 @@ def test_more_patience_goes_on_as_if_from_the_start_and_less_does_not(scripted, 
     assert "stopped early" not in (path / "DONE").read_text()
 
 
+@pytest.mark.slow
 def test_less_patience_in_the_middle(scripted, tmp_path, monkeypatch):
     """It had waited long enough when it was killed: it ends with the epoch under way."""
     killed(monkeypatch, 4 * STEPS + 2, config(), tmp_path / "run")
@@ -171,6 +176,7 @@ class Script:
         return {"fid": self.scripted.pop(0)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "better", "values", "sentence"),
     [
@@ -196,6 +202,7 @@ def test_by_the_metric_that_best_by_names(tmp_path, model, better, values, sente
     assert f"stopped early: {sentence} trained {len(values)} of 10 epochs\n" in (run.path / "DONE").read_text()
 
 
+@pytest.mark.slow
 def test_workers_stop_together(scripted, tmp_path, monkeypatch):
     """The chief alone measures samples. Another, given what was agreed with it, asks as often, and stops there."""
     said, own = [], tf.distribute.get_strategy()
@@ -252,6 +259,7 @@ def test_what_there_is_nothing_to_wait_for_is_refused(tmp_path, monkeypatch, cap
         TrainConfig(patience=-1)
 
 
+@pytest.mark.slow
 def test_going_on_with_patience_where_there_is_nothing_to_wait_for_is_refused(tmp_path):
     run = train(config(**{"data.validation_fraction": 0.0, "train.epochs": 1}), run_dir=str(tmp_path / "run"))
     before = kept(run.path)

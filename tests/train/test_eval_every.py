@@ -56,6 +56,7 @@ def kept(run, checkpoint="best"):
     return kgen.open_sampler(run.path, checkpoint=checkpoint).decode(np.ones((1, 2), np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("best_by", "values", "best", "save_every"),
     [
@@ -82,6 +83,7 @@ def test_the_best_checkpoint_is_that_of_the_best_metric(
     assert all(np.abs(a - b).max() > 1e-4 for a, b in zip(monitor.generated, monitor.generated[1:], strict=False))
 
 
+@pytest.mark.slow
 def test_weights_that_failed_are_never_the_best(config, tmp_path):
     """No metric to choose by ever has a value, and the second epoch's weights break: the last would be the best."""
 
@@ -98,6 +100,7 @@ def test_weights_that_failed_are_never_the_best(config, tmp_path):
     assert not kgen.Run.open(tmp_path / "run").checkpoint("best").exists()
 
 
+@pytest.mark.slow
 def test_every_few_epochs_and_after_the_last(config, tmp_path):
     monitor = Script(fid=[5, 3, 4])
     run = kgen.train.train(config(eval_every=2, best_by="fid"), run_dir=str(tmp_path / "run"), monitor=monitor)
@@ -105,12 +108,14 @@ def test_every_few_epochs_and_after_the_last(config, tmp_path):
     assert run.checkpoint_state()["best"]["epoch"] == 4
 
 
+@pytest.mark.slow
 def test_by_the_loss_by_default(config, tmp_path):
     run = kgen.train.train(config(), run_dir=str(tmp_path / "run"), monitor=Script(fid=[1, 2, 3, 4, 5]))
     losses = [row["validation_loss"] for row in run.metrics()]
     assert run.checkpoint_state()["best"]["epoch"] == 1 + int(np.argmin(losses)) > 1
 
 
+@pytest.mark.slow
 def test_measuring_does_not_change_the_training(config, tmp_path):
     measured = kgen.train.train(config(metrics=["fid", "prdc"]), run_dir=str(tmp_path / "one"), monitor=Monitor)
     plain = kgen.train.train(config(eval_every=None), run_dir=str(tmp_path / "two"))
@@ -119,6 +124,7 @@ def test_measuring_does_not_change_the_training(config, tmp_path):
     assert not [key for row in plain.metrics() for key in row if "fid" in key]
 
 
+@pytest.mark.slow
 def test_metrics_curves_and_best_checkpoint(config, tmp_path):
     """The kept weights have the metric that metrics.jsonl has of their epoch."""
     settings = config(metrics=["fid", "prdc"], best_by="fid")
@@ -137,6 +143,7 @@ def test_metrics_curves_and_best_checkpoint(config, tmp_path):
     assert run.config.train.metrics == ("fid", "prdc") and kgen.Run.open(run.path).config.train.best_by == "fid"
 
 
+@pytest.mark.slow
 def test_metrics_without_values_have_no_curve(config, tmp_path):
     """64 dimensions, 60 samples."""
     run = kgen.train.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), monitor=Monitor)
@@ -145,6 +152,7 @@ def test_metrics_without_values_have_no_curve(config, tmp_path):
     assert (run.path / "DONE").exists()
 
 
+@pytest.mark.slow
 def test_without_a_validation_split(config, tmp_path):
     settings = override(config(best_by="fid"), {"data.validation_fraction": 0.0})
     rows = kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=Monitor).metrics()
@@ -179,6 +187,7 @@ def test_settings_that_are_none():
         TrainConfig(eval_every=0)
 
 
+@pytest.mark.slow
 def test_as_typed(config, tmp_path, capsys):
     arguments = ["--eval_every", "1", "--metrics", "fid,prdc", "--features", "pixels", "--best_by", "recall"]
     arguments += ["--eval_count", "80", "--epochs", "2", "--model", "vae", "--nojit_compile", "--batch_size", "25"]

@@ -78,6 +78,7 @@ def spoil(how: str, path):
         path.write_bytes(path.read_bytes()[:40])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "cut"])
 def test_an_image_that_is_lost_stops_the_training_and_it_goes_on_when_it_is_back(tmp_path, pictures, monkeypatch, how):
     lost = pictures / "03.png"
@@ -100,6 +101,7 @@ def test_an_image_that_is_lost_stops_the_training_and_it_goes_on_when_it_is_back
     assert (run.path / "DONE").exists() and not (run.path / "FAILED").exists()
 
 
+@pytest.mark.slow
 def test_the_command_says_so_in_one_line(tmp_path, pictures, monkeypatch, capsys):
     after_an_epoch(monkeypatch, lambda: spoil("deleted", pictures / "03.png"))
     flags = [f"--set={key}={json.dumps(value)}" for key, value in SMALL.items() if key != "model"]
@@ -109,6 +111,7 @@ def test_the_command_says_so_in_one_line(tmp_path, pictures, monkeypatch, capsys
     assert "Traceback" not in err and "03.png" in err and f"--resume {tmp_path / 'run'}" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_kept_images_do_not_need_their_files(tmp_path, pictures, monkeypatch, cache):
     after_an_epoch(monkeypatch, lambda: spoil("deleted", pictures / "03.png"))
@@ -116,6 +119,7 @@ def test_kept_images_do_not_need_their_files(tmp_path, pictures, monkeypatch, ca
     assert len(run.metrics()) == 3
 
 
+@pytest.mark.slow
 def test_other_images_are_refused_on_resume(tmp_path, pictures, monkeypatch):
     run = train(config_of(pictures), run_dir=str(tmp_path / "run"))
     draw(pictures / "03.png", 99)
@@ -123,6 +127,7 @@ def test_other_images_are_refused_on_resume(tmp_path, pictures, monkeypatch):
         resume(run.path, {"train.epochs": 4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["none", "disk"])
 def test_broken_files_are_left_out_and_named(tmp_path, pictures, cache):
     spoil("cut", pictures / "03.png")
@@ -134,6 +139,7 @@ def test_broken_files_are_left_out_and_named(tmp_path, pictures, cache):
     assert "3 of 17 files" in log and all(name in log for name in ("03.png", "04.png", "link.png"))
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8(tmp_path, pictures):
     for number in range(8):
         draw(tmp_path / "named" / os.fsdecode(b"caf\xe9" if number % 2 else b"tea") / f"{number}.png", number)
@@ -147,6 +153,7 @@ def test_names_that_are_no_utf8(tmp_path, pictures):
 # Few images, odd labels ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "fraction", "cache"),
     [(1, 0.5, "none"), (1, 0.0, "disk"), (2, 0.5, "none"), (2, 0.0, "memory"), (2, 0.5, "disk")],
@@ -161,6 +168,7 @@ def test_one_and_two_images(tmp_path, count, fraction, cache):
     assert len(run.metrics()) == 3 and kgen.generate(kgen.open_sampler(run.path), 2).images.shape == (2, 8, 8, 1)
 
 
+@pytest.mark.slow
 def test_one_class_only(tmp_path, pictures):
     np.savez(tmp_path / "one.npz", images=np.zeros((8, 8, 8), np.uint8), labels=np.full(8, 7))
     run = train(config_of(tmp_path / "one.npz", model="cvae"), run_dir=str(tmp_path / "run"))
@@ -185,6 +193,7 @@ def test_wrong_labels_are_refused(tmp_path, labels):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_class_that_the_training_images_lack(tmp_path):
     x = np.zeros((8, 8, 8), np.uint8)
     np.savez(tmp_path / "set.npz", x_train=x, y_train=np.arange(8) % 2, x_test=x, y_test=np.full(8, -5))
@@ -232,12 +241,14 @@ def slow(path, **settings):
     return config_of(path, **given, **settings)
 
 
+@pytest.mark.slow
 def test_without_rollback_a_nan_stops(tmp_path, pictures, once):
     with pytest.raises(TrainingFailed, match=r"not finite at step \d+ .*--learning_rate"):
         train(slow(pictures), run_dir=str(tmp_path / "run"))
     assert "rolling back" not in (tmp_path / "run" / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once):
     run = train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
     log = (run.path / "log.txt").read_text()
@@ -250,6 +261,7 @@ def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once):
     assert len(resume(run.path, {"train.epochs": 4}).metrics()) == 4
 
 
+@pytest.mark.slow
 def test_the_halved_rate_is_what_a_resumed_training_has(tmp_path, pictures, once, monkeypatch):
     from kgen.train import defaults
 
@@ -265,6 +277,7 @@ def test_the_halved_rate_is_what_a_resumed_training_has(tmp_path, pictures, once
     assert factors == [0.5]
 
 
+@pytest.mark.slow
 def test_a_second_nan_stops(tmp_path, pictures, monkeypatch):
     poison(monkeypatch, lambda model: model.step >= 6)
     with pytest.raises(TrainingFailed, match="not finite at step"):
@@ -275,6 +288,7 @@ def test_a_second_nan_stops(tmp_path, pictures, monkeypatch):
     assert all(np.isfinite(w).all() for w in run.load_model("last").get_weights())
 
 
+@pytest.mark.slow
 def test_a_nan_at_the_first_step_stops_after_one_rollback(tmp_path, pictures, monkeypatch):
     poison(monkeypatch, lambda model: model.step >= 0)
     with pytest.raises(TrainingFailed, match="not finite at step"):

@@ -1,6 +1,7 @@
 """Histograms of gradients and weights: what is written, and that the gradients are those of the game."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from model_case import Case
 
@@ -26,6 +27,7 @@ def test_the_gradient_by_the_last_bias_is_the_mean_error_of_the_discriminator():
     np.testing.assert_allclose(found["logit/bias"], [expected], rtol=0, atol=5e-7)
 
 
+@pytest.mark.slow
 def test_every_weight_has_its_histograms(tmp_path):
     settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "train.epochs": 2, "train.jit_compile": False}
     run = train(
@@ -54,6 +56,7 @@ def test_large_weights_are_thinned_out():
     np.testing.assert_array_equal(thinned(values[:1, :7]), values[0, :7])
 
 
+@pytest.mark.slow
 def test_they_are_taken_at_the_trained_weights_and_not_at_their_averages(tmp_path, monkeypatch):
     seen = []
 

@@ -38,6 +38,7 @@ def config_of(vae, **settings):
     return override(kgen.RunConfig(model="vae_gan"), given | settings)
 
 
+@pytest.mark.slow
 def test_generator_and_discriminator_start_as_decoder_and_encoder(vae):
     config = init_from.with_architecture(config_of(vae, **{"train.init_discriminator": True}))
     model = kgen.build_model("vae_gan", vae.spec, seed=3, **config.model_args)
@@ -71,6 +72,7 @@ def test_a_discriminator_without_the_encoders_batch_normalization_does_the_same(
     assert np.ptp(features[0], axis=0).min() > 0
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_vae_and_goes_on(vae, tmp_path):
     run = train(config_of(vae), run_dir=str(tmp_path / "run"))
     assert list(run.config.model_args["hidden"]) == [8] and run.config.model_args["latent_dim"] == 3

@@ -15,6 +15,7 @@ from kgen.train import train
 SPEC = DataSpec("toy", (28, 28, 1), num_classes=3)
 
 
+@pytest.mark.slow
 def test_a_cosine_lasts_as_long_for_a_critic_of_five_steps(tmp_path, monkeypatch):
     """At the end both rates are 0, though one optimizer has moved 20 times and the other 4; half way they are half."""
     seen = []

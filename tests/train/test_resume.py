@@ -58,6 +58,7 @@ def alone(request, tmp_path_factory):
     return request.param, path, kill_and_resume.outcome(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [5, 10, 29])
 def test_the_same_to_the_last_bit(alone, step, tmp_path, monkeypatch):
     """In the middle of an epoch, at its end, and in the last call."""
@@ -72,6 +73,7 @@ def test_the_same_to_the_last_bit(alone, step, tmp_path, monkeypatch):
     assert run.load_model("last").weights_hash() == Run.open(alone[1]).load_model("last").weights_hash()
 
 
+@pytest.mark.slow
 def test_another_training_differs(alone, tmp_path):
     """The comparison can fail."""
     settings, _, expected = alone
@@ -80,6 +82,7 @@ def test_another_training_differs(alone, tmp_path):
     assert {*found} == {*expected} and all(found[name] != expected[name] for name in ("weights", "metrics"))
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_and_in_the_middle_of_a_checkpoint(tmp_path):
     """The tool of the training guide, on one model and a few kills; a process of its own, which forks."""
     command = [sys.executable, kill_and_resume.__file__, "--kills", "3", "--models", "cvae"]
@@ -88,6 +91,7 @@ def test_kills_at_random_moments_and_in_the_middle_of_a_checkpoint(tmp_path):
     assert "cvae: 3 kills" in done.stdout
 
 
+@pytest.mark.slow
 def test_repeating_the_command_goes_on_and_a_third_time_there_is_nothing_to_do(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupted_at(patch, 13)
@@ -102,12 +106,14 @@ def test_repeating_the_command_goes_on_and_a_third_time_there_is_nothing_to_do(t
     assert "is done: 3 epochs" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_more_epochs(tmp_path):
     train(config(), run_dir=str(tmp_path / "run"))
     run = resume(tmp_path / "run", {"train.epochs": 5})
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4, 5] and Run.open(run.path).config.train.epochs == 5
 
 
+@pytest.mark.slow
 def test_going_on_with_another_kind_of_processor_is_said_and_recorded(tmp_path, monkeypatch, capsys):
     train(config(), run_dir=str(tmp_path / "run"))
     resume(tmp_path / "run", {"train.epochs": 4})
@@ -124,6 +130,7 @@ def test_going_on_with_another_kind_of_processor_is_said_and_recorded(tmp_path, 
     assert "not bit-identical" not in capsys.readouterr().out  # the same as the last time
 
 
+@pytest.mark.slow
 def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys):
     """The same command with more epochs, or a kgen that would decide otherwise."""
     chosen = {"train.jit_compile": None, "train.epochs": 2, "train.batch_size": None, "train.steps_per_execution": None}
@@ -142,6 +149,7 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys
         train(other, run_dir=str(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_by_name(tmp_path, capsys):
     train(config(), run_dir=str(tmp_path / "run"))
     with pytest.raises(UserError, match=r"train.batch_size was 10, is 20.*Only .*train.epochs.* may change"):
@@ -155,6 +163,7 @@ def test_other_settings_are_refused_by_name(tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_taken(alone, tmp_path, monkeypatch, capsys):
     settings, _, expected = alone
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -169,6 +178,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_taken(alone, tmp
     assert kill_and_resume.outcome(run.path) == expected
 
 
+@pytest.mark.slow
 def test_no_whole_checkpoint_is_said(tmp_path):
     run = train(config(), run_dir=str(tmp_path / "run"))
     (run.path / "DONE").unlink()
@@ -178,6 +188,7 @@ def test_no_whole_checkpoint_is_said(tmp_path):
         resume(run.path)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_with_the_reason_and_earlier_checkpoints_stay_whole(tmp_path, monkeypatch, capsys):
     written = StepCheckpoints.write
 
@@ -201,6 +212,7 @@ def test_a_full_disk_stops_with_the_reason_and_earlier_checkpoints_stay_whole(tm
     assert not list(checkpoints.folder.glob(".part-*"))
 
 
+@pytest.mark.slow
 def test_old_checkpoints_go(tmp_path):
     run = train(config(**{"train.keep": 3}), run_dir=str(tmp_path / "run"))
     assert len(list((run.path / "checkpoints").glob("step-*.npz"))) == 3
@@ -208,6 +220,7 @@ def test_old_checkpoints_go(tmp_path):
         config(**{"train.keep": 1})
 
 
+@pytest.mark.slow
 def test_sigterm_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
     """A process of its own, stopped in the middle of a training that would take minutes."""
     flags = [f"--set={name}={json.dumps(value)}" for name, value in (SMALL | {"train.epochs": 100_000}).items()]
@@ -242,6 +255,7 @@ def signal_from(monkeypatch, owner, name: str, when: Callable[[int], bool], afte
     monkeypatch.setattr(owner, name, method)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("owner", "name", "when", "where"),
     [
@@ -262,6 +276,7 @@ def test_a_signal_between_steps_loses_none(owner, name, when, where, alone, tmp_
     assert kill_and_resume.outcome(resume(tmp_path / "run").path) == expected
 
 
+@pytest.mark.slow
 def test_a_long_measurement_does_not_hold_a_signal_up(tmp_path, monkeypatch):
     """What is under way at the end of an epoch gets some seconds; then the checkpoint before it is the last."""
     measured = []
@@ -311,6 +326,7 @@ def test_the_speed_of_a_resumed_epoch_counts_its_own_steps(monkeypatch):
     assert row.rows == [{"epoch": 1, "step": 11, "elapsed_seconds": 2.0, "images_per_second": 30.0}]
 
 
+@pytest.mark.slow
 def test_a_row_that_was_cut_off_is_left_out(tmp_path):
     run = train(config(), run_dir=str(tmp_path / "run"))
     rows = run.metrics()
@@ -319,6 +335,7 @@ def test_a_row_that_was_cut_off_is_left_out(tmp_path):
     assert run.metrics() == rows
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = [f"--set={name}={json.dumps(value)}" for name, value in SMALL.items()]
@@ -328,6 +345,7 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
     assert "100 train" in out and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_failed_weights_are_no_checkpoint(tmp_path):
     with pytest.raises(TrainingFailed, match="not finite"):
         train(config(**{"train.learning_rate": 1e30}), run_dir=str(tmp_path / "run"))
@@ -335,6 +353,7 @@ def test_failed_weights_are_no_checkpoint(tmp_path):
     assert all(np.isfinite(values).all() for values in found.arrays.values())
 
 
+@pytest.mark.slow
 def test_a_profile_is_left_in_tensorboard(tmp_path, capsys):
     run = train(config(**{"train.profile": True, "train.epochs": 5}), run_dir=str(tmp_path / "run"))
     assert list((run.path / "tensorboard" / "plugins" / "profile").rglob("*.xplane.pb"))

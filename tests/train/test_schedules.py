@@ -17,6 +17,7 @@ def trained(folder, **settings) -> kgen.Run:
     return train(override(kgen.RunConfig(), SMALL | settings), run_dir=str(folder))
 
 
+@pytest.mark.slow
 def test_losses_are_evaluated_when_asked_and_at_the_end(tmp_path):
     run = trained(tmp_path / "run", **{"train.validate_every": 2})
     assert [row["epoch"] for row in run.metrics() if "validation_loss" in row] == [2, 4, 5]
@@ -25,6 +26,7 @@ def test_losses_are_evaluated_when_asked_and_at_the_end(tmp_path):
     assert run.checkpoint_state()["best"]["epoch"] == best["epoch"]
 
 
+@pytest.mark.slow
 def test_a_cosine_falls_from_the_learning_rate_to_zero(tmp_path, monkeypatch):
     """rate (1 + cos(pi step / steps)) / 2; of 20 steps half is left at step 10."""
     seen = []
@@ -46,6 +48,7 @@ def test_a_cosine_falls_from_the_learning_rate_to_zero(tmp_path, monkeypatch):
         assert not optimizer.use_ema
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
     """With an average that hardly moves, the loss stays near that of the first weights though training continues."""
     moving = trained(tmp_path / "moving", **{"train.learning_rate": 0.01})
@@ -59,6 +62,7 @@ def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
     assert farthest[0] < 0.3 * farthest[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model, given, halflife", [
     ("vae", None, 0), ("vae", 100.0, 100), ("gan", None, 5 * 64 / 20), ("gan", 0.0, 0), ("gan", 7.0, 7),
 ])  # fmt: skip
@@ -68,6 +72,7 @@ def test_adversarial_models_are_averaged_by_default(model, given, halflife, tmp_
     assert run.config.train.ema_halflife_images == halflife
 
 
+@pytest.mark.slow
 def test_averages_go_with_batch_normalization(tmp_path):
     """The statistics are averaged with the weights: the loss of the kept weights is that of a trained model."""
     settings = {"train.learning_rate": 0.01, "model_args.batch_norm": True}
@@ -76,6 +81,7 @@ def test_averages_go_with_batch_normalization(tmp_path):
     assert averaged[-1]["validation_loss"] < moving[0]["validation_loss"]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_holds_averages_too(tmp_path):
     run = trained(tmp_path / "run", **{"train.ema_halflife_images": 200})
     rows = run.metrics()
@@ -88,6 +94,7 @@ def test_the_best_checkpoint_holds_averages_too(tmp_path):
     assert found == pytest.approx(best["validation_loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_grey_pixels_that_a_pixel_vae_rounds_are_remarked_on(tmp_path):
     arguments = {"latent_dim": 2, "network": "mlp", "width": 4, "layers": 1, "conditioned_layers": 1, "condition": 2}
     settings = {"model": "pixel_vae", "train.epochs": 1, "data.limit": 32, "data.image_size": [8, 8]}

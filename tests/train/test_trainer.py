@@ -58,6 +58,7 @@ def test_xla_is_for_dense_networks_in_games_and_in_long_trainings(model, steps, 
         assert defaults.steps_per_graph(config, steps) == (unrolled if chosen else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["vae", "cvae"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_trains_in_every_precision(tmp_path, model, precision):
@@ -67,6 +68,7 @@ def test_trains_in_every_precision(tmp_path, model, precision):
     assert kgen.generate(kgen.open_sampler(run.path), 4).images.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_and_another_does_not(tmp_path):
     def losses(seed):
         rows = train(small(seed=seed), runs_root=str(tmp_path)).metrics()
@@ -76,17 +78,20 @@ def test_the_same_seed_trains_the_same_and_another_does_not(tmp_path):
     assert first == losses(3) and first != losses(4)
 
 
+@pytest.mark.slow
 def test_runs_are_numbered(tmp_path):
     names = [train(small(**{"train.epochs": 1}), runs_root=str(tmp_path)).name for _ in range(2)]
     assert names == ["00000-cvae-digits", "00001-cvae-digits"]
 
 
+@pytest.mark.slow
 def test_without_validation_the_best_checkpoint_is_the_last(tmp_path):
     run = train(small(**{"data.validation_fraction": 0.0}), runs_root=str(tmp_path))
     state = run.checkpoint_state()
     assert "validation" not in run.spec.examples and state["best"] == state["last"] and state["best"]["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_grey_pixels_under_a_bernoulli_are_remarked_on(tmp_path):
     grey = train(small(), run_dir=str(tmp_path / "grey"))
     black = train(small(**{"data.binarize": "threshold"}), run_dir=str(tmp_path / "black"))
@@ -94,6 +99,7 @@ def test_grey_pixels_under_a_bernoulli_are_remarked_on(tmp_path):
     assert "not a likelihood" not in (black.path / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     # With this learning rate the first step is sane and the weights then explode.
     config = small(**{"train.learning_rate": 1e30, "train.epochs": 50})
@@ -108,6 +114,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     assert int(kept.failed_step) == -1
 
 
+@pytest.mark.slow
 def test_an_interruption_is_recorded(tmp_path, monkeypatch):
     from kgen.train import callbacks
 
@@ -120,6 +127,7 @@ def test_an_interruption_is_recorded(tmp_path, monkeypatch):
     assert "interrupted" in (tmp_path / "run" / "FAILED").read_text()
 
 
+@pytest.mark.slow
 def test_an_interrupted_gan_can_be_sampled_from(tmp_path, monkeypatch):
     """It has no validation loss to choose a best checkpoint by: that is the last whole epoch's."""
     from kgen.train import callbacks
@@ -143,6 +151,7 @@ def test_a_conditional_model_needs_labels_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_unconditional_grids_and_colour(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "colour.npz", images=rng.integers(0, 256, (40, 12, 10, 3), np.uint8))
