@@ -3,7 +3,8 @@
 Training batches come in an order that is a function of (seed, epoch) alone, so that a run can be resumed at any batch;
 evaluation batches have a fixed order. Images that are kept decoded are gathered a batch at a time, in any order. Images
 that are not kept are decoded again in each epoch; where their files can only be read from front to back (TFDS), they
-are shuffled in a buffer.
+are shuffled in a buffer, whose seed is that of the named stream (seed, "order", epoch): two pairs of seed and epoch
+give different orders.
 """
 
 from collections.abc import Callable, Mapping
@@ -193,7 +194,7 @@ class SplitBatches:
             key = tf.stack([tf.constant(random.seed_of(self.seed, "order"), tf.int64), epoch])
             order = tf.random.experimental.stateless_shuffle(rows, seed=key)
             if gather is None:
-                batches = self._decode_again(order, key).batch(size, drop_remainder=True).take(steps)
+                batches = self._decode_again(order, epoch).batch(size, drop_remainder=True).take(steps)
             else:
                 batches = tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * size], (steps, size)))
             numbers = tf.data.Dataset.range(steps)
@@ -260,19 +261,30 @@ class SplitBatches:
 
         return gather
 
-    def _decode_again(self, rows, key):
-        """(index, pixels, label) one by one; what is only read from front to back is shuffled by `key` in a buffer."""
+    def _decode_again(self, rows, epoch):
+        """(index, pixels, label) one by one.
+
+        Args:
+            rows: in the order of the result, unless the source is only read from front to back.
+            epoch: int64 tensor; what is only read from front to back is shuffled in a buffer by (seed, epoch). None in
+                evaluation: it is not shuffled.
+        """
         import tensorflow as tf
 
         indices = _cpu_constant(self.stored.indices)
         if self.source.random_access:
             return transformed_records(self.source, self.split, tf.gather(indices, rows), self.transform)
         records = transformed_records(self.source, self.split, self.stored.indices[self.rows], self.transform)
-        if key is None:
+        if epoch is None:
             return records
         room = SHUFFLE_BUFFER_BYTES // int(np.prod(self.image_shape))
         buffer = max(1, min(len(self.rows), SHUFFLE_BUFFER_IMAGES, room))
-        return records.shuffle(buffer, seed=key[0] + key[1], reshuffle_each_iteration=False)
+
+        def buffer_seed(number):
+            return np.int64(random.seed_of(self.seed, "order", int(number)))
+
+        seed = tf.ensure_shape(tf.numpy_function(buffer_seed, [epoch], tf.int64, stateful=False), ())
+        return records.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
     def _normalise(self, batch, epoch, step):
         """Step 5: (indices, pixels uint8, labels) -> (images float32 in [0, 1], labels).
