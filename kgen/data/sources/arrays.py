@@ -44,6 +44,9 @@ class ArraySource(Source):
         self.size = next(iter(arrays.values())).shape[1:3]
         self.channels = next(iter(arrays.values())).shape[3]
 
+    def labels(self, split: str) -> np.ndarray | None:
+        return self._labels[split] if self.num_classes else None
+
     def order(self, split: str) -> np.ndarray:
         """As stored; images sorted by class are shuffled once, so that the first ones show every class."""
         labels = self._labels[split]

@@ -64,6 +64,13 @@ class Source:
         """Every index of a stored split in the order in which it is kept and evaluated, [N] int64."""
         return np.arange(self.counts[split])
 
+    def labels(self, split: str) -> np.ndarray | None:
+        """The label of every image of a stored split, [N] int32; None for unlabelled data or where that is not known.
+
+        A negative label is that of an image without one, which is left out.
+        """
+        return None
+
     def choose(self, split: str, candidates: np.ndarray, limit: int, seed: int) -> np.ndarray:
         """At most `limit` of `candidates`, a seeded random choice in the order of `candidates`."""
         if len(candidates) <= limit:

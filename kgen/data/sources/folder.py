@@ -59,6 +59,9 @@ class FolderSource(Source):
         self._lock = threading.Lock()
         self._checked: set[str] = set()
 
+    def labels(self, split: str) -> np.ndarray | None:
+        return self._labels[split] if self.num_classes else None
+
     def scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Reads every chosen header; those that cannot be read are added to `skipped`."""
         kept, gray = {}, True

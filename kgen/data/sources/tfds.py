@@ -19,6 +19,7 @@ from kgen.registry import nearest
 PROBE_SECONDS = 3.0
 PROBE_HOSTS = 3
 FALLBACK_URL = "https://storage.googleapis.com"
+MAX_LABEL_SCAN = 100_000  # images of a split whose labels are read beforehand; larger sets lose no class
 PEEK = 64  # images that show whether the values are 0 and 1
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
@@ -55,6 +56,15 @@ class TfdsSource(Source):
         self.size = (height, width) if height and width else None
         self._wide = features[self._image].np_dtype == np.uint16
         self._factor = 1
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """Read from the records in a pass of its own, of sets of at most 100,000 images; no image is decoded."""
+        if not self._label or self.counts[split] > MAX_LABEL_SCAN:
+            return None
+        found = np.full(self.counts[split], -1, np.int32)
+        for numbers, _, labels in self._encoded(split, np.arange(self.counts[split])).as_numpy_iterator():
+            found[numbers] = labels
+        return found
 
     def choose(self, split: str, candidates: np.ndarray, limit: int, seed: int) -> np.ndarray:
         """The first ones: TFDS mixed them when it prepared the set (otherwise a seeded choice)."""
