@@ -20,6 +20,10 @@ from kgen.nn import NETWORKS, NetworkOptions
 from kgen.nn.likelihoods import LIKELIHOODS
 from kgen.spec import DataSpec
 
+LOG_VAR_RANGE = (-30.0, 20.0)
+"""Of the posterior: beyond it exp(log_var) under- or overflows in float32 arithmetic. The range of the first stage of
+Rombach et al. 2022 (https://arxiv.org/abs/2112.10752), class DiagonalGaussianDistribution."""
+
 
 class Autoencoder(GenerativeModel):
     """Base of the variational autoencoders. A subclass builds `encoder`, and defines `elbo_networks` and `nll`.
@@ -94,8 +98,15 @@ class Autoencoder(GenerativeModel):
         return self.beta * tf.minimum(tf.cast(self.step, keras.config.floatx()) / self.kl_warmup_steps, 1.0)
 
     def posterior(self, images, labels=None, training: bool = False):
-        """mean and log_var of q(code|x), each [B, code_dim] float32; images: [B, H, W, C] in [0, 1]."""
-        return self.encoder(self.with_labels(images, labels), training=training)
+        """mean and log_var of q(code|x), each [B, code_dim] float32, log_var in LOG_VAR_RANGE.
+
+        Args:
+            images: [B, H, W, C] in [0, 1].
+            labels: [B] int32, for a conditional model.
+            training: whether batch normalization takes the statistics of the batch.
+        """
+        mean, log_var = self.encoder(self.with_labels(images, labels), training=training)
+        return mean, tf.clip_by_value(log_var, *LOG_VAR_RANGE)
 
     def encode(self, images, labels=None):
         """mean and log_var of q(z|x), each [B, *latent_shape] float32; images: [B, H, W, C] in [0, 1].

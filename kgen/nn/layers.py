@@ -149,6 +149,20 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable("kgen")
+class AtLeast(keras.constraints.Constraint):
+    """Weights stay at or above a lower bound."""
+
+    def __init__(self, lower: float):
+        self.lower = lower
+
+    def __call__(self, w):
+        return ops.maximum(w, self.lower)
+
+    def get_config(self):
+        return {"lower": self.lower}
+
+
+@keras.saving.register_keras_serializable("kgen")
 class Clip(keras.constraints.Constraint):
     """Weights stay in [-limit, limit]."""
 

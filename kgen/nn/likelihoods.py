@@ -7,9 +7,14 @@ import tensorflow as tf
 
 from kgen.errors import UserError
 from kgen.losses import elbo
+from kgen.nn.layers import AtLeast
 from kgen.registry import Registry
 
 LIKELIHOODS = Registry("likelihood")
+
+MIN_STDDEV = 1.0 / (255.0 * math.sqrt(12.0))
+"""Of a learned standard deviation: that of the rounding of 8-bit pixels, uniform over a grey level. Below it a density
+describes the rounding, and on constant pixels the likelihood would grow without bound."""
 
 
 class Likelihood(keras.layers.Layer):
@@ -57,13 +62,17 @@ class Gaussian(Likelihood):
 
 @LIKELIHOODS.register("gaussian_learned")
 class GaussianLearned(Likelihood):
-    """Independent normal pixels that share one learned standard deviation (Rybkin et al. 2021, sigma-VAE)."""
+    """Independent normal pixels that share one learned standard deviation (Rybkin et al. 2021, sigma-VAE).
+
+    The standard deviation stays at or above MIN_STDDEV.
+    """
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.log_var = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(self.initial_log_var), name="log_var"
-        )
+            shape=(), initializer=keras.initializers.Constant(self.initial_log_var), name="log_var",
+            constraint=AtLeast(2.0 * math.log(MIN_STDDEV)),
+        )  # fmt: skip
 
     def nll(self, images, logits):
         return elbo.gaussian_nll(images, self(logits), self.log_var)

@@ -11,6 +11,7 @@ from model_case import Case, train
 from kgen.errors import UserError
 from kgen.losses import elbo
 from kgen.models import build_model
+from kgen.models.vae import LOG_VAR_RANGE
 from kgen.spec import DataSpec
 
 GRAY = DataSpec("gray", (12, 10, 1), num_classes=3)
@@ -76,6 +77,16 @@ def test_learned_stddev_moves_toward_the_error():
         for _ in range(3):
             train(model, images.astype(np.float32), np.zeros(8, np.int32), size=8)
         assert sign * (float(model.likelihood.log_var.numpy()) - before) > 0.01
+
+
+@pytest.mark.parametrize("log_var", [-1000.0, 1000.0])
+def test_the_posterior_stays_finite_whatever_the_encoder_gives(log_var):
+    model = build_model("vae", GRAY, hidden=[4], latent_dim=2, likelihood="gaussian")
+    model.encoder.get_layer("log_var").bias.assign([log_var, log_var])
+    images, labels = (tf.constant(part) for part in MLP.examples(3))
+    np.testing.assert_array_equal(model.posterior(images)[1], np.full((3, 2), np.clip(log_var, *LOG_VAR_RANGE)))
+    terms = model.elbo_terms(images, labels, training=True)
+    assert all(np.isfinite(term).all() for term in terms.values())
 
 
 def test_reconstruction_is_the_mean_image_of_the_posterior_mean():

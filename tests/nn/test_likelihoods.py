@@ -2,11 +2,12 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kgen.nn.likelihoods import LIKELIHOODS
+from kgen.nn.likelihoods import LIKELIHOODS, MIN_STDDEV
 
 
 @pytest.mark.parametrize("name", ["bernoulli", "gaussian", "gaussian_learned"])
@@ -26,3 +27,18 @@ def test_learned_stddev_starts_where_it_is_told():
     learned.log_var.assign(0.0)  # N(x; m, 1): 1/2 ln 2 pi + 1/2 (x - m)^2, nine pixels
     expected = 4.5 * math.log(2 * math.pi) + 0.5 * np.square(images - 1 / (1 + np.exp(-logits))).sum((1, 2, 3))
     np.testing.assert_allclose(learned.nll(images, logits), expected, rtol=1e-5)
+
+
+def test_learned_stddev_has_a_lower_bound():
+    """On constant pixels that the mean meets, the likelihood grows without bound as the stddev falls."""
+    likelihood = LIKELIHOODS["gaussian_learned"](stddev=0.1)
+    images, logits = tf.fill((2, 3, 3, 1), 0.5), tf.zeros((2, 3, 3, 1))
+    optimizer = keras.optimizers.SGD(1.0)
+    for _ in range(20):  # the gradient is half the number of pixels: the bound is reached after a few steps
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(likelihood.nll(images, logits))
+        optimizer.apply(tape.gradient(loss, [likelihood.log_var.value]), [likelihood.log_var])
+    assert math.exp(0.5 * likelihood.log_var.numpy()) == pytest.approx(MIN_STDDEV, rel=1e-5)
+    # 9 pixels at their mean: 9 (1/2 ln 2 pi + ln stddev)
+    assert float(loss) == pytest.approx(9 * (0.5 * math.log(2 * math.pi) + math.log(MIN_STDDEV)), rel=1e-5)
+    assert pytest.approx(np.std(np.linspace(-0.5, 0.5, 100_001)), rel=1e-4) == 255 * MIN_STDDEV  # of rounding
