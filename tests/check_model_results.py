@@ -126,14 +126,12 @@ def check_wrong_use_is_explained(case: Case):
         "model_args() and the signature of __init__ are not the same names"
     )
     for name in schema:
-        with pytest.raises(UserError, match=rf"unknown setting 'model_args.{name}x': did you mean .*'{name}'"):
+        with pytest.raises(UserError, match=rf"'model_args.{name}x'.*'{name}'"):
             build_model(case.name, case.spec, **{f"{name}x": defaults[name]})
-        with pytest.raises(UserError, match=rf"'model_args.{name}'.*Received: {{'a'"):
+        with pytest.raises(UserError, match=rf"'model_args.{name}'.*'a'"):
             build_model(case.name, case.spec, **{name: {"a": object}})
     if PRESETS[case.name].conditional:
-        with pytest.raises(
-            UserError, match=f"model '{case.name}' needs labels, but data set 'plain' has num_classes=0"
-        ):
+        with pytest.raises(UserError, match=f"'{case.name}'.*'plain'.*num_classes=0"):
             build_model(case.name, DataSpec("plain", case.spec.image_shape), **case.model_args)
 
 

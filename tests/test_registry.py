@@ -35,9 +35,9 @@ def test_a_name_is_given_once(animals):
 
 
 def test_an_unknown_name_says_the_nearest_and_all(animals):
-    with pytest.raises(UserError, match="unknown animal 'cap': did you mean 'cat'\\? known: bird, cat"):
+    with pytest.raises(UserError, match=r"'cap'.*'cat'.*bird, cat"):
         animals["cap"]
-    with pytest.raises(UserError, match="unknown animal 'bard': did you mean 'bird'"):
+    with pytest.raises(UserError, match=r"'bard'.*'bird'"):
         animals.defaults("bard")
     with pytest.raises(UserError, match="unknown animal 'xyz': known: bird, cat"):
         animals["xyz"]

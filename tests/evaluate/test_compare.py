@@ -281,7 +281,7 @@ def test_sorting_puts_the_best_first_and_the_unmeasured_last(tmp_path):
     assert order("recall") == ["00002", "00003", "00001", "00000"]
     assert order("fid") == ["00001", "00003", "00002", "00000"]
     assert order("training_seconds") == ["00000", "00002", "00003", "00001"]
-    with pytest.raises(UserError, match="--sort recal: there is no such column; did you mean 'recall'"):
+    with pytest.raises(UserError, match=r"--sort recal.*'recall'"):
         order("recal")
 
 
@@ -289,7 +289,7 @@ def test_measures_choose_and_order_the_columns(tmp_path):
     run = a_run(tmp_path, a_result("fid", 1.0), a_result("kid", 2.0), a_result("swd", 3.0))
     comparison = compare(open_targets([run.path]), metrics=["swd", "fid", "swd"])
     assert [c.title for c in comparison.metrics] == ["swd", "fid"]
-    with pytest.raises(UserError, match=r"--metrics fdi.*did you mean 'fid'"):
+    with pytest.raises(UserError, match=r"--metrics fdi.*'fid'"):
         compare(open_targets([run.path]), metrics=["fdi"])
 
 

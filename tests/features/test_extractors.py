@@ -85,15 +85,15 @@ def test_hashes_differ(digits_classifier):
 
 
 def test_an_unknown_extractor_and_weights_for_another():
-    with pytest.raises(UserError, match="'incepton': did you mean 'inception'"):
+    with pytest.raises(UserError, match=r"'incepton'.*'inception'"):
         open_extractor("incepton", reference(8, 8, 1))
     assert {*EXTRACTORS} == {"pixels", "random", "classifier", "inception"}
     for name in ("pixels", "random", "classifier"):
-        with pytest.raises(UserError, match=r"--inception_weights was given, .*--features inception"):
+        with pytest.raises(UserError, match=r"--inception_weights.*--features inception"):
             open_extractor(name, reference(8, 8, 1), "weights.npz")
 
 
 @pytest.mark.parametrize("classes", [0, 1])
 def test_a_classifier_needs_two_classes(classes):
-    with pytest.raises(UserError, match=f"needs labels of two classes.*has {classes} classes; use --features random"):
+    with pytest.raises(UserError, match=f"{classes}.*--features random"):
         open_extractor("classifier", reference(8, 8, 1, classes=classes))

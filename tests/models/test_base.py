@@ -170,7 +170,7 @@ def test_resumes_with_each_optimizer_its_own(tmp_path):
 
 
 def test_a_conditional_model_that_has_no_other_form_names_none():
-    with pytest.raises(UserError, match=r"'game' needs labels, .* num_classes=0; use a labelled data set"):
+    with pytest.raises(UserError, match=r"'game'.*num_classes=0"):
         Game(DataSpec("plain", (1, 1, 1)), conditional=True, name="game")
 
 
@@ -210,7 +210,7 @@ def test_images_alone_are_a_batch():
 
 
 def test_unknown_models_name_the_nearest():
-    with pytest.raises(UserError, match="unknown model 'cvea': did you mean 'cvae'"):
+    with pytest.raises(UserError, match=r"'cvea'.*'cvae'"):
         build_model("cvea", SPEC)
 
 

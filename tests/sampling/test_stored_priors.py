@@ -129,9 +129,7 @@ def test_without_its_training_images(run, tmp_path):
 def test_a_model_without_an_encoder_is_refused_before_any_data_are_read(monkeypatch, tmp_path):
     monkeypatch.setitem(PRESETS, "blind", Preset("GAN", "a model without an encoder", learning_rates={}))
     config = RunConfig("blind", data=DataConfig(dataset="nowhere/"), train=TrainConfig(prior=MIXTURE))
-    with pytest.raises(
-        UserError, match="fitted to encodings, and model 'blind' has no encoder; use --prior standard_n"
-    ):
+    with pytest.raises(UserError, match=r"'blind'.*--prior.*standard_n"):
         kgen.train.train(config, run_dir=str(tmp_path / "run"))
     check_prior("standard_normal", "blind")
     check_prior(MIXTURE, "cvae")
@@ -225,7 +223,7 @@ def test_an_export_with_another_prior_than_it_was_made_with(exported, tmp_path):
 
 
 def test_a_server_knows_the_standard_normal_alone():
-    with pytest.raises(UserError, match="--prior gaussian_mixture: a server"):
+    with pytest.raises(UserError, match="--prior gaussian_mixture"):
         open_sampler("http://127.0.0.1:1/v1/models/vae", prior=MIXTURE)
 
 
@@ -256,7 +254,7 @@ def test_a_wrong_name_is_one_message(main, capsys):
 
 
 def test_a_wrong_name_from_python():
-    with pytest.raises(UserError, match="unknown prior 'gaussian': did you mean 'gaussian_mixture'"):
+    with pytest.raises(UserError, match=r"'gaussian'.*'gaussian_mixture'"):
         open_sampler("runs/anything", prior="gaussian")
-    with pytest.raises(UserError, match=r"setting 'train.prior' takes one of standard_normal, gaussian_mixture"):
+    with pytest.raises(UserError, match=r"'train.prior'.*standard_normal.*gaussian_mixture"):
         override(RunConfig(), {"train.prior": "gaussian"})

@@ -152,7 +152,7 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys
 @pytest.mark.slow
 def test_other_settings_are_refused_by_name(tmp_path, capsys):
     train(config(), run_dir=str(tmp_path / "run"))
-    with pytest.raises(UserError, match=r"train.batch_size was 10, is 20.*Only .*train.epochs.* may change"):
+    with pytest.raises(UserError, match=r"train.batch_size.*10.*20.*train.epochs"):
         train(config(**{"train.batch_size": 20}), run_dir=str(tmp_path / "run"))
     assert "train.epochs" in MAY_CHANGE
     assert main(["--resume", str(tmp_path / "run"), "--learning_rate", "1"]) == 2
@@ -216,7 +216,7 @@ def test_a_full_disk_stops_with_the_reason_and_earlier_checkpoints_stay_whole(tm
 def test_old_checkpoints_go(tmp_path):
     run = train(config(**{"train.keep": 3}), run_dir=str(tmp_path / "run"))
     assert len(list((run.path / "checkpoints").glob("step-*.npz"))) == 3
-    with pytest.raises(UserError, match=r"train\.keep must be at least 2"):
+    with pytest.raises(UserError, match=r"train\.keep.*at least 2"):
         config(**{"train.keep": 1})
 
 
