@@ -55,6 +55,13 @@ class Canvas:
         return panels
 
     @staticmethod
+    def integer_ticks(axes):
+        """Puts the marks of the horizontal axis at integers, e.g. of epochs."""
+        from matplotlib.ticker import MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+    @staticmethod
     def class_color(number: int, count: int):
         """The color of class `number` of `count`."""
         from matplotlib import colormaps

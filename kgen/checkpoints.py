@@ -23,6 +23,7 @@ of the archive is checked when it is read. Plain Keras reads the best weights wi
 import contextlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,9 @@ def read_state(path: Path) -> dict[str, Any]:
 def _archive(path: Path):
     """The open archive and its state."""
     try:
+        with open(path, "rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise ValueError("it is not a checkpoint file, or cut off")
         with np.load(path, allow_pickle=False) as archive:
             state = json.loads(archive[STATE].tobytes())
             if sorted(state["arrays"]) != sorted({*archive.files} - {STATE}):
@@ -148,7 +152,7 @@ class StepCheckpoints:
             try:
                 return read(self.path(step))
             except (OSError, ValueError) as error:
-                log(f"checkpoint {self.path(step)} is damaged ({error}); using the one before it")
+                log(f"checkpoint {self.path(step)} is damaged and not used: {error}")
         return None
 
     def remove_after(self, step: int):

@@ -291,6 +291,10 @@ def _as_type(value: Any, kind: Any) -> tuple[bool, Any]:
     return isinstance(value, kind), value
 
 
+LIST_EXAMPLES = {str: '"a"', float: "0.5"}
+"""Type -> an entry of a list in messages; 1 for any other."""
+
+
 def _words(kind: Any) -> str:
     if len(choices := _choices(kind)) > 1:
         return " or ".join(map(_words, choices))
@@ -298,5 +302,6 @@ def _words(kind: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(map(str, args))
     if origin is tuple:
-        return f"a list such as [{', '.join('1' for _ in args)}]"
+        kinds = [args[0]] * 2 if args[-1] is Ellipsis else args
+        return f"a list such as [{', '.join(LIST_EXAMPLES.get(kind, '1') for kind in kinds)}]"
     return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+import kgen
 from kgen import checkpoints
 from kgen.checkpoints import StepCheckpoints
 from kgen.config import RunConfig
@@ -120,7 +121,7 @@ class Run:
             if (found := values.pop("format", 1)) != FORMAT:
                 raise UserError(
                     f"it is of format {found}, and this kgen reads run directories of format {FORMAT}; train again, or "
-                    f"use the kgen that wrote it ({_version(values)})"
+                    f"use the kgen that wrote it{_other_version(values)}"
                 )
             spec = DataSpec.from_json(values.pop("spec"))
             data_hashes = {split: str(digest) for split, digest in values.pop("data_hashes", {}).items()}
@@ -299,10 +300,11 @@ def row_of(line: str) -> dict[str, Any]:
     return row
 
 
-def _version(values: Mapping[str, Any]) -> str:
-    """The version of kgen in the values of a config.json."""
-    versions = values.get("versions")
-    return f"version {versions['kgen']}" if isinstance(versions, dict) and "kgen" in versions else "of unknown version"
+def _other_version(values: Mapping[str, Any]) -> str:
+    """ " (version 0.0.9)" of the values of a config.json, where another version than this one wrote it."""
+    made_with = values.get("versions")
+    version = made_with.get("kgen") if isinstance(made_with, dict) else None
+    return "" if version in (None, kgen.__version__) else f" (version {version})"
 
 
 def first_line(error: BaseException) -> str:

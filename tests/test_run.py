@@ -80,6 +80,7 @@ def test_a_directory_of_another_format_is_refused(tmp_path, number):
     values = json.loads((run.path / "config.json").read_text())
     assert values["format"] == FORMAT
     del values["format"]
+    values["versions"]["kgen"] = "0.0.9"
     (run.path / "config.json").write_text(json.dumps(values if number is None else values | {"format": number}))
     with pytest.raises(UserError) as caught:
         Run.open(run.path)

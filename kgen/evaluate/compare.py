@@ -30,7 +30,7 @@ from kgen.tables import format_number
 from kgen.web.curves import Line, Panel
 
 BEST, NEAR = "*", "~"
-"""Marks: the best value of a column; one that cannot be told from the best."""
+"""Marks: the best value of a column; one that cannot be distinguished from it."""
 
 OTHER_PROCESSORS = (
     "Some values of a column were computed on another kind of processor than others: of the same generator they agree "
@@ -146,7 +146,7 @@ class Comparison:
         """Sentences that explain the marks."""
         lines = []
         if any(column.marks for column in (*self.facts, *self.metrics)):
-            lines.append(f"{BEST} best of its column; {NEAR} cannot be told from the best: the 95 % intervals overlap.")
+            lines.append(f"{BEST} best of its column; {NEAR} not distinguished from it: the 95 % intervals overlap.")
         if any(column.marks for column in self.metrics):
             lines.append("The intervals are of the evaluation; training again with another seed was not measured.")
         if any(ends_of(one) is None for column in self.metrics if column.marks for one in column.cells.values()):

@@ -436,6 +436,7 @@ def kls_picture(kl: np.ndarray, active: np.ndarray) -> np.ndarray:
         ylabel="nats per image",
         title=f"KL from N(0, I): {kl.sum():.2f} nats per image",
     )
+    canvas.integer_ticks(axes)
     axes.legend()
     return canvas.to_array()
 

@@ -68,7 +68,8 @@ class Budget:
         if len(self.problems) > before:
             return None
         if picture is None or len(picture.url) > self.left:
-            self.problems.append(f"{path.name} is too large for this page: look at {path}.")
+            reason = "is too large for this page" if picture is None else "found no room left on this page"
+            self.problems.append(f"{path.name} {reason}: look at {path}.")
             return None
         self.left -= len(picture.url)
         return picture
@@ -158,7 +159,7 @@ class Pictures:
         self.files, run = files, files.run
         samples, stills = run.path / "samples", Budget(STILLS_BYTES)
         self.final = stills.take(samples / "final.png") if (samples / "final.png").is_file() else None
-        self.groups = {folder: _pictures_of(stills, run.path / folder) for folder in ("explore", "eval", "plots")}
+        self.groups = _pictures_of(stills, [run.path / folder for folder in ("explore", "eval", "plots")])
         animation = Budget(PAGE_BYTES - TEXT_BYTES - STILLS_BYTES + stills.left)
         grids, paths = (_by_epoch(samples, name) for name in ("epoch", "interpolation"))
         self.grid_count = len(grids)
@@ -269,9 +270,13 @@ def _enlarged(name: str, picture: EmbeddedImage, text: str) -> str:
     )
 
 
-def _pictures_of(budget: Budget, folder: Path) -> list[EmbeddedImage]:
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in TYPES and not path.name.startswith("."))
-    return [picture for path in paths if (picture := budget.take(path))]
+def _pictures_of(budget: Budget, folders: Sequence[Path]) -> dict[str, list[EmbeddedImage]]:
+    """The pictures of each folder by its name; where not all fit, large ones and animations are left out first."""
+    files = [path for folder in folders for path in sorted(folder.glob("*"))]
+    paths = [path for path in files if path.suffix.lower() in TYPES and not path.name.startswith(".")]
+    order = sorted(paths, key=lambda path: (path.suffix.lower() == ".gif", path.stat().st_size))
+    taken = {path: budget.take(path) for path in order}
+    return {folder.name: [taken[p] for p in paths if p.parent == folder and taken[p]] for folder in folders}
 
 
 def _by_epoch(folder: Path, name: str) -> dict[int, Path]:

@@ -353,6 +353,16 @@ class BestCheckpoint(EpochCallback, ResumableCallback):
 
     def set_state(self, state: Mapping[str, Any]):
         self.score, self.epoch = state["score"], state["epoch"]
+        if not self.epoch:
+            return
+        try:
+            checkpoints.read(self.run.checkpoint("best"))
+        except (OSError, ValueError) as error:
+            self.run.log(
+                f"note: {self.run.checkpoint('best')} cannot be read ({error}); the best checkpoint is chosen among "
+                "the epochs to come"
+            )
+            self.score, self.epoch = math.inf, 0
 
     def before_checkpoint(self):
         self._write()

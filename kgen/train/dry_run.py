@@ -9,6 +9,7 @@ import psutil
 from kgen import data
 from kgen.config import RunConfig
 from kgen.models import build_model
+from kgen.sampling import check_prior
 from kgen.train import defaults, init_from
 from kgen.train.trainer import compile_model, set_precision
 
@@ -71,6 +72,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     Raises:
         UserError: as `kgen.train` would.
     """
+    check_prior(config.train.prior, config.model)
     defaults.check_early_stopping(config)
     config = init_from.with_architecture(config)
     dataset = dataset or data.load(config.data, seed=config.seed)

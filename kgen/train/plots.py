@@ -32,6 +32,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, unit: str
             if points:
                 axes.plot(*zip(*points, strict=True), label=split, marker="." if len(points) < 20 else None)
         axes.set(xlabel="epoch", ylabel=unit, title=term)
+        canvas.integer_ticks(axes)
         axes.legend()
     return canvas.save(path)
 
@@ -65,6 +66,7 @@ def draw_quality(
             axes.plot(epoch, value, marker="o", fillstyle="none", color="black", linestyle="none", label=f"{value:.4g}")
             axes.legend(title="best")
         axes.set(xlabel="epoch", ylabel=f"{better[name]} is better" if better[name] else "", title=f"{name} ({split})")
+        canvas.integer_ticks(axes)
     return canvas.save(path)
 
 

@@ -16,7 +16,7 @@ from kgen import images
 from kgen.cli import report as command
 from kgen.cli import train
 from kgen.config import RunConfig
-from kgen.report import to_html, write_report
+from kgen.report import pictures, run_files, to_html, write_report
 from kgen.report.commands import FAILED, next_commands, train_again
 from kgen.report.panels import panels_of
 from kgen.run import Run
@@ -119,6 +119,19 @@ def test_a_page_of_many_large_grids_stays_below_ten_megabytes(tmp_path):
     assert 20 <= len(frames) <= 80
     told = words_of(page)
     assert f"{len(frames)} of 200 grids are shown" in told and "manifold" in told
+
+
+def test_small_pictures_have_room_beside_large_animations(run, monkeypatch):
+    from PIL import Image
+
+    (run.path / "explore").mkdir(exist_ok=True)
+    frames = [Image.fromarray(np.random.default_rng(i).integers(0, 256, (200, 200, 3), np.uint8)) for i in range(3)]
+    frames[0].save(run.path / "explore" / "a.gif", save_all=True, append_images=frames[1:])
+    images.save_png(run.path / "explore" / "z.png", np.zeros((8, 8, 1), np.uint8))
+    monkeypatch.setattr(pictures, "STILLS_BYTES", 50_000)
+    parts = pictures.Pictures(run_files.read(run))
+    assert [picture.path.name for picture in parts.groups["explore"]] == ["z.png"]
+    assert any("a.gif found no room left on this page" in problem for problem in parts.problems)
 
 
 def test_pictures_of_the_run_are_shown_or_named(run):

@@ -179,6 +179,16 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_taken(alone, tmp
 
 
 @pytest.mark.slow
+def test_a_damaged_best_checkpoint_is_reported_at_the_start_and_replaced(tmp_path, capsys):
+    best = train(config(), run_dir=str(tmp_path / "run")).checkpoint("best")
+    best.write_text("broken")
+    run = resume(tmp_path / "run", {"train.epochs": 4})
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if "best.npz cannot be read" in line]
+    assert "not a checkpoint file" in note and "pickle" not in note
+    assert run.checkpoint_state()["best"]["epoch"] == 4 and run.load_model("best")
+
+
+@pytest.mark.slow
 def test_no_whole_checkpoint_is_said(tmp_path):
     run = train(config(), run_dir=str(tmp_path / "run"))
     (run.path / "DONE").unlink()
@@ -343,6 +353,12 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "steps     3 epochs of 10, 30 in all, 10 images each" in out and "minutes of steps" in out
     assert "100 train" in out and not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_refuses_what_the_training_refuses(capsys):
+    for more in ([], ["--dry_run"]):
+        assert main(["--model", "gan", "--prior", "gaussian_mixture", *more]) == 2
+        assert "--prior gaussian_mixture" in capsys.readouterr().err
 
 
 @pytest.mark.slow
