@@ -68,7 +68,7 @@ def test_no_space(tmp_path, monkeypatch):
     from kgen import run
 
     monkeypatch.setattr(run.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 2**20})())
-    with pytest.raises(UserError, match=r"--run_dir.*1 MiB"):
+    with pytest.raises(UserError, match=r"--run_dir.*no space left: 1 MiB"):
         Run.create(RunConfig(), SPEC, run_dir=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

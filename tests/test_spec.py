@@ -57,7 +57,7 @@ def test_unknown_labels(given, words):
 
 
 def test_unlabelled_data_have_no_label():
-    with pytest.raises(UserError, match=r"'cat'.*'plain'"):
+    with pytest.raises(UserError, match=r"'cat'.*'plain' has no labels"):
         DataSpec("plain", (8, 8, 1)).label("cat")
 
 
@@ -78,5 +78,5 @@ def test_a_name_that_is_no_text():
 
 
 def test_a_name_for_each_class():
-    with pytest.raises(UserError, match=r"num_classes=3.*2.*class_names"):
+    with pytest.raises(UserError, match=r"num_classes=3.*2 class_names"):
         DataSpec("x", (8, 8, 1), 3, ("a", "b"))

@@ -102,7 +102,7 @@ def test_images_are_those_of_generate_whatever_the_count(default_job, reference)
 def test_classes_that_are_not_those_of_the_data(digits, tmp_path):
     target = open_target(tmp_path)
     target.sampler = Levels()
-    with pytest.raises(UserError, match=r"3.*'digits'.*10.*--dataset"):
+    with pytest.raises(UserError, match=r"3 classes.*'digits' has 10.*--dataset"):
         target.sample(digits, 4, 0)
 
 

@@ -256,7 +256,7 @@ def test_what_makes_no_page(tmp_path, monkeypatch):
         explore_page.write_page(tmp_path, tmp_path / "page.html")
     monkeypatch.setattr(explore_page, "MAX_DECODER_BYTES", 3 * 2**20)
     (tmp_path / "model.tflite").write_bytes(bytes(3 * 2**20 + 2**19))
-    with pytest.raises(UserError, match=r"3.*model\.tflite.*3\.5"):
+    with pytest.raises(UserError, match=r"3 MiB.*model\.tflite.*3\.5 MiB"):
         explore_page.write_page(tmp_path, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
     manifest = json.loads((SAMPLE / "manifest.json").read_text())

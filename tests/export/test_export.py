@@ -173,7 +173,7 @@ def test_smaller_tflite_files(tmp_path):
 
 @pytest.mark.slow
 def test_what_cannot_be_quantized(default_job, tmp_path):
-    with pytest.raises(UserError, match=r"--quantize.*float16.*'int4'"):
+    with pytest.raises(UserError, match=r"--quantize.*float16.*Received: 'int4'"):
         export(default_job[0], tmp_path / "cvae", quantize=["float16", "int4"])
     pixel = small_run(tmp_path, *CASES[3], (6, 5, 1))
     with pytest.raises(UserError, match=r"model 'pixel_cvae' samples pixel by pixel.*leave out the flag"):

@@ -95,5 +95,5 @@ def test_an_unknown_extractor_and_weights_for_another():
 
 @pytest.mark.parametrize("classes", [0, 1])
 def test_a_classifier_needs_two_classes(classes):
-    with pytest.raises(UserError, match=f"{classes}.*--features random"):
+    with pytest.raises(UserError, match=f"has {classes} classes.*--features random"):
         open_extractor("classifier", reference(8, 8, 1, classes=classes))

@@ -170,7 +170,7 @@ def test_resumes_with_each_optimizer_its_own(tmp_path):
 
 
 def test_a_conditional_model_that_has_no_other_form_names_none():
-    with pytest.raises(UserError, match=r"'game'.*num_classes=0"):
+    with pytest.raises(UserError, match=r"'game' needs labels.*num_classes=0"):
         Game(DataSpec("plain", (1, 1, 1)), conditional=True, name="game")
 
 

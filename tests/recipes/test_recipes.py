@@ -272,7 +272,7 @@ def test_a_data_file_is_found_and_is_no_change(folder):
 
 
 def test_without_a_data_folder_the_message_says_that_none_is_set(nowhere):
-    with pytest.raises(UserError, match=r"olivettifaces\.mat.*KGEN_DATA_DIR"):
+    with pytest.raises(UserError, match=r"olivettifaces\.mat.*KGEN_DATA_DIR is not set"):
         configure("faces-conv-vae")
 
 

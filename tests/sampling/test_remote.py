@@ -130,7 +130,7 @@ def test_labels_are_given_as_numbers(served):
     remote = open_sampler(served)
     with pytest.raises(UserError, match="the classes of 'cvae' are not known here"):
         generate(remote, 4)
-    with pytest.raises(UserError, match=r"'cvae'.*'seven'"):
+    with pytest.raises(UserError, match=r"class names of 'cvae'.*'seven'"):
         generate(remote, 4, labels="seven")
 
 

@@ -223,7 +223,7 @@ def test_an_export_with_another_prior_than_it_was_made_with(exported, tmp_path):
 
 
 def test_a_server_knows_the_standard_normal_alone():
-    with pytest.raises(UserError, match="--prior gaussian_mixture"):
+    with pytest.raises(UserError, match="--prior gaussian_mixture: a server"):
         open_sampler("http://127.0.0.1:1/v1/models/vae", prior=MIXTURE)
 
 

@@ -84,7 +84,7 @@ def test_depth(small):
 def test_depth_is_counted_outside_of_strings(text, depth):
     check_depth(text.encode(), depth)
     if depth:
-        with pytest.raises(ServingError, match=rf"{depth - 1}.*--max_depth.*{depth}"):
+        with pytest.raises(ServingError, match=rf"{depth - 1} deep.*--max_depth.*Received: {depth}"):
             check_depth(text.encode(), depth - 1)
 
 
