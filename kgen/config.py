@@ -20,6 +20,7 @@ from kgen.options import (
     lookup,
     markdown_table,
     option,
+    parse_numbers,
     parse_size,
     schema_of,
 )
@@ -71,13 +72,34 @@ class DataConfig:
         "Where decoded images are kept.",
         more="`none` decodes them again each epoch; `auto` takes memory where they fit.",
     )
-    mat_key: str | None = option(None, "Variable of a .mat file that holds the images.", auto="found by its shape")
-    mat_orientation: Literal["auto", "columns", "rows"] = option(
-        "auto", "Whether a flattened image is a column or a row of a .mat matrix."
+    cache_gib: float = option(
+        50.0, "Largest size of all decoded images on disk, in GiB; the oldest sets go first.", above=0
+    )
+    value_range: tuple[float, float] | None = option(
+        None,
+        "Values of black and white in the files, e.g. 0,1 or 0,255 or 0,4095 or -1,1.",
+        auto="decided once for the whole set, from its types and values",
+        parse=parse_numbers,
+        metavar="LOW,HIGH",
+        takes="two numbers with a comma between them",
+    )
+    labels: str | None = option(
+        None,
+        "File of labels: .csv, .jsonl, .json, .npz or .npy.",
+        auto="found beside the images",
+        metavar="FILE",
+    )
+    mat_key: str | None = option(
+        None, "Variable of a .mat or .npz file that holds the images.", auto="found by its name or shape"
+    )
+    mat_orientation: Literal["auto", "columns", "rows", "columns_transposed", "rows_transposed"] = option(
+        "auto",
+        "Where the images of a .mat or .npz array run: its last axis (columns) or its first (rows); transposed: the "
+        "pictures lie on their side.",
     )
     mat_image_shape: tuple[int, ...] | None = option(
         None,
-        "Shape of a flattened image in a .mat file, 64x64 or 64x64x3.",
+        "Shape of a flattened image in a .mat or .npz file, 64x64 or 64x64x3.",
         auto="a square",
         parse=parse_size,
         metavar="SIZE",
@@ -86,6 +108,11 @@ class DataConfig:
 
     def __post_init__(self):
         check_ranges(self, "data.")
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise UserError(
+                "data.value_range takes the value of black and the greater value of white, for example 0,255. "
+                f"Received: {self.value_range}"
+            )
 
 
 @documented

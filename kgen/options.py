@@ -193,6 +193,11 @@ def parse_size(text: str) -> list[int]:
     return sides * 2 if len(sides) == 1 else sides
 
 
+def parse_numbers(text: str) -> list[float]:
+    """ "-1,1" -> [-1.0, 1.0]."""
+    return [float(number) for number in text.split(",")]
+
+
 def markdown_table(config: type, section: str = "") -> str:
     """The options of a configuration as a Markdown table: flag, type, default, meaning.
 

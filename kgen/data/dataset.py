@@ -31,6 +31,7 @@ class Dataset:
     Attributes:
         spec: name, image_shape, classes and images per split.
         notes: sentences for the log: which splits were made, where decoded images are kept, what was left out.
+        findings: those of the notes that are findings of kgen-data: what was left unread, and what is ambiguous.
         skipped: the images that were left out, with the reason.
         source: where the images come from.
         binarize: see DataConfig.
@@ -53,10 +54,11 @@ class Dataset:
         binarize: str = "none",
         binary: bool = False,
         notes: tuple[str, ...] = (),
+        findings: tuple[str, ...] = (),
         skipped: tuple[Skipped, ...] = (),
     ):
         self.spec = spec
-        self.notes = tuple(notes)
+        self.notes, self.findings = (*notes, *findings), tuple(findings)
         self.skipped = tuple(skipped)
         self.binary = binary
         self.source, self._stored, self._rows = source, dict(stored), dict(rows)

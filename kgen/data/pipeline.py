@@ -80,6 +80,7 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
         binarize=config.binarize,
         binary=binary,
         notes=tuple(filter(None, [*source.notes, *notes, note_missing_test(spec.examples), left_out, where])),
+        findings=tuple(source.findings),
         skipped=tuple(source.skipped),
     )
 

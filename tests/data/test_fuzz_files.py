@@ -130,9 +130,9 @@ def test_a_picture_of_ten_billion_pixels_is_left_out(tmp_path):
 
 @pytest.mark.slow
 def test_a_zip_bomb_is_left_out(tmp_path, monkeypatch):
-    from kgen.data.sources import folder
+    from kgen.data.sources import files
 
-    monkeypatch.setattr(folder, "MAX_PICTURE_BYTES", 2**22)
+    monkeypatch.setattr(files, "MAX_PICTURE_BYTES", 2**22)
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("good.png", picture())
         file.writestr("fine.png", picture())

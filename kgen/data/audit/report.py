@@ -119,6 +119,7 @@ class AuditReport:
         outliers: the first 200.
         num_outliers: how many there are.
         notes: sentences of the data set, and of the audit.
+        reading: findings of the data set: what was left unread, and what is ambiguous.
     """
 
     name: str
@@ -137,6 +138,7 @@ class AuditReport:
     outliers: tuple[Outlier, ...]
     num_outliers: int
     notes: tuple[str, ...]
+    reading: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -167,7 +169,7 @@ def audit_dataset(
     if not 0 <= near <= 1:
         raise UserError(f"near must lie in [0, 1]: 0.1 finds saved copies, 1 is a correlation of 0.5. Received: {near}")
     images = IndexedImages(dataset)
-    notes = (*dataset.notes, *notes)
+    notes = (*(note for note in dataset.notes if note not in dataset.findings), *notes)
     if near and len(images) > MAX_IMAGES and not anyway:
         near = 0.0
         notes += (
@@ -203,6 +205,7 @@ def audit_dataset(
         outliers=tuple(outliers[:LISTED]),
         num_outliers=len(outliers),
         notes=notes,
+        reading=dataset.findings,
     )
 
 
@@ -341,7 +344,7 @@ def lines(report: AuditReport) -> list[str]:
 def findings(report: AuditReport) -> list[str]:
     """What a user should know before training, the gravest first."""
     least = "" if report.complete else "at least "
-    found = []
+    found = list(report.reading)
     for leak in report.leaks:
         near = "" if not leak.near else f"{least}{leak.near} nearly"
         exact = f"{leak.exact} pixel by pixel" if leak.exact else ""

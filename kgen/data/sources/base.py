@@ -39,7 +39,8 @@ class Source:
         default_size: (height, width) that the images are brought to when no size is asked for; None keeps theirs.
         size: (height, width) of every image, or None when they differ. Known after `scan`.
         channels: 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA). Known after `scan`.
-        notes: sentences for the log.
+        notes: sentences for the log: how the data were understood.
+        findings: sentences for the log that are findings of kgen-data too: what was left unread, and what is ambiguous.
         skipped: images left out.
     """
 
@@ -54,6 +55,7 @@ class Source:
         self.class_names = tuple(map(str, class_names))
         self.identity = identity
         self.notes: list[str] = []
+        self.findings: list[str] = []
         self.skipped: list[Skipped] = []
 
     @property

@@ -1,24 +1,22 @@
-"""A folder of pictures, or a .zip of one, as a Source: any sizes, any formats that Pillow reads.
+"""A folder of pictures, or an archive of one, as a Source: any sizes, any formats that Pillow reads.
 
-Sub-folders are classes, and sub-folders named train, test or val are splits. Files that are not pictures or are broken
-are left out and named. Many threads read and decode at once; `picture` decodes one file.
+`files` lists and opens its files, `layout` says which folders are splits and classes, `picture` decodes one file. Files
+that are broken are left out and named. Many threads read and decode at once.
 """
 
-import hashlib
 import os
 import threading
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kgen.data.sources.base import BLOCK, Skipped, Source, file_identity
+from kgen.data.sources.base import BLOCK, Skipped, Source
+from kgen.data.sources.files import FolderFiles, ZipFiles
+from kgen.data.sources.layout import read_layout
 from kgen.data.sources.picture import SUFFIXES, Unreadable, read_header, read_pixels
 from kgen.errors import ImageLost, UserError
 
@@ -44,7 +42,7 @@ def open_folder(path: Path) -> "FolderSource":
 class FolderSource(Source):
     """The pictures of a folder or a zip; `open_folder` makes one."""
 
-    def __init__(self, path: Path, files: "FolderFiles"):
+    def __init__(self, path: Path, files: FolderFiles):
         layout = read_layout(files.names)
         super().__init__(
             path.stem if path.is_file() else path.resolve().name,
@@ -185,160 +183,3 @@ def _map_in_threads(function: Callable, indices: np.ndarray) -> list:
     with ThreadPoolExecutor(THREADS) as pool:
         done = pool.map(lambda part: [function(index) for index in part.tolist()], parts)
         return [result for part in done for result in part]
-
-
-# Files of a folder or a zip -------------------------------------------------------------------------------------------
-
-MAX_PICTURE_BYTES = 2**28
-"""Of one picture in a zip: a few bytes may unpack to any number of them."""
-ENCRYPTED = 1
-"""Bit of an entry's flags."""
-
-
-class FolderFiles:
-    """The pictures of a folder.
-
-    Attributes:
-        path: of the folder.
-        names: of the pictures, relative to it, with forward slashes, sorted.
-        others: how many other files there are.
-        identity: JSON values that change whenever a picture does.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        listing, digest = [], hashlib.blake2b(digest_size=16)
-        for folder, folders, files in os.walk(path, followlinks=True):
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            for file in files:
-                listing.append((Path(folder) / file).relative_to(path).as_posix())
-        self.names = sorted(filter(is_picture, listing))
-        for name in self.names:
-            try:
-                status = (path / name).stat()
-            except OSError:  # a link to nowhere; `scan` leaves it out
-                status = (path / name).lstat()
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-        self.others = len(listing) - len(self.names)
-        self.identity = (str(path.resolve()), digest.hexdigest())
-
-    def open(self, name: str) -> BinaryIO:
-        return open(self.path / name, "rb")
-
-
-class ZipFiles(FolderFiles):
-    """The pictures of a zip; many threads may read at once.
-
-    One open `zipfile.ZipFile` serves all threads: it locks only the reading of bytes, not their decompression. Its
-    directory takes about 600 bytes of memory per picture.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except Exception as error:  # a broken file makes zipfile raise many kinds
-            raise UserError(f"{path} cannot be read as a zip file: {error}; pack it again") from error
-        entries = [info for info in self._zip.infolist() if not info.is_dir()]
-        if any(info.flag_bits & ENCRYPTED for info in entries):
-            raise UserError(f"{path} is encrypted; unpack it and give the folder")
-        self.names = sorted({info.filename for info in entries if is_picture(info.filename)})
-        self.others = len(entries) - len(self.names)
-        self.identity = file_identity(path)
-
-    def open(self, name: str) -> BinaryIO:
-        try:
-            with self._zip.open(name) as file:  # of entries with one name, the last
-                content = file.read(MAX_PICTURE_BYTES + 1)
-        except Exception as error:
-            raise Unreadable(f"broken in the zip: {str(error) or type(error).__name__}") from error
-        if len(content) > MAX_PICTURE_BYTES:
-            raise Unreadable(f"is larger than {MAX_PICTURE_BYTES >> 20} MiB in the zip")
-        return BytesIO(content)
-
-
-# Splits and classes by folder -----------------------------------------------------------------------------------------
-
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the paths of a folder or a zip mean.
-
-    Attributes:
-        paths: split -> the paths of its pictures.
-        labels: split -> their labels, all 0 when there are no classes.
-        class_names: one per class, sorted; empty when there are no classes.
-        skipped: pictures that belong to no split or no class.
-    """
-
-    paths: dict[str, list[str]]
-    labels: dict[str, list[int]]
-    class_names: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
-
-
-def read_layout(paths: Sequence[str]) -> Layout:
-    """The splits, classes and labels that the paths of a data set mean.
-
-    Sub-folders named train, test, val ... are splits; sub-folders in these, or else of the data set, are classes; a top
-    folder that all paths share means nothing. Within a split, the order is that of a hash of the path: the same
-    everywhere, and the first images show every class.
-
-    Args:
-        paths: of the pictures, with forward slashes, relative to the data set.
-    """
-    parts_of = _strip_common_top({path: PurePosixPath(path).parts for path in paths})
-    skipped: list[Skipped] = []
-    tops = {parts[0].lower() for parts in parts_of.values() if len(parts) > 1}
-    in_splits = any(SPLIT_NAMES.get(top) == "train" for top in tops) or (tops and tops <= set(SPLIT_NAMES))
-    by_split: dict[str, dict[str, tuple]] = {}
-    for path, parts in parts_of.items():
-        split = SPLIT_NAMES.get(parts[0].lower()) if in_splits and len(parts) > 1 else None if in_splits else "train"
-        if split is None:
-            skipped.append(Skipped(path, "beside the folders of the splits"))
-        else:
-            by_split.setdefault(split, {})[path] = parts[1:] if in_splits else parts
-    classes = sorted({parts[0] for group in by_split.values() for parts in group.values() if len(parts) > 1})
-    labelled = len(classes) > 1
-    result, labels = {}, {}
-    for split, group in by_split.items():
-        kept = []
-        for path, parts in group.items():
-            if labelled and len(parts) == 1:
-                skipped.append(Skipped(path, "has no label: it lies beside the class folders"))
-            else:
-                kept.append((_path_hash(path), path, classes.index(parts[0]) if labelled else 0))
-        kept.sort()
-        result[split] = [path for _, path, _ in kept]
-        labels[split] = [label for _, _, label in kept]
-    return Layout(result, labels, tuple(classes) if labelled else (), tuple(skipped))
-
-
-def _strip_common_top(parts_of: dict[str, tuple]) -> dict[str, tuple]:
-    while True:
-        tops = {parts[0] for parts in parts_of.values()}
-        alone = len(tops) == 1 and all(len(parts) > 1 for parts in parts_of.values())
-        if not alone or next(iter(tops)).lower() in SPLIT_NAMES:
-            return parts_of
-        parts_of = {path: parts[1:] for path, parts in parts_of.items()}
-
-
-def _path_hash(path: str) -> bytes:
-    return hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-
-
-def is_picture(path: str) -> bool:
-    """Whether a path is that of a picture, by its suffix; hidden files and macOS' `__MACOSX` are not."""
-    parts = PurePosixPath(path).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and path.lower().endswith(SUFFIXES)
