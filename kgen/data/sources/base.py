@@ -6,7 +6,7 @@ their classes, and reads the ones that it is asked for by index.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from kgen import images, random
 
 BLOCK = 256  # images read at once
 WHITE = int(images.to_uint8(np.float32(1)))
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,1000}")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,17 @@ class Source:
     def blocks(self, split: str, indices: np.ndarray):
         """What `records` yields, many at once: (indices [b], images [b, h, w, channels], labels [b]); needs `size`."""
         return self.records(split, indices).batch(BLOCK)
+
+
+def order_class_names(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of classes in the order of their labels, each once: by value where all are whole numbers, else sorted.
+
+    "0", "1", ... "10" stand in this order, so that class 2 is that of the folder 2.
+    """
+    distinct = set(names)
+    if all(WHOLE_NUMBER.fullmatch(name) for name in distinct):
+        return tuple(sorted(distinct, key=lambda name: (int(name), name)))
+    return tuple(sorted(distinct))
 
 
 def file_identity(path: Path) -> tuple:

@@ -24,6 +24,7 @@ class FolderFiles:
         path: of the folder.
         names: of the pictures, relative to it, with forward slashes, sorted.
         others: how many other files there are.
+        other_names: those, relative to the folder, with forward slashes, sorted.
         identity: JSON values that change whenever a picture does.
     """
 
@@ -41,7 +42,8 @@ class FolderFiles:
             except OSError:  # a link to nowhere; `scan` leaves it out
                 status = (path / name).lstat()
             digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-        self.others = len(listing) - len(self.names)
+        self.other_names = sorted(set(listing).difference(self.names))
+        self.others = len(self.other_names)
         self.identity = (str(path.resolve()), digest.hexdigest())
 
     def open(self, name: str) -> BinaryIO:
@@ -65,7 +67,8 @@ class ZipFiles(FolderFiles):
         if any(info.flag_bits & ENCRYPTED for info in entries):
             raise UserError(f"{path} is encrypted; unpack it and give the folder")
         self.names = sorted({info.filename for info in entries if is_picture(info.filename)})
-        self.others = len(entries) - len(self.names)
+        self.other_names = sorted({info.filename for info in entries}.difference(self.names))
+        self.others = len(self.other_names)
         self.identity = file_identity(path)
 
     def open(self, name: str) -> BinaryIO:
