@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(dataset: str):
+        from kgen.cli.suggest import training_command
         from kgen.data.audit.report import audit_dataset, load_for_audit
 
         config = flags.data_config(cmd, DataConfig(dataset))
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(report.lines()))
         written = write(loaded, report, Path(cmd["out"] or f"data-{report.name}"))
         print(f"\nwrote {', '.join(map(str, written))}")
+        print(f"next: {training_command(cmd, dataset, report)}")
 
     return cmd.run(body, argv)
 

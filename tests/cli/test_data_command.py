@@ -16,7 +16,7 @@ def test_it_prints_and_draws(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert data.main(["digits", "--limit", "60"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("digits: 180 images; training sees 28x28x1") and "stored as 8x8" in said
+    assert said.startswith("digits: training sees 60 gray images of 28x28") and "stored as 8x8" in said
     report = json.loads((tmp_path / "data-digits" / "report.json").read_text())
     assert [split["images"] for split in report["splits"]] == [60, 60, 60]
     assert all(split["fingerprint"] in said for split in report["splits"])

@@ -78,7 +78,7 @@ def test_every_planted_trouble_is_found_and_nothing_else(planted):
 def test_the_text_names_what_was_found(planted):
     text = "\n".join(examined(planted)[1].lines())
     for words in (
-        "26 images; training sees 32x32x3",
+        "training sees 20 colour images of 32x32 (height x width) in 2 classes; 6 for test",
         "test images that stand in train: 1 pixel by pixel and 1 nearly",
         "2 images have the same pixels as another with a different label",
         "2 of the 20 train images are exact copies",

@@ -16,6 +16,7 @@ MAX_SEARCHED = 20_000  # images that are searched for 16 of each class
 LETTERS = 12  # height of a line of text
 DOTS = 7  # width of a letter, at most
 GAP = 4
+LONGEST_NAME = 40  # letters of a class name
 WHITE = np.uint8(images.to_uint8(np.float32(1)))
 
 
@@ -38,8 +39,11 @@ def contact_sheet(dataset: Dataset, split: str = "train") -> np.ndarray:
         if seen >= MAX_SEARCHED or all(len(row) == COLUMNS for row in rows):
             break
     if classes:
-        names = [str(name) for name in (spec.class_names or range(spec.num_classes))[:classes]]
-        return _sheet(rows, names, text_first=True)
+        names = [str(name)[:LONGEST_NAME] for name in (spec.class_names or range(spec.num_classes))[:classes]]
+        more = spec.num_classes - classes
+        return _sheet(
+            [*rows, []] if more else rows, [*names, f"{more} more classes"] if more else names, text_first=True
+        )
     rows = [row for row in rows if row]
     return _sheet(rows, [""] * len(rows), text_first=True)
 

@@ -35,10 +35,12 @@ class PixelStatistics:
     Attributes:
         histograms: [splits, C, 256] int64, how often each value occurs.
         outliers: images of one colour, or of the opposite background.
+        gray: in every pixel all channels are equal.
     """
 
     histograms: np.ndarray
     outliers: list[Outlier]
+    gray: bool
 
 
 def pixel_statistics(images: IndexedImages) -> PixelStatistics:
@@ -46,9 +48,11 @@ def pixel_statistics(images: IndexedImages) -> PixelStatistics:
     channels = images.image_shape[2]
     histograms = np.zeros((len(images.splits), channels, WHITE + 1), np.int64)
     plain, dark, light = np.zeros((3, len(images)), bool)
+    gray = True
     for indices, pixels in images.blocks():
         flat = pixels.reshape(len(pixels), -1, channels)
         plain[indices] = (flat == flat[:, :1]).all((1, 2))
+        gray = gray and bool((flat == flat[..., :1]).all())
         edge = np.concatenate([pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1)
         dark[indices], light[indices] = (edge <= EDGE_LEVELS).all((1, 2)), (edge >= WHITE - EDGE_LEVELS).all((1, 2))
         for place in np.unique(images.split_of[indices]):
@@ -63,7 +67,7 @@ def pixel_statistics(images: IndexedImages) -> PixelStatistics:
         unusual = np.flatnonzero(other & ~plain)
         if usual.mean() >= MAJORITY and len(unusual) <= MINORITY * len(images):
             outliers += [Outlier(images.name(i), images.split(i), reason) for i in unusual]
-    return PixelStatistics(histograms, outliers)
+    return PixelStatistics(histograms, outliers, gray)
 
 
 def size_statistics(dataset: Dataset, images: IndexedImages) -> tuple[tuple[tuple[int, int, int], ...], list[Outlier]]:

@@ -120,6 +120,7 @@ class AuditReport:
         num_outliers: how many there are.
         notes: sentences of the data set, and of the audit.
         reading: findings of the data set: what was left unread, and what is ambiguous.
+        gray_in_colour: the images have three channels, which are equal in every pixel.
     """
 
     name: str
@@ -139,6 +140,7 @@ class AuditReport:
     num_outliers: int
     notes: tuple[str, ...]
     reading: tuple[str, ...] = ()
+    gray_in_colour: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -206,6 +208,7 @@ def audit_dataset(
         num_outliers=len(outliers),
         notes=notes,
         reading=dataset.findings,
+        gray_in_colour=pixels.gray and dataset.spec.image_shape[2] > 1,
     )
 
 
@@ -328,17 +331,23 @@ def _suggested_size(config: DataConfig) -> int | None:
 
 def lines(report: AuditReport) -> list[str]:
     """The report, line by line; `report.json` holds what is cut short here."""
-    height, width, channels = report.image_shape
-    total = sum(split.images for split in report.splits)
-    colour = "gray" if channels == 1 else "colour"
-    text = [f"{report.name}: {total} images; training sees {height}x{width}x{channels} (height x width, {colour})"]
-    text += [f"  stored as {_sizes(report)}", "", *_splits(report), ""]
+    text = [f"{report.name}: {_in_one_line(report)}", f"  stored as {_sizes(report)}", "", *_splits(report), ""]
     if report.class_names:
         text += [*_classes(report), ""]
     text += [f"note: {note}" for note in report.notes]
     found = findings(report)
     text += ["", "findings:", *(f"  - {finding}" for finding in found)] if found else ["", "findings: none"]
     return text
+
+
+def _in_one_line(report: AuditReport) -> str:
+    """What a training would see."""
+    height, width, channels = report.image_shape
+    train, *others = report.splits
+    colour = "black-and-white" if train.black_and_white else "gray" if channels == 1 else "colour"
+    classes = f"in {len(report.class_names)} classes" if report.class_names else "without labels"
+    beside = ", ".join(f"{split.images:,} for {split.name}" for split in others) or "nothing for validation and test"
+    return f"training sees {train.images:,} {colour} images of {height}x{width} (height x width) {classes}; {beside}"
 
 
 def findings(report: AuditReport) -> list[str]:
@@ -364,6 +373,8 @@ def findings(report: AuditReport) -> list[str]:
         for s in report.splits
         if s.near
     ]
+    if report.gray_in_colour:
+        found.append("the images are gray, but stored in colour: --grayscale reads one channel instead of three")
     if not report.complete:
         found.append("so many images are alike that the search for near copies was ended: their counts are the least")
     if report.broken:

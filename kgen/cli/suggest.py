@@ -1,0 +1,78 @@
+"""The `kgen-train` command that fits a data set: what kgen-data ends with."""
+
+import shlex
+from typing import Any
+
+from kgen.cli.command import Command
+from kgen.config import DataConfig
+from kgen.data.audit.report import AuditReport
+from kgen.options import options_of
+
+LARGEST_SIDE = 64
+"""Pixels of the longer side that a first training has, whatever the pictures have."""
+DENSE_SIDE = 32
+"""Gray pictures up to this side are small enough for dense layers, which train in a minute."""
+ENOUGH_FOR_A_GAN = 2_000
+"""Training images below which an adversarial model mostly repeats them."""
+MAX_CLASSES, ENOUGH_PER_CLASS = 100, 10
+"""A conditional model is worth it up to so many classes, of which the smallest has at least so many training images."""
+
+
+def training_command(cmd: Command, dataset: str, report: AuditReport) -> str:
+    """The command line of a first training on a data set that was examined.
+
+    Args:
+        cmd: of kgen-data; the settings that the user gave go on to the training.
+        dataset: as the user named it.
+        report: of its audit.
+
+    Returns:
+        A command line, quoted for the shell.
+    """
+    words = ["kgen-train", "--model", model_for(report), "--dataset", dataset, *given_flags(cmd)]
+    if not cmd.given("image_size") and (size := size_for(report)):
+        words += ["--image_size", size]
+    if report.gray_in_colour and not cmd.given("grayscale"):
+        words.append("--grayscale")
+    return shlex.join(words)
+
+
+def model_for(report: AuditReport) -> str:
+    """The name of the model to begin with."""
+    height, width, channels = report.image_shape
+    train = report.splits[0]
+    counts = [count for count in train.classes if count]
+    labelled = 2 <= len(counts) <= MAX_CLASSES and min(counts) >= ENOUGH_PER_CLASS
+    if max(height, width) <= DENSE_SIDE and (channels == 1 or report.gray_in_colour):
+        return "cvae" if labelled else "vae"
+    if train.images < ENOUGH_FOR_A_GAN:
+        return "conv_cvae" if labelled else "conv_vae"
+    return "cdcgan" if labelled else "dcgan"
+
+
+def size_for(report: AuditReport) -> str:
+    """What `--image_size` is given; "" where the pictures have one size that a first training can have too."""
+    height, width, _ = report.image_shape
+    stored = {(h, w) for h, w, _ in report.sizes}
+    if max(height, width) <= LARGEST_SIDE and len(stored) <= 1:
+        return ""
+    shrink = min(1.0, LARGEST_SIDE / max(height, width))
+    height, width = (max(1, round(side * shrink)) for side in (height, width))
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def given_flags(cmd: Command) -> list[str]:
+    """The flags of the data that the user gave, and `--seed`, as words of a command line."""
+    words = []
+    for option in options_of(DataConfig).values():
+        if option.flag and option.name != "dataset" and cmd.given(option.flag):
+            words += flag_words(option.flag, cmd[option.flag])
+    return words + (flag_words("seed", cmd["seed"]) if cmd.given("seed") else [])
+
+
+def flag_words(flag: str, value: Any) -> list[str]:
+    """["--flag", "value"]; of a bool ["--flag"] or ["--noflag"]; with "=" where the value begins with a hyphen."""
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no{flag}"]
+    text = str(value)
+    return [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]
