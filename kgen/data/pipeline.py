@@ -16,7 +16,7 @@ from kgen.config import DataConfig
 from kgen.data.dataset import Dataset
 from kgen.data.sources.base import WHITE, Skipped, Source
 from kgen.data.sources.resolve import open_source
-from kgen.data.splits import make_splits, note_missing_test
+from kgen.data.splits import make_splits, split_notes
 from kgen.data.store import StoredSplit, store, transformed_records
 from kgen.data.transforms import make_transform
 from kgen.errors import UserError
@@ -79,7 +79,9 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
         transform=transform,
         binarize=config.binarize,
         binary=binary,
-        notes=tuple(filter(None, [*source.notes, *notes, note_missing_test(spec.examples), left_out, where])),
+        notes=tuple(
+            filter(None, [*source.notes, *notes, *split_notes(source, config, seed, spec.examples), left_out, where])
+        ),
         findings=tuple(source.findings),
         skipped=tuple(source.skipped),
     )

@@ -51,13 +51,8 @@ def make_splits(source: Source, config: DataConfig, seed: int) -> tuple[dict[str
         count = _validation_count(len(order), config.validation_fraction)
         labels = source.labels(stored) if count else None
         is_validation = _choose_validation(None if labels is None else labels[order], len(order), count, seed)
-        count = int(is_validation.sum())
-        if count:
+        if is_validation.any():
             splits |= {"train": (stored, order[~is_validation]), "validation": (stored, order[is_validation])}
-            notes.append(
-                f"no validation split: {count} of the {len(order)} training images are set aside as one "
-                f"(validation_fraction={config.validation_fraction:g}, seed={seed})"
-            )
     if config.limit:
         splits = {
             name: (stored, source.choose(stored, order, config.limit, seed)) for name, (stored, order) in splits.items()
@@ -65,17 +60,24 @@ def make_splits(source: Source, config: DataConfig, seed: int) -> tuple[dict[str
     return {name: splits[name] for name in SPLITS if name in splits}, notes
 
 
-def note_missing_test(examples: Mapping[str, int]) -> str:
-    """What the absence of a test split means for what is reported; empty when there is one.
+def split_notes(source: Source, config: DataConfig, seed: int, examples: Mapping[str, int]) -> list[str]:
+    """What the absence of a validation split and of a test split means.
 
     Args:
-        examples: images per split.
+        source, config, seed: as of `make_splits`.
+        examples: split -> images that can be read.
     """
+    notes, count = [], examples.get("validation")
+    if count and not source.counts.get("validation"):
+        notes.append(
+            f"no validation split: {count} of the {examples['train'] + count} training images are set aside as one "
+            f"(validation_fraction={config.validation_fraction:g}, seed={seed})"
+        )
     if "test" in examples:
-        return ""
-    if "validation" in examples:
-        return f"has no test split: the validation split of {examples['validation']} images is what is reported"
-    return "has neither a validation nor a test split: only training images can be reported on"
+        return notes
+    if count:
+        return [*notes, f"has no test split: the validation split of {count} images is what is reported"]
+    return [*notes, "has neither a validation nor a test split: only training images can be reported on"]
 
 
 def _choose_validation(labels: np.ndarray | None, total: int, count: int, seed: int) -> np.ndarray:

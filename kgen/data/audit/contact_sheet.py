@@ -40,10 +40,9 @@ def contact_sheet(dataset: Dataset, split: str = "train") -> np.ndarray:
             break
     if classes:
         names = [str(name)[:LONGEST_NAME] for name in (spec.class_names or range(spec.num_classes))[:classes]]
-        more = spec.num_classes - classes
-        return _sheet(
-            [*rows, []] if more else rows, [*names, f"{more} more classes"] if more else names, text_first=True
-        )
+        if spec.num_classes > classes:
+            rows, names = [*rows, []], [*names, f"{spec.num_classes - classes} more classes"]
+        return _sheet(rows, names, text_first=True)
     rows = [row for row in rows if row]
     return _sheet(rows, [""] * len(rows), text_first=True)
 
