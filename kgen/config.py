@@ -336,7 +336,9 @@ class EvalConfig:
         group="Evaluation",
     )
     split: Literal["test", "validation", "train"] | None = option(
-        None, "Split of the real images.", auto="test, or validation where there is no test split"
+        None,
+        "Split of the real images.",
+        auto="test, or else the validation split of the run; all images of a --dataset without splits of its own",
     )
     count: int = option(10_000, "Generated images per repeat.", at_least=2)
     num_real: int = option(10_000, "Largest number of real images.")

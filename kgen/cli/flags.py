@@ -22,7 +22,12 @@ def define_data(cmd: Command, *, dataset: bool = True, choice: bool = True):
 
 def define_real_images(cmd: Command):
     """Defines the group "Data" of commands that compare a generator with real images."""
-    cmd.flag("Data", "string", "dataset", None, "Real images.", auto="those of the run", metavar="DATASET")
+    cmd.flag(
+        "Data", "string", "dataset", None,
+        "Real images: the test split of data that have splits of their own, all images of others. For a run whose data "
+        "were moved, where they are now.",
+        auto="those of the run", metavar="DATASET",
+    )  # fmt: skip
     define_data(cmd, dataset=False, choice=False)
 
 

@@ -15,6 +15,8 @@ BATCH = 512
 DYNAMIC = "dynamic"
 """How the protocol of an evaluation calls `binarize=sample`."""
 FIXED, GREY = "fixed", "none: grey"
+WHOLE = "all"
+"""The split of a reference that takes every image of a set without splits of its own."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class RealImages:
     Attributes:
         pixels: [N, H, W, C] uint8, after binarization where that was asked for.
         labels: [N] int32; zeros when unlabelled.
-        split: their split.
+        split: their split; "all" of a set that is taken whole.
         hash: content hash of the whole split.
         part: which images of the split they are; with split and hash it identifies them for ever.
     """
@@ -43,9 +45,14 @@ class RealImages:
         """At most `count` of them: a fixed random choice, in their order."""
         if count >= self.count:
             return self
-        rows = np.sort(random.generator(0, "real", self.split).choice(self.count, count, replace=False))
+        rows = chosen_rows(self.split, self.count, count)
         part = f"{count} of {self.count} of {self.part}"
         return dataclasses.replace(self, pixels=self.pixels[rows], labels=self.labels[rows], part=part)
+
+
+def chosen_rows(split: str, total: int, count: int) -> np.ndarray:
+    """The rows that stand for `total` images of a split: a fixed random choice, [count] ascending."""
+    return np.sort(random.generator(0, "real", split).choice(total, count, replace=False))
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class Reference:
     Attributes:
         spec: of the data.
         real: the images of the split that metrics are reported on.
-        train: all images that a model may have been trained on (those set aside for validation included).
+        train: all images that a model may have been trained on (those set aside for validation included); where the
+            set is taken whole, the same images as `real`.
         other: real images of another split than `real`, from which baselines are computed; None without one.
         binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (sampled
             each time in training, one fixed sample here), or "none: grey".
@@ -73,20 +81,29 @@ class Reference:
 
 
 def load_reference(
-    config: DataConfig, *, split: str | None = None, num_real: int = 10_000, seed: int = 0, spec: DataSpec | None = None
+    config: DataConfig,
+    *,
+    split: str | None = None,
+    num_real: int = 10_000,
+    seed: int = 0,
+    spec: DataSpec | None = None,
+    own: bool = True,
 ) -> Reference:
     """The reference images of a data set.
 
     The test split, and with it everything else, is the same for every run on the set: `limit` and
-    `validation_fraction` concern training alone. A set without a test split is evaluated on the validation split of the
-    run, which is another one for every `seed`.
+    `validation_fraction` concern training alone. A run on a set without a test split is evaluated on the validation
+    split of its training, which is another one for every `seed`. Other images than those of a training are taken whole
+    where they have no splits of their own.
 
     Args:
         config: the data set, and how its images are prepared.
-        split: "test", "validation", "train"; None takes the test split, or else the validation split.
+        split: "test", "validation", "train"; None takes the test split, or else the validation split, or else (where
+            the images are not a training's own) all images.
         num_real: at most so many reference images, a fixed random choice.
         seed: of the run; for a set without a test split.
         spec: of the generator's images; None for no check.
+        own: the generator was trained on this set, so that only images that were set aside can be reported on.
 
     Raises:
         UserError: no such data or split, or its images have another shape than the generator's.
@@ -94,23 +111,35 @@ def load_reference(
     if num_real < 2:
         raise UserError(f"--num_real must be at least 2. Received: {num_real}")
     dataset = data.load(dataclasses.replace(config, limit=None, validation_fraction=0.0), seed=0)
-    if "test" not in dataset.splits and "validation" not in dataset.splits and split != "train":
+    unsplit = "test" not in dataset.splits and "validation" not in dataset.splits
+    whole = unsplit and split is None and not own
+    if unsplit and not whole and split != "train":
         dataset = data.load(dataclasses.replace(config, limit=None), seed=seed)
     if spec is not None and dataset.spec.image_shape != spec.image_shape:
         raise UserError(
             f"the generator makes images of shape {spec.image_shape}, those of data set {dataset.spec.name!r} are "
             f"{dataset.spec.image_shape}; give the data set that it was trained on with --dataset"
         )
-    split = split or ("test" if "test" in dataset.splits else "validation")
+    split = split or ("train" if whole else "test" if "test" in dataset.splits else "validation")
     if split not in dataset.splits:
-        raise UserError(
-            f"data set {dataset.spec.name!r} has no split {split!r} here, only {' and '.join(dataset.splits)}; images "
-            "that a run set aside for validation count as training images where there is a test split"
-        )
+        raise UserError(_no_split(dataset, split))
+    if whole:
+        everything = dataclasses.replace(real_images(dataset, "train"), split=WHOLE)
+        return Reference(dataset.spec, everything.some(num_real), everything, None, _binarization(dataset, everything))
     real, train = real_images(dataset, split), real_images(dataset, "train")
     second = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
     other = None if second is None else train if second == "train" else real_images(dataset, second)
     return Reference(dataset.spec, real.some(num_real), train, other, _binarization(dataset, real))
+
+
+def _no_split(dataset: data.Dataset, split: str) -> str:
+    found = f"data set {dataset.spec.name!r} has no split {split!r} here, only {' and '.join(dataset.splits)}"
+    if "test" in dataset.splits:
+        aside = "images that a run set aside for validation count as training images where there is a test split"
+        return f"{found}; {aside}"
+    if "validation" in dataset.splits:
+        return f"{found}; name one of these with --split, or data with a folder test/ with --dataset"
+    return f"{found}; name other images with --dataset, or take the training images with --split train"
 
 
 def _binarization(dataset: data.Dataset, real: RealImages) -> str:

@@ -37,6 +37,11 @@ NO_LIKELIHOOD = (
 )
 UNBOUNDED = "a density at pixels of few levels has no upper bound: a Bernoulli likelihood suits them"
 DENSITY = "of a density at grey levels that are not dequantized: no code length"
+NO_UNSEEN = (
+    "the reference holds the training images, so no unseen images are left to compare with: take --split validation, "
+    "or --split test where there is one"
+)
+SAME_IMAGES = "the images are those of the reference themselves"
 NOT_FINITE = "the model's likelihood is not finite"
 
 
@@ -174,6 +179,11 @@ class Inputs:
         """Features of the real and the generated images, [N, d] and [M, d] float32."""
         return self.real.features(self.extractor), self.fake.features(self.extractor)
 
+    @cached_property
+    def same_images(self) -> bool:
+        """Whether the images in place of generated ones are the real images themselves, in their order."""
+        return np.array_equal(self.real.pixels, self.fake.pixels)
+
     @property
     def predicted(self) -> np.ndarray:
         """The classes of the generated images by the classifier of the data set, [M] int32."""
@@ -196,7 +206,9 @@ def normal_interval(value: float, standard_error: float) -> tuple[float, float]:
 def fid(inputs: Inputs) -> dict[str, MetricValue]:
     """The Fréchet distance of the features' normal approximations."""
     if (note := _too_few_images(inputs)) and not inputs.anyway:
-        return {"fid": MetricValue(None, note=note)}
+        if not inputs.same_images:
+            return {"fid": MetricValue(None, note=note)}
+        note = SAME_IMAGES  # 0 for any number of them
     count = min(len(inputs.real), len(inputs.fake))
     note = note or (f"biased upwards by the {count:,} images" if count < FEW_IMAGES else "")
     fake, real = inputs.fake.moments(inputs.extractor), inputs.real.moments(inputs.extractor)
@@ -225,9 +237,11 @@ def _too_few_images(inputs: Inputs) -> str:
 
 
 def kid(inputs: Inputs) -> dict[str, MetricValue]:
-    """The unbiased kernel distance."""
+    """The unbiased kernel distance; 0 of the reference's own images, where the estimate would be negative."""
     found = kernel.kernel_distance(*inputs.features, subsets=KERNEL_SUBSETS, seed=inputs.seed)
     settings = {"subsets": KERNEL_SUBSETS, "subset_size": found.subset_size}
+    if inputs.same_images:
+        return {"kid": MetricValue(0.0, note=SAME_IMAGES, settings=settings)}
     if 2 * found.subset_size > min(len(inputs.real), len(inputs.fake)):
         note = "few images: the subsets share most of them, so their scatter gives no interval"
         return {"kid": MetricValue(found.value, note=note, settings=settings)}
@@ -271,6 +285,8 @@ def training_neighbours(inputs: Inputs) -> dict[str, MetricValue]:
 
     The picture shows the samples that are nearest to a training image, each left of that image, the nearest first.
     """
+    if inputs.real.key and inputs.train.key and inputs.real.key["data"] == inputs.train.key["data"]:
+        return {name: MetricValue(None, note=NO_UNSEEN) for name in METRICS["memorization"].values}
     real, fake = inputs.features
     found = memorization.memorization(fake, inputs.train.features(inputs.extractor), real)
     closest = np.argsort(found["distance"], kind="stable")[:NEIGHBOURS_SHOWN]

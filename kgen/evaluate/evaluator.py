@@ -9,7 +9,7 @@ import numpy as np
 import kgen
 from kgen import images
 from kgen.cache import cached_json
-from kgen.config import DataConfig, EvalConfig, RunConfig, override
+from kgen.config import EvalConfig
 from kgen.data.reference import RealImages, Reference, load_reference
 from kgen.environment import environment
 from kgen.errors import UserError
@@ -58,10 +58,10 @@ def evaluate(
     config = config or EvalConfig()
     parse_metrics(config.metrics)  # an unknown name is an error before anything is opened
     target = open_target(path, checkpoint=checkpoint, prior=prior)
+    real, own = target.real_images(dataset, data_settings)
     reference = load_reference(
-        _data_config(target, dataset, data_settings), split=config.split, num_real=config.num_real, seed=target.seed,
-        spec=target.spec,
-    )  # fmt: skip
+        real, split=config.split, num_real=config.num_real, seed=target.seed, spec=target.spec, own=own
+    )
     if dataset is None and not data_settings:
         _check_unchanged(target, reference)
     path = Path(out or target.out)
@@ -74,19 +74,6 @@ def evaluate(
     for name, picture in evaluator.pictures.items():
         images.save_png(path.with_name(f"{path.stem}-{name}.png"), picture)
     return results, path
-
-
-def _data_config(target: Target, dataset: str | None, settings: Mapping[str, Any] | None) -> DataConfig:
-    base = target.config
-    if dataset is not None and (base is None or base.dataset != dataset):
-        chosen: dict[str, Any] = {"data.dataset": dataset}
-        if target.spec is not None:
-            height, width, channels = target.spec.image_shape
-            chosen |= {"data.image_size": [height, width], "data.grayscale": channels == 1}
-        base = override(RunConfig(), chosen).data
-    if base is None:
-        raise UserError(f"{target.path} has no record of its training data; name the real images with --dataset")
-    return override(RunConfig(data=base), settings or {}).data
 
 
 def _check_unchanged(target: Target, reference: Reference):

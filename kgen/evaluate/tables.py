@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from kgen.data.reference import WHOLE
 from kgen.tables import format_number, render_table
 
 WORDS = {
@@ -49,7 +50,8 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
     """A protocol in words; keys without a value are left out."""
     given = {key: value for key, value in protocol.items() if value not in (None, {})}
     keys = [*(key for key in WORDS if key in given), *(key for key in given if key not in WORDS)]
-    return ", ".join(WORDS.get(key, f"{key} {{}}").format(format_settings(key, given[key])) for key in keys)
+    words = WORDS | ({"split": "the whole set"} if given.get("split") == WHOLE else {})
+    return ", ".join(words.get(key, f"{key} {{}}").format(format_settings(key, given[key])) for key in keys)
 
 
 def eval_table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -75,11 +77,15 @@ def eval_table(results: Sequence[Mapping[str, Any]]) -> str:
     named = [(result["metric"], result["protocol"]) for result in results]
     protocols = protocol_lines(named, leave_out=("num_real", "num_fake", "settings"))
     target = results[0].get("target") or {}
-    prior = f"Prior: {target['prior']} {target['prior_hash']}\n" if target.get("prior_hash") else ""
+    about = f"Prior: {target['prior']} {target['prior_hash']}\n" if target.get("prior_hash") else ""
+    if target.get("split"):
+        about += f"Evaluated: the {target['split']} split of {target.get('path')}, the images of the reference\n"
+    if all(result["protocol"].get("split") == WHOLE for result in results):
+        about += "Baseline: none; the reference is the whole set, which leaves no other real images (see --split)\n"
     if len(protocols) == 1:
-        return f"{render_table(headers, cells)}\nProtocol: {protocols[0][1]}\n{prior}"
+        return f"{render_table(headers, cells)}\nProtocol: {protocols[0][1]}\n{about}"
     words = "".join(f"Protocol of {names}: {words}\n" for names, words in protocols)
-    return f"{render_table(headers, cells)}\n{words}{prior}"
+    return f"{render_table(headers, cells)}\n{words}{about}"
 
 
 def with_settings(metric: str, protocol: Mapping[str, Any]) -> str:

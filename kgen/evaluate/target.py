@@ -11,7 +11,7 @@ import numpy as np
 from kgen import data, images, random
 from kgen.cache import digest
 from kgen.config import DataConfig, RunConfig, override
-from kgen.data.reference import Reference
+from kgen.data.reference import Reference, chosen_rows
 from kgen.data.sources import base
 from kgen.errors import UserError
 from kgen.run import Run
@@ -55,6 +55,29 @@ class Target:
     def repeatable(self) -> bool:
         """Whether another seed gives other images."""
         return self.sampler is not None
+
+    def real_images(self, dataset: str | None, settings: Mapping[str, Any] | None = None) -> tuple[DataConfig, bool]:
+        """The real images to compare with, and whether they are those that it was trained on.
+
+        Args:
+            dataset: named by the user; None takes the data that it was trained on.
+            settings: how they are read, e.g. {"data.image_size": [64, 64]}; see DataConfig.
+
+        Raises:
+            UserError: no data set is named, and none is known.
+        """
+        own = dataset is None or (self.config is not None and self.config.dataset == dataset)
+        config = self.config if own else self._other_images(dataset)
+        if config is None:
+            raise UserError(f"{self.path} has no record of its training data; name the real images with --dataset")
+        return override(RunConfig(data=config), settings or {}).data, own
+
+    def _other_images(self, dataset: str) -> DataConfig:
+        """Another data set, in the shape of the generated images."""
+        if self.spec is None:
+            return DataConfig(dataset=dataset)
+        height, width, channels = self.spec.image_shape
+        return DataConfig(dataset=dataset, image_size=(height, width), grayscale=channels == 1)
 
     def check_classes(self, reference: Reference):
         """Raises UserError for a conditional model of other classes than the reference's."""
@@ -194,7 +217,10 @@ def _suffix(sampler: Sampler) -> str:
 
 
 def _from_folder(target: Target, reference: Reference, count: int, seed: int):
-    """The images of a folder in the reference's shape; labels where its classes have the reference's names."""
+    """The images of a folder in the reference's shape; labels where its classes have the reference's names.
+
+    All of its splits; of the set that the reference is a split of, that split alone.
+    """
     height, width, channels = reference.spec.image_shape
     config = DataConfig(
         dataset=str(target.path), image_size=(height, width), grayscale=channels == 1, validation_fraction=0.0
@@ -205,15 +231,22 @@ def _from_folder(target: Target, reference: Reference, count: int, seed: int):
             f"{target.path} holds images of shape {found.spec.image_shape}, those of data set "
             f"{reference.spec.name!r} are {reference.spec.image_shape}"
         )
-    parts = [found.arrays(split) for split in found.splits]
-    pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    splits, real = found.splits, reference.real
+    if len(splits) > 1 and real.split in splits and found.fingerprint(real.split) == real.hash:
+        splits = (real.split,)  # a set against itself
+        target.about["split"] = real.split
+    parts = [found.arrays(split) for split in splits]
+    pixels, labels = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
     names = found.spec.class_names
     if names and set(names) <= set(reference.spec.class_names):
         labels = np.array([reference.spec.class_names.index(name) for name in names], np.int32)[labels]
     else:
         labels = None
     if count < len(pixels):
-        rows = np.sort(random.generator(seed, "folder").choice(len(pixels), count, replace=False))
+        if [found.fingerprint(split) for split in splits] == [real.hash]:  # the same images: the same choice
+            rows = chosen_rows(real.split, len(pixels), count)
+        else:
+            rows = np.sort(random.generator(seed, "folder").choice(len(pixels), count, replace=False))
         pixels, labels = pixels[rows], None if labels is None else labels[rows]
     if found.source.size != (height, width):
         target.about["resized_from"] = "x".join(map(str, found.source.size)) if found.source.size else "many sizes"

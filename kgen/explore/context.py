@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from kgen import images, random
-from kgen.config import DataConfig, RunConfig, override
 from kgen.data.reference import Reference, load_reference
 from kgen.errors import UserError
 from kgen.evaluate.target import open_target
@@ -57,7 +56,7 @@ class Context:
         self.sampler, self.options = self.target.sampler, options
         self.spec, self.run = self.sampler.spec, Run.open(path) if self.target.kind == "run" else None
         self.name = self.target.about["name"]
-        self.data_config, self.named = self._data_config(dataset, data_settings or {}), dataset is not None
+        self._dataset, self._data_settings = dataset, data_settings
         size = int(np.prod(self.sampler.latent_shape))
         arguments = getattr(self.sampler, "manifest", {}).get("model_args", {})
         self.code_dim = getattr(getattr(self.sampler, "model", None), "code_dim", arguments.get("latent_dim", size))
@@ -73,13 +72,11 @@ class Context:
     @functools.cached_property
     def no_data(self) -> str:
         """Why there are no real images; "" if there are."""
-        if self.data_config is None:
-            return "its real images are not known; name them with --dataset"
         try:
             self.reference  # noqa: B018  loads them
             return ""
         except UserError as error:
-            if self.named:
+            if self._dataset is not None:
                 raise
             return str(error)
 
@@ -167,8 +164,9 @@ class Context:
 
     @functools.cached_property
     def reference(self) -> Reference:
-        """The real images: `real` of the test (or validation) split, `train`."""
-        return load_reference(self.data_config, num_real=10_000, seed=self.target.seed, spec=self.spec)
+        """The real images, as `kgen-eval` chooses them."""
+        real, own = self.target.real_images(self._dataset, self._data_settings)
+        return load_reference(real, num_real=10_000, seed=self.target.seed, spec=self.spec, own=own)
 
     @functools.cached_property
     def codes(self) -> "Codes":
@@ -186,14 +184,6 @@ class Context:
         z = np.repeat(self.sample_latents(1, self.some_labels(1)), len(codes), axis=0)
         z[:, : self.code_dim] = codes[:, : self.code_dim]
         return z
-
-    def _data_config(self, dataset: str | None, settings: dict[str, Any]) -> DataConfig | None:
-        if dataset is None:
-            base = self.target.config
-        else:
-            height, width, channels = self.spec.image_shape
-            base = DataConfig(dataset=dataset, image_size=(height, width), grayscale=channels == 1)
-        return base and override(RunConfig(data=base), settings).data
 
 
 @dataclass(frozen=True)

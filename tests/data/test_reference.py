@@ -106,3 +106,23 @@ def test_a_folder_of_pictures_without_a_test_split(tmp_path):
 def test_unlabelled_data(save_set):
     found = load_reference(save_set(labelled=False))
     assert not found.labelled and found.real.count == 40 and not found.real.labels.any()
+
+
+def test_other_images_without_splits_are_taken_whole(save_set):
+    config = save_set(count=60, test=0)
+    found = load_reference(config, own=False)
+    whole = kgen.data.load(kgen.DataConfig(dataset=config.dataset, validation_fraction=0.0))
+    assert (found.real.split, found.real.count, found.real.hash) == ("all", 60, whole.fingerprint("train"))
+    np.testing.assert_array_equal(found.real.pixels, whole.arrays("train")[0])
+    assert found.other is None and found.train.hash == found.real.hash
+    assert load_reference(config, own=False, num_real=20).real.count == 20
+    for split, count in (("train", 60), ("validation", 6)):
+        chosen = load_reference(config, own=False, split=split).real
+        assert (chosen.split, chosen.count) == (split, count)
+    with pytest.raises(UserError, match=r"no split 'test' here, only train and validation"):
+        load_reference(config, own=False, split="test")
+
+
+def test_other_images_with_splits_give_their_test_split(save_set):
+    found = load_reference(save_set(count=60, test=20), own=False)
+    assert (found.real.split, found.real.count, found.other.split) == ("test", 20, "train")
