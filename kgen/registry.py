@@ -10,7 +10,8 @@ from kgen.errors import UserError
 def nearest(name: str, known: Iterable[str]) -> str:
     """What a message about an unknown name ends with: the closest known names, then all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    lower = [other.casefold() for other in known]
+    close = [known[lower.index(other)] for other in difflib.get_close_matches(name.casefold(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     return f"{hint}known: {', '.join(known) or 'none'}"
 

@@ -1,12 +1,21 @@
 """DataSpec: what a data set is. Models are sized from it; it knows no TensorFlow."""
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
 from typing import Any
 
 from kgen.errors import UserError
 from kgen.registry import nearest
+
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,1000}")
+LARGEST_NUMBER = 2**31 - 1
+LISTED = 20
+"""Class numbers and names in a message."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,7 @@ class DataSpec:
         image_shape: (height, width, channels), pixels; channels is 1 or 3.
         num_classes: 0 for unlabelled data.
         class_names: one per class, in the order of the labels; empty when the classes have no names.
+        class_numbers: the number that means a class wherever a user or a client gives one; see `class_numbers`.
         examples: images per split, e.g. {"train": 54_000, "validation": 6_000, "test": 10_000}.
     """
 
@@ -50,26 +60,44 @@ class DataSpec:
         height, width, channels = self.image_shape
         return height * width * channels
 
+    @cached_property
+    def class_numbers(self) -> tuple[int, ...]:
+        """The number of each class at every interface: flags, exports, servers and pages; see `class_numbers`.
+
+        Labels in the data, in models, metrics and samplers are positions: 0 to num_classes - 1.
+        """
+        return class_numbers(self.class_names) if self.class_names else tuple(range(self.num_classes))
+
+    def class_name(self, label: int) -> str:
+        """The name of the class at a position; its number where the classes have no names."""
+        return self.class_names[label] if self.class_names else str(int(label))
+
+    def numbers(self, labels: Sequence[int]):
+        """Labels [N] as a client gives them, [N] int32: the class numbers; the labels where the classes are unknown.
+
+        Raises:
+            UserError: a label is no position of a class.
+        """
+        return numbers_at(labels, self.class_numbers)
+
     def label(self, name_or_number: str | int) -> int:
-        """The label that a user means by a class name or a number.
+        """The label (the position) of the class that a user means by its name, or else by its number.
 
         Raises:
             UserError: the data has no labels, or no such class.
         """
         if not self.num_classes:
             raise UserError(f"label {name_or_number!r} was asked for, but data set {self.name!r} has no labels")
-        if str(name_or_number) in self.class_names:
-            return self.class_names.index(str(name_or_number))
-        try:
-            number = int(name_or_number)
-        except ValueError:
-            number = -1
-        if not 0 <= number < self.num_classes:
-            raise UserError(
-                f"label {name_or_number!r} is no class of {self.name!r}: give a number from 0 to {self.num_classes - 1}"
-                + (f" or a name; {nearest(str(name_or_number), self.class_names)}" if self.class_names else "")
-            )
-        return number
+        text = str(name_or_number)
+        if text in self.class_names:
+            return self.class_names.index(text)
+        if WHOLE_NUMBER.fullmatch(text) and int(text) in self.class_numbers:
+            return self.class_numbers.index(int(text))
+        named = self.class_names != tuple(map(str, self.class_numbers))
+        raise UserError(
+            f"label {name_or_number!r} is no class of {self.name!r}: give {number_list(self.class_numbers)}"
+            + (f" or a name; {nearest(text, self.class_names)}" if self.class_names and named else "")
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types; `from_json` is its inverse."""
@@ -78,3 +106,45 @@ class DataSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "DataSpec":
         return cls(**values)
+
+
+def class_numbers(names: Sequence[str]) -> tuple[int, ...]:
+    """The number of each class: the one that is its name, else the least that is free, in the order of the classes.
+
+    Names that are words give 0 to K - 1; names "1" to "10" give 1 to 10. Of names for the same number ("01" and "1"),
+    the one without zeros in front has it. A number beyond 32 bits is a word.
+    """
+    whole = [int(name) if WHOLE_NUMBER.fullmatch(name) else LARGEST_NUMBER + 1 for name in names]
+    times = Counter(whole)
+    own = [
+        abs(number) <= LARGEST_NUMBER and (times[number] == 1 or name == str(number))
+        for name, number in zip(names, whole, strict=True)
+    ]
+    taken = {number for number, is_own in zip(whole, own, strict=True) if is_own}
+    free = (number for number in count() if number not in taken)
+    return tuple(number if is_own else next(free) for number, is_own in zip(whole, own, strict=True))
+
+
+def numbers_at(labels: Sequence[int], numbers: Sequence[int]):
+    """The class numbers [N] int32 at positions [N]; the positions themselves where there are no numbers.
+
+    Raises:
+        UserError: a position is not below the number of classes.
+    """
+    import numpy as np
+
+    labels = np.asarray(labels, np.int32)
+    if not numbers:
+        return labels
+    if labels.size and not 0 <= labels.min() <= labels.max() < len(numbers):
+        raise UserError(f"labels are positions of classes, 0 to {len(numbers) - 1}. Received: {labels}")
+    return np.asarray(numbers, np.int32)[labels]
+
+
+def number_list(numbers: Sequence[int]) -> str:
+    """Class numbers for a message: "a number from 0 to 9", "one of the numbers 3, 5, 10"."""
+    ordered = sorted(numbers)
+    if ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"a number from {ordered[0]} to {ordered[-1]}"
+    more = f", … ({len(ordered)} in all)" if len(ordered) > LISTED else ""
+    return f"one of the numbers {', '.join(map(str, ordered[:LISTED]))}{more}"

@@ -1,10 +1,12 @@
 """kgen-sample: samples images from a run, an export, a .tflite file or a server."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from kgen.cli import flags
 from kgen.cli.command import Command
+from kgen.spec import WHOLE_NUMBER
 
 EXAMPLES = (
     ("kgen-sample runs/00000-cvae-digits", "a grid of 64, all classes in turn"),
@@ -14,6 +16,8 @@ EXAMPLES = (
     ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file per image"),
     ("kgen-sample http://localhost:8501/v1/models/cvae --label 7", "from a server; grpc://localhost:8500/... as well"),
 )
+UNSAFE = r"[^\w.-]"
+"""Characters of class names that file names do without."""
 FORMATS = ("png", "png-files", "npz")
 
 
@@ -51,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sampler = open_sampler(path, **flags.generator_choice(cmd))
         samples = generate(sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"])
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
-        print(f"wrote {write(samples, cmd['format'], cmd['out'], columns)}")
+        print(f"wrote {write(samples, cmd['format'], cmd['out'], columns, sampler.spec)}")
 
     return cmd.run(body, argv)
 
 
-def write(samples, form: str, out: str | None, columns: int | None) -> Path:
-    """Writes samples in one of FORMATS; returns where."""
+def write(samples, form: str, out: str | None, columns: int | None, spec) -> Path:
+    """Writes samples in one of FORMATS; classes have names in file names, and numbers in arrays. Returns where."""
     import numpy as np
 
     from kgen import images
@@ -67,12 +71,15 @@ def write(samples, form: str, out: str | None, columns: int | None) -> Path:
     if form == "png":
         return images.save_png(out or f"{stem}.png", images.grid(samples.pixels, columns))
     if form == "png-files":
-        labels = [""] * len(samples.pixels) if samples.labels is None else [f"-label{n}" for n in samples.labels]
-        images.save_pngs(out or stem, samples.pixels, [f"{i:05d}{label}" for i, label in enumerate(labels)])
+        names = [""] * len(samples.pixels)
+        if samples.labels is not None:
+            classes = (spec.class_name(label) for label in samples.labels)
+            names = [f"-label{c}" if WHOLE_NUMBER.fullmatch(c) else f"-{re.sub(UNSAFE, '_', c)}" for c in classes]
+        images.save_pngs(out or stem, samples.pixels, [f"{i:05d}{name}" for i, name in enumerate(names)])
         return Path(out or stem)
     arrays = {"images": samples.pixels, "z": samples.z, "seed": samples.seed}
     if samples.labels is not None:
-        arrays["labels"] = samples.labels
+        arrays["labels"] = spec.numbers(samples.labels)
 
     def save(aside: Path):
         with open(aside, "wb") as file:

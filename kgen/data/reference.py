@@ -79,6 +79,20 @@ class Reference:
     def labelled(self) -> bool:
         return bool(self.spec.num_classes)
 
+    def in_order_of(self, spec: DataSpec | None) -> "Reference":
+        """The same with the labels of a generator, where that has the same classes in another order."""
+        names = self.spec.class_names
+        if spec is None or names == spec.class_names or sorted(names) != sorted(spec.class_names):
+            return self
+        label_of = np.array([spec.class_names.index(name) for name in names], np.int32)
+
+        def relabelled(real: RealImages | None) -> RealImages | None:
+            return real and dataclasses.replace(real, labels=label_of[real.labels])
+
+        spec = dataclasses.replace(self.spec, class_names=spec.class_names)
+        parts = {name: relabelled(getattr(self, name)) for name in ("real", "train", "other")}
+        return dataclasses.replace(self, spec=spec, **parts)
+
 
 def load_reference(
     config: DataConfig,
@@ -102,7 +116,7 @@ def load_reference(
             the images are not a training's own) all images.
         num_real: at most so many reference images, a fixed random choice.
         seed: of the run; for a set without a test split.
-        spec: of the generator's images; None for no check.
+        spec: of the generator's images, in whose order of classes the labels are; None for no check.
         own: the generator was trained on this set, so that only images that were set aside can be reported on.
 
     Raises:
@@ -125,11 +139,14 @@ def load_reference(
         raise UserError(_no_split(dataset, split))
     if whole:
         everything = dataclasses.replace(real_images(dataset, "train"), split=WHOLE)
-        return Reference(dataset.spec, everything.some(num_real), everything, None, _binarization(dataset, everything))
+        binarization = _binarization(dataset, everything)
+        found = Reference(dataset.spec, everything.some(num_real), everything, None, binarization)
+        return found.in_order_of(spec)
     real, train = real_images(dataset, split), real_images(dataset, "train")
     second = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
     other = None if second is None else train if second == "train" else real_images(dataset, second)
-    return Reference(dataset.spec, real.some(num_real), train, other, _binarization(dataset, real))
+    found = Reference(dataset.spec, real.some(num_real), train, other, _binarization(dataset, real))
+    return found.in_order_of(spec)
 
 
 def _no_split(dataset: data.Dataset, split: str) -> str:

@@ -149,7 +149,7 @@ class Inputs:
         train: all training images.
         extractor: of features (and of logits, where it classifies); None where the metric takes none.
         classifier: of the data set; None where no metric asks for it, and without labels.
-        num_classes: of the data; 0 when unlabelled.
+        num_classes, class_names: of the data; 0 when unlabelled, () without names.
         seed: of random subsets, projections and samples.
         anyway: also values that are known to mislead.
         reconstruct: (images in [0, 1], labels) -> images in [0, 1], or None without an encoder.
@@ -163,6 +163,7 @@ class Inputs:
     extractor: Extractor | None = None
     classifier: Extractor | None = None
     num_classes: int = 0
+    class_names: tuple[str, ...] = ()
     seed: int = 0
     anyway: bool = False
     reconstruct: Callable | None = None
@@ -328,7 +329,8 @@ def label_agreement(inputs: Inputs) -> dict[str, MetricValue]:
 def _agreement(inputs: Inputs, predicted: np.ndarray) -> MetricValue:
     found = conditioning.label_agreement(predicted, inputs.fake.labels, inputs.num_classes)
     worst = int(np.nanargmin([np.nan if share is None else share for share in found.by_class]))
-    note = f"lowest: class {worst}, {found.by_class[worst]:.1%}"
+    name = inputs.class_names[worst] if inputs.class_names else worst
+    note = f"lowest: class {name}, {found.by_class[worst]:.1%}"
     hits = (round(found.share * found.count), found.count)
     return MetricValue(found.share, found.interval, hits, note)
 

@@ -264,6 +264,7 @@ class Evaluator:
             extractor=extractor,
             classifier=classifier,
             num_classes=self.reference.spec.num_classes,
+            class_names=self.reference.spec.class_names,
             seed=seed,
             anyway=self.config.anyway,
             reconstruct=sampler.reconstruct if sampler is not None and sampler.encodes else None,

@@ -110,13 +110,15 @@ class Target:
         labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
         pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
         one = None if labels is None else labels[:1]
-        sampler.decode(sampler.density.sample(seed, 1, one), one)  # traces the graph
+        by_number = labels is not None and not sampler.spec.num_classes  # a server
+        given = reference.spec.numbers(labels) if by_number else labels
+        sampler.decode(sampler.density.sample(seed, 1, one), None if given is None else given[:1])  # traces the graph
         started = time.monotonic()
         for start in range(0, count, BATCH):
             rows = slice(start, min(start + BATCH, count))
             some = None if labels is None else labels[rows]
             z = sampler.density.sample(seed, rows.stop - start, some, first=start)
-            pixels[rows] = images.to_uint8(sampler.decode(z, some))
+            pixels[rows] = images.to_uint8(sampler.decode(z, None if given is None else given[rows]))
             progress(len(z))
         self.about["seconds_per_1000_samples"] = round((time.monotonic() - started) * 1000 / count, 4)
         return pixels, labels

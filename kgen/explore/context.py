@@ -139,7 +139,7 @@ class Context:
         return list(range(min(self.spec.num_classes, MAX_CLASSES)))
 
     def class_name(self, label: int) -> str:
-        return str(self.spec.class_names[label]) if self.spec.class_names else str(label)
+        return self.spec.class_name(label)
 
     def sample_latents(self, count: int, labels: np.ndarray | None = None, first: int = 0) -> np.ndarray:
         """Latent points of the prior, [count, *latent_shape]."""

@@ -12,7 +12,7 @@ from typing import Any
 from kgen.errors import UserError
 from kgen.explore.litert_js import CORE, LOADER, VERSION, WASM, WASM_UTILS, runtime_files
 from kgen.io import write_text
-from kgen.sampling.exported import read_manifest
+from kgen.sampling.exported import class_numbers_of, read_manifest
 from kgen.web.html import asset, content_policy, data_url, script_json
 
 DECODER = "model.tflite"
@@ -59,7 +59,8 @@ def describe(version: Path, source: str | None = None) -> dict[str, Any]:
         "source": source or f"runs/{manifest['run']}",
         "code_size": code_size,
         "kgen": {name: manifest[name] for name in known}
-        | {name: manifest["spec"][name] for name in ("image_shape", "num_classes")},
+        | {name: manifest["spec"][name] for name in ("image_shape", "num_classes")}
+        | {"class_numbers": class_numbers_of(manifest)},
     }
 
 

@@ -104,6 +104,7 @@ def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) ->
         "model_args": dict(run.config.model_args),
         "spec": run.spec.to_json(),
         "class_names": list(run.spec.class_names),
+        "class_numbers": list(run.spec.class_numbers),
         "latent_shape": list(model.latent_shape),
         "value_range": [0.0, 1.0],
         "ranges": ranges(run.spec),

@@ -41,7 +41,7 @@ class Golden:
 
     Attributes:
         seed: [N] int32.
-        label: [N] int32, or None of an unconditional model.
+        label: [N] int32, numbers of classes as the signatures take them, or None of an unconditional model.
         z: [N, *latent_shape] float32, sampled with the seeds.
         images: [N, H, W, C] float32, decoded from z.
         temperature: [M] float32 in [0, 1].
@@ -161,4 +161,5 @@ def golden_batch(sampler: Sampler, encode: Callable | None = None) -> Golden:
     middle = slerp(tf.constant(z[:FEW]), tf.constant(z[FEW : 2 * FEW]), tf.constant(t)).numpy()
     interpolated = sampler.decode(middle, few)
     encoded = () if encode is None else (np.asarray(x) for x in encode(images[:FEW], few))
-    return Golden(seeds, labels, z, images, temperature, tempered, t, interpolated, *encoded)
+    numbers = None if labels is None else sampler.spec.numbers(labels)
+    return Golden(seeds, numbers, z, images, temperature, tempered, t, interpolated, *encoded)

@@ -6,7 +6,7 @@ rows are batched (`tolerances.py`), and a pixel at the border of two grey levels
 give the same bits, in 2.4 to 5.1 times the time for a batch of 64 (`tools/bench_rows.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from kgen.images import to_uint8_tensor
 from kgen.random import SEED_LIMIT
 from kgen.sampling import Prior
 from kgen.sampling.slerp import slerp
+from kgen.spec import number_list
 
 DEFAULT = "serving_default"
 PNG = "generate_png"
@@ -41,12 +42,13 @@ class ExportSignature:
 def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str, ExportSignature]:
     """The signatures of a model.
 
-    Those of a conditional model also take `label` [B] int32.
+    Those of a conditional model also take `label` [B] int32, the numbers of classes (`DataSpec.class_numbers`), and
+    refuse other numbers, see `class_positions`.
 
     Args:
         model: a GenerativeModel.
         density: the prior that z is sampled from with a seed.
-        batch_size: fixed, or None for any.
+        batch_size: fixed, as .tflite files have it, or None for any, as SavedModels have it.
 
     Returns:
         "serving_default": seed [B] int32 -> {"images": [B, H, W, C] float32 in [0, 1]};
@@ -95,10 +97,71 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
     }
     if model.has_encoder:
         found["encode"] = ExportSignature(encode, (spec("images", model.spec.image_shape), *label))
-    return found
+    if not model.conditional:
+        return found
+    return {name: _by_number(signature, model.spec.class_numbers) for name, signature in found.items()}
+
+
+# Labels ---------------------------------------------------------------------------------------------------------------
+
+
+def _by_number(signature: ExportSignature, numbers: Sequence[int]) -> ExportSignature:
+    """A signature whose `label` is the number of a class, of one whose `label` is its position.
+
+    In a SavedModel, Assert refuses other numbers. XLA and converters to other formats leave Assert out: there the
+    outputs are NaN, and uint8 pixels 0. LiteRT has no Assert: there the look-up of the position fails.
+    """
+    place = [tensor.name for tensor in signature.inputs].index("label")
+    batched = signature.inputs[place].shape[0] is None
+
+    def call(*arguments):
+        label, known = class_positions(arguments[place], numbers)
+        if batched:
+            message = f"label must be {number_list(numbers)}. Received:"
+            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [message, arguments[place]])]):
+                label = tf.identity(label)
+        outputs = signature.call(*arguments[:place], label, *arguments[place + 1 :])
+        return {name: _where(known, value) for name, value in outputs.items()} if batched else outputs
+
+    return ExportSignature(call, signature.inputs)
+
+
+def class_positions(label: tf.Tensor, numbers: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
+    """The positions of class numbers, [B] int32, and whether they are of a class, [B] bool.
+
+    The position is looked up in a table, out of which a number of no class lies: an error on a CPU and in LiteRT.
+
+    Args:
+        label: [B] int32, numbers of classes.
+        numbers: of the classes, in the order of the positions.
+    """
+    count = len(numbers)
+    if list(numbers) == list(range(count)):
+        known, place = (label >= 0) & (label < count), label
+    else:
+        same = tf.equal(label[:, None], tf.constant(numbers, tf.int32))
+        known = tf.reduce_any(same, axis=1)
+        place = tf.where(known, tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32), count)
+    return tf.gather(tf.range(count), place), known
+
+
+def _where(known: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """`values` in the rows that are known; NaN, or 0 where integers are, in the others; files as they are."""
+    if values.dtype == tf.string:
+        return values
+    blank = tf.constant(float("nan") if values.dtype.is_floating else 0, values.dtype)
+    return tf.where(tf.reshape(known, [-1] + [1] * (values.shape.rank - 1)), values, blank)
+
+
+# Ranges ---------------------------------------------------------------------------------------------------------------
 
 
 def ranges(spec) -> dict[str, list[float]]:
-    """Name of an input -> [least, greatest] value; latent points may have any finite value."""
+    """Name of an input -> [least, greatest] value; latent points may have any finite value.
+
+    Between the least and the greatest label there may be numbers of no class: see `DataSpec.class_numbers`.
+    """
+    numbers = spec.class_numbers
+    labels = {"label": [min(numbers), max(numbers)]} if numbers else {}
     found: dict[str, Any] = {"seed": [0, SEED_LIMIT - 1], "temperature": [0, LARGEST_TEMPERATURE], "t": [0, 1]}
-    return found | {"images": [0, 1]} | ({"label": [0, spec.num_classes - 1]} if spec.num_classes else {})
+    return found | {"images": [0, 1]} | labels

@@ -161,7 +161,7 @@ def calibration_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
             z.shape
         )
     return {
-        "images": images, "label": labels, "z": z, "z0": z, "z1": np.roll(z, 1, axis=0),
+        "images": images, "label": run.spec.numbers(labels), "z": z, "z0": z, "z1": np.roll(z, 1, axis=0),
         "seed": random.row_seeds(run.config.seed, count), "temperature": np.ones(count, np.float32),
         "t": np.linspace(0, 1, count, dtype=np.float32),
     }  # fmt: skip

@@ -25,7 +25,7 @@ class OneHot(keras.layers.Layer):
     def call(self, labels):
         # Not `ops.one_hot`: TensorFlow Lite's 8-bit kernel of it returns other numbers than 0 and 1.
         rows = ops.cast(np.eye(self.num_classes, dtype="float32"), self.compute_dtype)  # a constant: any runtime has it
-        return ops.take(rows, ops.cast(labels, "int32"), axis=0)
+        return tf.gather(rows, ops.cast(labels, "int32"))  # not `ops.take`, in which -1 means the last class
 
     def get_config(self):
         return super().get_config() | {"num_classes": self.num_classes}

@@ -45,7 +45,7 @@ def next_commands(run: Run, *, state: str = DONE, reason: str = "", path: Path |
 def _usage_commands(run: Run, path: Path) -> list[tuple[str, str]]:
     label = []
     if is_conditional(run.config):
-        label = ["--label", run.spec.class_names[-1] if run.spec.class_names else "0"]
+        label = ["--label", run.spec.class_name(run.spec.num_classes - 1)]
     commands = {
         "64 samples as a picture": ["kgen-sample", str(path), "--count", "64", *label, "--seed", "1"],
         "metrics with their protocols": ["kgen-eval", str(path)],

@@ -229,7 +229,7 @@ class Pictures:
     def _remarks(self) -> str:
         spec, remarks = self.files.run.spec, []
         if is_conditional(self.files.run.config) and spec.num_classes:
-            names = spec.class_names or tuple(map(str, range(spec.num_classes)))
+            names = [spec.class_name(label) for label in range(spec.num_classes)]
             listed = ", ".join(names[:MAX_CLASS_NAMES]) + (", …" if len(names) > MAX_CLASS_NAMES else "")
             remarks.append(f"A row is a class, from the top: {listed}. Every row has the same noise.")
         if len(self.frames) > 1:

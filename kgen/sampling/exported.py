@@ -16,7 +16,7 @@ import numpy as np
 from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.sampler import halves, in_chunks
-from kgen.spec import DataSpec
+from kgen.spec import DataSpec, numbers_at
 
 MANIFEST = "manifest.json"
 METADATA = "kgen"
@@ -39,10 +39,12 @@ class _ExportSampler:
         self.density = self._density(folder, prior or values["prior"])
         self.prior, self.conditional = self.density.name, values["conditional"]
         self.parameters, self.weights_hash = values.get("parameters"), values.get("weights_hash")
+        self._numbers = class_numbers_of(values)
 
     def call(self, signature: str, labels: np.ndarray | None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs of a signature; with labels if they are not None."""
-        return self.runtime.call(signature, **(inputs if labels is None else {**inputs, "label": labels}))
+        """The outputs of a signature; with labels (positions of classes) if they are not None."""
+        given = {} if labels is None else {"label": numbers_at(labels, self._numbers)}
+        return self.runtime.call(signature, **inputs, **given)
 
     def _density(self, folder: Path, name: str) -> Prior:
         if PRIORS[name] is StandardNormal:
@@ -184,6 +186,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not manifest.is_file():
         raise UserError(f"{manifest} is missing: keep what kgen-export wrote together, or export the run again")
     return json.loads(manifest.read_text(encoding="utf-8"))
+
+
+def class_numbers_of(values: dict[str, Any]) -> list[int]:
+    """The numbers that `label` takes, in the order of the classes, of a manifest or of the metadata of a file.
+
+    An export that does not state them takes positions.
+    """
+    return list(values.get("class_numbers", range(values["spec"]["num_classes"])))
 
 
 def prior_file(folder: Path, name: str) -> Path:

@@ -21,8 +21,8 @@ EXAMPLE = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
 class ServerSampler:
     """Samples from the `decode` signature of a served model, by REST.
 
-    A server gives neither the classes of the data, so that `spec.num_classes` is 0 and labels are numbers, nor fitted
-    priors: z is sampled from the standard normal.
+    A server gives neither the classes of the data, so that `spec.num_classes` is 0 and labels are the numbers that the
+    model takes, nor fitted priors: z is sampled from the standard normal.
 
     Args:
         url: http://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.

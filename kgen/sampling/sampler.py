@@ -14,7 +14,7 @@ from kgen import images as kimages
 from kgen import random
 from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, Prior
-from kgen.spec import DataSpec
+from kgen.spec import WHOLE_NUMBER, DataSpec
 
 ROWS_PER_CALL = 32
 """Rows that each call of a graph decodes (the last is filled up): kernels sum in an order that depends on the batch
@@ -45,7 +45,11 @@ class Sampler(Protocol):
     weights_hash: str | None
 
     def decode(self, z: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """z [N, *latent_shape] float32, labels [N] int32 or None -> images [N, H, W, C] float32 in [0, 1]."""
+        """z [N, *latent_shape] float32, labels [N] int32 or None -> images [N, H, W, C] float32 in [0, 1].
+
+        Labels are positions of classes, 0 to K - 1, not the numbers of `spec.class_numbers`: `spec.label` translates a
+        name or a number. Where `spec` has no classes (a server), they are the numbers.
+        """
         ...
 
     def encode(self, images: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +122,7 @@ class Samples:
 
     Attributes:
         images: [N, H, W, C] float32 in [0, 1].
-        labels: [N] int32, or None from an unconditional model.
+        labels: [N] int32, positions of classes as `Sampler.decode` takes them, or None from an unconditional model.
         z: [N, *latent_shape] float32.
         seed: the argument of `generate`.
     """
@@ -147,7 +151,8 @@ def generate(
     Args:
         sampler: see `kgen.sampling.opening.open_sampler`.
         count: the number of images, at least 1.
-        labels: one class name or number for all, or one per image; None gives a conditional model all classes in turn.
+        labels: one class name or number (of `spec.class_numbers`) for all, or one per image; None gives a conditional
+            model all classes in turn.
         seed: in [0, 2^31); image i is a function of (seed, i, its label).
         temperature: scales the deviation of latent points from the mean of the prior (of a mixture: of their
             component), at least 0; 1 is the prior itself.
@@ -182,7 +187,7 @@ def _labels(sampler: Sampler, count: int, labels) -> np.ndarray | None:
         raise UserError(f"--label takes one class for all images, or one per image ({count}). Received: {len(labels)}")
     if sampler.spec.num_classes:
         return np.array([sampler.spec.label(label) for label in labels], np.int32)
-    if all(str(label).isdigit() for label in labels):
+    if all(WHOLE_NUMBER.fullmatch(str(label)) for label in labels):
         return np.array(labels, np.int32)
     raise UserError(
         f"the class names of {sampler.spec.name!r} are not known here; give numbers. Received: {labels[0]!r}"

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from kgen.sampling.exported import class_numbers_of
 from kgen.serve import metrics
 from kgen.serve.codec import decode_json, encode_json, parse_json, signature_name
 from kgen.serve.models import ModelStore, Version
@@ -221,7 +222,8 @@ def read_manifest(path: Path) -> dict:
     """The part of an export's manifest that the page needs, each value converted to its type.
 
     Returns:
-        {"class_names", "num_classes", "latent_shape", "image_shape", "prior", "conditional", "ranges"}.
+        {"class_names", "class_numbers", "num_classes", "latent_shape", "image_shape", "prior", "conditional",
+        "ranges"}.
 
     Raises:
         OSError, ValueError, TypeError, KeyError, AttributeError: there is none, or kgen did not write it.
@@ -230,6 +232,7 @@ def read_manifest(path: Path) -> dict:
     height, width, channels = map(int, manifest["spec"]["image_shape"])
     return {
         "class_names": [str(name) for name in manifest["class_names"]],
+        "class_numbers": [int(number) for number in class_numbers_of(manifest)],
         "num_classes": int(manifest["spec"]["num_classes"]),
         "latent_shape": [int(side) for side in manifest["latent_shape"]],
         "image_shape": [height, width, channels],

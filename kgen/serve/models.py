@@ -44,7 +44,7 @@ class LoadedModel:
         path: exports/NAME/VERSION.
 
     Raises:
-        ServingError: it cannot be loaded, or the ranges in its manifest are invalid.
+        ServingError: it cannot be loaded, or the ranges or class numbers in its manifest are invalid.
     """
 
     def __init__(self, path: Path):
@@ -54,7 +54,7 @@ class LoadedModel:
             self._module = tf.saved_model.load(str(path))
         except Exception as error:  # files of any content
             raise ServingError(Code.NOT_FOUND, f"no SavedModel can be loaded from {path}: {error}") from error
-        ranges = stated_ranges(path)
+        ranges, class_numbers = stated_values(path)
         self.signatures = {
             name: Signature(
                 name,
@@ -62,6 +62,7 @@ class LoadedModel:
                 {key: TensorInfo.from_proto(info) for key, info in definition.inputs.items()},
                 {key: TensorInfo.from_proto(info) for key, info in definition.outputs.items()},
                 ranges,
+                class_numbers,
             )
             for name, definition in self.signature_defs.items()
             if name in self._module.signatures
@@ -98,20 +99,24 @@ def _signature_defs(path: Path) -> dict:
     raise ValueError(f"it has no graph with the tag '{tf.saved_model.SERVING}'")
 
 
-def stated_ranges(path: Path) -> dict[str, tuple[float, float]]:
-    """Input -> (least, greatest) value in the manifest of a kgen export; empty without a manifest.
+def stated_values(path: Path) -> tuple[dict[str, tuple[float, float]], list[int]]:
+    """What the manifest of a kgen export states of its inputs; nothing without a manifest.
+
+    Returns:
+        Input -> (least, greatest) value, and the numbers of the classes; [] in an export that states none.
 
     Raises:
-        ServingError: the ranges are not of the form {"label": [0, 9]}.
+        ServingError: they are not of the form {"label": [0, 9]} and [0, 1, 2].
     """
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        ranges = manifest.get("ranges", {})
-        return {name: (low + 0, high + 0) for name, (low, high) in ranges.items()}  # + 0 fails unless it is a number
+        ranges = {name: (low + 0, high + 0) for name, (low, high) in manifest.get("ranges", {}).items()}
+        return ranges, [number + 0 for number in manifest.get("class_numbers", [])]  # + 0 fails unless it is a number
     except FileNotFoundError:
-        return {}
+        return {}, []
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        message = f'{path / "manifest.json"}: "ranges" must be like {{"label": [0, 9]}} ({error}); export again'
+        form = '"ranges" must be like {"label": [0, 9]} and "class_numbers" like [0, 1, 2]'
+        message = f"{path / 'manifest.json'}: {form} ({error}); export again"
         raise ServingError(Code.FAILED_PRECONDITION, message) from error
 
 

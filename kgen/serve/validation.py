@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
+from kgen.spec import number_list
+
 log = logging.getLogger(__name__)
 
 
@@ -133,6 +135,7 @@ def check_depth(body: bytes, max_depth: int):
 # Signatures -----------------------------------------------------------------------------------------------------------
 
 DEFAULT = "serving_default"
+LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,7 @@ class Signature:
         method_name: e.g. tensorflow/serving/predict.
         inputs, outputs: by name.
         ranges: [least, greatest] value of inputs, by name; inputs without an entry may have any finite value.
+        class_numbers: the values of the input `label`; empty where any in its range will do.
     """
 
     name: str
@@ -201,6 +205,7 @@ class Signature:
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    class_numbers: Sequence[int] = ()
 
     @property
     def batchable(self) -> bool:
@@ -228,7 +233,7 @@ class Signature:
             raise invalid(f"{what} may have at most {max_rows} rows (--max_rows). Received: {shape[0]}")
 
     def check_values(self, name: str, values: np.ndarray):
-        """Raises ServingError unless the values are finite and within the range that the export states."""
+        """Raises ServingError unless the values are finite, and among those that the export states."""
         what = self.describe_input(name)
         if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all():
             raise invalid(f"{what} must be finite. Received: {values[~np.isfinite(values)].flat[0]}")
@@ -237,6 +242,10 @@ class Signature:
             outside = values[(values < low) | (values > high)]
             if outside.size:
                 raise invalid(f"{what} must lie in [{low}, {high}]. Received: {outside.flat[0]}")
+        if name == LABEL and self.class_numbers and values.dtype != object:
+            unknown = values[~np.isin(values, self.class_numbers)]
+            if unknown.size:
+                raise invalid(f"{what} must be {number_list(self.class_numbers)}. Received: {unknown.flat[0]}")
 
     def batch_size(self, inputs: Mapping[str, np.ndarray]) -> int | None:
         """The first dimension of a request's inputs; None if they have none, or differ."""

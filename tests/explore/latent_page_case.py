@@ -84,6 +84,7 @@ def write_version(version: Path, model_name: str, spec, prior=None, **model_args
         "model_args": model_args,
         "spec": spec.to_json(),
         "class_names": list(spec.class_names),
+        "class_numbers": list(spec.class_numbers),
         "latent_shape": list(model.latent_shape),
         "ranges": ranges(spec),
         "prior": density.name,

@@ -18,6 +18,7 @@ def manifest(spec, *, latent_shape, prior: str = "standard_normal", conditional:
     return {
         "spec": spec.to_json(),
         "class_names": list(spec.class_names),
+        "class_numbers": list(spec.class_numbers),
         "latent_shape": list(latent_shape),
         "prior": prior,
         "conditional": conditional,

@@ -90,6 +90,7 @@ def test_models_json(three_models):
     assert {"generate_png", "decode", "serving_default"} <= {*pets["signatures"]}
     assert pets["kgen"] == {
         "class_names": ["cat", "dog"],
+        "class_numbers": [0, 1],
         "num_classes": 2,
         "latent_shape": [3],
         "image_shape": [2, 2, 1],

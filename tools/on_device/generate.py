@@ -26,13 +26,17 @@ def about(file):
 def image(file, signature, **row):
     """The image of a signature, [H, W, C], for a row of its inputs: numbers or arrays."""
     interpreter = Interpreter(model_path=str(file), num_threads=1)  # refuses other and truncated files
-    signatures, ranges = (about(file)[key] for key in ("signatures", "ranges"))
+    values = about(file)
+    signatures, ranges = values["signatures"], values["ranges"]
     if signature not in signatures:
         raise ValueError(f"it has no {signature} but {', '.join(signatures)}; take model.tflite")
     for name in filter(ranges.get, signatures[signature]):
         low, high = ranges[name]
         if row.get(name) is None or not low <= row[name] <= high:
             raise ValueError(f"it needs --{name} from {low} to {high}. Received: {row.get(name)}")
+    numbers = values.get("class_numbers", [])
+    if "label" in signatures[signature] and numbers and row["label"] not in numbers:
+        raise ValueError(f"it needs --label of {', '.join(map(str, numbers))}. Received: {row['label']}")
     runner = interpreter.get_signature_runner(signature)
     tensors = runner.get_input_details()
     return runner(**{name: np.full(t["shape"], row[name], t["dtype"]) for name, t in tensors.items()})["images"][0]
@@ -50,7 +54,7 @@ def png(pixels):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="exports/NAME/VERSION/model.tflite")
-    parser.add_argument("--label", type=int, help="class number, where the model has classes")
+    parser.add_argument("--label", type=int, help="number of a class, where the model has classes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--out", default="picture.png")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from kgen import images, random
+from kgen.spec import WHOLE_NUMBER
 
 BLOCK = 256  # images read at once
 WHITE = int(images.to_uint8(np.float32(1)))
-WHOLE_NUMBER = re.compile(r"-?[0-9]{1,1000}")
 
 
 @dataclass(frozen=True)

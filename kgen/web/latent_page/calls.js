@@ -24,7 +24,7 @@ import numpy as np
 
 sampler = kgen.open_sampler(${JSON.stringify(model.source)})
 z = np.array(${numbers}, np.float32)
-images = sampler.decode(z${model.kgen.conditional ? `, np.array([${label}], np.int32)` : ""})
+images = sampler.decode(z${model.kgen.conditional ? `, np.array([sampler.spec.label(${label})], np.int32)` : ""})
 kgen.images.save_png("picture.png", images[0])
 `;
 }

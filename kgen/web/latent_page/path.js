@@ -8,7 +8,7 @@ const FRAMES = 5;
 
 export class Path {
   constructor(model, decoder, point) {
-    Object.assign(this, { decoder, point, label: 0 });
+    Object.assign(this, { decoder, point, label: point.label });
     this.line = byId("path-status");
     this.ends = [0, 1].map((seed) => latentOf(model, { seed, temperature: 1 }));
     this.frames = Array.from({ length: FRAMES }, (_, i) => this.frame(i / (FRAMES - 1)));

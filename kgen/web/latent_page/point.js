@@ -1,12 +1,13 @@
 // The state of the page: a latent point and a class, or a seed whose point only the exported graph can compute.
 
-import { hasKnownPrior, latentSize } from "./manifest.js";
+import { firstLabel, hasKnownPrior, latentSize } from "./manifest.js";
 import { latentOf } from "./seeds.js";
 
 export class Point {
   /** `sample` is {seed, temperature} if the point is that of a seed, else null. */
   constructor(model) {
-    Object.assign(this, { model, z: new Float32Array(latentSize(model)), label: 0, sample: null, listeners: [] });
+    const start = { z: new Float32Array(latentSize(model)), label: firstLabel(model), sample: null };
+    Object.assign(this, { model, ...start, listeners: [] });
   }
 
   /** Calls back after every change. */

@@ -1,7 +1,7 @@
 // A plane of the latent space under the pointer, and the decoded image of its point.
 
 import { byId, fillPair, newest, setStatus } from "./dom.js";
-import { hasKnownPrior, latent, latentSize } from "./manifest.js";
+import { firstLabel, hasKnownPrior, latent, latentSize } from "./manifest.js";
 import { Pad } from "./pad.js";
 import { decode, describe, imageOf } from "./picture.js";
 import { rowSeed, SEED_LIMIT } from "./portable.js";
@@ -35,7 +35,7 @@ export class Plane {
   }
 
   showModel(model) {
-    Object.assign(this, { model, label: 0 });
+    Object.assign(this, { model, label: firstLabel(model) });
     const offered = model.signatures.includes("decode");
     byId("plane").hidden = !offered;
     if (!offered) return;

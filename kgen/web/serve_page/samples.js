@@ -1,7 +1,7 @@
 // Samples: a grid of seeds, of one class and temperature.
 
 import { byId, element, fillChips, newest, setStatus } from "./dom.js";
-import { classes } from "./manifest.js";
+import { classes, firstLabel } from "./manifest.js";
 import { describe, drawSamples, imageOf } from "./picture.js";
 import { rowSeed } from "./portable.js";
 import { maxTemperature, randomSeed, takeSeed } from "./seeds.js";
@@ -38,7 +38,7 @@ export class Samples {
       this.choose(label);
       this.redraw();
     });
-    this.choose(0);
+    this.choose(firstLabel(this.model));
   }
 
   choose(label) {

@@ -1,6 +1,7 @@
 // What the manifest of an export records of a model, and values in the form that its signatures take.
 //
-// A model has it as `kgen`: {class_names, num_classes, latent_shape, image_shape, prior, conditional, ranges}.
+// A model has it as `kgen`: {class_names, class_numbers, num_classes, latent_shape, image_shape,
+// prior, conditional, ranges}. A label is the number of a class, as every signature takes it.
 
 /** Dimensions of a latent point. */
 export const latentSize = (model) => model.kgen.latent_shape.reduce((product, side) => product * side, 1);
@@ -10,13 +11,16 @@ export const hasKnownPrior = (model) => model.kgen.prior === "standard_normal";
 
 /** [number, name] per class; [] for an unconditional model. */
 export function classes(model) {
-  const { conditional, num_classes: count, class_names: names } = model.kgen;
-  return conditional ? Array.from({ length: count }, (_, label) => [label, names[label] ?? String(label)]) : [];
+  const { conditional, class_names: names, class_numbers: numbers } = model.kgen;
+  return conditional ? numbers.map((label, place) => [label, names[place] ?? String(label)]) : [];
 }
+
+/** The number of the first class; 0 where there are none. */
+export const firstLabel = (model) => model.kgen.class_numbers[0] ?? 0;
 
 /** The name of a class with its number, where they differ. */
 export function className(model, label) {
-  const name = model.kgen.class_names[label];
+  const name = model.kgen.class_names[model.kgen.class_numbers.indexOf(label)];
   return name === undefined || name === String(label) ? String(label) : `${name} (${label})`;
 }
 

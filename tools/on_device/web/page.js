@@ -51,7 +51,8 @@ async function open(name, content) {
   const opened = await openGenerator(content).catch((error) => {
     throw new Error(`${name} cannot be opened: ${error.message ?? error}`);
   });
-  const {signatures, ranges, class_names: classes, model, parameters, spec} = opened.about;
+  const {signatures, ranges, class_names: names, class_numbers, model, parameters, spec} = opened.about;
+  const numbers = class_numbers ?? [...names.keys()];
   const inputs = signatures[SIGNATURE];
   if (!inputs) {
     opened.delete();
@@ -60,7 +61,7 @@ async function open(name, content) {
   generator = opened;
   get('about').textContent = `${model} of ${spec.name}, ${parameters.toLocaleString('en')} parameters`;
   get('classes').hidden = !inputs.includes('label');
-  get('label').replaceChildren(...classes.map((text, number) => new Option(text, number)));
+  get('label').replaceChildren(...numbers.map((number, place) => new Option(names[place] ?? number, number)));
   for (const input of ['seed', 'temperature']) [get(input).min, get(input).max] = ranges[input];
   await generator.run(SIGNATURE, asked()); // prepares the weights, so that the time of no picture holds that
   await draw();
