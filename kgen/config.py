@@ -6,6 +6,7 @@ Each option is one line here; flags, `--help`, `--set key=value` and the tables 
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -83,6 +84,13 @@ class DataConfig:
         metavar="LOW,HIGH",
         takes="two numbers with a comma between them",
     )
+    layout: str | None = option(
+        None,
+        "Meaning of the folders above the images, from the top down: split, class, folder (none), e.g. split/class.",
+        auto="found by their names",
+        metavar="PATTERN",
+        takes="words with slashes between them",
+    )
     labels: str | None = option(
         None,
         "File of labels: .csv, .jsonl, .json, .npz or .npy.",
@@ -112,6 +120,13 @@ class DataConfig:
             raise UserError(
                 "data.value_range takes the value of black and the greater value of white, for example 0,255. "
                 f"Received: {self.value_range}"
+            )
+        words = (self.layout or "split/class").split("/")
+        if not all(map(re.compile("[a-z]+").fullmatch, words)) or max(words.count("split"), words.count("class")) > 1:
+            raise UserError(
+                "data.layout takes the meaning of the folders above the images, from the top down, with a slash "
+                "between: split, class, or folder for one that means nothing, for example split/class. "
+                f"Received: {self.layout!r}"
             )
 
 

@@ -25,14 +25,17 @@ class FolderFiles:
         names: of the pictures, relative to it, with forward slashes, sorted.
         others: how many other files there are.
         other_names: those, relative to the folder, with forward slashes, sorted.
+        folders: in it, those without files too, except hidden ones.
         identity: JSON values that change whenever a picture does.
     """
 
     def __init__(self, path: Path):
         self.path = path
         listing, digest = [], hashlib.blake2b(digest_size=16)
+        self.folders: list[str] = []
         for folder, folders, files in os.walk(path, followlinks=True):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
+            self.folders += [(Path(folder) / f).relative_to(path).as_posix() for f in folders]
             for file in files:
                 listing.append((Path(folder) / file).relative_to(path).as_posix())
         self.names = sorted(filter(is_picture, listing))
@@ -64,6 +67,7 @@ class ZipFiles(FolderFiles):
         except Exception as error:  # a broken file makes zipfile raise many kinds
             raise UserError(f"{path} cannot be read as a zip file: {error}; pack it again") from error
         entries = [info for info in self._zip.infolist() if not info.is_dir()]
+        self.folders = sorted({name.rpartition("/")[0] for name in self._zip.namelist()})
         if any(info.flag_bits & ENCRYPTED for info in entries):
             raise UserError(f"{path} is encrypted; unpack it and give the folder")
         self.names = sorted({info.filename for info in entries if is_picture(info.filename)})

@@ -4,6 +4,7 @@
 that are broken are left out and named. Many threads read and decode at once.
 """
 
+import hashlib
 import os
 import threading
 from collections import Counter
@@ -14,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from kgen.config import DataConfig
 from kgen.data.sources.base import BLOCK, Skipped, Source
 from kgen.data.sources.files import FolderFiles, ZipFiles
-from kgen.data.sources.layout import read_layout
+from kgen.data.sources.layout import Layout, find_empty_classes, number_classes, read_folders, shorten
 from kgen.data.sources.picture import SUFFIXES, Unreadable, read_header, read_pixels
 from kgen.errors import ImageLost, UserError
 
@@ -24,8 +26,12 @@ THREADS = min(16, 4 * (os.cpu_count() or 1))
 IMAGES_PER_TASK = 256
 
 
-def open_folder(path: Path) -> "FolderSource":
+def open_folder(path: Path, config: DataConfig | None = None) -> "FolderSource":
     """The source of a folder or a .zip of pictures.
+
+    Args:
+        path: of the folder or the archive.
+        config: its `layout` and `labels`.
 
     Raises:
         UserError: there are none, or the zip is broken or encrypted.
@@ -36,21 +42,23 @@ def open_folder(path: Path) -> "FolderSource":
             f"{path} holds no images ({files.others} other files); images are files that end in {' '.join(SUFFIXES)}, "
             "in upper or lower case"
         )
-    return FolderSource(path, files)
+    return FolderSource(path, files, config or DataConfig())
 
 
 class FolderSource(Source):
     """The pictures of a folder or a zip; `open_folder` makes one."""
 
-    def __init__(self, path: Path, files: FolderFiles):
-        layout = read_layout(files.names)
+    def __init__(self, path: Path, files: FolderFiles, config: DataConfig):
+        layout = _read_layout(files, config)
         super().__init__(
             path.stem if path.is_file() else path.resolve().name,
             {split: len(names) for split, names in layout.paths.items()},
             layout.class_names,
-            files.identity,
+            (*files.identity, _digest(layout)),
         )
         self.skipped += layout.skipped
+        self.notes.append(layout.description)
+        self.findings += layout.findings
         self._paths, self._files = layout.paths, files
         self._labels = {split: np.array(labels, np.int32) for split, labels in layout.labels.items()}
         self._sizes: Counter = Counter()
@@ -175,6 +183,24 @@ class FolderSource(Source):
         with self._lock:
             if all(s.name != name for s in self.skipped):
                 self.skipped.append(Skipped(name, str(error)))
+
+
+def _read_layout(files: FolderFiles, config: DataConfig) -> Layout:
+    """The splits and classes of the pictures, by their folders and by files of labels."""
+    folders = read_folders(files.names, config.layout)
+    empty = find_empty_classes(folders, files.folders, files.names)
+    if empty:
+        folders.findings.append(f"beside the class folders, {shorten(empty)} hold no images and are no classes")
+    return number_classes(folders)
+
+
+def _digest(layout: Layout) -> str:
+    """Changes whenever a split, a label or the name of a class does."""
+    digest = hashlib.blake2b("\0".join(layout.class_names).encode(), digest_size=8)
+    for split, paths in layout.paths.items():
+        digest.update("\0".join((split, *paths)).encode("utf-8", "surrogateescape"))
+        digest.update(np.array(layout.labels[split], np.int32))
+    return digest.hexdigest()
 
 
 def _map_in_threads(function: Callable, indices: np.ndarray) -> list:

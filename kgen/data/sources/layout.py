@@ -1,84 +1,660 @@
-"""What the paths of a folder or an archive mean: which folders are splits, and which are classes."""
+"""What the paths of a folder or an archive mean: which folders are splits, and which are classes.
+
+`read_folders` decides it once, from the tree of folders that hold pictures: (1) folders that say nothing are removed (a
+single folder around everything, `images` alone in its folder); (2) a level of splits is looked for; (3) what is left
+above the pictures are classes. Where two readings are possible, the likelier one is taken, and a finding names both
+with the `--layout` of the other. `number_classes` gives the classes their numbers and leaves out what has none.
+"""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from kgen.data.sources.base import Skipped
+from kgen.data.sources.base import Skipped, order_class_names
+from kgen.errors import UserError
 
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
+    "trainset": "train",
     "test": "test",
     "testing": "test",
+    "testset": "test",
+    "eval": "test",
+    "evaluation": "test",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "valset": "validation",
+    "dev": "validation",
 }
+"""Word -> the split that it names. Of two words for one split, the earlier one counts."""
+SPLIT_ORDER = tuple(dict.fromkeys(SPLIT_NAMES.values()))
+SECOND_CHOICE = {"eval": "validation", "evaluation": "validation"}
+"""What a word means where another folder is its split."""
+NEUTRAL = {
+    *("image", "images", "imgs", "img", "set", "data", "dataset", "split", "pictures", "photos", "samples", "folder"),
+    *("jpg", "jpeg", "png"),
+}
+"""Words beside that of a split that change nothing: train_images, "test-set"."""
+IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pngimages"}
+ANNOTATION_FOLDERS = {
+    *("annotations", "annotation", "labels", "label", "masks", "mask", "gt", "ground_truth", "groundtruth", "trimaps"),
+    *("segmentation", "segmentations", "segmentationclass", "segmentationobject", "depth"),
+}
+BATCHES = {
+    *("batch", "part", "fold", "set", "subset", "chunk", "shard", "session", "day", "dir", "folder", "group", "run"),
+    *("disk", "disc", "vol", "volume", "data", "split"),
+}
+"""What folders are called, with a number or a letter, that are no classes."""
+SHOWN = 10
+"""Names in a list before it is cut."""
+ANY = "folder"
+"""The word of a layout for a level that means nothing."""
+STRAY_SHARE = 0.1
+"""Largest share of pictures beside a single folder that do not make it the one around everything."""
+CROWD = 20
+"""Classes from which on a finding says that most have one image."""
+
+
+@dataclass
+class Folders:
+    """Pictures by split, with the names of their classes.
+
+    Attributes:
+        paths: split -> the paths of its pictures.
+        classes: split -> the name of the class of each; None where it has none.
+        split_folders: split -> the folders that it was read from, for the note.
+        class_parents: the folders that hold class folders, as tuples of names.
+        skipped: single pictures that belong to no split.
+        findings: see Source.
+        stray: why a picture without a class has none.
+    """
+
+    paths: dict[str, list[str]]
+    classes: dict[str, list[str | None]]
+    split_folders: dict[str, list[str]] = field(default_factory=dict)
+    class_parents: set[tuple[str, ...]] = field(default_factory=set)
+    skipped: list[Skipped] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    stray: str = "has no label: it lies beside the class folders"
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the training images, of two or more classes together with the other splits, have classes."""
+        names = {name for names in self.classes.values() for name in set(names)} - {None}
+        return len(names) > 1 and any(name is not None for name in self.classes.get("train", ()))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the paths of a folder or a zip mean.
+    """What the paths of a folder or an archive mean.
 
     Attributes:
         paths: split -> the paths of its pictures.
         labels: split -> their labels, all 0 when there are no classes.
-        class_names: one per class, sorted; empty when there are no classes.
+        class_names: one per class, in the order of the labels; empty when there are no classes.
         skipped: pictures that belong to no split or no class.
+        description: of the layout as it was understood, one sentence.
+        findings: what is ambiguous, and what is left out.
     """
 
     paths: dict[str, list[str]]
     labels: dict[str, list[int]]
     class_names: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    description: str
+    findings: tuple[str, ...]
 
 
-def read_layout(paths: Sequence[str]) -> Layout:
-    """The splits, classes and labels that the paths of a data set mean.
-
-    Sub-folders named train, test, val ... are splits; sub-folders in these, or else of the data set, are classes; a top
-    folder that all paths share means nothing. Within a split, the order is that of a hash of the path: the same
-    everywhere, and the first images show every class.
+def read_layout(paths: Sequence[str], pattern: str | None = None) -> Layout:
+    """The splits, classes and labels that the paths of a data set mean, by its folders alone.
 
     Args:
         paths: of the pictures, with forward slashes, relative to the data set.
+        pattern: see `DataConfig.layout`.
     """
-    parts_of = _strip_common_top({path: PurePosixPath(path).parts for path in paths})
-    skipped: list[Skipped] = []
-    tops = {parts[0].lower() for parts in parts_of.values() if len(parts) > 1}
-    in_splits = any(SPLIT_NAMES.get(top) == "train" for top in tops) or (tops and tops <= set(SPLIT_NAMES))
-    by_split: dict[str, dict[str, tuple]] = {}
-    for path, parts in parts_of.items():
-        split = SPLIT_NAMES.get(parts[0].lower()) if in_splits and len(parts) > 1 else None if in_splits else "train"
-        if split is None:
-            skipped.append(Skipped(path, "beside the folders of the splits"))
-        else:
-            by_split.setdefault(split, {})[path] = parts[1:] if in_splits else parts
-    classes = sorted({parts[0] for group in by_split.values() for parts in group.values() if len(parts) > 1})
-    labelled = len(classes) > 1
-    result, labels = {}, {}
-    for split, group in by_split.items():
+    return number_classes(read_folders(paths, pattern))
+
+
+def read_folders(paths: Sequence[str], pattern: str | None = None) -> Folders:
+    """The splits and classes of the paths; see `read_layout`."""
+    tree = Tree(paths)
+    found = Folders({}, {})
+    tree.drop_annotations(found)
+    tree.drop_image_folders()
+    tree.strip_common_top()
+    levels = pattern.split("/") if pattern else None
+    if levels is None:
+        split_level, splits, ambiguous = _find_splits(tree, found)
+    else:
+        split_level, ambiguous = (levels.index("split") if "split" in levels else None), None
+        splits = {}
+        if split_level is not None:
+            named = {f[split_level] for f in tree.names() if len(f) > split_level}
+            splits = _choose_words({name: split_of(name) for name in named if split_of(name)}, found)
+    placed = _place_in_splits(tree, split_level, splits, found)
+    if levels is None:
+        removed = max([_strip_split_wrappers(tree, split, folders) for split, folders in placed.items()], default=0)
+        class_level = _find_classes(tree, placed, split_level, removed, found)
+    else:
+        class_level = levels.index("class") if "class" in levels else None
+        if class_level is not None and split_level is not None and split_level < class_level:
+            class_level -= 1
+    if ambiguous:
+        found.findings.append(ambiguous)
+    _fill(tree, placed, class_level, found)
+    if pattern and "class" in levels and not found.labelled:
+        raise UserError(
+            f"data.layout={pattern!r} finds no two classes among the training images, whose folders are "
+            f"{shorten(sorted({path.rpartition('/')[0] or '.' for path in found.paths.get('train', ())}), 5) or 'none'}"
+        )
+    return found
+
+
+def number_classes(folders: Folders) -> Layout:
+    """The layout of pictures whose classes are known: labels, the order of the classes, what is left out.
+
+    Within a split, the order is that of a hash of the path: the same everywhere, and the first images show every class.
+    """
+    skipped, findings = list(folders.skipped), list(folders.findings)
+    paths, classes = dict(folders.paths), dict(folders.classes)
+    labelled = folders.labelled
+    if not labelled and any(len(set(names) - {None}) > 1 for names in classes.values()):
+        findings.append("the training images have no classes: those of the other splits are not used")
+    if labelled:
+        _leave_out_unlabelled_splits(paths, classes, findings)
+    names = {name for split in classes.values() for name in set(split)} - {None} if labelled else ()
+    class_names = order_class_names(names)
+    number = {name: i for i, name in enumerate(class_names)}
+    result, labels, strays = {}, {}, []
+    for split in paths:
         kept = []
-        for path, parts in group.items():
-            if labelled and len(parts) == 1:
-                skipped.append(Skipped(path, "has no label: it lies beside the class folders"))
+        for path, name in zip(paths[split], classes[split], strict=True):
+            if labelled and name is None:
+                strays.append(path)
             else:
-                kept.append((_path_hash(path), path, classes.index(parts[0]) if labelled else 0))
+                kept.append((_path_hash(path), path, number[name] if labelled else 0))
         kept.sort()
         result[split] = [path for _, path, _ in kept]
         labels[split] = [label for _, _, label in kept]
-    return Layout(result, labels, tuple(classes) if labelled else (), tuple(skipped))
+    if strays:
+        skipped += [Skipped(path, folders.stray) for path in strays]
+        findings.append(
+            f"{_count(len(strays), 'image')} without a label {'is' if len(strays) == 1 else 'are'} left out: "
+            f"{shorten(sorted(strays), 3)}"
+        )
+    if labelled:
+        findings += _doubtful_classes(class_names, labels)
+    description = f"layout: {describe_classes(class_names)}; splits: {_describe_splits(result, folders.split_folders)}"
+    return Layout(result, labels, class_names, tuple(skipped), description, tuple(findings))
 
 
-def _strip_common_top(parts_of: dict[str, tuple]) -> dict[str, tuple]:
+def find_empty_classes(folders: Folders, all_folders: Iterable[str], paths: Iterable[str]) -> list[str]:
+    """Folders beside the class folders that hold no picture, sorted.
+
+    Args:
+        folders: with their `class_parents`.
+        all_folders: of the data set, relative to it.
+        paths: of the pictures.
+    """
+    if not folders.class_parents:
+        return []
+    filled = set()
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        parts = _parts(folder)
+        filled.update(parts[:i] for i in range(1, len(parts) + 1))
+    return sorted(
+        folder
+        for folder in all_folders
+        if (parts := _parts(folder))
+        and parts[:-1] in folders.class_parents
+        and parts not in filled
+        and parts[-1].lower() not in ANNOTATION_FOLDERS | IMAGE_FOLDERS
+        and split_of(parts[-1]) is None
+    )
+
+
+# The tree of folders --------------------------------------------------------------------------------------------------
+
+
+class Tree:
+    """The folders that hold pictures; levels that say nothing are removed from it.
+
+    Attributes:
+        files: folder, as it is in the paths -> its pictures.
+        parts: the same folder -> its names, as a tuple.
+        levels: the same folder -> the places in `parts` that are left.
+    """
+
+    def __init__(self, paths: Sequence[str]):
+        self.files: dict[str, list[str]] = defaultdict(list)
+        for path in paths:
+            self.files[path.rpartition("/")[0]].append(path)
+        self.parts = {folder: _parts(folder) for folder in self.files}
+        self.levels = {folder: tuple(range(len(parts))) for folder, parts in self.parts.items()}
+
+    def name(self, folder: str) -> tuple[str, ...]:
+        """The names that are left of a folder."""
+        parts = self.parts[folder]
+        return tuple(parts[i] for i in self.levels[folder])
+
+    def names(self) -> list[tuple[str, ...]]:
+        return [self.name(folder) for folder in self.files]
+
+    def remove(self, folder: str, level: int) -> None:
+        levels = self.levels[folder]
+        self.levels[folder] = levels[:level] + levels[level + 1 :]
+
+    def count(self, folders: Iterable[str]) -> int:
+        return sum(len(self.files[folder]) for folder in folders)
+
+    def leave_out(self, folders: Sequence[str]) -> int:
+        """Removes folders with their pictures; returns how many these were."""
+        count = self.count(folders)
+        for folder in folders:
+            del self.files[folder], self.parts[folder], self.levels[folder]
+        return count
+
+    def children(self) -> dict[tuple[str, ...], set[str]]:
+        """The names of the folders in each folder, above pictures."""
+        children = defaultdict(set)
+        for name in self.names():
+            for i, part in enumerate(name):
+                children[name[:i]].add(part)
+        return children
+
+    def drop_annotations(self, found: Folders) -> None:
+        """Removes masks and the like that stand beside a folder of images."""
+        for parent, children in self.children().items():
+            unwanted = {child for child in children if child.lower() in ANNOTATION_FOLDERS}
+            if unwanted and any(child.lower() in IMAGE_FOLDERS for child in children):
+                inside = [f for f in self.files if self.name(f)[: len(parent)] == parent]
+                inside = [
+                    f for f in inside if self.name(f)[len(parent) :][:1] and self.name(f)[len(parent)] in unwanted
+                ]
+                count = self.leave_out(inside)
+                where = ", ".join("/".join((*parent, name)) + "/" for name in sorted(unwanted))
+                found.findings.append(f"{_count(count, 'picture')} in {printable(where)} are annotations and not used")
+
+    def drop_image_folders(self) -> None:
+        """Removes a folder `images` that is alone in its folder: n01443537/images/1.jpg."""
+        while alone := {
+            parent
+            for parent, children in self.children().items()
+            if len(children) == 1 and next(iter(children)).lower() in IMAGE_FOLDERS
+        }:
+            for folder in self.files:
+                name = self.name(folder)
+                for level in reversed(range(len(name))):
+                    if name[:level] in alone:
+                        self.remove(folder, level)
+
+    def strip_common_top(self) -> None:
+        """Removes a folder around everything, unless it is called like a split."""
+        while True:
+            names = self.names()
+            tops = {name[:1] for name in names}
+            if len(tops) != 1 or tops == {()} or next(iter(tops))[0].lower() in SPLIT_NAMES:
+                return
+            for folder in self.files:
+                self.remove(folder, 0)
+
+
+# Splits ---------------------------------------------------------------------------------------------------------------
+
+
+def split_of(name: str) -> tuple[str, str, tuple[str, ...]] | None:
+    """What a folder's or file's name says about a split; None where it names none, or several.
+
+    Returns:
+        (the split, the word for it, the other words with "*" in its place): "seg_train" -> ("train", "train", ("seg",
+        "*")). Folders that are splits of one set agree in the last.
+    """
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))
+    words = [word.lower() for word in words]
+    named = [word for word in words if word in SPLIT_NAMES]
+    if len(named) != 1:
+        return None
+    rest = tuple("*" if word in SPLIT_NAMES else word for word in words if word not in NEUTRAL)
+    return SPLIT_NAMES[named[0]], named[0], rest
+
+
+def _find_splits(tree: Tree, found: Folders) -> tuple[int | None, dict[str, str], str | None]:
+    """(the level of the split folders, their names -> split, a finding if it is ambiguous); level None: no splits."""
+    depth = max(map(len, tree.names()), default=0)
+    tops = {name[0] for name in tree.names() if name}
+    splits = _splits_among(tops)
+    roles = {split for split, _, _ in splits.values()}
+    plain = all(rest == ("*",) for _, _, rest in splits.values())
+    if (len(roles) > 1 and "train" in roles) or (tops and all(top.lower() in SPLIT_NAMES for top in tops)):
+        return 0, _choose_words(splits, found), None
+    for level in range(1, min(depth, 3)):
+        deeper = _splits_in_classes(tree, level)
+        if deeper:
+            return level, _choose_words(deeper, found), None
+    if "train" in roles and plain and _is_split(tree, splits, tops):
+        others = shorten([f"{top}/" for top in sorted(tops - set(splits))])
+        return (
+            0,
+            _choose_words(splits, found),
+            (f"train/ was read as a split beside {others}; if it is a class, give --layout class"),
+        )
+    named = {top: split_of(top) for top in tops if top.lower() in SPLIT_NAMES}
+    if named and len(tops) > 1:
+        which = " and ".join(f"{printable(top)}/" for top in sorted(named))
+        return (
+            None,
+            {},
+            (
+                f"{which} was read as a class, like the folders beside it; if it is a split, give --layout split"
+                + ("/class" if depth > 1 else "")
+            ),
+        )
+    return None, {}, None
+
+
+def _splits_among(names: Iterable[str]) -> dict[str, tuple]:
+    """Those names that are splits of one set, with what `split_of` says."""
+    groups = defaultdict(dict)
+    for name in names:
+        if said := split_of(name):
+            groups[said[2]][name] = said
+    return max(groups.values(), key=lambda g: (len({s for s, _, _ in g.values()}), len(g)), default={})
+
+
+def _splits_in_classes(tree: Tree, level: int) -> dict[str, tuple] | None:
+    """The splits one or more levels below the top: cat/train/1.png."""
+    children = defaultdict(set)
+    for name in filter(None, tree.names()):
+        if len(name) <= level:
+            return None
+        children[name[:level]].add(name[level])
+    names = set().union(*children.values())
+    splits = _splits_among(names)
+    roles = {split for split, _, _ in splits.values()}
+    trains = {name for name, (split, _, _) in splits.items() if split == "train"}
+    plain = all(rest == ("*",) for _, _, rest in splits.values())
+    if len(splits) == len(names) and plain and "train" in roles:
+        return splits
+    if len(roles) > 1 and trains and all(trains & inner for inner in children.values()):
+        return splits
+    return None
+
+
+def _is_split(tree: Tree, splits: Mapping[str, tuple], tops: set[str]) -> bool:
+    """Whether `train`, the only split among other folders, is one: it holds classes, and they do not hold others."""
+    inner, direct = defaultdict(set), set()
+    for name in tree.names():
+        if len(name) == 1:
+            direct.add(name[0])
+        elif name:
+            inner[name[0]].add(name[1])
+    train = set().union(*(inner[top] for top in splits))
+    if len(train) < 2 or direct & set(splits):
+        return False
+    others = [inner[top] for top in tops - set(splits)]
+    return not all(others) or any(train & names for names in others)
+
+
+def _choose_words(splits: Mapping[str, tuple], found: Folders) -> dict[str, str]:
+    """Folder name -> split, one word for each split; a finding says which word counts where there are two."""
+    words = [word for word in SPLIT_NAMES if any(word == said[1] for said in splits.values())]
+    taken: dict[str, str] = {}
+    for meaning in (SPLIT_NAMES, SECOND_CHOICE):
+        for word in words:
+            if word in meaning and word not in taken.values():
+                taken.setdefault(meaning[word], word)
+    meaning = {word: split for split, word in taken.items()}
+    chosen = {name: meaning[word] for name, (_, word, _) in splits.items() if word in meaning}
+    second = {n: s for n, s in chosen.items() if s != splits[n][0]}
+    unused = sorted(set(splits) - set(chosen))
+    for split in SPLIT_ORDER:
+        names = sorted(name for name, s in chosen.items() if s == split)
+        if len(names) > 1:
+            found.findings.append(
+                f"the folders {shorten([printable(n) for n in names])} together are the split {split}"
+            )
+    if second or unused:
+        said = "; ".join(f"{printable(name)}/ is the split {split}" for name, split in sorted(chosen.items()))
+        left = f"; {shorten([f'{name}/' for name in unused])} is not used" if unused else ""
+        found.findings.append(f"several folders are called like one split: {said}{left}")
+    return chosen
+
+
+def _place_in_splits(
+    tree: Tree, level: int | None, splits: Mapping[str, str], found: Folders
+) -> dict[str, dict[str, None]]:
+    """Split -> its folders (the keys, in order); the level of the splits is removed from the tree."""
+    if level is None:
+        return {"train": dict.fromkeys(tree.files)}
+    placed: dict[str, dict[str, None]] = {}
+    unused = defaultdict(list)
+    for folder in [*tree.files]:
+        name = tree.name(folder)
+        if len(name) <= level:
+            unused[None].append(folder)
+        elif name[level] not in splits:
+            unused[name[level]].append(folder)
+        else:
+            split = splits[name[level]]
+            placed.setdefault(split, {})[folder] = None
+            if name[level] not in (names := found.split_folders.setdefault(split, [])):
+                names.append(name[level])
+            tree.remove(folder, level)
+    loose = [path for folder in unused.pop(None, ()) for path in tree.files[folder]]
+    if loose:
+        found.skipped += [Skipped(path, "beside the folders of the splits") for path in loose]
+        found.findings.append(
+            f"{_count(len(loose), 'image')} beside the folders of the splits are left out: {shorten(sorted(loose), 3)}"
+        )
+    for name, folders in sorted(unused.items()):
+        found.findings.append(
+            f"{_count(tree.count(folders), 'image')} in {printable(name)}/, beside the folders of the splits, are not "
+            "used"
+        )
+    return placed
+
+
+def _strip_split_wrappers(tree: Tree, split: str, folders: Iterable[str]) -> int:
+    """Removes the split's name where it stands twice, seg_train/seg_train/cat; returns how many levels that were."""
+    removed = 0
     while True:
-        tops = {parts[0] for parts in parts_of.values()}
-        alone = len(tops) == 1 and all(len(parts) > 1 for parts in parts_of.values())
-        if not alone or next(iter(tops)).lower() in SPLIT_NAMES:
-            return parts_of
-        parts_of = {path: parts[1:] for path, parts in parts_of.items()}
+        tops = {tree.name(folder)[:1] for folder in folders}
+        said = split_of(next(iter(tops))[0]) if len(tops) == 1 and tops != {()} else None
+        if not said or said[0] != split:
+            return removed
+        for folder in folders:
+            tree.remove(folder, 0)
+        removed += 1
+
+
+# Classes --------------------------------------------------------------------------------------------------------------
+
+
+def _find_classes(
+    tree: Tree, placed: Mapping[str, Mapping], split_level: int | None, removed: int, found: Folders
+) -> int | None:
+    """The level of the class folders, without that of the splits; None: there are no classes.
+
+    Args:
+        removed: levels between splits and classes that were removed already.
+    """
+    everywhere = [folder for folders in placed.values() for folder in folders]
+    while True:
+        names = [(folder, tree.name(folder)) for folder in everywhere]
+        deep = [(folder, name) for folder, name in names if name]
+        loose = tree.count(folder for folder, name in names if not name and folder in placed.get("train", ()))
+        tops = {name[0] for _, name in deep}
+        single = len(tops) == 1 and all(len(name) > 1 for _, name in deep)
+        if not single or loose > STRAY_SHARE * tree.count(everywhere):
+            break
+        for folder, _ in deep:
+            tree.remove(folder, 0)
+        removed += 1
+    if not tops:
+        return None
+    if len(tops) == 1:
+        inner = {name[1] for _, name in deep if len(name) > 1}
+        if len(inner) > 1:
+            found.findings.append(
+                f"{_count(loose, 'image')} beside the single folder {printable(next(iter(tops)))}/: the folders in it "
+                f"are not read as classes; if they are, give --layout {ANY}/class"
+            )
+        return None
+    level, doubt = _class_level([name for _, name in deep])
+    if doubt:
+        words = [ANY] * (removed + 1 - level) + ["class"]
+        if split_level is not None:
+            words.insert(split_level, "split")
+        other = "outer" if level else "inner"
+        found.findings.append(f"{doubt}; if the {other} ones are the classes, give --layout {'/'.join(words)}")
+    return level
+
+
+def _class_level(names: Sequence[tuple[str, ...]]) -> tuple[int, str | None]:
+    """The level of the class folders, and why it is in doubt."""
+    inner = defaultdict(set)
+    for name in names:
+        inner[name[0]].update(name[1:2])
+    below = Counter(child for children in inner.values() for child in children)
+    if len(below) < 2:
+        return 0, None
+    if all(len(name) > 1 for name in names) and _are_parts(inner, below):
+        return 1, f"the folders {_examples(below)} in {_examples(inner)} were read as classes, the outer ones not"
+    return 0, f"the folders {_examples(inner)} were read as classes, those in them ({_examples(below)}) not"
+
+
+def _are_parts(outer: Iterable[str], inner: Mapping[str, int]) -> bool:
+    """Whether the inner folders are likelier to be classes than the outer ones.
+
+    They are in batch1/cat, batch2/cat, and where the names of most stand in several outer folders: photo/cat,
+    sketch/cat. They are not where they are numbered (cat/001, dog/001) or the outer ones are, by another word (s1/left,
+    s2/left).
+
+    Args:
+        outer: the names of the outer folders.
+        inner: the names of the inner folders -> in how many outer ones they stand.
+    """
+    stem = _common_stem(outer)
+    if stem in BATCHES:
+        return True
+    repeated = sum(count > 1 for count in inner.values()) * 2 >= len(inner)
+    return not stem and repeated and _common_stem(inner) is None
+
+
+def _common_stem(names: Iterable[str]) -> str | None:
+    """What is left of numbered names without the numbers: batch1, batch2 -> "batch"; None where they differ."""
+    stems = {re.sub(r"(?<=[\W_])[A-Za-z]$|[\W_\d]+", "", name).lower() for name in names}
+    return stems.pop() if len(stems) == 1 else None
+
+
+def _fill(tree: Tree, placed: Mapping[str, Mapping], class_level: int | None, found: Folders) -> None:
+    for split, folders in placed.items():
+        paths, classes = found.paths.setdefault(split, []), found.classes.setdefault(split, [])
+        for folder in folders:
+            levels = tree.levels[folder]
+            name = None
+            if class_level is not None and len(levels) > class_level:
+                place = levels[class_level]
+                name = class_name(tree.parts[folder][place])
+                found.class_parents.add(tree.parts[folder][:place])
+            paths += tree.files[folder]
+            classes += [name] * len(tree.files[folder])
+
+
+def _leave_out_unlabelled_splits(paths: dict, classes: dict, findings: list[str]) -> None:
+    """Removes splits, other than that for training, of which no image has a class that the training images have."""
+    of_train = set(classes["train"]) - {None}
+    for split in [s for s in paths if s != "train"]:
+        names = set(classes[split]) - {None}
+        if not names or (len(names) == 1 and not names & of_train and len(of_train) > 1):
+            findings.append(
+                f"{split}: {_count(len(paths[split]), 'image')} have no label and are not used"
+                + (f" (all in the folder {printable(next(iter(names)))}/, which is no class of train)" if names else "")
+                + "; give --layout split to read all splits without labels"
+            )
+            del paths[split], classes[split]
+
+
+def _doubtful_classes(class_names: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[str]:
+    findings, alike = [], defaultdict(list)
+    for name in class_names:
+        alike[" ".join(name.casefold().split())].append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            findings.append(
+                f"classes {' and '.join(map(repr, names))} differ only in upper and lower case or in blanks: they are "
+                "read as different classes; rename one if they are the same"
+            )
+    present = {split: set(numbers) for split, numbers in labels.items() if numbers}
+    if len(present) > 1:
+        for split, numbers in present.items():
+            only = numbers.difference(*(other for s, other in present.items() if s != split))
+            if only:
+                which = shorten([class_names[number] for number in sorted(only)])
+                findings.append(f"{_count(len(only), 'class')} only in the split {split}: {which}")
+    sizes = Counter(number for numbers in labels.values() for number in numbers)
+    single = sum(count == 1 for count in sizes.values())
+    if len(class_names) >= CROWD and single * 2 > len(class_names):
+        findings.append(
+            f"{single} of {len(class_names)} classes have one image only; if they are no classes, give --layout "
+            f"{ANY}, which reads the images without labels"
+        )
+    return findings
+
+
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+def class_name(name: str) -> str:
+    """A class's name as it is shown and compared: one form for each (NFC), and fit for UTF-8."""
+    return printable(name) if name.isascii() else printable(unicodedata.normalize("NFC", name))
+
+
+def printable(name: str) -> str:
+    """A name whose bytes are no UTF-8, with these bytes as \\xNN."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name
+
+
+def shorten(names: Sequence[str], shown: int = SHOWN) -> str:
+    """The names with commas between them, the first ten of many."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(printable(name) for name in names[:shown]) + more
+
+
+def describe_classes(class_names: Sequence[str]) -> str:
+    """ "3 classes: bus, train, truck"."""
+    return f"{len(class_names)} classes: {shorten(class_names)}" if class_names else "no classes"
+
+
+def _describe_splits(paths: Mapping[str, Sequence], folders: Mapping[str, Sequence[str]]) -> str:
+    if not folders:
+        return "none"
+    said = []
+    for split in sorted(paths, key=("train", "validation", "test").index):
+        names = [name for name in folders.get(split, ()) if name != split]
+        said.append(split + (f" ({', '.join(map(printable, sorted(names)))})" if names else ""))
+    return ", ".join(said)
+
+
+def _examples(names: Iterable[str]) -> str:
+    return shorten([f"{name}/" for name in sorted(names)], 3)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
+def _parts(folder: str) -> tuple[str, ...]:
+    return tuple(part for part in folder.split("/") if part not in ("", "."))
 
 
 def _path_hash(path: str) -> bytes:

@@ -58,7 +58,7 @@ def _open_path(path: Path, config: DataConfig) -> Source:
     if path.is_dir() or suffix == ".zip":
         from kgen.data.sources.folder import open_folder
 
-        return open_folder(path)
+        return open_folder(path, config)
     if suffix == ".mat":
         from kgen.data.sources.mat import open_mat
 
