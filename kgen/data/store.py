@@ -152,6 +152,7 @@ def transformed_records(source: Source, split: str, indices, transform: Callable
 def _key(source: Source, chosen, image_shape, config: DataConfig) -> str:
     """A hash of all that the decoded images depend on."""
     options = [config.fit, config.grayscale, config.mat_key, config.mat_orientation, config.mat_image_shape]
+    options.append(config.value_range)
     text = json.dumps([TRANSFORM_VERSION, source.identity, image_shape, options, sorted(chosen)])
     digest = hashlib.blake2b(text.encode(), digest_size=8)
     for split in sorted(chosen):

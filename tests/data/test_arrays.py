@@ -74,8 +74,12 @@ def test_single_array_and_labels_on_one_split_only(tmp_path, noise):
     np.savez(tmp_path / "a.npz", anything=noise(5))
     assert load(DataConfig(str(tmp_path / "a.npz"))).spec.num_classes == 0
     np.savez(tmp_path / "b.npz", x_train=noise(5), y_train=np.arange(5), x_test=noise(5, seed=1))
-    dataset = load(DataConfig(str(tmp_path / "b.npz")))
-    assert dataset.spec.num_classes == 0 and any("labels are not used" in note for note in dataset.notes)
+    dataset = load(DataConfig(str(tmp_path / "b.npz"), validation_fraction=0))
+    assert dataset.splits == ("train",) and sorted(dataset.arrays("train")[1].tolist()) == [0, 1, 2, 3, 4]
+    assert any("test ('x_test') is left out" in finding for finding in dataset.findings)
+    np.savez(tmp_path / "c.npz", x_train=noise(5), x_test=noise(5, seed=1), y_test=np.arange(5))
+    dataset = load(DataConfig(str(tmp_path / "c.npz")))
+    assert dataset.spec.num_classes == 0 and any("labels of test are not used" in f for f in dataset.findings)
     assert not evaluated(dataset, "train")[1].any()
 
 
@@ -92,9 +96,9 @@ def test_images_sorted_by_class_are_mixed(tmp_path, noise):
     ("content", "words"),
     [
         ({"images": np.zeros((4, 3))}, "must be [N, H, W]"),
-        ({"images": np.ones((4, 3, 8, 8))}, "transpose(0, 2, 3, 1)"),
+        ({"images": np.ones((4, 5, 8, 8))}, "must be [N, H, W] or [N, H, W, C]"),
         ({"images": np.full((4, 8, 8), -1.0)}, "values from -1.0 to -1.0"),
-        ({"images": np.full((4, 8, 8), 300)}, "300"),
+        ({"images": np.full((4, 8, 8), 70000)}, "70000"),
         ({"images": np.full((4, 8, 8), np.nan)}, "nan"),
         ({"images": np.zeros((4, 8, 8)), "labels": np.arange(5)}, "one whole number for each of the 4 images"),
         ({"images": np.zeros((4, 8, 8)), "labels": np.full(4, 0.5)}, "one whole number"),

@@ -13,8 +13,12 @@ GRAY = (40 * np.arange(6)[:, None, None] + 5 * np.arange(4)[:, None] + np.arange
 SQUARE = (40 * np.arange(6)[:, None, None] + 6 * np.arange(5)[:, None] + np.arange(5)).astype(np.uint8)[..., None]
 
 
-def read(path, content, **options):
+def read(path, content, matlab=True, **options):
+    """The set that a file with this content is; with the header of MATLAB instead of that of scipy."""
     scipy.io.savemat(path, content)
+    if matlab:
+        with open(path, "r+b") as file:
+            file.write(b"MATLAB 5.0 MAT-file, Platform: MACI64, Created on: Tue Jun  4 23:11:05 2013".ljust(116))
     return load(DataConfig(str(path), validation_fraction=0, **options))
 
 
@@ -97,7 +101,7 @@ def test_version_7_3(tmp_path):
         ({"a": np.ones((7, 11))}, {"mat_image_shape": (3, 3)}, ["(3, 3)", "mat_image_shape"]),
         ({"a": np.ones((7, 11))}, {"mat_image_shape": (3,)}, ["(height, width)", "(3,)"]),
         ({"a": np.full((4, 5, 6), -2.5)}, {}, ["values from -2.5 to -2.5"]),
-        ({"a": np.full((4, 5, 6), 1000.0)}, {}, ["1000.0"]),
+        ({"a": np.full((4, 5, 6), 1000.5)}, {}, ["1000.5"]),
         ({"a": np.ones((4, 5, 6, 7))}, {}, ["[H, W, C, N]", "(4, 5, 6, 7)"]),
         ({"note": "only words"}, {}, ["no numeric variable"]),
     ],

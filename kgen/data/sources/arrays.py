@@ -1,36 +1,51 @@
-"""Data sets that are arrays: `ArraySource`, and NumPy's .npz files as one.
+"""Data sets that are arrays: `ArraySource`, and NumPy's .npz and .npy files as one.
 
-`open_npz` finds images and labels under the usual names, with or without splits. What it shares with .mat files (`mat`)
-is below: numbers of unknown range become uint8, labels of any kind become 0 ... K-1.
+`open_arrays` makes a source of named arrays, whatever file they come from: it finds images, labels and names by their
+keys, with or without splits (`roles`), arranges their axes (`axes`), numbers the labels (`array_labels`), and converts
+the pixels (`kgen.data.value_range`). What it does not use, it names.
 """
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kgen import images, random
-from kgen.data.sources.base import BLOCK, WHITE, Source, file_identity
+from kgen import random
+from kgen.config import DataConfig
+from kgen.data import value_range
+from kgen.data.sources.array_labels import are_labels, label_counts, read_labels
+from kgen.data.sources.axes import PixelOrder, arrange
+from kgen.data.sources.base import BLOCK, Source, file_identity
 from kgen.errors import UserError
 
-IMAGE_KEYS = ("images", "image", "x", "data", "arr_0")
-LABEL_KEYS = ("labels", "label", "y", "targets", "target")
-SPLIT_SUFFIXES = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+IMAGE_WORDS = ("images", "image", "x", "data", "imgs", "img", "pixels", "pictures", "faces", "fea", "arr0")
+LABEL_WORDS = ("labels", "label", "y", "targets", "target", "gnd", "finelabels", "finelabel", "lbl", "lbls")
+WEAK_LABEL_WORDS = ("classes", "class", "ids", "id", "arr1", "arr0")
+"""Keys of labels only if there is one whole number or word per image."""
+NAME_WORDS = ("classnames", "labelnames", "targetnames", "finelabelnames", "classes", "names", "categories")
+SPLIT_WORDS = {
+    "train": ("train", "training", "trn", "tr"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "tst", "te"),
+}
 HELP = (
     "expected images [N, H, W] or [N, H, W, C] under one of the keys images, x, data (with labels or y beside it), or "
-    "x_train, y_train, x_val, x_test, y_test"
+    "x_train, y_train, x_val, x_test, y_test; --mat_key NAME says which array holds the images"
 )
-SIXTEEN_BIT = np.iinfo(np.uint16).max
+NUMPY_ORDER = PixelOrder(True, "as NumPy stores them", True)
+ROW_NAMES = 8  # keys that a message lists
 
 
 class ArraySource(Source):
-    """Images that are one array per split: the digits, .npz and .mat files.
+    """Images that are one array per split: the digits, .npz, .npy and .mat files.
 
     Args:
         name: of the data set.
         arrays: split -> [N, H, W, C] uint8; all of one size.
-        labels: split -> [N] int32; empty for unlabelled data.
+        labels: split -> [N] int32, -1 for images without a label; empty for unlabelled data.
         class_names: one per class.
         identity: see Source.
     """
@@ -48,11 +63,14 @@ class ArraySource(Source):
         return self._labels[split] if self.num_classes else None
 
     def order(self, split: str) -> np.ndarray:
-        """As stored; images sorted by class are shuffled once, so that the first ones show every class."""
-        labels = self._labels[split]
+        """As stored; images sorted by class are shuffled once, so that the first ones show every class.
+
+        Images without a label are left out.
+        """
+        labels, order = self._labels[split], super().order(split)
         if labels.size and labels[0] != labels[-1] and np.all(np.diff(labels) >= 0):
-            return random.generator(0, "mix", split).permutation(len(labels))
-        return super().order(split)
+            order = random.generator(0, "mix", split).permutation(len(labels))
+        return order if labels.min(initial=0) >= 0 else order[labels[order] >= 0]
 
     def records(self, split: str, indices: Any):
         return self._records(split, indices, None)
@@ -79,45 +97,47 @@ class ArraySource(Source):
         return self._arrays[split][indices], self._labels[split][indices]
 
 
-def open_npz(path: Path) -> ArraySource:
-    """Reads a .npz file: uint8, bool, or floats in [0, 1] or [0, 255].
+def open_npz(path: Path, config: DataConfig) -> ArraySource:
+    """Reads the images of an .npz file, with their labels and splits.
 
     Raises:
         UserError: not an .npz file, no images in it, shapes or ranges that are no images, or labels of another length.
     """
+    return open_arrays(_load_npz(path), path, config, NUMPY_ORDER)
+
+
+def open_npy(path: Path, config: DataConfig) -> ArraySource:
+    """Reads an .npy file: one array of images, without labels unless `config.labels` names their file.
+
+    Raises:
+        UserError: see `open_npz`.
+    """
+    return open_arrays({"images": _load_npy(path)}, path, config, NUMPY_ORDER)
+
+
+def _load_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files"):
-                raise UserError(f"{path} is no .npz archive but a single array; {HELP}")
+                raise UserError(f"{path} is no .npz archive but a single array; rename it to .npy")
             refuse_beyond_memory(sum(info.file_size for info in file.zip.infolist()), path)
             content = {key: _member(file, key, path) for key in file.files}
-            content = {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
+            return {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
     except UserError:
         raise
     except Exception as error:  # a broken file makes numpy and zipfile raise many kinds
         raise UserError(f"{path} cannot be read as an .npz file: {error}. Write it with numpy.savez") from error
-    found, labels = _find(content, path)
-    shaped = {split: _four_dimensions(array, key, path) for split, (key, array) in found.items()}
-    if len({a.shape[1:] for a in shaped.values()}) > 1:
-        raise UserError(
-            f"{path}: the splits have images of different shapes: { {s: a.shape for s, a in shaped.items()} }"
-        )
-    arrays = to_pixels(shaped, str(path))
-    numbered, names, notes = None, (), []
-    if set(labels) == set(arrays):
-        for split, (key, y) in labels.items():
-            if not are_labels(y, len(arrays[split])):
-                raise UserError(
-                    f"{path}: {key!r} must hold one whole number for each of the {len(arrays[split])} images of "
-                    f"{found[split][0]!r}. Received: shape {y.shape}, dtype {y.dtype}"
-                )
-        numbered, names = number_labels({split: y for split, (_, y) in labels.items()})
-    elif labels:
-        missing = sorted(set(arrays) - set(labels))
-        notes.append(f"labels are not used: split {', '.join(missing)} has none")
-    source = ArraySource(path.stem, arrays, numbered, names, file_identity(path))
-    source.notes += notes
-    return source
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a broken file makes numpy raise many kinds
+        raise UserError(f"{path} cannot be read as an .npy file: {error}. Write it with numpy.save") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path} is no .npy file but an archive; rename it to .npz")
+    refuse_beyond_memory(array.size, path)
+    return array
 
 
 def _member(file, key: str, path: Path) -> np.ndarray:
@@ -129,93 +149,247 @@ def _member(file, key: str, path: Path) -> np.ndarray:
         ) from error
 
 
-def _find(content: dict, path: Path) -> tuple[dict, dict]:
-    """(split -> (key, images), split -> (key, labels))."""
-    by_lower = {key.lower(): key for key in content}
-
-    def pick(keys):
-        key = next((by_lower[k] for k in keys if k in by_lower), None)
-        return None if key is None else (key, content[key])
-
-    found, labels = {}, {}
-    for split, suffixes in SPLIT_SUFFIXES.items():
-        found[split] = pick([f"{k}_{s}" for k in IMAGE_KEYS for s in suffixes])
-        labels[split] = pick([f"{k}_{s}" for k in LABEL_KEYS for s in suffixes])
-    if not any(found.values()):
-        found = {"train": pick(IMAGE_KEYS)}
-        labels = {"train": pick(LABEL_KEYS)}
-        if found["train"] is None and len(content) == 1:
-            found["train"] = next(iter(content.items()))
-    found = {split: value for split, value in found.items() if value is not None}
-    if "train" not in found:
-        shapes = ", ".join(f"{k} {v.shape}" for k, v in content.items()) or "nothing"
-        raise UserError(f"{path} holds {shapes}; {HELP}")
-    return found, {split: value for split, value in labels.items() if value is not None and split in found}
+# Named arrays as a source ---------------------------------------------------------------------------------------------
 
 
-def _four_dimensions(array: np.ndarray, key: str, path: Path) -> np.ndarray:
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 2, 3, 4) or not array.size:
-        hint = (
-            "; channels come last, so transpose(0, 2, 3, 1) it" if array.ndim == 4 and array.shape[1] in (1, 3) else ""
-        )
-        raise UserError(
-            f"{path}: {key!r} must be [N, H, W] or [N, H, W, C] with C of 1, 3 or 4. Received shape: "
-            f"{array.shape}{hint}"
-        )
-    return array
-
-
-# Shared with .mat files -----------------------------------------------------------------------------------------------
-
-
-def to_pixels(arrays: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """Arrays of one data set as uint8; the range is found over all of them together.
-
-    bool and integers of 0 and 1 only are black and white; other integers are 0 ... 255 (uint16: 0 ... 65535);
-    floats lie in [0, 1] or in [0, 255].
+def open_arrays(
+    content: dict[str, np.ndarray], path: Path, config: DataConfig, order: PixelOrder, unread: tuple[str, ...] = ()
+) -> ArraySource:
+    """The source of the named arrays of a file.
 
     Args:
-        arrays: split -> an array of any shape.
-        where: the file and the variable, for messages.
+        content: key -> array.
+        path: of the file.
+        config: `mat_key`, `mat_orientation`, `mat_image_shape`, `value_range` and `labels`.
+        order: how pictures are unfolded in files of this kind.
+        unread: keys of the file that are no arrays, for the note of what is not used.
 
     Raises:
-        UserError: another range, or values that are not finite.
+        UserError: there are no images, or it is not clear how they are meant.
     """
-    filled = [a for a in arrays.values() if a.size]
-    if not filled:
-        raise UserError(f"{where} holds no images: its shapes are {[a.shape for a in arrays.values()]}")
-    if any(a.dtype.kind not in "buif" for a in filled):
-        raise UserError(f"{where} must hold numbers. Received dtype: {[str(a.dtype) for a in filled]}")
-    low, high = min(a.min() for a in filled), max(a.max() for a in filled)
-    whole = all(a.dtype.kind in "bui" for a in filled)
-    wide = whole and any(a.dtype == np.uint16 for a in filled)
-    if not (low >= 0 and high <= (SIXTEEN_BIT if wide else WHITE)):
+    roles = find_roles(content, path, config)
+    where = f"{path}: {', '.join(map(repr, dict.fromkeys(roles.images.values())))}"
+    arrays = {split: content[key] for split, key in roles.images.items()}
+    arrays = {split: np.squeeze(array) if array.ndim > 4 else array for split, array in arrays.items()}
+    if not all(array.size for array in arrays.values()):
+        shapes = {key: content[key].shape for key in roles.images.values()}
+        raise UserError(f"{where} must be [N, H, W] or [N, H, W, C] with N of at least 1. Received shapes: {shapes}")
+    labels = _labels_of(config.labels, roles.images) if config.labels else {}
+    labels = labels or {split: (key, content[key]) for split, key in roles.labels.items()}
+    pictures, notes = arrange(arrays, {s: label_counts(y) for s, (_, y) in labels.items()}, config, order, where)
+    counts = {split: len(p) for split, p in pictures.items()}
+    if not config.labels:
+        labels = {
+            split: (key, y)
+            for split, (key, y) in labels.items()
+            if _plain(key, split) not in WEAK_LABEL_WORDS or are_labels(y, counts[split])
+        }
+    findings = []
+    if "train" not in labels and labels:
+        findings.append(f"labels of {', '.join(labels)} are not used: the training images have none")
+        labels = {}
+    if labels and set(labels) != set(pictures):
+        for split in sorted(set(pictures) - set(labels)):
+            findings.append(
+                f"split {split} ({roles.images[split]!r}) is left out: its {counts[split]} images have no labels, and "
+                "those of train have"
+            )
+            del pictures[split], counts[split]
+    names = roles.names if roles.names != next(iter(labels.values()), ("", None))[0] else None
+    read = read_labels(labels, counts, names and (names, content[names]), str(path)) if labels else None
+    bounds = value_range.decide(
+        {split: value_range.measure(p, where, config.value_range) for split, p in pictures.items()},
+        where,
+        config.value_range,
+    )
+    pixels = {split: value_range.to_pixels(p, bounds.bounds) for split, p in pictures.items()}
+    numbers, class_names = (read.numbers, read.class_names) if read and read.numbers else (None, ())
+    identity = file_identity(path) + (file_identity(Path(config.labels).expanduser()) if config.labels else ())
+    source = ArraySource(path.stem, pixels, numbers, class_names, identity)
+    source.value_range = bounds.bounds
+    used = {*roles.images.values(), *(key for key, _ in labels.values()), *([names] if names and labels else [])}
+    unused = [key for key in content if key not in used]
+    said_labels = f"labels from {', '.join(repr(k) for k, _ in labels.values())}" if numbers else "no labels"
+    source.notes += [f"{note}; {said_labels}" if i == 0 else note for i, note in enumerate(notes)]
+    source.notes += [*bounds.notes, *_small(unused, content, unread)]
+    source.findings += [*findings, *(read.findings if read else ()), *bounds.findings, *_large(unused, content, path)]
+    if numbers is None and not config.labels:
+        source.findings += _neighbours(path)
+    return source
+
+
+@dataclass
+class Roles:
+    """Which key holds what.
+
+    Attributes:
+        images: split -> key; with "train".
+        labels: split -> key.
+        names: key of the names of the classes.
+    """
+
+    images: dict[str, str]
+    labels: dict[str, str] = field(default_factory=dict)
+    names: str | None = None
+
+
+def find_roles(content: Mapping[str, np.ndarray], path: Path, config: DataConfig) -> Roles:
+    """The keys of images, labels and class names: by their names, else by their shapes.
+
+    Raises:
+        UserError: no array can be the images, or several can.
+    """
+    names = next((key for word in NAME_WORDS for key in content if _is_names(key, word, content[key])), None)
+    labels = {s: key for s in SPLIT_WORDS if (key := _pick(content, LABEL_WORDS, s)) is not None}
+    shapes = ", ".join(f"{k} {v.shape}" for k, v in content.items()) or "nothing"
+
+    def unsplit_labels(images: str) -> str | None:
+        return _first({k: v for k, v in content.items() if k not in (images, names)}, LABEL_WORDS + WEAK_LABEL_WORDS)
+
+    if config.mat_key is not None:
+        if config.mat_key not in content:
+            raise UserError(f"data.mat_key is {config.mat_key!r}, but {path} holds {shapes}; name one of these")
+        split = next((s for s in SPLIT_WORDS if _plain(config.mat_key, s) != _plain(config.mat_key)), "train")
+        label = labels.get(split) or unsplit_labels(config.mat_key)
+        return Roles({"train": config.mat_key}, {"train": label} if label else {}, names)
+    matrices = {k: v for k, v in content.items() if sum(n > 1 for n in v.shape) >= 2 or v.ndim > 2 or len(content) == 1}
+    images = {s: key for s in SPLIT_WORDS if (key := _pick(matrices, (*IMAGE_WORDS, ""), s)) is not None}
+    labels = {s: key for s, key in labels.items() if s in images or s == "train"}
+    if "train" not in images:
+        key = _first(matrices, IMAGE_WORDS)
+        if key is None:
+            key = _by_shape(content, path, {*labels.values(), unsplit_labels(""), names}, shapes)
+        images = {"train": key, **images}
+        label = unsplit_labels(key)
+        labels |= {"train": label} if label else {}
+    return Roles(images, labels, names)
+
+
+def _plain(key: str, split: str | None = None) -> str:
+    """A key in lower case without separators, and without the word of a split at its end or its beginning."""
+    plain = re.sub(r"[^a-z0-9]", "", key.lower())
+    for word in SPLIT_WORDS.get(split, ()):
+        if plain.endswith(word):
+            return plain.removesuffix(word)
+        if plain.startswith(word):
+            return plain.removeprefix(word)
+    return plain
+
+
+def _pick(content: Mapping[str, np.ndarray], words: tuple[str, ...], split: str) -> str | None:
+    """The key of a split that is one of `words`, the first of these first."""
+    keys = {}
+    for key in content:
+        plain = _plain(key)
+        for word in SPLIT_WORDS[split]:
+            for bare in {plain.removesuffix(word), plain.removeprefix(word)} - {plain}:
+                keys.setdefault(bare, key)
+    found = (keys[word] for word in words if word in keys and (word or content[keys[word]].ndim >= 2))
+    return next(found, None)
+
+
+def _first(content: Mapping[str, np.ndarray], words: tuple[str, ...]) -> str | None:
+    keys = {_plain(key): key for key in reversed(content)}
+    return next((keys[word] for word in words if word in keys), None)
+
+
+def _is_names(key: str, word: str, array: np.ndarray) -> bool:
+    return _plain(key) == word and array.dtype.kind in "US" and array.ndim > 0 and len(np.unique(array)) == array.size
+
+
+def _by_shape(content: Mapping[str, np.ndarray], path: Path, others: set, shapes: str) -> str:
+    """The only array that can be images; in a .mat file, the largest."""
+    numeric = {k: v for k, v in content.items() if v.dtype.kind in "buif" and k not in others}
+    candidates = [k for k, v in numeric.items() if sum(n > 1 for n in v.shape) >= 2]
+    if len(content) == 1 and (path.suffix.lower() == ".npz" or numeric):
+        candidates = list(content)
+    if not candidates:
+        shapes = shapes if numeric else f"no numeric variable ({shapes})"
         raise UserError(
-            f"{where} holds values from {low} to {high}; pixels must lie in [0, 1] or in [0, 255], so rescale them, "
-            "for example (x - x.min()) / (x.max() - x.min())"
+            f"{path} holds {shapes}, none of which can be images; expected 2 to 4 dimensions, e.g. [H, W, N]; {HELP}"
         )
-    if high <= 1:
-        return {split: images.to_uint8(a) for split, a in arrays.items()}
-    if high > WHITE:
-        return {split: images.to_uint8(a / np.float32(SIXTEEN_BIT)) for split, a in arrays.items()}
-    return {split: a if a.dtype == np.uint8 else np.rint(a).astype(np.uint8) for split, a in arrays.items()}
+    largest = max(candidates, key=lambda k: content[k].size)
+    equal = [k for k in candidates if content[k].size == content[largest].size]
+    if len(equal) > 1 or (path.suffix.lower() == ".npz" and len(numeric) > 1):
+        flags = " or ".join(f"--mat_key {key}" for key in (equal if len(equal) > 1 else candidates))
+        raise UserError(f"{path} holds {shapes}; which of them are the images? Give {flags}; {HELP}")
+    return largest
 
 
-def number_labels(labels: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Labels as int32 from 0 to K-1, and the K names: the distinct values over all splits, sorted."""
-    values = {split: np.asarray(y).reshape(-1) for split, y in labels.items()}
-    classes = np.unique(np.concatenate(list(values.values())))
-    names = tuple(str(int(c)) if classes.dtype.kind == "f" else str(c) for c in classes.tolist())
-    return {split: np.searchsorted(classes, y).astype(np.int32) for split, y in values.items()}, names
+# What is not used -----------------------------------------------------------------------------------------------------
 
 
-def are_labels(array: np.ndarray, count: int) -> bool:
-    """Whether an array is one whole number or word per image: [N], [N, 1] or [1, N]."""
-    if array.size != count or sum(n != 1 for n in array.shape) > 1:
-        return False
-    return array.dtype.kind in "buiU" or (array.dtype.kind == "f" and bool(np.all(array == np.rint(array))))
+def _small(unused: list[str], content: Mapping[str, np.ndarray], unread: tuple[str, ...]) -> list[str]:
+    """A note of the keys that hold a single value, and of those that are no arrays."""
+    keys = [key for key in unused if content[key].size <= 1] + list(unread)
+    more = f" and {len(keys) - ROW_NAMES} more" if len(keys) > ROW_NAMES else ""
+    return [f"not used: {', '.join(map(repr, keys[:ROW_NAMES]))}{more}"] if keys else []
+
+
+def _large(unused: list[str], content: Mapping[str, np.ndarray], path: Path) -> list[str]:
+    """A finding of the arrays that are not used."""
+    keys = [f"{key!r} {list(content[key].shape)}" for key in unused if content[key].size > 1]
+    more = f" and {len(keys) - ROW_NAMES} more" if len(keys) > ROW_NAMES else ""
+    return [f"{path}: not used: {', '.join(keys[:ROW_NAMES])}{more}"] if keys else []
+
+
+def _neighbours(path: Path) -> list[str]:
+    """A finding of the files beside `path` that look like its labels."""
+    own = _plain(path.stem)
+    swaps = {own.replace(a, b) for a, b in (("images", "labels"), ("image", "label"), ("data", "labels"), ("x", "y"))}
+    swaps |= {f"{own}{word}" for word in LABEL_WORDS} | set(LABEL_WORDS)
+    found = sorted(
+        other.name
+        for other in path.absolute().parent.iterdir()
+        if other.suffix.lower() in LABEL_SUFFIXES and _plain(other.stem) in swaps - {own} and other.is_file()
+    )
+    return [f"{path} has no labels; {name} beside it is not used: --labels {name} reads it" for name in found[:1]]
+
+
+# Labels of another file -----------------------------------------------------------------------------------------------
+
+LABEL_SUFFIXES = (".npz", ".npy", ".csv")
+
+
+def _labels_of(name: str, images: Mapping[str, str]) -> dict[str, tuple[str, np.ndarray]]:
+    """split -> (the file, the labels) of the file that `--labels` names."""
+    path = Path(name).expanduser()
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise UserError(f"data.labels is {name!r}, which is no file")
+    if suffix == ".npy":
+        return {"train": (path.name, np.array(_load_npy(path)))}
+    if suffix == ".csv":
+        return {"train": (path.name, _load_csv(path))}
+    if suffix != ".npz":
+        raise UserError(f"data.labels is {name!r}; for arrays it must be one of {', '.join(LABEL_SUFFIXES)}")
+    content = _load_npz(path)
+    found = {s: key for s in images if (key := _pick(content, (*LABEL_WORDS, ""), s)) is not None}
+    if not found:
+        key = _first(content, LABEL_WORDS + WEAK_LABEL_WORDS)
+        key = next(iter(content)) if key is None and len(content) == 1 else key
+        if key is None:
+            raise UserError(f"data.labels is {name!r}, which holds {', '.join(content)}; one key must be 'labels'")
+        found = {"train": key}
+    return {split: (f"{path.name}: {key}", content[key]) for split, key in found.items()}
+
+
+def _load_csv(path: Path) -> np.ndarray:
+    """[N] labels: the column that is named so, or the only one, or the last."""
+    import csv
+
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        rows = [row for row in csv.reader(file) if row]
+    if not rows:
+        raise UserError(f"data.labels is {str(path)!r}, which is empty")
+    header = [_plain(cell) for cell in rows[0]]
+    column = next((header.index(w) for w in (*LABEL_WORDS, *WEAK_LABEL_WORDS) if w in header), None)
+    if column is not None:
+        rows = rows[1:]
+    column = len(header) - 1 if column is None else column
+    if any(len(row) <= column for row in rows):
+        raise UserError(f"data.labels is {str(path)!r}, whose rows have different numbers of columns")
+    return np.array([row[column].strip() for row in rows])
 
 
 def refuse_beyond_memory(needed: int, path: Path) -> None:

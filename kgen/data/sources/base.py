@@ -40,6 +40,7 @@ class Source:
         default_size: (height, width) that the images are brought to when no size is asked for; None keeps theirs.
         size: (height, width) of every image, or None when they differ. Known after `scan`.
         channels: 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA). Known after `scan`.
+        value_range: the values of black and white in the files.
         notes: sentences for the log: how the data were understood.
         findings: sentences for the log that are findings of kgen-data too: what was left unread, and what is ambiguous.
         skipped: images left out.
@@ -49,6 +50,7 @@ class Source:
     default_size: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
     channels: int = 1
+    value_range: tuple[float, float] = (0.0, float(WHITE))
 
     def __init__(self, name: str, counts: Mapping[str, int], class_names=(), identity: tuple = ()):
         self.name = slug(name)

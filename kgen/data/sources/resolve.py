@@ -8,8 +8,8 @@ from kgen.data.sources.base import Source
 from kgen.errors import UserError
 from kgen.registry import nearest
 
-FILE_KINDS = (".zip", ".mat", ".npz")
-OTHER_SUFFIXES = (".npy", ".tar", ".gz", ".tgz", ".h5", ".hdf5", ".csv", ".7z", ".rar")
+FILE_KINDS = (".zip", ".mat", ".npz", ".npy")
+OTHER_SUFFIXES = (".tar", ".gz", ".tgz", ".h5", ".hdf5", ".csv", ".7z", ".rar")
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
 HOW = "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip, .mat or .npz file"
 
@@ -66,7 +66,11 @@ def _open_path(path: Path, config: DataConfig) -> Source:
     if suffix == ".npz":
         from kgen.data.sources.arrays import open_npz
 
-        return open_npz(path)
+        return open_npz(path, config)
+    if suffix == ".npy":
+        from kgen.data.sources.arrays import open_npy
+
+        return open_npy(path, config)
     raise UserError(f"dataset {str(path)!r} is a file of a kind that is not read ({suffix or 'no suffix'}). {HOW}")
 
 
