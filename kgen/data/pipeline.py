@@ -42,6 +42,11 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
     """
     # 1. read: a source, and which of its images are for what
     source = open_source(config)
+    if config.strict and source.unread:
+        raise UserError(
+            f"data.strict is set and not all of {config.dataset!r} can be used: {'; '.join(source.unread)}; or leave "
+            "strict off to train without them"
+        )
     splits, notes = make_splits(source, config, seed)
     chosen = {stored: _in_order(source, stored, splits) for stored in dict.fromkeys(s for s, _ in splits.values())}
     total = len(source.skipped) + sum(map(len, chosen.values()))

@@ -5,9 +5,15 @@ are read (`Read`), or the words of the refusal (`Refused`). tests/data/test_odd_
 `python tests/data/odd_sets.py [NAME ...]` prints a table of what comes of each.
 """
 
+import gzip
+import io
+import os
 import sys
+import tarfile
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -350,7 +356,485 @@ def a_layout_without_its_classes(folder: Path) -> Refused:
 
 # Files that vanish ----------------------------------------------------------------------------------------------------
 
+
+@odd
+def pictures_of_many_suffixes(folder: Path) -> Read:
+    suffixes = [
+        ".png",
+        ".jfif",
+        ".ppm",
+        ".pgm",
+        ".pnm",
+        ".bmp",
+        ".dib",
+        ".tga",
+        ".tif",
+        ".TIFF",
+        ".pcx",
+        ".qoi",
+        ".sgi",
+    ]
+    images = np.repeat(pictures(len(suffixes)), 3, 3)
+    images[1] = 200  # JPEG is exact for one value
+    for suffix, image in zip(suffixes, images, strict=True):
+        save(folder / f"x{suffix}", image[..., :1] if suffix == ".pgm" else image)
+    return Read(folder, {"train": (images, None)})
+
+
+@odd
+def avif_beside_png(folder: Path) -> Read | Refused:
+    from PIL import features
+
+    images = np.repeat(pictures(10), 3, 3)
+    for number, image in enumerate(images):
+        save(folder / f"{number}.png", image)
+    if not features.check("avif"):
+        (folder / "x.avif").write_bytes(b"\0\0\0\x1cftypavif")
+        return Refused(folder, ("1 .avif", "strict"), {"strict": True})
+    flat = np.full((1, 8, 6, 3), 255, np.uint8)
+    save(folder / "x.avif", flat[0])
+    return Read(folder, {"train": (np.concatenate([images, flat]), None)}, {"strict": True})
+
+
+def _with_files(folder: Path, files: Mapping[str, bytes]) -> np.ndarray:
+    """Ten pictures in a folder, and other files."""
+    images = pictures(10)
+    for number, image in enumerate(images):
+        save(folder / f"{number}.png", image)
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return images
+
+
+PHOTOS = {f"IMG_{number}.HEIC": b"\0\0\0\x18ftypheic" for number in range(30)}
+
+
+@odd
+def heic_beside_png(folder: Path) -> Read:
+    images = _with_files(folder, {**PHOTOS, "a.nef": b"x", "clip.mp4": b"x", "more.zip": b"x", "notes.txt": b"x"})
+    findings = ("30 .heic", "1 .nef", "1 .mp4", "1 .zip", "JPEG", "more.zip")
+    return Read(folder, {"train": (images, None)}, noted=("1 .txt",), findings=findings)
+
+
+@odd
+def heic_beside_png_strict(folder: Path) -> Refused:
+    _with_files(folder, PHOTOS)
+    return Refused(folder, ("30 .heic", "strict", "IMG_0.HEIC"), {"strict": True})
+
+
+@odd
+def side_files_strict(folder: Path) -> Read:
+    side = dict.fromkeys(("a.txt", "b.json", "README.md", "LICENSE", ".gitignore", "Thumbs.db", ".DS_Store"), b"x")
+    images = _with_files(folder, {**side, "desktop.ini": b"x", "._1.png": b"x", "@eaDir/1.png/thumb.jpg": b"x"})
+    return Read(folder, {"train": (images, None)}, {"strict": True}, ("other files", "1 .json", "1 without a suffix"))
+
+
+@odd
+def only_heic(folder: Path) -> Refused:
+    for name, content in PHOTOS.items():
+        (folder / name).write_bytes(content)
+    return Refused(folder, ("no images", "30 .heic", "JPEG"))
+
+
+@odd
+def heic_named_jpg(folder: Path) -> Read:
+    images = _with_files(folder, {"x.jpg": PHOTOS["IMG_0.HEIC"]})
+    return Read(folder, {"train": (images, None)}, noted=("x.jpg", "HEIC"))
+
+
+@odd
+def an_empty_file_and_a_web_page(folder: Path) -> Read:
+    images = _with_files(folder, {"none.png": b"", "page.jpg": b"<!DOCTYPE html><html>not found</html>"})
+    return Read(folder, {"train": (images, None)}, noted=("none.png", "0 bytes", "page.jpg", "web page"))
+
+
+@odd
+def a_picture_that_would_start_another_program(folder: Path) -> Read:
+    images = _with_files(folder, {"x.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 8\n%%EndComments\n"})
+    return Read(folder, {"train": (images, None)}, noted=("x.png", "not an image"))
+
+
+@odd
+def pictures_without_a_suffix(folder: Path) -> Read:
+    images = pictures(12)
+    for number, image in enumerate(images):
+        name = f"frame.{number:04d}" if number % 2 else str(number)
+        save(folder / f"{number}.png", image).rename(folder / name)
+    (folder / "LICENSE").write_text("free")
+    return Read(folder, {"train": (images, None)}, noted=("12 files without a suffix", "1 without a suffix"))
+
+
+def _several_pages(path: Path, images: np.ndarray, **options):
+    from PIL import Image
+
+    first, *rest = (Image.fromarray(image[..., 0]) for image in images)
+    first.save(path, save_all=True, append_images=rest, **options)
+
+
+@odd
+def pages_and_frames(folder: Path) -> Read:
+    images = np.repeat(pictures(12), 3, 3)
+    _several_pages(folder / "a.tif", images[:4, ..., :1])
+    _several_pages(folder / "b.webp", images[4:7, ..., :1], lossless=True)
+    _several_pages(folder / "c.png", images[7:9, ..., :1])
+    _several_pages(folder / "d.gif", images[9:, ..., :1])
+    kept = images[[0, 4, 7, 9]]
+    return Read(folder, {"train": (kept, None)}, findings=("4 files", "8 further pages or frames"))
+
+
+@odd
+def the_second_picture_of_a_camera(folder: Path) -> Read:
+    from PIL import Image
+
+    flat = np.full((2, 8, 6, 3), 90, np.uint8)
+    first, second = (Image.fromarray(image) for image in flat)
+    first.save(folder / "a.mpo", save_all=True, append_images=[second])
+    (folder / "a.mpo").rename(folder / "a.jpg")
+    return Read(folder, {"train": (flat[:1], None)})
+
+
+@odd
+def hidden_pictures_only(folder: Path) -> Refused:
+    for number, image in enumerate(pictures(4)):
+        save(folder / "set" / ".data" / f"{number}.png", image)
+    return Refused(folder / "set", ("4 hidden", ".data/0.png", "--dataset", "set/.data"))
+
+
+@odd
+def a_data_set_in_a_hidden_folder(folder: Path) -> Read:
+    images = pictures(4)
+    for number, image in enumerate(images):
+        save(folder / ".data" / "set" / f"{number}.png", image)
+    return Read(folder / ".data" / "set", {"train": (images, None)})
+
+
+@odd
+def a_folder_inside_itself(folder: Path) -> Read:
+    images = pictures(8)
+    for number, image in enumerate(images):
+        save(folder / "set" / f"class{number % 2}" / f"{number}.png", image)
+    (folder / "set" / "class0" / "again").symlink_to(folder / "set")
+    (folder / "set" / "class1" / "above").symlink_to(folder)
+    labels = [f"class{number % 2}" for number in range(8)]
+    return Read(folder / "set", {"train": (images, labels)}, findings=("2 links", "class0/again", "class1/above"))
+
+
+@odd
+def links_to_files_and_folders_elsewhere(folder: Path) -> Read:
+    images = pictures(8)
+    for number, image in enumerate(images[:4]):
+        save(folder / "store" / f"{number}.png", image)
+        (folder / "set" / "a").mkdir(parents=True, exist_ok=True)
+        (folder / "set" / "a" / f"{number}.png").symlink_to(folder / "store" / f"{number}.png")
+    for number, image in enumerate(images[4:]):
+        save(folder / "more" / f"{number}.png", image)
+    (folder / "set" / "b").symlink_to(folder / "more")
+    return Read(folder / "set", {"train": (images, ["a"] * 4 + ["b"] * 4)})
+
+
+@odd
+def a_pipe_with_the_name_of_a_picture(folder: Path) -> Read:
+    images = _with_files(folder, {})
+    os.mkfifo(folder / "pipe.png")
+    return Read(folder, {"train": (images, None)}, findings=("pipe.png",))
+
+
+@odd
+def names_that_are_not_utf8(folder: Path) -> Read:
+    images = pictures(8)
+    for number, image in enumerate(images):
+        target = os.fsencode(folder / "set") + (b"/caf\xe9" if number % 2 else b"/bar")
+        os.makedirs(target, exist_ok=True)
+        os.rename(save(folder / "x.png", image), target + b"/%d.png" % number)
+    return Read(folder / "set", {"train": (images, ["caf\\xe9" if number % 2 else "bar" for number in range(8)])})
+
+
+@odd
+def a_zip_of_windows_unpacked_elsewhere(folder: Path) -> Read:
+    images = pictures(8)
+    for number, image in enumerate(images):
+        save(folder / f"class{number % 2}\\{number}.png", image)
+    return Read(folder, {"train": (images, [f"class{number % 2}" for number in range(8)])})
+
+
+@odd
+def a_folder_with_a_zip(folder: Path) -> Refused:
+    (folder / "photos.zip").write_bytes(b"PK")
+    return Refused(folder, ("no images", "1 .zip", "--dataset", "photos.zip"))
+
+
+@odd
+def a_folder_of_tables(folder: Path) -> Refused:
+    for name in ("a.parquet", "b.parquet", "README.md"):
+        (folder / name).write_bytes(b"x")
+    return Refused(folder, ("no images", "2 .parquet", "1 .md"))
+
+
+@odd
+def a_single_picture(folder: Path) -> Refused:
+    return Refused(save(folder / "x.png", pictures(1)[0]), ("x.png", "single picture", "folder"))
+
+
+@odd
+def a_table_as_a_data_set(folder: Path) -> Refused:
+    (folder / "train.csv").write_text("label,pixel0\n")
+    return Refused(folder / "train.csv", ("train.csv", "folder", "--labels"))
+
+
+@odd
+def a_file_of_records(folder: Path) -> Refused:
+    (folder / "x.tfrecord").write_bytes(b"x")
+    return Refused(folder / "x.tfrecord", (".tfrecord", ".npz"))
+
+
 # Archives -------------------------------------------------------------------------------------------------------------
+
+
+def _members(count: int = 8) -> tuple[np.ndarray, list[str], dict[str, bytes]]:
+    """Pictures of two classes, and the files of a data set of them: path -> content."""
+    images, files = pictures(count), {}
+    labels = ["cat" if number % 2 else "dog" for number in range(count)]
+    for number, image in enumerate(images):
+        file = io.BytesIO()
+        from PIL import Image
+
+        Image.fromarray(image[..., 0]).save(file, "PNG")
+        files[f"{labels[number]}/{number}.png"] = file.getvalue()
+    return images, labels, files
+
+
+def _zip(path: Path, files: Iterable[tuple[str, bytes]]) -> Path:
+    """A zip with exactly these names, which Python would change."""
+    with zipfile.ZipFile(path, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, content in files:
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name
+            file.writestr(entry, content)
+    return path
+
+
+def _tar(path: Path, files: Iterable[tuple[str, bytes]], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as file:
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            file.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def _is_archive(make):
+    """Enters an odd set of names twice, as a zip and as a tar; `make` takes the archive's writer and its path."""
+    for suffix, write in ((".zip", _zip), (".tar", _tar)):
+
+        def in_archive(folder: Path, write=write, suffix=suffix) -> Read | Refused:
+            return make(write, folder / f"set{suffix}")
+
+        SETS[f"{make.__name__}_in_{suffix[1:]}"] = in_archive
+    return make
+
+
+@_is_archive
+def names_with_backslashes(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [("set\\", b""), *((f"set\\{name}".replace("/", "\\"), content) for name, content in files.items())]
+    return Read(write(path, entries[1:] if path.suffix == ".tar" else entries), {"train": (images, labels)})
+
+
+@_is_archive
+def names_from_above(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [(f"../f/{name}", content) for name, content in files.items()]
+    return Read(write(path, entries), {"train": (images, labels)}, noted=("'../'",))
+
+
+@_is_archive
+def absolute_names(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [(f"/home/me/f/{name}", content) for name, content in files.items()]
+    return Read(write(path, entries), {"train": (images, labels)}, noted=("'/'",))
+
+
+@_is_archive
+def names_with_a_drive(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [("C:\\f\\" + name.replace("/", "\\"), content) for name, content in files.items()]
+    return Read(write(path, entries), {"train": (images, labels)}, noted=("'C:/'",))
+
+
+@_is_archive
+def names_with_dots(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [(f"./f//x/../{name}", content) for name, content in files.items()]
+    return Read(write(path, entries), {"train": (images, labels)})
+
+
+@_is_archive
+def names_that_climb_out(write, path: Path) -> Refused:
+    files = {**_members()[2], "cat/../../etc/x.png": b"x"}
+    return Refused(write(path, files.items()), ("climbs out", "cat/../../etc/x.png"))
+
+
+@_is_archive
+def one_name_that_climbs_out(write, path: Path) -> Refused:
+    files = {**_members()[2], "../../etc/x.png": b"x"}
+    return Refused(write(path, files.items()), ("climbs out", "../../etc/x.png"))
+
+
+@_is_archive
+def one_absolute_name(write, path: Path) -> Refused:
+    files = {**_members()[2], "/etc/x.png": b"x"}
+    return Refused(write(path, files.items()), ("climbs out", "/etc/x.png"))
+
+
+@_is_archive
+def a_top_folder_and_what_macos_adds(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [(f"My photos/{name}", content) for name, content in files.items()]
+    entries += [(f"__MACOSX/My photos/{Path(name).parent}/._{Path(name).name}", b"x") for name in files]
+    entries += [("My photos/.DS_Store", b"x"), ("My photos/cat/Thumbs.db", b"x")]
+    return Read(write(path, entries), {"train": (images, labels)}, {"strict": True})
+
+
+@_is_archive
+def a_hidden_top_folder(write, path: Path) -> Read:
+    images, labels, files = _members()
+    return Read(write(path, [(f".cache/f/{n}", c) for n, c in files.items()]), {"train": (images, labels)})
+
+
+@_is_archive
+def one_name_twice(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [("dog/0.png", b"an older one"), *files.items()]
+    return Read(write(path, entries), {"train": (images, labels)}, findings=("dog/0.png", "last"))
+
+
+@_is_archive
+def archives_inside(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [*files.items(), ("more.zip", b"PK"), ("x/even.tar.gz", b"x"), ("a.heic", b"x")]
+    findings = ("1 .zip", "1 .gz", "more.zip", "1 .heic")
+    return Read(write(path, entries), {"train": (images, labels)}, findings=findings)
+
+
+@_is_archive
+def an_empty_picture(write, path: Path) -> Read:
+    images, labels, files = _members()
+    return Read(write(path, [*files.items(), ("cat/x.png", b"")]), {"train": (images, labels)}, noted=("cat/x.png",))
+
+
+@_is_archive
+def no_pictures(write, path: Path) -> Refused:
+    return Refused(write(path, [("a.heic", b"x"), ("b.csv", b"x")]), ("no images", "1 .heic", "1 .csv"))
+
+
+@_is_archive
+def members_without_a_suffix(write, path: Path) -> Read:
+    images, labels, files = _members()
+    entries = [(name.removesuffix(".png"), content) for name, content in files.items()]
+    return Read(write(path, entries), {"train": (images, labels)}, noted=("8 files without a suffix",))
+
+
+def _with_name_bytes(path: Path, old: bytes, new: bytes) -> Path:
+    """A zip whose names have other bytes, of the same number."""
+    path.write_bytes(path.read_bytes().replace(old, new))
+    return path
+
+
+@odd
+def names_in_utf8_that_the_zip_does_not_declare(folder: Path) -> Read:
+    images, labels, files = _members()
+    entries = [(name.replace("cat", "c__t"), content) for name, content in files.items()]
+    path = _with_name_bytes(_zip(folder / "x.zip", entries), b"c__t", "cät".encode())
+    return Read(path, {"train": (images, [label.replace("cat", "cät") for label in labels])})
+
+
+@odd
+def names_in_another_encoding(folder: Path) -> Read:
+    images, labels, files = _members()
+    entries = [(name.replace("cat", "c__t"), content) for name, content in files.items()]
+    path = _with_name_bytes(_zip(folder / "x.zip", entries), b"c__t", "猫狗".encode("gbk"))
+    name = "猫狗".encode("gbk").decode("cp437")
+    return Read(path, {"train": (images, [label.replace("cat", name) for label in labels])}, noted=("page 437",))
+
+
+@odd
+def an_encrypted_zip(folder: Path) -> Refused:
+    path = _zip(folder / "x.zip", _members()[2].items())
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(content)
+    return Refused(path, ("encrypted", "unpack"))
+
+
+def _tar_set(suffix: str, mode: str):
+    def make(folder: Path) -> Read:
+        images, labels, files = _members()
+        entries = [("set/labels.txt", b"x"), *((f"set/{name}", content) for name, content in files.items())]
+        return Read(_tar(folder / f"set{suffix}", entries, mode), {"train": (images, labels)}, noted=("1 .txt",))
+
+    SETS[f"a_tar_with_the_suffix_{suffix[1:]}"] = make
+
+
+_MODES = {".tar": "w", ".tar.gz": "w:gz", ".TGZ": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
+for _suffix, _mode in _MODES.items():
+    _tar_set(_suffix, _mode)
+
+
+@odd
+def a_tar_of_a_folder(folder: Path) -> Read:
+    """As `tar cf` writes it: with folders, links, a hard link and a device."""
+    images, labels, files = _members()
+    with tarfile.open(folder / "x.tar", "w") as file:
+        for name, type, target in (
+            ("./", tarfile.DIRTYPE, ""), ("./cat", tarfile.DIRTYPE, ""), ("./cat/link.png", tarfile.SYMTYPE, "/etc/x"),
+            ("./null.png", tarfile.CHRTYPE, ""),
+        ):  # fmt: skip
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = type, target
+            file.addfile(entry)
+        for name, content in files.items():
+            entry = tarfile.TarInfo(f"./{name}")
+            entry.size = len(content)
+            file.addfile(entry, io.BytesIO(content))
+        entry = tarfile.TarInfo("./cat/same.png")
+        entry.type, entry.linkname = tarfile.LNKTYPE, "./dog/0.png"
+        file.addfile(entry)
+    images, labels = np.concatenate([images, images[:1]]), [*labels, "cat"]
+    return Read(folder / "x.tar", {"train": (images, labels)}, findings=("2 members", "link.png", "null.png"))
+
+
+@odd
+def a_tar_that_is_cut_off(folder: Path) -> Refused:
+    path = _tar(folder / "x.tar", _members()[2].items())
+    path.write_bytes(path.read_bytes()[:3000])
+    return Refused(path, ("x.tar", "cannot be read"))
+
+
+@odd
+def a_compressed_tar_that_is_cut_off(folder: Path) -> Refused:
+    path = _tar(folder / "x.tar.gz", _members()[2].items(), "w:gz")
+    path.write_bytes(path.read_bytes()[:-100])
+    return Refused(path, ("x.tar.gz", "cannot be unpacked"))
+
+
+@odd
+def two_tars_joined(folder: Path) -> Refused:
+    path = _tar(folder / "x.tar", _members()[2].items())
+    path.write_bytes(path.read_bytes() * 2)
+    return Refused(path, ("x.tar", "goes on after the end"))
+
+
+@odd
+def a_compressed_file_that_is_no_tar(folder: Path) -> Refused:
+    (folder / "x.gz").write_bytes(gzip.compress(b"some words"))
+    return Refused(folder / "x.gz", ("x.gz", "unpack"))
+
+
+@odd
+def a_tar_named_zip(folder: Path) -> Refused:
+    return Refused(_tar(folder / "x.zip", _members()[2].items()), ("x.zip", "cannot be read as a zip"))
 
 
 # What comes of each ---------------------------------------------------------------------------------------------------

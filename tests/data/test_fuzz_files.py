@@ -81,20 +81,33 @@ def picture(side: int = 8) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside.png", "/outside.png", "a/../../outside.png", "C:\\outside.png", "a//b.png"]
-)
-def test_names_in_a_zip_lead_nowhere(tmp_path, name):
-    root = tmp_path / "root"
-    root.mkdir()
-    with zipfile.ZipFile(root / "set.zip", "w") as file:
+def with_one_name(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """A zip in a new folder, of four good names and another."""
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "set.zip", "w") as file:
         for number in range(4):
             file.writestr(f"a/{number}.png", picture())
         file.writestr(name, picture())
-    with watched(root) as events:
+    return folder / "set.zip"
+
+
+@pytest.mark.parametrize("name", ["../outside.png", "/outside.png", "a/../../outside.png", "C:\\outside.png"])
+def test_names_that_lead_out_of_a_zip_are_refused(tmp_path, name):
+    path = with_one_name(tmp_path / "root", name)
+    with watched(path.parent) as events, pytest.raises(UserError, match="climbs out") as error:
+        load(DataConfig(str(path)))
+    assert repr(name) in str(error.value)
+    assert not events and [path.name for path in tmp_path.iterdir()] == ["root"]
+
+
+@pytest.mark.parametrize("name", ["a//b.png", "a/../b.png", "./a/b.png"])
+def test_names_that_stay_in_a_zip_are_read(tmp_path, name):
+    path = with_one_name(tmp_path / "root", name)
+    with watched(path.parent) as events:
         for cache in ("memory", "none"):
-            dataset = load(DataConfig(str(root / "set.zip"), cache=cache))
+            dataset = load(DataConfig(str(path), cache=cache))
             list(dataset.batches("train", batch_size=2))
+    assert not dataset.skipped
     assert not events and [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
@@ -130,9 +143,9 @@ def test_a_picture_of_ten_billion_pixels_is_left_out(tmp_path):
 
 @pytest.mark.slow
 def test_a_zip_bomb_is_left_out(tmp_path, monkeypatch):
-    from kgen.data.sources import files
+    from kgen.data.sources import archives
 
-    monkeypatch.setattr(files, "MAX_PICTURE_BYTES", 2**22)
+    monkeypatch.setattr(archives, "MAX_PICTURE_BYTES", 2**22)
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("good.png", picture())
         file.writestr("fine.png", picture())

@@ -8,7 +8,7 @@ from PIL import Image
 
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.sources.picture import SUFFIXES, Unreadable, read_header, read_pixels
+from kgen.data.sources.picture import Unreadable, picture_suffixes, read_header, read_pixels
 
 
 def encoded(picture, format="PNG", **options):
@@ -127,9 +127,18 @@ def test_one_colour_picture_makes_a_set_colour(tmp_path, noise, save):
     assert load(DataConfig(str(tmp_path / "set"), grayscale=True)).spec.image_shape == (8, 8, 1)
 
 
-def test_every_suffix_is_read(tmp_path, noise, save):
-    for i, suffix in enumerate(SUFFIXES):
-        pixels = Image.fromarray(noise(1, 8, 8, 3, seed=i)[0])
-        pixels.save(tmp_path / f"{i}{suffix.upper()}")
-    dataset = load(DataConfig(str(tmp_path), validation_fraction=0))
-    assert dataset.spec.examples == {"train": len(SUFFIXES)} and not dataset.skipped
+def test_every_suffix_that_pillow_writes_is_read(tmp_path, noise):
+    known = Image.registered_extensions()
+    suffixes = [s for s in sorted(picture_suffixes()) if known[s] in Image.SAVE and known[s] not in ("XBM", "MSP")]
+    for i, suffix in enumerate(suffixes):
+        pixels = Image.fromarray(noise(1, 16, 16, 3, seed=i)[0])
+        pixels = pixels.convert("P") if known[suffix] == "BLP" else pixels.convert("F") if suffix == ".pfm" else pixels
+        pixels.save(tmp_path / f"{i}{suffix}")
+        (tmp_path / f"{i}{suffix}").rename(tmp_path / f"{i}{suffix.upper()}")
+    dataset = load(DataConfig(str(tmp_path), validation_fraction=0, image_size=(16, 16)))
+    assert {".jfif", ".ppm", ".pgm", ".tif", ".jp2", ".ico", ".tga", ".webp", ".apng"} < set(suffixes)
+    assert dataset.spec.examples == {"train": len(suffixes)} and not dataset.skipped
+
+
+def test_what_pillow_knows_and_is_no_picture_of_a_set():
+    assert not picture_suffixes() & {".pdf", ".ps", ".eps", ".mpg", ".h5", ".hdf", ".grib", ".fits", ".wmf", ".psd"}

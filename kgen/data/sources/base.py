@@ -43,6 +43,7 @@ class Source:
         value_range: the values of black and white in the files.
         notes: sentences for the log: how the data were understood.
         findings: sentences for the log that are findings of kgen-data too: what was left unread, and what is ambiguous.
+        unread: those of the findings that `DataConfig.strict` refuses: files that look like images of the set.
         skipped: images left out.
     """
 
@@ -59,6 +60,7 @@ class Source:
         self.identity = identity
         self.notes: list[str] = []
         self.findings: list[str] = []
+        self.unread: list[str] = []
         self.skipped: list[Skipped] = []
 
     @property

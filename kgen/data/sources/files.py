@@ -1,93 +1,280 @@
-"""The picture files of a data set, in a folder (`FolderFiles`) or a zip (`ZipFiles`): listed, and opened by name."""
+"""The files of a data set: which are pictures, which are not read, and why. `FolderFiles` are those of a folder.
+
+`archives` has those of a zip and of a tar. A picture is known by its suffix, a file without a suffix by its first
+bytes. Hidden files and those of operating systems are ignored; all others are counted by suffix in a note or, where
+they look like images of the set, in a finding that `--strict` turns into a refusal.
+"""
 
 import hashlib
 import os
-import zipfile
-from io import BytesIO
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from kgen.data.sources.base import file_identity
-from kgen.data.sources.picture import SUFFIXES, Unreadable
+from kgen.data.sources.picture import START_BYTES, Unreadable, picture_suffixes, starts_like_picture
 from kgen.errors import UserError
 
-MAX_PICTURE_BYTES = 2**28
-"""Of one picture in a zip: a few bytes may unpack to any number of them."""
-ENCRYPTED = 1
-"""Bit of an entry's flags."""
+SYSTEM_FILES = (".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+SYSTEM_FOLDERS = frozenset((
+    "__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information", "lost+found", ".git", ".svn",
+    ".hg", ".ipynb_checkpoints", ".thumbnails", ".cache", ".idea", ".vscode", ".venv", ".trashes", ".spotlight-v100",
+))  # fmt: skip
+"""Whatever lies in them is ignored without a word."""
+ARRAYS = "arrays"
+UNREAD_KINDS = {
+    "pictures": (
+        ".heic .heif .hif .avif .jxl .jxr .svg .svgz .psd .psb .xcf .kra .ai .eps .ps .pdf .wmf .emf .fits .fit .fts "
+        ".exr .hdr .dcm .dicom .nii .nrrd .mha .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .orf .rw2 .raf .pef .srw "
+        ".x3f .raw .djvu .dpx .cin .webp .jp2",
+        "convert them to PNG or JPEG",
+    ),
+    "videos": (
+        ".mp4 .m4v .avi .mov .mkv .webm .mpg .mpeg .wmv .flv .3gp .mts .m2ts .gifv .ogv",
+        "save their frames as PNG or JPEG files",
+    ),
+    "archives": (
+        ".zip .tar .tgz .gz .bz2 .tbz2 .xz .txz .zst .7z .rar .lzma",
+        "unpack them, or give one of them as --dataset",
+    ),
+    ARRAYS: (
+        ".npz .npy .mat .h5 .hdf5 .parquet .arrow .tfrecord .tfrecords .mdb .pt .pkl .idx",
+        "an .npz or .mat file of images is a data set of its own",
+    ),
+}
+"""What looks like images of the set: its suffixes, unless Pillow reads them, and what to do."""
+ARRAYS = "arrays"
+SUFFIX = re.compile(r"\.(?=\w*[a-z])\w{1,12}")
+"""What counts as one, in lower case: the end of "frame.0001" does not."""
+NAMED = 3
+"""Names and suffixes that a sentence lists."""
 
 
 class FolderFiles:
     """The pictures of a folder.
 
+    Each real folder is visited once: a link to a folder that the set already has is not followed, so that a folder may
+    lie inside itself.
+
     Attributes:
         path: of the folder.
         names: of the pictures, relative to it, with forward slashes, sorted.
-        others: how many other files there are.
-        other_names: those, relative to the folder, with forward slashes, sorted.
+        other_names: of the files that are no pictures, likewise.
+        hidden: pictures that are hidden, likewise.
         folders: in it, those without files too, except hidden ones.
+        notes: sentences for the log.
+        findings: sentences about what was left out; see `Source.findings`.
+        unread: those of the findings that `--strict` refuses.
         identity: JSON values that change whenever a picture does.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        listing, digest = [], hashlib.blake2b(digest_size=16)
-        self.folders: list[str] = []
-        for folder, folders, files in os.walk(path, followlinks=True):
-            folders[:] = sorted(f for f in folders if not f.startswith("."))
-            self.folders += [(Path(folder) / f).relative_to(path).as_posix() for f in folders]
-            for file in files:
-                listing.append((Path(folder) / file).relative_to(path).as_posix())
-        self.names = sorted(filter(is_picture, listing))
+        self._start_lists()
+        self._list({name: name for name in self._walk()})
+        digest = hashlib.blake2b(digest_size=16)
         for name in self.names:
+            place = f"{path}/{self._entries[name]}"
             try:
-                status = (path / name).stat()
+                status = os.stat(place)
             except OSError:  # a link to nowhere; `scan` leaves it out
-                status = (path / name).lstat()
+                status = os.lstat(place)
             digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-        self.other_names = sorted(set(listing).difference(self.names))
-        self.others = len(self.other_names)
         self.identity = (str(path.resolve()), digest.hexdigest())
 
     def open(self, name: str) -> BinaryIO:
-        return open(self.path / name, "rb")
+        return open(self.path / self._entries[name], "rb")
+
+    def start(self, name: str) -> bytes:
+        """The first bytes of a file."""
+        with self.open(name) as file:
+            return file.read(START_BYTES)
+
+    def _start_lists(self):
+        self.names, self.other_names, self.hidden, self.folders = [], [], [], []
+        self.notes: list[str] = []
+        self.findings: list[str] = []
+        self.unread: list[str] = []
+
+    def _list(self, entries: dict[str, Any], top: str = ""):
+        """Sorts names into `names`, `other_names` and `hidden`.
+
+        Args:
+            entries: name -> what `open` needs for it.
+            top: folders that all names share; whether these are hidden does not count.
+        """
+        self._entries = {}
+        for name, entry in entries.items():
+            path = legible(name.replace("\\", "/"))  # a zip of Windows that was unpacked elsewhere
+            self._entries[legible(name) if path != name and path in entries else path] = entry
+        suffixes, sniffed = picture_suffixes(), 0
+        for name in sorted(self._entries):
+            below = name.removeprefix(top)
+            if _is_system(below):
+                continue
+            suffix = suffix_of(name)
+            if is_hidden(below):
+                self.hidden += [name] * (suffix in suffixes)
+            elif suffix in suffixes:
+                self.names.append(name)
+            elif not suffix and self._is_picture_inside(name):
+                self.names.append(name)
+                sniffed += 1
+            else:
+                self.other_names.append(name)
+        if sniffed:
+            self.notes.append(f"{sniffed} files without a suffix are pictures by their first bytes, and are read")
+        if self.hidden and self.names:
+            self.notes.append(
+                f"{counted(self.hidden, 'hidden picture is', 'hidden pictures are')} not read (their names begin with "
+                f"a dot): {listed(self.hidden)}"
+            )
+
+    def _is_picture_inside(self, name: str) -> bool:
+        try:
+            return starts_like_picture(self.start(name))
+        except (OSError, Unreadable):
+            return False
+
+    def _walk(self) -> Iterable[str]:
+        """The regular files below the folder, as paths relative to it; links are followed last."""
+        root = os.path.realpath(self.path)
+        todo, links, seen = [("", root)], [], {root}
+        again, special, closed = [], [], []
+        while todo or links:
+            if not todo:
+                link, real = links.pop(0)
+                if real in seen or f"{root}{os.sep}".startswith(f"{real.rstrip(os.sep)}{os.sep}"):
+                    again.append(link)
+                    continue
+                seen.add(real)
+                todo.append((f"{link}/", real))
+            prefix, folder = todo.pop()
+            if prefix and not is_hidden(prefix):
+                self.folders.append(legible(prefix[:-1]))
+            try:
+                with os.scandir(folder) as entries:
+                    entries = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                closed.append(f"{prefix or '.'} ({error.strerror})")
+                continue
+            for entry in entries:
+                name = prefix + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    real = os.path.join(folder, entry.name)
+                    if entry.name.lower() in SYSTEM_FOLDERS:
+                        continue
+                    if real in seen:
+                        again.append(name)
+                    else:
+                        seen.add(real)
+                        todo.append((f"{name}/", real))
+                elif entry.is_dir():
+                    if not is_hidden(name):
+                        links.append((name, os.path.realpath(entry.path)))
+                elif entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path)):
+                    yield name
+                else:
+                    special.append(name)
+        if again:
+            self.findings.append(
+                f"{counted(again, 'link', 'links')} to a folder that the data set already has, not read again: "
+                f"{listed(again)}"
+            )
+        if special:
+            self.findings.append(f"{counted(special, 'file is', 'files are')} no regular file: {listed(special)}")
+        if closed:
+            self.unread.append(f"{counted(closed, 'folder', 'folders')} cannot be opened: {listed(closed)}")
+
+    def refuse_without_pictures(self) -> None:
+        """Raises UserError when there is no picture; it counts what is there, and says what to do."""
+        if self.names:
+            return
+        if self.hidden:
+            folder = os.path.dirname(self.hidden[0])
+            raise UserError(
+                f"{self.path} holds no images but {len(self.hidden)} hidden ones, which are not read (a name that "
+                f"begins with a dot): {listed(self.hidden)}; rename them"
+                + (f", or give the folder: --dataset {self.path / folder}" if folder and self.path.is_dir() else "")
+            )
+        others = self.other_names
+        found = f"but {by_suffix(others)} ({listed(others)})" if others else "and no other files"
+        images, arrays, _ = unread_sentences(others)
+        hints = [*self.unread, *self.findings, *images, *arrays]
+        sets = [name for name in others if suffix_of(name) in (".npz", ".mat", ".zip", ".tar", ".tgz")]
+        if sets and self.path.is_dir():
+            hints.append(f"a file of images is given by its path: --dataset {self.path / sets[0]}")
+        raise UserError(
+            f"{self.path} holds no images {found}. Images are files that end in .png .jpg .jpeg .webp .gif .bmp .tif "
+            f".avif, or another suffix that Pillow reads, in upper or lower case"
+            + "".join(f"; {hint}" for hint in hints)
+        )
 
 
-class ZipFiles(FolderFiles):
-    """The pictures of a zip; many threads may read at once.
+# What is not read -----------------------------------------------------------------------------------------------------
 
-    One open `zipfile.ZipFile` serves all threads: it locks only the reading of bytes, not their decompression. Its
-    directory takes about 600 bytes of memory per picture.
+
+def unread_sentences(names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """What is to be said of files that are no pictures: (those that look like images, arrays, all others).
+
+    Args:
+        names: of the files.
     """
-
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except Exception as error:  # a broken file makes zipfile raise many kinds
-            raise UserError(f"{path} cannot be read as a zip file: {error}; pack it again") from error
-        entries = [info for info in self._zip.infolist() if not info.is_dir()]
-        self.folders = sorted({name.rpartition("/")[0] for name in self._zip.namelist()})
-        if any(info.flag_bits & ENCRYPTED for info in entries):
-            raise UserError(f"{path} is encrypted; unpack it and give the folder")
-        self.names = sorted({info.filename for info in entries if is_picture(info.filename)})
-        self.other_names = sorted({info.filename for info in entries}.difference(self.names))
-        self.others = len(self.other_names)
-        self.identity = file_identity(path)
-
-    def open(self, name: str) -> BinaryIO:
-        try:
-            with self._zip.open(name) as file:  # of entries with one name, the last
-                content = file.read(MAX_PICTURE_BYTES + 1)
-        except Exception as error:
-            raise Unreadable(f"broken in the zip: {str(error) or type(error).__name__}") from error
-        if len(content) > MAX_PICTURE_BYTES:
-            raise Unreadable(f"is larger than {MAX_PICTURE_BYTES >> 20} MiB in the zip")
-        return BytesIO(content)
+    rest, images, arrays = list(names), [], []
+    for kind, (suffixes, advice) in UNREAD_KINDS.items():
+        found = [name for name in rest if suffix_of(name) in suffixes.split()]
+        if found:
+            sentence = f"{kind} that are not read: {by_suffix(found)} ({listed(found)}); {advice}"
+            (arrays if kind == ARRAYS else images).append(sentence)
+            rest = sorted(set(rest).difference(found))
+    others = [f"other files that are not read: {by_suffix(rest)}"] if rest else []
+    return images, arrays, others
 
 
-def is_picture(path: str) -> bool:
-    """Whether a path is that of a picture, by its suffix; hidden files and macOS' `__MACOSX` are not."""
-    parts = PurePosixPath(path).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and path.lower().endswith(SUFFIXES)
+def by_suffix(names: Iterable[str]) -> str:
+    """Files counted by suffix, the commonest first: "30 .heic, 2 .txt, 1 without a suffix"."""
+    counts = Counter(suffix_of(name) or "without a suffix" for name in names).most_common()
+    shown = [f"{count} {suffix}" for suffix, count in counts[: 2 * NAMED]]
+    rest = sum(count for _, count in counts[2 * NAMED :])
+    return ", ".join(shown) + (f" and {rest} with other suffixes" if rest else "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(names: Sequence[str], one: str, many: str) -> str:
+    """How many there are, with the word for one or for many."""
+    return f"{len(names)} {one if len(names) == 1 else many}"
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file in lower case, with its dot; "" where the name has none that is a word."""
+    suffix = os.path.splitext(name)[1].lower()
+    return suffix if SUFFIX.fullmatch(suffix) else ""
+
+
+def legible(name: str) -> str:
+    """A file's name as text that can be printed and stored: bytes that are not UTF-8 become \\xNN."""
+    try:
+        name.encode()
+        return name
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or one of its folders has a name that begins with a dot."""
+    return name.startswith(".") or "/." in name
+
+
+def _is_system(name: str) -> bool:
+    lower = name.lower()
+    *folders, file = lower.split("/")
+    return file.startswith("._") or file in SYSTEM_FILES or not SYSTEM_FOLDERS.isdisjoint(folders)

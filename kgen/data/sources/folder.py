@@ -16,46 +16,48 @@ from typing import Any
 import numpy as np
 
 from kgen.config import DataConfig
+from kgen.data.sources.archives import TarFiles, ZipFiles, without_suffix
 from kgen.data.sources.base import BLOCK, Skipped, Source
-from kgen.data.sources.files import FolderFiles, ZipFiles
+from kgen.data.sources.files import FolderFiles, unread_sentences
 from kgen.data.sources.layout import Layout, find_empty_classes, number_classes, read_folders, shorten
-from kgen.data.sources.picture import SUFFIXES, Unreadable, read_header, read_pixels
-from kgen.errors import ImageLost, UserError
+from kgen.data.sources.picture import Unreadable, read_header, read_pixels
+from kgen.errors import ImageLost
 
 THREADS = min(16, 4 * (os.cpu_count() or 1))
 IMAGES_PER_TASK = 256
 
 
 def open_folder(path: Path, config: DataConfig | None = None) -> "FolderSource":
-    """The source of a folder or a .zip of pictures.
+    """The source of a folder, a .zip or a .tar (also .tar.gz, .tar.bz2, .tar.xz) of pictures.
 
     Args:
         path: of the folder or the archive.
         config: its `layout` and `labels`.
 
     Raises:
-        UserError: there are none, or the zip is broken or encrypted.
+        UserError: there are none, or the archive is broken, encrypted or not to be trusted.
     """
-    files = FolderFiles(path) if path.is_dir() else ZipFiles(path)
-    if not files.names:
-        raise UserError(
-            f"{path} holds no images ({files.others} other files); images are files that end in {' '.join(SUFFIXES)}, "
-            "in upper or lower case"
-        )
+    kind = FolderFiles if path.is_dir() else ZipFiles if path.suffix.lower() == ".zip" else TarFiles
+    files = kind(path)
+    files.refuse_without_pictures()
     return FolderSource(path, files, config or DataConfig())
 
 
 class FolderSource(Source):
-    """The pictures of a folder or a zip; `open_folder` makes one."""
+    """The pictures of a folder or an archive; `open_folder` makes one."""
 
     def __init__(self, path: Path, files: FolderFiles, config: DataConfig):
         layout = _read_layout(files, config)
         super().__init__(
-            path.stem if path.is_file() else path.resolve().name,
+            without_suffix(path) if path.is_file() else path.resolve().name,
             {split: len(names) for split, names in layout.paths.items()},
             layout.class_names,
             (*files.identity, _digest(layout)),
         )
+        images, arrays, others = unread_sentences(files.other_names)
+        self.notes += [*files.notes, *others]
+        self.unread += [*files.unread, *images]
+        self.findings += [*files.findings, *self.unread, *arrays]
         self.skipped += layout.skipped
         self.notes.append(layout.description)
         self.findings += layout.findings
@@ -70,15 +72,23 @@ class FolderSource(Source):
 
     def scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Reads every chosen header; those that cannot be read are added to `skipped`."""
-        kept, gray = {}, True
+        kept, gray, files, further = {}, True, 0, 0
         for split, indices in chosen.items():
             headers = self.headers(split, indices)
             kept[split] = indices[[h is not None for h in headers]]
             headers = [h for h in headers if h is not None]
             self._sizes.update(h.size for h in headers)
             gray = gray and all(h.gray for h in headers)
+            several = [h.frames for h in headers if h.frames > 1]
+            files += len(several)
+            further += sum(several) - len(several)
         self.size = next(iter(self._sizes)) if len(self._sizes) == 1 else None
         self.channels = 1 if gray else 3
+        if further:
+            self.findings.append(
+                f"{files} files hold {further} further pages or frames, which are not read: the first of each is the "
+                "image; save them as single files to use them"
+            )
         return kept
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 Everything that Pillow raises for a broken file, of any type, becomes `Unreadable` with a reason for the report.
 """
 
+import functools
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -10,7 +12,26 @@ import numpy as np
 
 from kgen import images
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+NOT_READ = ("BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "PSD", "WMF")
+"""Formats that Pillow knows and that are no pictures of a data set, or need another program."""
+COMMON = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Formats that are tried first."""
+START_BYTES = 32
+"""Of a file, which show whether it is a picture."""
+STARTS = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM....\0\0\0\0|P[1-6]\s+[0-9#]|qoif"
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|....ftypavi[fs]",
+    re.DOTALL,
+)
+"""The first bytes of the pictures that also stand in files without a suffix."""
+OTHER_STARTS = {
+    "a HEIC picture, which is not read; convert it to PNG or JPEG": rb"....ftyp(hei[cxfms]|hev[cx]|mif1|msf1)",
+    "an AVIF picture, which this Pillow does not read; install Pillow 11.3 or later": rb"....ftypavi[fs]",
+    "a web page, not an image": rb"\s*<(!doctype html|html|head)",
+    "an SVG drawing, which is not read; convert it to PNG": rb"\s*(<\?xml|<svg)",
+    "a pointer of Git LFS, not an image; run 'git lfs pull'": rb"version https://git-lfs",
+}
+"""What a file with the suffix of a picture may be instead."""
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION = 0x0112  # EXIF
 SIDEWAYS = (5, 6, 7, 8)
@@ -28,10 +49,37 @@ class Header:
     Attributes:
         size: (height, width), turned as EXIF says.
         gray: whether one channel holds it.
+        frames: pages of a TIFF, frames of an animation.
     """
 
     size: tuple[int, int]
     gray: bool
+    frames: int = 1
+
+
+@functools.cache
+def picture_suffixes() -> frozenset[str]:
+    """The suffixes of pictures that this Pillow decodes, in lower case, with their dots."""
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, format in known.items() if format in _formats() or format == "MPO")
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The formats that are read, the common ones first and TGA, which has no first bytes of its own, last."""
+    from PIL import Image
+
+    known = set(Image.registered_extensions().values())  # not those that only guess at any file
+    formats = [format for format in Image.ID if format in known and format not in (*COMMON, *NOT_READ, "TGA")]
+    return (*(format for format in COMMON if format in known), *formats, "TGA")
+
+
+def starts_like_picture(start: bytes) -> bool:
+    """Whether the first bytes are those of a picture that is read."""
+    match = STARTS.match(start)
+    return bool(match) and (b"ftypavi" not in match[0] or ".avif" in picture_suffixes())
 
 
 def read_header(file: BinaryIO) -> Header:
@@ -45,7 +93,7 @@ def read_header(file: BinaryIO) -> Header:
         try:
             if picture.format != "TIFF" and "exif" in picture.info and picture.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width
-            return Header((height, width), _is_gray(picture))
+            return Header((height, width), _is_gray(picture), _count_frames(picture))
         except Exception as error:
             raise Unreadable(_reason(error)) from error
 
@@ -88,11 +136,30 @@ def _open(file: BinaryIO):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(file)
+            return Image.open(file, formats=_formats())
     except UnidentifiedImageError as error:
-        raise Unreadable("not an image") from error
+        file.seek(0)
+        raise Unreadable(_what_else(file.read(START_BYTES))) from error
     except Exception as error:  # see read_pixels; also a size that is a decompression bomb
         raise Unreadable(_reason(error)) from error
+
+
+def _what_else(start: bytes) -> str:
+    """What a file is that Pillow does not know, by its first bytes."""
+    if not start:
+        return "empty: it has 0 bytes"
+    found = (words for words, pattern in OTHER_STARTS.items() if re.match(pattern, start, re.DOTALL | re.IGNORECASE))
+    return next(found, "not an image")
+
+
+def _count_frames(picture) -> int:
+    """The pages of a TIFF or the frames of an animation; the second picture of a camera's JPEG is a preview."""
+    if picture.format in ("MPO", "ICNS"):
+        return 1
+    try:
+        return getattr(picture, "n_frames", 1)
+    except Exception:  # cut off after its first frame; see read_pixels
+        return 1
 
 
 def _is_gray(picture) -> bool:

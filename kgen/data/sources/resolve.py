@@ -8,10 +8,24 @@ from kgen.data.sources.base import Source
 from kgen.errors import UserError
 from kgen.registry import nearest
 
-FILE_KINDS = (".zip", ".mat", ".npz", ".npy")
-OTHER_SUFFIXES = (".tar", ".gz", ".tgz", ".h5", ".hdf5", ".csv", ".7z", ".rar")
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
+FILE_KINDS = (*ARCHIVES, ".mat", ".npz", ".npy")
+ADVICE = {
+    ".csv .tsv .txt .json .jsonl .xlsx": "it is no images; give the folder of the images, and this as --labels",
+    ".h5 .hdf5 .parquet .arrow .tfrecord .tfrecords .pt .pkl .pickle .mdb": "write its images as picture files or as "
+    "an .npz file: numpy.savez('images.npz', images=images, labels=labels)",
+    ".gz .bz2 .xz .zst .lzma .7z .rar": "unpack it and give what is in it",
+    ".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif": "it is a single picture; give the folder that holds it",
+    ".heic .heif .svg .psd .dng .cr2 .nef .arw .pdf": "convert such pictures to PNG or JPEG, and give their folder",
+    ".mp4 .avi .mov .mkv .webm": "save the frames of videos as PNG or JPEG files, and give their folder",
+}
+"""What to do with files of other kinds."""
+OTHER_SUFFIXES = tuple(suffix for suffixes in ADVICE for suffix in suffixes.split())
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
-HOW = "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip, .mat or .npz file"
+HOW = (
+    "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip or .tar (also "
+    "compressed), a .mat, .npz or .npy file"
+)
 
 
 def open_source(config: DataConfig) -> Source:
@@ -55,7 +69,7 @@ def _missing(name: str) -> UserError:
 
 def _open_path(path: Path, config: DataConfig) -> Source:
     suffix = path.suffix.lower()
-    if path.is_dir() or suffix == ".zip":
+    if path.is_dir() or path.name.lower().endswith(ARCHIVES):
         from kgen.data.sources.folder import open_folder
 
         return open_folder(path, config)
@@ -71,7 +85,10 @@ def _open_path(path: Path, config: DataConfig) -> Source:
         from kgen.data.sources.arrays import open_npy
 
         return open_npy(path, config)
-    raise UserError(f"dataset {str(path)!r} is a file of a kind that is not read ({suffix or 'no suffix'}). {HOW}")
+    advice = next((f"; {advice}" for suffixes, advice in ADVICE.items() if suffix in suffixes.split()), "")
+    raise UserError(
+        f"dataset {str(path)!r} is a file of a kind that is not read ({suffix or 'no suffix'}){advice}. {HOW}"
+    )
 
 
 def _must_be_path(name: str) -> bool:
