@@ -107,6 +107,9 @@ with the paths in {CONFIG} (those of the container) made your own.
 
     curl -d '{{"signature_name": "generate_png", "instances": [{{"label": 3, "seed": 7, "temperature": 1.0}}]}}' \\
         http://localhost:8501/v1/models/NAME:predict
+
+A `label` is the number of a class: one of `class_numbers` in `manifest.json`, which are in the order of `class_names`
+(0, 1, ... in an older manifest without them).
 """
 
 OTHER_FILES = {

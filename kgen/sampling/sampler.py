@@ -14,7 +14,7 @@ from kgen import images as kimages
 from kgen import random
 from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, Prior
-from kgen.spec import WHOLE_NUMBER, DataSpec
+from kgen.spec import LARGEST_NUMBER, WHOLE_NUMBER, DataSpec
 
 ROWS_PER_CALL = 32
 """Rows that each call of a graph decodes (the last is filled up): kernels sum in an order that depends on the batch
@@ -187,7 +187,7 @@ def _labels(sampler: Sampler, count: int, labels) -> np.ndarray | None:
         raise UserError(f"--label takes one class for all images, or one per image ({count}). Received: {len(labels)}")
     if sampler.spec.num_classes:
         return np.array([sampler.spec.label(label) for label in labels], np.int32)
-    if all(WHOLE_NUMBER.fullmatch(str(label)) for label in labels):
+    if all(WHOLE_NUMBER.fullmatch(str(label)) and abs(int(label)) <= LARGEST_NUMBER for label in labels):
         return np.array(labels, np.int32)
     raise UserError(
         f"the class names of {sampler.spec.name!r} are not known here; give numbers. Received: {labels[0]!r}"

@@ -24,7 +24,7 @@ from kgen.serve.grpc import SERVICES, add_services
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import LoadedModel, ModelStore, Servable, warm_up
 from kgen.serve.predictor import Predictor
-from kgen.serve.validation import DEFAULT, Signature
+from kgen.serve.validation import DEFAULT, LABEL, Signature
 
 Health = health_pb2.HealthCheckResponse
 
@@ -179,13 +179,15 @@ class Server:
 
 
 def _example_inputs(signature: Signature) -> dict | None:
-    """Zeros for a signature whose inputs are a scalar per row; None for others."""
+    """Zeros, and the first class, for a signature whose inputs are a scalar per row; None for others."""
     inputs = {}
     for name, info in signature.inputs.items():
         if info.shape is None or len(info.shape) != 1:
             return None
-        zero = "" if info.dtype == types_pb2.DT_STRING else info.numpy_dtype.type(0).item()
-        inputs[name] = [zero] * (info.shape[0] or 1)
+        value = "" if info.dtype == types_pb2.DT_STRING else info.numpy_dtype.type(0).item()
+        if name == LABEL and signature.class_numbers:
+            value = signature.class_numbers[0]
+        inputs[name] = [value] * (info.shape[0] or 1)
     return inputs
 
 

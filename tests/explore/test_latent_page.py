@@ -194,6 +194,27 @@ def test_many_numbers_colour_and_names_that_look_like_markup(browser, write, wid
     assert browser.complaints() == []
 
 
+def test_a_class_is_asked_for_by_its_number(browser, write, tmp_path):
+    """Classes 3, 5 and 10: the file takes these numbers; the calls that are shown name the class."""
+    spec = DataSpec("numbers", (6, 5, 1), num_classes=3, class_names=("3", "5", "10"))
+    version = write_version(tmp_path / "numbers" / "1", "cvae", spec, hidden=[8], latent_dim=3)
+    lite = TFLiteRuntime(version / "model.tflite")
+    browser.open(write(version))
+    z = random.portable_normals(np.int32([0]), 3)
+    for place, number in enumerate((3, 5, 10)):
+        browser.click("#classes label", place)
+        expected = lite.call("decode", z=z, label=np.int32([number]))["images"][0]
+        assert_close(browser.painted("#picture"), coloured(expected))
+        assert f"--label {number} " in browser.text("#call")
+        assert browser.text("#picture-facts").startswith(f"Class{number}Seed")
+    browser.set("#z1", 1)
+    assert 'np.array([sampler.spec.label("10")], np.int32)' in browser.text("#call")
+    call = "kgen.decode([0, 0, 0], arguments[0]).catch((error) => error.message).then(arguments[1])"
+    for wrong in (0, -1, 4):
+        assert browser.driver.execute_async_script(call, wrong) == f"No class has the number {wrong}, only 3, 5, 10."
+    assert browser.complaints() == []
+
+
 @pytest.mark.slow
 def test_seeds_of_a_fitted_prior_are_drawn_by_the_graph(browser, write, tmp_path):
     means = np.float64([[[4, -4, 4], [-4, 4, -4]]])

@@ -223,6 +223,15 @@ def test_the_browser_gives_the_golden_pixels(golden, address, browser, signature
     np.testing.assert_allclose(got, getattr(golden, EXPECTED[signature]), rtol=0, atol=BOUND)
 
 
+@pytest.mark.slow
+def test_the_browser_refuses_a_number_of_no_class(address, browser):
+    browser.get(address)
+    for wrong in (-1, 10):
+        row = {"label": wrong, "seed": 0, "temperature": 1}
+        found = browser.execute_async_script(IN_THE_BROWSER, "generate", [row])
+        assert f"no class has the number {wrong}, only 0, 1" in found
+
+
 def test_the_page_draws_what_was_asked_for(golden, clear_row, address, browser):
     browser.get(f"{address}?model=exported.tflite")
     until_status(browser, "class 0, seed 0, temperature 1: 28 × 28 pixels in")

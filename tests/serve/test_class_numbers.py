@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -147,6 +148,8 @@ def test_the_server_by_rest_and_grpc(made, expected):
             body = json.dumps({"signature_name": "generate", "inputs": row}).encode()
             return np.array(json.load(urllib.request.urlopen(urllib.request.Request(url, body)))["outputs"])
 
+        example = json.loads(re.search(r"curl -d '(.*?)'", server.server.ready())[1])
+        assert server.predict(example).status_code == 200 and example["inputs"]["label"][0] in expected
         remote = open_sampler(url.removesuffix(":predict"))
         for number, image in expected.items():
             np.testing.assert_allclose(rest(number)[0], image, atol=1e-5)

@@ -125,6 +125,24 @@ def test_class_temperature_and_seed(page, server):
     page.wait(lambda: alike(pictures(page, GRID), expected) and page.text("#samples-status") == "")
 
 
+def test_a_class_is_asked_for_by_its_number(browser, tmp_path):
+    """Classes 3, 5 and 10: every call that the page makes and shows has the number of the class that is chosen."""
+    spec = DataSpec("numbers", (6, 5, 1), num_classes=3, class_names=("3", "5", "10"))
+    write_export(tmp_path / "numbers" / "1", "cvae", spec, latent_dim=3)
+    with running(tmp_path) as server:
+        browser.open(server, "numbers/1")
+        for place, number in enumerate((3, 5, 10)):
+            browser.click("#classes input", place)
+            rows = {"label": [number] * 24, "seed": SEEDS[:24], "temperature": [1] * 24}
+            expected = [base64.b64decode(row["b64"]) for row in ask(server, "generate_png", "numbers", **rows)]
+            browser.wait(lambda expected=expected: alike(pictures(browser, GRID), expected))
+        browser.click("#grid button", 1)
+        assert '"label": [10]' in browser.text("#curl") and "labels=10, seed=" in browser.text("#python")
+        browser.drag((0.2, 0.2), (0.4, 0.5))
+        browser.wait(lambda: '"label": [10]' in browser.text("#curl") and '"z": ' in browser.text("#curl"))
+        assert browser.complaints() == []
+
+
 def test_kept_samples_outlive_the_page(page, server):
     page.click("#classes input", 1)
     page.wait(lambda: alike(pictures(page, GRID), generated(server, SEEDS[:24], label=1)))

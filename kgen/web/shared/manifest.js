@@ -18,10 +18,16 @@ export function classes(model) {
 /** The number of the first class; 0 where there are none. */
 export const firstLabel = (model) => model.kgen.class_numbers[0] ?? 0;
 
+/** The name of a class; its number where the classes have no names. */
+export function nameOf(model, label) {
+  const { class_names: names, class_numbers: numbers } = model.kgen;
+  return names[numbers.indexOf(label)] ?? String(label);
+}
+
 /** The name of a class with its number, where they differ. */
 export function className(model, label) {
-  const name = model.kgen.class_names[model.kgen.class_numbers.indexOf(label)];
-  return name === undefined || name === String(label) ? String(label) : `${name} (${label})`;
+  const name = nameOf(model, label);
+  return name === String(label) ? name : `${name} (${label})`;
 }
 
 /** The shortest decimal number that rounds to this float32. */
@@ -30,8 +36,17 @@ function shortest(x) {
   return rounded.find((value) => Math.fround(value) === Math.fround(x));
 }
 
-/** {"label": [...]} of a conditional model, {} of an unconditional one. */
-export const labels = (model, label, rows = 1) => (model.kgen.conditional ? { label: Array(rows).fill(label) } : {});
+/**
+ * {"label": [...]} of a conditional model, {} of an unconditional one.
+ *
+ * A number of no class is refused here: the decoder fails on it, but LiteRT.js 2.5.3 hides that and gives any pixels.
+ */
+export function labels(model, label, rows = 1) {
+  const { conditional, class_numbers: numbers } = model.kgen;
+  if (!conditional) return {};
+  if (!numbers.includes(label)) throw new Error(`No class has the number ${label}, only ${numbers.join(", ")}.`);
+  return { label: Array(rows).fill(label) };
+}
 
 /** The numbers of a latent point, with as few digits as float32 needs, nested in the model's latent shape. */
 export function latent(model, numbers) {

@@ -28,6 +28,7 @@ class Generator {
 
   /** Runs a signature on a row of its inputs, numbers or arrays by name: {values, shape: [1, H, W, C]}. */
   async run(signature, row) {
+    this.checkLabel(signature, row);
     const runner = this.model.signatures[signature];
     const inputs = {};
     let outputs = {};
@@ -41,6 +42,14 @@ class Generator {
       return {values: outputs.images.toTypedArray().slice(), shape: [...outputs.images.type.layout.dimensions]};
     } finally {
       [...Object.values(inputs), ...Object.values(outputs)].forEach((tensor) => tensor.delete());
+    }
+  }
+
+  /** Refuses a number of no class: the model fails on it, but LiteRT.js 2.5.3 hides that and gives any pixels. */
+  checkLabel(signature, {label}) {
+    const {signatures, class_names: names, class_numbers: numbers = [...names.keys()]} = this.about;
+    if (signatures[signature].includes('label') && ![label].flat().every((number) => numbers.includes(number))) {
+      throw new Error(`no class has the number ${label}, only ${numbers.join(', ')}`);
     }
   }
 
