@@ -28,6 +28,10 @@ DARK = 64
 """A set whose greatest whole number is at most this may have it as its white."""
 DIM = 128
 """A set of values up to 255 in which none exceeds this may have another white."""
+MEANS = (2, 253)
+"""Of all pixels, in levels: a mean outside is implausible."""
+SAMPLED_IMAGES = 512
+"""Of each split, for the mean."""
 BLOCK_VALUES = 2**20
 
 
@@ -107,9 +111,7 @@ def measure(array: np.ndarray, where: str, given: Bounds | None = None) -> Stati
     Raises:
         UserError: the values are no real numbers, or not finite.
     """
-    if array.dtype.kind not in "buif":
-        advice = "; take abs() of complex numbers" if array.dtype.kind == "c" else ""
-        raise UserError(f"{where} must hold numbers. Received dtype: {array.dtype}{advice}")
+    check_numbers(array, where)
     ranges = (given,) if given else (UNIT, BYTES) if array.dtype.kind == "f" else ()
     count = len(array)
     lows, highs, whole = np.empty(count), np.empty(count), np.ones(count, bool)
@@ -131,6 +133,13 @@ def measure(array: np.ndarray, where: str, given: Bounds | None = None) -> Stati
             if low < bounds[0] - margin or high > bounds[1] + margin:
                 outside[bounds] += int(np.count_nonzero((flat < bounds[0] - margin) | (flat > bounds[1] + margin)))
     return Statistics(array.dtype.newbyteorder("="), lows, highs, whole, array.size, outside, mean, stddev)
+
+
+def check_numbers(array: np.ndarray, where: str) -> None:
+    """Raises UserError if an array holds no real numbers."""
+    if array.dtype.kind not in "buif":
+        advice = "; take abs() of complex numbers" if array.dtype.kind == "c" else ""
+        raise UserError(f"{where} must hold numbers. Received dtype: {array.dtype}{advice}")
 
 
 def join(parts: Iterable[Statistics]) -> Statistics:
@@ -234,6 +243,11 @@ def _accept(s: Statistics, where: str, given: Bounds) -> ValueRange:
             f"({count / s.values:.2%}) lie outside. Name the values of black and white, or clip the values before you "
             "save them"
         )
+    if s.low < s.high and (s.high - low) * WHITE < 1.5 * span:
+        raise UserError(
+            f"data.value_range is {_flag(given)}, but {where} holds {s}: all images would be black. If "
+            f"{s.show(s.high)} is white: --value_range {_flag((low, s.high))}"
+        )
     return ValueRange(low, high, (f"{where}: {_read_as(given)}",), _clipped(s, where, given))
 
 
@@ -250,7 +264,7 @@ def _whole(s: Statistics, where: str) -> ValueRange:
                 f"0 to 255; if {shown} is white: --value_range 0,{s.high:g}; if 255 is: --value_range {_flag(BYTES)}"
             )
         findings = []
-        if s.high <= DIM:
+        if DARK < s.high <= DIM:
             findings.append(
                 f"{where}: the brightest pixel is {shown} of 255; if {shown} is white: --value_range 0,{s.high:g}"
             )
@@ -399,3 +413,47 @@ def _convert(block: np.ndarray, bounds: Sequence[float]) -> np.ndarray:
     values = block.astype(np.float32 if narrow else np.float64)
     low, high = bounds
     return images.to_uint8((values - low) / (high - low))
+
+
+# 4. Check what came of it ---------------------------------------------------------------------------------------------
+
+
+def check_brightness(parts: Sequence[np.ndarray], bounds: Sequence[float], name: str) -> list[str]:
+    """Findings of the brightness of decoded images: it shows whether another value than `bounds` is white.
+
+    Reads only as many images as are needed to see that there are dark and bright pixels, and some for the mean.
+
+    Args:
+        parts: each [N, H, W, C] uint8.
+        bounds: the values of black and white in the files.
+        name: of the data set.
+
+    Raises:
+        UserError: all images are as good as black.
+    """
+    low, high, sums = WHITE, 0, []
+    for part in parts:
+        step = max(1, len(part) // SAMPLED_IMAGES)
+        sums += [float(part[i].mean()) for i in range(0, len(part), step)]
+        for _, block in _blocks(part) if len(part) else ():
+            low, high = min(low, int(block.min())), max(high, int(block.max()))
+            if high > DARK and low < high:
+                break
+    value = bounds[0] + high / WHITE * (bounds[1] - bounds[0])
+    flag = f"--value_range {bounds[0]:g},{value:.6g}"
+    where = f"data set {name!r}"
+    if low >= high:
+        return [f"{where}: all pixels have one value ({high} of {WHITE})"] if sums else []
+    in_files = "" if tuple(bounds) == BYTES else f" ({value:.6g} in the files)"
+    if high <= 1:
+        raise UserError(
+            f"{where}: the brightest pixel is {high} of {WHITE}{in_files}, so all images would be black; if that is "
+            f"white: {flag}"
+        )
+    if high <= DARK:
+        return [f"{where}: the brightest pixel is {high} of {WHITE}{in_files}; if that is white: {flag}"]
+    mean = float(np.mean(sums))
+    if MEANS[0] <= mean <= MEANS[1]:
+        return []
+    colour = "black" if mean < DARK else "white"
+    return [f"{where}: the mean of the pixels is {mean:.1f} of {WHITE}: nearly all of them are {colour}"]

@@ -112,17 +112,548 @@ def laid_out(folder: Path, wanted: Mapping[str, Mapping[str, str | None]], *othe
 # Value range ----------------------------------------------------------------------------------------------------------
 
 
+def archive(folder: Path, **arrays) -> Path:
+    """Writes an .npz file."""
+    np.savez(folder / "x.npz", **arrays)
+    return folder / "x.npz"
+
+
 @odd
 def float_images_with_an_overshoot(folder: Path) -> Read:
     images = pictures(20)
     values = images.astype(np.float32) / 255
     values[3, 4, 4] = 1.0000001
     images[3, 4, 4] = 255
-    np.savez(folder / "x.npz", images=values)
-    return Read(folder / "x.npz", {"train": (images, None)}, noted=("1",))
+    return Read(archive(folder, images=values), {"train": (images, None)}, noted=("1",))
+
+
+@odd
+def float_images_of_a_bicubic_resize(folder: Path) -> Read:
+    images = pictures(20)
+    values = images / 255
+    values[3, 4, 4], values[5, 1, 1] = 1.1, -0.05
+    images[3, 4, 4], images[5, 1, 1] = 255, 0
+    path = archive(folder, images=values)
+    return Read(path, {"train": (images, None)}, findings=("2 of 960 values", "-0.05", "1.1", "clipped"))
+
+
+@odd
+def splits_of_different_ranges(folder: Path) -> Refused:
+    images = pictures(20)
+    path = archive(folder, x_train=images / 255.0, x_test=images.astype(np.float64))
+    return Refused(path, ("train", "0.0 to 1.0", "test", "0.0 to 255.0", "--value_range"))
+
+
+@odd
+def splits_of_different_types_and_ranges(folder: Path) -> Refused:
+    images = pictures(20)
+    path = archive(folder, x_train=images, x_test=(images / 255).astype(np.float32))
+    return Refused(path, ("train", "uint8", "test", "float32"))
+
+
+@odd
+def splits_of_eight_and_sixteen_bits(folder: Path) -> Refused:
+    images = pictures(20)
+    path = archive(folder, x_train=images.astype(np.uint16) * 257, x_test=images)
+    return Refused(path, ("train", "65535", "test", "255"))
+
+
+@odd
+def a_test_split_that_is_all_black(folder: Path) -> Read:
+    images, black = pictures(20), np.zeros((2, 8, 6, 1), np.uint8)
+    path = archive(folder, x_train=images / 255, x_test=black / 255)
+    return Read(path, {"train": (images, None), "test": (black, None)})
+
+
+@odd
+def one_split_of_images_in_two_ranges(folder: Path) -> Refused:
+    values = pictures(40).astype(np.float32)
+    values[::4] /= 255
+    return Refused(archive(folder, images=values), ("10 of 40 images", "0 to 1", "255"))
+
+
+@odd
+def one_image_of_many_in_another_range(folder: Path) -> Read:
+    images = pictures(200)
+    values = images.astype(np.float32)
+    values[7] /= 255
+    images[7] = np.rint(values[7])
+    return Read(archive(folder, images=values), {"train": (images, None)}, findings=("1 of 200 images",))
+
+
+@odd
+def twelve_bits_in_uint16(folder: Path) -> Read:
+    images = pictures(20)
+    levels = images.astype(np.uint16) * 16
+    expected = np.rint(levels / 4095 * 255).astype(np.uint8)
+    return Read(archive(folder, images=levels), {"train": (expected, None)}, findings=("4095", "--value_range 0,"))
+
+
+@odd
+def twelve_bits_with_the_white_that_they_have(folder: Path) -> Read:
+    images = pictures(20)
+    path = archive(folder, images=images.astype(np.uint16) * 16)
+    return Read(path, {"train": (images, None)}, {"value_range": (0, 4080)})
+
+
+def _bits(name: str, top: int, dtype, ambiguous: bool):
+    @odd
+    def make(folder: Path) -> Read:
+        images = pictures(20)
+        levels = np.rint(images / 255 * top).astype(dtype)
+        expected = np.rint(levels.astype(np.float64) / top * 255).astype(np.uint8)
+        findings = (f"{top} as white",) if ambiguous else ()
+        return Read(archive(folder, images=levels), {"train": (expected, None)}, findings=findings)
+
+    SETS[name] = SETS.pop("make")
+
+
+_bits("ten_bits_in_uint16", 1023, np.uint16, True)
+_bits("fourteen_bits_in_int32", 16383, np.int32, True)
+_bits("sixteen_bits_in_big_endian_order", 65535, ">u2", False)
+_bits("sixteen_bits_in_int64", 65535, np.int64, False)
+_bits("sixteen_bits_in_whole_floats", 65535, np.float32, False)
+_bits("twelve_bits_in_whole_floats", 4095, np.float64, True)
+_bits("bytes_in_int64", 255, np.int64, False)
+_bits("bytes_in_uint64", 255, np.uint64, False)
+_bits("bytes_in_big_endian_floats", 255, ">f4", False)
+
+
+@odd
+def signed_floats(folder: Path) -> Read:
+    images = pictures(20)
+    values = images.astype(np.float32) / 127.5 - 1
+    return Read(archive(folder, images=values), {"train": (images, None)}, findings=("-1 is read as black",))
+
+
+@odd
+def signed_floats_with_their_range(folder: Path) -> Read:
+    images = pictures(20)
+    values = images.astype(np.float32) / 127.5 - 1
+    return Read(archive(folder, images=values), {"train": (images, None)}, {"value_range": (-1, 1)})
+
+
+@odd
+def signed_bytes(folder: Path) -> Read:
+    images = pictures(20)
+    values = (images.astype(np.int16) - 128).astype(np.int8)
+    return Read(archive(folder, images=values), {"train": (images, None)}, findings=("-128 is read as black",))
+
+
+@odd
+def spins(folder: Path) -> Read:
+    images = np.where(pictures(20) > 100, 255, 0).astype(np.uint8)
+    values = np.where(images > 0, 1, -1).astype(np.int8)
+    return Read(archive(folder, images=values), {"train": (images, None)}, findings=("-1 is read as black",))
+
+
+@odd
+def centred_floats(folder: Path) -> Refused:
+    return Refused(archive(folder, images=pictures(20) / 255 - 0.5), ("-0.5", "0.5", "centred", "--value_range"))
+
+
+@odd
+def standardised_floats(folder: Path) -> Refused:
+    values = pictures(20) / 255
+    values = (values - values.mean()) / values.std()
+    return Refused(archive(folder, images=values), ("standardised", "mean", "x * stddev + mean", "--value_range"))
+
+
+@odd
+def hounsfield_units(folder: Path) -> Refused:
+    return Refused(archive(folder, images=pictures(20).astype(np.int16) * 8 - 1024), ("-1024", "1016", "Hounsfield"))
+
+
+@odd
+def hounsfield_units_with_their_range(folder: Path) -> Read:
+    images = pictures(20)
+    path = archive(folder, images=images.astype(np.int16) * 8 - 1024)
+    return Read(path, {"train": (images, None)}, {"value_range": (-1024, 1016)})
+
+
+@odd
+def a_range_that_most_values_leave(folder: Path) -> Refused:
+    return Refused(archive(folder, images=pictures(20)), ("value_range", "0,1", "255"), {"value_range": (0, 1)})
+
+
+@odd
+def a_range_that_makes_all_black(folder: Path) -> Refused:
+    path = archive(folder, images=pictures(20))
+    return Refused(path, ("--value_range 0,255", "black"), {"value_range": (0, 65535)})
+
+
+@odd
+def digits_of_sixteen_levels_in_floats(folder: Path) -> Refused:
+    return Refused(archive(folder, images=np.floor(pictures(20) / 15.9)), ("16", "--value_range 0,16"))
+
+
+@odd
+def digits_of_sixteen_levels_with_their_range(folder: Path) -> Read:
+    levels = np.floor(pictures(20) / 15.9)
+    expected = np.rint(levels / 16 * 255).astype(np.uint8)
+    return Read(archive(folder, images=levels), {"train": (expected, None)}, {"value_range": (0, 16)})
+
+
+@odd
+def bytes_of_sixteen_levels(folder: Path) -> Read:
+    levels = np.floor(pictures(20) / 15.9).astype(np.uint8)
+    path = archive(folder, images=levels)
+    return Read(path, {"train": (levels, None)}, findings=("16 of 255", "--value_range 0,16"))
+
+
+@odd
+def percent_in_floats(folder: Path) -> Read:
+    values = (pictures(20) / 2.55).astype(np.float32)
+    path = archive(folder, images=values)
+    return Read(path, {"train": (np.rint(values).astype(np.uint8), None)}, findings=("100", "--value_range 0,100"))
+
+
+@odd
+def zeros_and_ones_of_every_type(folder: Path) -> Read:
+    images = np.where(pictures(20) > 100, 255, 0).astype(np.uint8)
+    path = archive(folder, x_train=(images > 0).astype(np.int32), x_val=images > 0, x_test=(images > 0) * 1.0)
+    return Read(path, dict.fromkeys(("train", "validation", "test"), (images, None)), noted=("0 and 1 only",))
+
+
+@odd
+def values_that_are_not_finite(folder: Path) -> Refused:
+    values = pictures(20) / 255
+    values[3, 1, 2, 0], values[4, 0, 0, 0] = np.nan, np.inf
+    return Refused(archive(folder, images=values), ("2 values", "not finite", "image 3", "[1, 2, 0]"))
+
+
+@odd
+def complex_values(folder: Path) -> Refused:
+    return Refused(
+        archive(folder, images=np.fft.fft2(pictures(20)[..., 0])), ("must hold numbers", "complex128", "abs()")
+    )
+
+
+@odd
+def values_beyond_sixteen_bits(folder: Path) -> Refused:
+    return Refused(archive(folder, images=pictures(20).astype(np.uint32) << 24), ("4278190080", "--value_range"))
+
+
+@odd
+def half_precision(folder: Path) -> Read:
+    values = (pictures(20) / 255).astype(np.float16)
+    expected = np.rint(values.astype(np.float32) * 255).astype(np.uint8)
+    return Read(archive(folder, images=values), {"train": (expected, None)})
+
+
+@odd
+def an_array_of_one_value(folder: Path) -> Read:
+    images = np.full((20, 8, 6, 1), 200, np.uint8)
+    return Read(archive(folder, images=images), {"train": (images, None)}, findings=("one value",))
 
 
 # Orientation and axes -------------------------------------------------------------------------------------------------
+
+
+def smooth(count: int, height: int = 8, width: int = 8, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """[N, H, W, C] uint8 pictures of soft blobs, no two alike, none like its own transpose."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    found = np.zeros((count, height, width, channels))
+    for image in found:
+        for c in range(channels):
+            top, left, slope = random.uniform(0, height), random.uniform(0, width), random.uniform(0.5, 2)
+            image[..., c] = np.exp(-(((y - top) / height) ** 2 + slope * ((x - left) / width) ** 2) * 4) * (1 - 0.2 * c)
+    return np.clip(found * 255, 1, 255).astype(np.uint8)
+
+
+MATLAB_HEADER = b"MATLAB 5.0 MAT-file, Platform: MACI64, Created on: Tue Jun  4 23:11:05 2013"
+
+
+def mat(folder: Path, matlab: bool = False, **variables) -> Path:
+    """Writes a .mat file as Python's savemat does it, or with the header that MATLAB writes."""
+    import scipy.io
+
+    scipy.io.savemat(folder / "x.mat", variables)
+    if matlab:
+        with open(folder / "x.mat", "r+b") as file:
+            file.write(MATLAB_HEADER.ljust(116))
+    return folder / "x.mat"
+
+
+def numbers(count: int, classes: int = 3) -> np.ndarray:
+    return np.arange(count) % classes
+
+
+def _expected(images: np.ndarray, labels=None) -> dict:
+    return {"train": (images, None if labels is None else [str(y) for y in labels])}
+
+
+def _two_splits(images: np.ndarray, labels, first: int) -> dict:
+    """`first` training images, the rest for testing."""
+    train, test = _expected(images[:first], labels[:first]), _expected(images[first:], labels[first:])
+    return {"train": train["train"], "test": test["train"]}
+
+
+@odd
+def mnist_original(folder: Path) -> Read:
+    images, labels = smooth(30, 8, 8), numbers(30)
+    path = mat(folder, data=images.reshape(30, -1).T, label=labels[None].astype(float))
+    return Read(path, _expected(images, labels), noted=("scipy", "columns_transposed"))
+
+
+@odd
+def rows_that_savemat_wrote(folder: Path) -> Read:
+    images, labels = smooth(30, 8, 8), numbers(30)
+    path = mat(folder, X=images.reshape(30, -1), y=labels[:, None])
+    return Read(path, _expected(images, labels), noted=("rows_transposed",))
+
+
+def column_major(images: np.ndarray) -> np.ndarray:
+    """[N, D]: x(:) of every picture, as MATLAB writes it."""
+    return np.stack([image.flatten(order="F") for image in images])
+
+
+@odd
+def columns_that_matlab_wrote(folder: Path) -> Read:
+    images = smooth(30, 8, 8)
+    return Read(mat(folder, True, faces=column_major(images).T), _expected(images), noted=("MATLAB",))
+
+
+@odd
+def columns_that_matlab_wrote_row_by_row(folder: Path) -> Read:
+    images = smooth(30, 8, 8)
+    path = mat(folder, True, faces=images.reshape(30, -1).T)
+    return Read(path, _expected(images), {"mat_orientation": "columns_transposed"})
+
+
+@odd
+def rows_that_savemat_wrote_column_by_column(folder: Path) -> Read:
+    images = smooth(30, 8, 8)
+    return Read(mat(folder, X=column_major(images)), _expected(images), {"mat_orientation": "rows_transposed"})
+
+
+def _every_orientation():
+    """[784, N], [N, 784], 3 and 4 dimensions, row-major and column-major, in .npz and .mat: the flags reach each."""
+    for kind in ("npz", "mat", "matlab"):
+        for first in (True, False):
+            for row_major in (True, False):
+
+                def make(folder: Path, kind=kind, first=first, row_major=row_major) -> Read:
+                    images = smooth(10, 10, 10)
+                    flat = images.reshape(10, -1) if row_major else column_major(images)
+                    flat = flat if first else flat.T
+                    usual = row_major == (kind != "matlab")
+                    orientation = ("rows" if first else "columns") + ("" if usual else "_transposed")
+                    path = archive(folder, x=flat) if kind == "npz" else mat(folder, kind == "matlab", x=flat)
+                    return Read(path, _expected(images), {"mat_orientation": orientation})
+
+                name = f"flat_{'rows' if first else 'columns'}_{'row' if row_major else 'column'}_major_in_{kind}"
+                SETS[name] = make
+        for first in (True, False):
+            for turned in (True, False):
+
+                def make(folder: Path, kind=kind, first=first, turned=turned) -> Read:
+                    images = smooth(8)
+                    stack = images[..., 0].transpose(0, 2, 1) if turned else images[..., 0]
+                    stack = stack if first else np.moveaxis(stack, 0, 2)
+                    orientation = ("rows" if first else "columns") + ("_transposed" if turned else "")
+                    path = archive(folder, x=stack) if kind == "npz" else mat(folder, kind == "matlab", x=stack)
+                    return Read(path, _expected(images), {"mat_orientation": orientation})
+
+                SETS[f"stack_{'rows' if first else 'columns'}{'_turned' if turned else ''}_in_{kind}"] = make
+
+
+_every_orientation()
+
+
+@odd
+def as_many_images_as_a_square_has_pixels(folder: Path) -> Read:
+    images, labels = smooth(100), numbers(100)
+    return Read(mat(folder, X=images.reshape(100, -1), y=labels[:, None]), _expected(images, labels))
+
+
+@odd
+def as_many_images_as_a_square_has_pixels_in_columns(folder: Path) -> Read:
+    images, labels = pictures(100, 8, 8), numbers(100)
+    return Read(archive(folder, X=images.reshape(100, -1).T, y=labels), _expected(images, labels))
+
+
+@odd
+def as_many_images_as_a_square_has_pixels_without_labels(folder: Path) -> Refused:
+    path = mat(folder, X=pictures(100, 8, 8).reshape(100, -1))
+    return Refused(
+        path, ("100 images of 8x8", "64 images of 10x10", "--mat_orientation rows", "--mat_orientation columns")
+    )
+
+
+@odd
+def smooth_images_of_which_there_are_as_many_as_a_square_has_pixels(folder: Path) -> Read:
+    images = smooth(100)
+    return Read(archive(folder, X=images.reshape(100, -1)), _expected(images), noted=("smooth", "rows_transposed"))
+
+
+@odd
+def a_square_matrix(folder: Path) -> Refused:
+    path = archive(folder, X=smooth(64).reshape(64, -1))
+    return Refused(path, ("64 images of 8x8", "--mat_orientation rows", "--mat_orientation columns"))
+
+
+@odd
+def a_cube(folder: Path) -> Refused:
+    path = mat(folder, X=smooth(8)[..., 0])
+    return Refused(path, ("8 images of 8x8", "--mat_orientation rows", "--mat_orientation columns"))
+
+
+@odd
+def a_cube_with_labels(folder: Path) -> Read:
+    images, labels = smooth(8), numbers(8)
+    return Read(archive(folder, X=images[..., 0], y=labels), _expected(images, labels))
+
+
+@odd
+def images_last_in_npz(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    return Read(archive(folder, X=np.moveaxis(images[..., 0], 0, 2), y=labels), _expected(images, labels))
+
+
+@odd
+def squares_last_in_npz(folder: Path) -> Read:
+    images = pictures(20, 8, 8)
+    return Read(archive(folder, X=np.moveaxis(images[..., 0], 0, 2)), _expected(images), noted=("[H, W, N]",))
+
+
+@odd
+def images_first_in_mat(folder: Path) -> Read:
+    images, labels = pictures(5), numbers(5)
+    return Read(mat(folder, X=images[..., 0], y=labels), _expected(images, labels))
+
+
+@odd
+def images_last_of_all_splits(folder: Path) -> Read:
+    images, labels = pictures(50, channels=3), numbers(50)
+    x, y = np.moveaxis(images, 0, 3), labels[None]
+    path = mat(folder, X_train=x[..., :30], y_train=y[:, :30], X_test=x[..., 30:], y_test=y[:, 30:])
+    return Read(
+        path,
+        {"train": _expected(images[:30], labels[:30])["train"], "test": _expected(images[30:], labels[30:])["train"]},
+    )
+
+
+@odd
+def channels_first(folder: Path) -> Read:
+    images, labels = pictures(20, channels=3), numbers(20)
+    path = archive(folder, images=np.moveaxis(images, 3, 1), labels=labels)
+    return Read(path, _expected(images, labels), noted=("[N, C, H, W]",))
+
+
+@odd
+def one_channel_first(folder: Path) -> Read:
+    images = pictures(20)
+    return Read(archive(folder, images=np.moveaxis(images, 3, 1)), _expected(images), noted=("[N, C, H, W]",))
+
+
+@odd
+def channels_first_and_images_last(folder: Path) -> Read:
+    images = pictures(20, channels=3)
+    return Read(mat(folder, X=images.transpose(3, 1, 2, 0)), _expected(images), noted=("[C, H, W, N]",))
+
+
+@odd
+def tiny_images_whose_channels_may_be_first_or_last(folder: Path) -> Refused:
+    path = mat(folder, X=pictures(20, 3, 3, 3).transpose(1, 2, 3, 0))
+    return Refused(path, ("20 images of 3x3x3", "[N, H, W, C]"))
+
+
+@odd
+def svhn(folder: Path) -> Read:
+    images, labels = pictures(30, 8, 8, 3), np.arange(30) % 10 + 1
+    path = mat(folder, True, X=np.moveaxis(images, 0, 3), y=labels[:, None].astype(np.uint8))
+    return Read(path, _expected(images, labels))
+
+
+@odd
+def cifar_of_matlab(folder: Path) -> Read:
+    images, labels = smooth(30, 8, 8, 3), numbers(30)
+    rows = np.moveaxis(images, 3, 1).reshape(30, -1)
+    path = mat(folder, True, data=rows, labels=labels[:, None].astype(np.uint8), batch_label="training batch 1 of 5")
+    return Read(path, _expected(images, labels), noted=("CIFAR", "'batch_label'"))
+
+
+@odd
+def flat_colours_one_after_the_other(folder: Path) -> Read:
+    images = smooth(30, 8, 8, 3)
+    return Read(archive(folder, data=np.moveaxis(images, 3, 1).reshape(30, -1)), _expected(images), noted=("smooth",))
+
+
+@odd
+def flat_colours_interleaved(folder: Path) -> Read:
+    images = smooth(30, 8, 8, 3)
+    return Read(archive(folder, data=images.reshape(30, -1)), _expected(images), noted=("smooth",))
+
+
+@odd
+def flat_colours_of_noise(folder: Path) -> Refused:
+    values = np.random.default_rng(0).integers(0, 256, (30, 192), np.uint8)
+    return Refused(archive(folder, data=values), ("--mat_image_shape 8x8x3", "--mat_image_shape 3x8x8"))
+
+
+@odd
+def flat_colours_of_noise_with_their_shape(folder: Path) -> Read:
+    images = pictures(30, 8, 8, 3)
+    path = archive(folder, data=np.moveaxis(images, 3, 1).reshape(30, -1))
+    return Read(path, _expected(images), {"mat_image_shape": (3, 8, 8)})
+
+
+@odd
+def frey_faces(folder: Path) -> Refused:
+    path = mat(folder, True, ff=smooth(40, 14, 10).reshape(40, -1).T)
+    return Refused(path, ("ff", "(140, 40)", "--mat_image_shape"))
+
+
+@odd
+def frey_faces_with_their_shape(folder: Path) -> Read:
+    images = smooth(40, 14, 10)
+    path = mat(folder, True, ff=images.reshape(40, -1).T)
+    return Read(path, _expected(images), {"mat_image_shape": (14, 10)}, noted=("row by row",))
+
+
+@odd
+def faces_of_matlab_with_their_shape(folder: Path) -> Read:
+    images = smooth(40, 14, 10)
+    path = mat(folder, True, fea=column_major(images))
+    return Read(path, _expected(images), {"mat_image_shape": (14, 10)}, noted=("column by column",))
+
+
+@odd
+def two_arrays_of_one_size(folder: Path) -> Refused:
+    images = pictures(20)[..., 0]
+    return Refused(mat(folder, left=images, right=images), ("--mat_key left", "--mat_key right"))
+
+
+@odd
+def one_of_two_arrays_of_an_npz(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    path = archive(folder, left=images, right=images[::-1], y=labels)
+    return Read(path, _expected(images, labels), {"mat_key": "left"}, findings=("'right' [20, 8, 6, 1]",))
+
+
+@odd
+def hdf5_that_h5py_wrote(folder: Path) -> Read:
+    import h5py
+
+    images, labels = pictures(20), numbers(20)
+    with h5py.File(folder / "x.mat", "w") as file:
+        file["images"], file["labels"] = images, labels
+    return Read(folder / "x.mat", _expected(images, labels))
+
+
+@odd
+def hdf5_that_matlab_wrote(folder: Path) -> Read:
+    import h5py
+
+    images, labels = smooth(20), numbers(20)
+    with h5py.File(folder / "x.mat", "w", userblock_size=512) as file:
+        file["X"], file["y"] = column_major(images), labels[None].astype(float)  # MATLAB's X [64, 20], y [20, 1]
+    with open(folder / "x.mat", "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    return Read(folder / "x.mat", _expected(images, labels), noted=("columns_transposed",))
+
 
 # Class order and names ------------------------------------------------------------------------------------------------
 
@@ -353,6 +884,230 @@ def a_layout_without_its_classes(folder: Path) -> Refused:
 
 
 # Labels beside the images ---------------------------------------------------------------------------------------------
+
+
+@odd
+def an_npz_without_names(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    np.savez(folder / "x.npz", images, labels)
+    return Read(folder / "x.npz", _expected(images, labels))
+
+
+@odd
+def an_npz_without_names_labels_first(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    np.savez(folder / "x.npz", labels, images)
+    return Read(folder / "x.npz", _expected(images, labels))
+
+
+@odd
+def medmnist(folder: Path) -> Read:
+    images, y = pictures(30), numbers(30)[:, None]
+    parts = {"train": slice(0, 20), "val": slice(20, 25), "test": slice(25, 30)}
+    path = archive(
+        folder, **{f"{s}_{k}": a[p] for s, p in parts.items() for k, a in (("images", images), ("labels", y))}
+    )
+    names = {"train": "train", "val": "validation", "test": "test"}
+    return Read(path, {names[s]: _expected(images[p], y[p, 0])["train"] for s, p in parts.items()})
+
+
+def _names(*keys: str):
+    def make(folder: Path) -> Read:
+        images, labels = pictures(30), numbers(30)
+        x, y, x_test, y_test = keys
+        path = archive(folder, **{x: images[:20], y: labels[:20], x_test: images[20:], y_test: labels[20:]})
+        return Read(path, _two_splits(images, labels, 20))
+
+    SETS["keys_" + "_".join(keys)] = make
+
+
+_names("X_train", "y_train", "X_test", "y_test")
+_names("train_x", "train_y", "test_x", "test_y")
+_names("trainX", "trainY", "testX", "testY")
+_names("Xtr", "Ytr", "Xte", "Yte")
+_names("train_data", "train_labels", "test_data", "test_labels")
+_names("train", "train_labels", "test", "test_labels")
+_names("train_images", "train_targets", "test_images", "test_targets")
+
+
+@odd
+def torchvision_names(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    return Read(archive(folder, data=images, targets=labels), _expected(images, labels))
+
+
+@odd
+def one_hot_rows(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    return Read(archive(folder, x=images, y=np.eye(3, dtype=np.float32)[labels]), _expected(images, labels))
+
+
+@odd
+def one_hot_rows_of_every_split(folder: Path) -> Read:
+    images, labels = pictures(30), numbers(30)
+    y = np.eye(3, dtype=np.uint8)[labels]
+    path = mat(folder, train_x=images[:20], train_y=y[:20], test_x=images[20:], test_y=y[20:])
+    return Read(
+        path,
+        {"train": _expected(images[:20], labels[:20])["train"], "test": _expected(images[20:], labels[20:])["train"]},
+    )
+
+
+@odd
+def rows_of_several_classes(folder: Path) -> Read:
+    images, labels = pictures(20), np.random.default_rng(0).integers(0, 2, (20, 5))
+    return Read(archive(folder, x=images, y=labels), _expected(images), findings=("'y' (20, 5)", "not used"))
+
+
+@odd
+def rows_of_shares(folder: Path) -> Read:
+    images, labels = pictures(20), np.full((20, 4), 0.25)
+    return Read(archive(folder, x=images, y=labels), _expected(images), findings=("'y' (20, 4)", "not used"))
+
+
+@odd
+def labels_in_bytes(folder: Path) -> Read:
+    images, labels = pictures(20), np.array([b"cat", b"dog", "älter".encode()])[numbers(20)]
+    names = [y.decode() for y in labels.tolist()]
+    return Read(archive(folder, x=images, y=labels), _expected(images, names))
+
+
+@odd
+def labels_in_words(folder: Path) -> Read:
+    images, labels = pictures(20), np.array(["cat", "dog", "owl"])[numbers(20)]
+    return Read(archive(folder, x=images, y=labels), _expected(images, labels))
+
+
+@odd
+def labels_in_words_of_matlab(folder: Path) -> Read:
+    images, labels = pictures(20), np.array(["cat", "horse", "owl"])[numbers(20)]
+    return Read(mat(folder, x=images, y=labels), _expected(images, labels))
+
+
+@odd
+def labels_in_cells_of_matlab(folder: Path) -> Read:
+    images, labels = pictures(20), np.array(["cat", "horse", "owl"], object)[numbers(20)]
+    return Read(mat(folder, x=images, y=labels), _expected(images, labels))
+
+
+@odd
+def numbers_in_words(folder: Path) -> Read:
+    images, labels = pictures(33), np.arange(33) % 11
+    return Read(archive(folder, x=images, y=labels.astype(str)), _expected(images, labels))
+
+
+@odd
+def names_of_the_classes(folder: Path) -> Read:
+    images, labels, names = pictures(20), numbers(20), np.array(["owl", "cat", "dog"])
+    return Read(archive(folder, x=images, y=labels, classes=names), _expected(images, names[labels]))
+
+
+@odd
+def names_of_classes_from_one(folder: Path) -> Read:
+    images, labels, names = pictures(20), numbers(20), np.array(["owl", "cat", "dog"])
+    return Read(archive(folder, x=images, y=labels + 1, class_names=names), _expected(images, names[labels]))
+
+
+@odd
+def names_of_one_hot_classes(folder: Path) -> Read:
+    images, labels, names = pictures(20), numbers(20), np.array([b"owl", b"cat", b"dog"])
+    path = archive(folder, x=images, y=np.eye(3)[labels], label_names=names)
+    return Read(path, _expected(images, names.astype(str)[labels]))
+
+
+@odd
+def names_that_do_not_fit(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    path = archive(folder, x=images, y=labels, target_names=np.array(["owl", "cat"]))
+    return Read(path, _expected(images, labels), findings=("'target_names' holds 2 names", "not fit"))
+
+
+@odd
+def truth_values_as_labels(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20) == 1
+    return Read(archive(folder, x=images, y=labels), _expected(images, labels))
+
+
+@odd
+def labels_with_gaps(folder: Path) -> Read:
+    images, labels = pictures(20), np.array([0, 2, 5])[numbers(20)]
+    return Read(archive(folder, x=images, y=labels.astype(float)), _expected(images, labels))
+
+
+@odd
+def images_without_a_label(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    labels[[3, 7]] = -1
+    keep = labels >= 0
+    path = archive(folder, x=images, y=labels)
+    return Read(path, _expected(images[keep], labels[keep]), findings=("2 images", "-1", "left out"))
+
+
+@odd
+def minus_one_and_one(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20, 2) * 2 - 1
+    return Read(archive(folder, x=images, y=labels), _expected(images, labels))
+
+
+@odd
+def labels_that_are_not_numbers(folder: Path) -> Refused:
+    labels = numbers(20) * 1.0
+    labels[4] = np.nan
+    return Refused(archive(folder, x=pictures(20), y=labels), ("'y'", "NaN"))
+
+
+@odd
+def x_test_without_y_test(folder: Path) -> Read:
+    images, labels = pictures(30), numbers(20)
+    path = archive(folder, x_train=images[:20], y_train=labels, x_test=images[20:])
+    return Read(path, _expected(images[:20], labels), findings=("test", "'x_test'", "10 images", "left out"))
+
+
+@odd
+def an_npz_of_labels(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    np.savez(folder / "labels.npz", labels=labels)
+    return Read(archive(folder, images=images), _expected(images, labels), {"labels": str(folder / "labels.npz")})
+
+
+@odd
+def an_npz_of_labels_that_nobody_names(folder: Path) -> Read:
+    images = pictures(20)
+    np.savez(folder / "x_labels.npz", labels=numbers(20))
+    return Read(archive(folder, images=images), _expected(images), findings=("x_labels.npz", "--labels"))
+
+
+@odd
+def npy_files(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    np.save(folder / "x.npy", images / 255)
+    np.save(folder / "y.npy", labels)
+    return Read(folder / "x.npy", _expected(images, labels), {"labels": str(folder / "y.npy")})
+
+
+@odd
+def an_npy_file_beside_its_labels(folder: Path) -> Read:
+    images = pictures(20)
+    np.save(folder / "train_images.npy", images)
+    np.save(folder / "train_labels.npy", numbers(20))
+    path = folder / "train_images.npy"
+    return Read(path, _expected(images), findings=("train_labels.npy", "--labels"))
+
+
+@odd
+def a_table_of_labels_for_an_array(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    rows = "".join(f"{i},{y}\n" for i, y in enumerate(labels))
+    (folder / "t.csv").write_text("id,label\n" + rows)
+    return Read(archive(folder, images=images), _expected(images, labels), {"labels": str(folder / "t.csv")})
+
+
+@odd
+def labels_of_another_length(folder: Path) -> Refused:
+    np.save(folder / "y.npy", numbers(19))
+    path = archive(folder, images=pictures(20))
+    return Refused(path, ("y.npy", "20 images", "(19,)"), {"labels": str(folder / "y.npy")})
+
 
 # Files that vanish ----------------------------------------------------------------------------------------------------
 
@@ -586,6 +1341,21 @@ def a_table_as_a_data_set(folder: Path) -> Refused:
 def a_file_of_records(folder: Path) -> Refused:
     (folder / "x.tfrecord").write_bytes(b"x")
     return Refused(folder / "x.tfrecord", (".tfrecord", ".npz"))
+
+
+@odd
+def keys_that_are_not_used(folder: Path) -> Read:
+    images = pictures(20)
+    path = archive(folder, images=images, masks=images[..., 0], boxes=np.zeros((20, 4)), version=np.array(3))
+    found = ("'masks' [20, 8, 6]", "'boxes' [20, 4]")
+    return Read(path, _expected(images), noted=("'version'",), findings=found)
+
+
+@odd
+def variables_that_are_not_used(folder: Path) -> Read:
+    images = pictures(20)
+    path = mat(folder, images=images, masks=images[..., 0], meta={"camera": 3})
+    return Read(path, _expected(images), noted=("'meta'",), findings=("'masks' [20, 8, 6]",))
 
 
 # Archives -------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from kgen.data.sources.axes import PixelOrder, arrange
 from kgen.data.sources.base import BLOCK, Source, file_identity
 from kgen.errors import UserError
 
-IMAGE_WORDS = ("images", "image", "x", "data", "imgs", "img", "pixels", "pictures", "faces", "fea", "arr0")
+IMAGE_WORDS = ("images", "image", "x", "data", "imgs", "img", "pixels", "pictures", "faces", "fea", "arr0", "arr1")
 LABEL_WORDS = ("labels", "label", "y", "targets", "target", "gnd", "finelabels", "finelabel", "lbl", "lbls")
 WEAK_LABEL_WORDS = ("classes", "class", "ids", "id", "arr1", "arr0")
 """Keys of labels only if there is one whole number or word per image."""
@@ -174,6 +174,8 @@ def open_arrays(
     if not all(array.size for array in arrays.values()):
         shapes = {key: content[key].shape for key in roles.images.values()}
         raise UserError(f"{where} must be [N, H, W] or [N, H, W, C] with N of at least 1. Received shapes: {shapes}")
+    for array in arrays.values():
+        value_range.check_numbers(array, where)
     labels = _labels_of(config.labels, roles.images) if config.labels else {}
     labels = labels or {split: (key, content[key]) for split, key in roles.labels.items()}
     pictures, notes = arrange(arrays, {s: label_counts(y) for s, (_, y) in labels.items()}, config, order, where)
