@@ -13,6 +13,7 @@
 import numpy as np
 
 from kgen.config import DataConfig
+from kgen.data import value_range
 from kgen.data.dataset import Dataset
 from kgen.data.sources.base import WHITE, Skipped, Source
 from kgen.data.sources.resolve import open_source
@@ -74,7 +75,9 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
         class_names=source.class_names,
         examples={name: len(r) for name, (_, r) in rows.items()},
     )
-    binary = config.binarize != "none" or _is_black_and_white(kept[rows["train"][0]], source, rows["train"], transform)
+    pixels = _pixels(kept, source, rows["train"], transform)
+    findings = value_range.check_brightness(pixels, source.value_range, source.name)
+    binary = config.binarize != "none" or _is_black_and_white(pixels[0])
     # 4. order and 5. normalise: in `Dataset.batches`
     return Dataset(
         spec,
@@ -87,7 +90,7 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
         notes=tuple(
             filter(None, [*source.notes, *notes, *split_notes(source, config, seed, spec.examples), left_out, where])
         ),
-        findings=tuple(source.findings),
+        findings=(*source.findings, *findings),
         skipped=tuple(source.skipped),
     )
 
@@ -173,11 +176,16 @@ def _refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> s
     return f"{len(skipped)} of {total} files could not be used and are left out: {named}{more}"
 
 
-def _is_black_and_white(stored: StoredSplit, source: Source, rows: tuple[str, np.ndarray], transform) -> bool:
-    """Whether all pixels are 0 or 255; of images that are not kept, the first 512 are looked at."""
-    if stored.images is None:
-        indices = stored.indices[rows[1]][:BLOCK_IMAGES]
-        blocks = (image for _, image, _ in transformed_records(source, rows[0], indices, transform).as_numpy_iterator())
-    else:
-        blocks = (stored.images[i : i + BLOCK_IMAGES] for i in range(0, len(stored.images), BLOCK_IMAGES))
-    return all(np.isin(block, (0, WHITE)).all() for block in blocks)
+def _pixels(kept: dict[str, StoredSplit], source: Source, rows: tuple[str, np.ndarray], transform) -> list[np.ndarray]:
+    """The kept images, those of the training split first; of images that are not kept, the first 512 of it."""
+    stored = kept[rows[0]]
+    if stored.images is not None:
+        return [stored.images, *(s.images for name, s in kept.items() if name != rows[0])]
+    indices = stored.indices[rows[1]][:BLOCK_IMAGES]
+    records = transformed_records(source, rows[0], indices, transform).as_numpy_iterator()
+    return [np.stack([image for _, image, _ in records])]
+
+
+def _is_black_and_white(images: np.ndarray) -> bool:
+    """Whether all pixels are 0 or 255."""
+    return all(np.isin(images[i : i + BLOCK_IMAGES], (0, WHITE)).all() for i in range(0, len(images), BLOCK_IMAGES))

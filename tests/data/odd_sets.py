@@ -1246,7 +1246,7 @@ def the_second_picture_of_a_camera(folder: Path) -> Read:
     first, second = (Image.fromarray(image) for image in flat)
     first.save(folder / "a.mpo", save_all=True, append_images=[second])
     (folder / "a.mpo").rename(folder / "a.jpg")
-    return Read(folder, {"train": (flat[:1], None)})
+    return Read(folder, {"train": (flat[:1], None)}, findings=("one value",))
 
 
 @odd

@@ -313,9 +313,10 @@ def _choose_channels(readings: list[Reading], order: PixelOrder) -> int | None:
     left = [i for i in left if readings[i].images.shape[1] == readings[i].images.shape[2]] or left
     if len(left) == 1:
         return left[0]
-    if len(left) > len({readings[i].orientation for i in left}):
-        return None
     last = [i for i in left if readings[i].channels_last]
+    if len(left) > len({readings[i].orientation for i in left}):
+        squares = readings[left[0]].images.shape[1] == readings[left[0]].images.shape[2]
+        return last[0] if order.images_first and len(last) == 1 and not squares else None
     if len(last) == 1:
         return last[0]
     return next(i for i in left if readings[i].orientation == "rows") if order.images_first else None
