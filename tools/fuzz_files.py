@@ -2,9 +2,9 @@
 
     python tools/fuzz_files.py [--count 2000] [--seed 0] [--kinds png,npz,weights]
 
-Images, .mat, .npz and zip files go through `kgen.data.load` and one epoch of batches; the files of a small run go
-through `Run.open`, `Run.metrics`, `load_model`, kgen-report, kgen-sample and --resume. Every damage is a function of
-(seed, kind, number): a case that fails is repeated by naming them. tests/data/test_fuzz_files.py runs some of it.
+Images, .mat, .npz, IDX, zip and tar files go through `kgen.data.load` and one epoch of batches; the files of a small
+run go through `Run.open`, `Run.metrics`, `load_model`, kgen-report, kgen-sample and --resume. Every damage is a
+function of (seed, kind, number): a case that fails is repeated by naming them. tests/data/test_fuzz_files.py runs some.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import tarfile
 import tempfile
 import time
 import traceback
@@ -28,7 +29,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import numpy as np
 from file_damage import damage, watched
 
-INPUTS = ("png", "jpg", "mat", "mat73", "npz", "zip")
+INPUTS = ("png", "jpg", "mat", "mat73", "npz", "zip", "tar", "tar.gz", "idx")
 RUN_FILES = {
     "config": "config.json", "metrics": "metrics.jsonl", "weights": "checkpoints/best.npz",
     "step_npz": "checkpoints/step-*.npz",
@@ -99,7 +100,8 @@ class Bench:
         """The damaged file, pictures in a folder beside a whole one."""
         content = damage(kind, self.whole[kind].read_bytes(), generator)
         if kind not in ("png", "jpg"):
-            path = folder / f"set.{'mat' if kind == 'mat73' else kind}"
+            names = {"mat73": "set.mat", "idx": "train-images-idx3-ubyte"}
+            path = folder / names.get(kind, f"set.{kind}")
             path.write_bytes(content)
             return path
         (folder / "set").mkdir()
@@ -233,13 +235,32 @@ def _make(kind: str, folder: Path) -> Path:
             file.create_dataset("y", data=np.arange(16)[None] % 2)
         with open(path, "r+b") as file:
             file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    elif kind == "idx":
+        path.write_bytes(bytes((0, 0, 8, 3, *(0, 0, 0, 16, 0, 0, 0, 8, 0, 0, 0, 8))) + pixels[..., 0].tobytes())
     else:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        with _archive(path, kind) as add:
             for number, image in enumerate(pixels[:4]):
                 stream = io.BytesIO()
                 Image.fromarray(image).save(stream, "PNG")
-                file.writestr(f"class{number % 2}/{number}.png", stream.getvalue())
+                add(f"class{number % 2}/{number}.png", stream.getvalue())
     return path
+
+
+@contextlib.contextmanager
+def _archive(path: Path, kind: str):
+    """Writes a zip or a tar: yields a function of a name and a content."""
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            yield file.writestr
+        return
+
+    def add(name: str, content: bytes):
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        file.addfile(member, io.BytesIO(content))
+
+    with tarfile.open(path, "w:gz" if kind.endswith("gz") else "w") as file:
+        yield add
 
 
 def cases(count: int, kinds=KINDS):

@@ -1358,6 +1358,78 @@ def variables_that_are_not_used(folder: Path) -> Read:
     return Read(path, _expected(images), noted=("'meta'",), findings=("'masks' [20, 8, 6]",))
 
 
+def _idx(array: np.ndarray) -> bytes:
+    """A uint8 array in the format of MNIST's files."""
+    return bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def _idx_files(prefix: str = "", separator: str = "-", seed: int = 0) -> tuple[dict, dict[str, bytes]]:
+    """The splits of a small MNIST, and its four files: name -> content."""
+    splits, files = {}, {}
+    for split, name, count in (("train", "train", 20), ("test", "t10k", 10)):
+        images, labels = pictures(count, 8, 8, seed=count + seed), np.arange(count, dtype=np.uint8) % 10
+        splits[split] = (images, list(map(str, labels)))
+        files[f"{prefix}{name}-images{separator}idx3-ubyte"] = _idx(images[..., 0])
+        files[f"{prefix}{name}-labels{separator}idx1-ubyte"] = _idx(labels)
+    return splits, files
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@odd
+def mnist_as_torchvision_leaves_it(folder: Path) -> Read:
+    splits, files = _idx_files()
+    packed = {f"MNIST/raw/{name}.gz": gzip.compress(content) for name, content in files.items()}
+    _write_files(folder, {**{f"MNIST/raw/{name}": content for name, content in files.items()}, **packed})
+    return Read(folder, splits, noted=("IDX", "t10k-labels-idx1-ubyte"))
+
+
+@odd
+def mnist_by_one_of_its_files(folder: Path) -> Read:
+    splits, files = _idx_files()
+    _write_files(folder, {f"{name}.gz": gzip.compress(content) for name, content in files.items()})
+    return Read(folder / "train-images-idx3-ubyte.gz", splits)
+
+
+@odd
+def mnist_in_a_zip_with_dots_in_its_names(folder: Path) -> Read:
+    splits, files = _idx_files(separator=".")
+    return Read(_zip(folder / "archive.zip", files.items()), splits)
+
+
+@odd
+def emnist_lies_on_its_side(folder: Path) -> Read:
+    splits, files = _idx_files("emnist-letters-")
+    _write_files(folder, {name.replace("t10k", "test"): content for name, content in files.items()})
+    upright = {split: (images.transpose(0, 2, 1, 3), labels) for split, (images, labels) in splits.items()}
+    return Read(folder, upright, noted=("EMNIST", "--mat_orientation"))
+
+
+@odd
+def two_mnists(folder: Path) -> Refused:
+    for name, seed in (("MNIST", 0), ("FashionMNIST", 1)):
+        _write_files(folder / name / "raw", _idx_files(seed=seed)[1])
+    return Refused(folder, ("several data sets", "FashionMNIST/raw/t", "folder"))
+
+
+@odd
+def emnist_of_several_kinds(folder: Path) -> Refused:
+    for name in ("letters", "digits"):
+        _write_files(folder, _idx_files(f"emnist-{name}-")[1])
+    return Refused(folder, ("2 data sets", "emnist-letters-", "emnist-digits-"))
+
+
+@odd
+def mnist_that_is_cut_off(folder: Path) -> Refused:
+    files = {name: content[:-50] for name, content in _idx_files()[1].items()}
+    return Refused(_write_files(folder, files), ("idx3-ubyte", "cannot be read", "ends after"))
+
+
 # Archives -------------------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from kgen.config import DataConfig
 from kgen.data.sources.archives import TarFiles, ZipFiles, without_suffix
 from kgen.data.sources.base import BLOCK, Skipped, Source
 from kgen.data.sources.files import FolderFiles, unread_sentences
+from kgen.data.sources.idx import is_idx, open_idx
 from kgen.data.sources.layout import Layout, find_empty_classes, number_classes, read_folders, shorten
 from kgen.data.sources.picture import Unreadable, read_header, read_pixels
 from kgen.errors import ImageLost
@@ -27,8 +28,8 @@ THREADS = min(16, 4 * (os.cpu_count() or 1))
 IMAGES_PER_TASK = 256
 
 
-def open_folder(path: Path, config: DataConfig | None = None) -> "FolderSource":
-    """The source of a folder, a .zip or a .tar (also .tar.gz, .tar.bz2, .tar.xz) of pictures.
+def open_folder(path: Path, config: DataConfig | None = None) -> Source:
+    """The source of a folder, a .zip or a .tar (also .tar.gz, .tar.bz2, .tar.xz) of pictures, or of IDX files.
 
     Args:
         path: of the folder or the archive.
@@ -39,6 +40,9 @@ def open_folder(path: Path, config: DataConfig | None = None) -> "FolderSource":
     """
     kind = FolderFiles if path.is_dir() else ZipFiles if path.suffix.lower() == ".zip" else TarFiles
     files = kind(path)
+    if not files.names and any(map(is_idx, files.other_names)):
+        names = list(filter(is_idx, files.other_names))
+        return open_idx(names, files.open, path, config or DataConfig(), files.identity)
     files.refuse_without_pictures()
     return FolderSource(path, files, config or DataConfig())
 

@@ -85,6 +85,11 @@ def _open_path(path: Path, config: DataConfig) -> Source:
         from kgen.data.sources.arrays import open_npy
 
         return open_npy(path, config)
+    if path.is_file():
+        from kgen.data.sources.idx import is_idx, open_idx_file
+
+        if is_idx(path.name):
+            return open_idx_file(path, config)
     advice = next((f"; {advice}" for suffixes, advice in ADVICE.items() if suffix in suffixes.split()), "")
     raise UserError(
         f"dataset {str(path)!r} is a file of a kind that is not read ({suffix or 'no suffix'}){advice}. {HOW}"
