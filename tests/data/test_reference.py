@@ -1,5 +1,7 @@
 """The real images: the same ones for every run on a data set, and never those that a figure must not see."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from evaluation_fixtures import blobs
@@ -126,3 +128,17 @@ def test_other_images_without_splits_are_taken_whole(save_set):
 def test_other_images_with_splits_give_their_test_split(save_set):
     found = load_reference(save_set(count=60, test=20), own=False)
     assert (found.real.split, found.real.count, found.other.split) == ("test", 20, "train")
+
+
+def test_labels_are_in_the_order_of_the_generators_classes(digits):
+    """An older run may have the same classes in another order; other classes, or none, keep the data set's own."""
+    names = tuple("0213456789")
+    spec = dataclasses.replace(digits.spec, class_names=names)
+    config = DataConfig(dataset="digits")
+    plain, found = load_reference(config, spec=digits.spec), load_reference(config, spec=spec)
+    assert found.spec.class_names == names and plain.spec.class_names == tuple("0123456789")
+    for one, other in ((plain.real, found.real), (plain.train, found.train)):
+        assert [names[label] for label in other.labels] == [str(label) for label in one.labels]
+    for classes in ((), tuple("abcdefghij")):
+        unlike = dataclasses.replace(digits.spec, class_names=classes)
+        assert load_reference(config, spec=unlike).spec == plain.spec

@@ -18,7 +18,9 @@ from PIL import Image
 from serving_case import ask, refusal, request_of, running
 
 from kgen import generate, images, open_sampler
+from kgen.data.reference import load_reference
 from kgen.errors import UserError
+from kgen.evaluate.target import open_target
 from kgen.export import verify_export
 from kgen.export.golden import Golden
 from kgen.export.signatures import class_positions
@@ -166,6 +168,19 @@ def test_the_server_by_rest_and_grpc(made, expected):
         with pytest.raises(urllib.error.HTTPError) as raised:
             rest(4)  # between the least and the greatest
         assert "one of the numbers 3, 5, 10. Received: 4" in json.load(raised.value)["error"]
+
+
+def test_an_evaluation_asks_for_the_same_classes(made, version):
+    """Also of a server, which does not tell its classes."""
+    own = open_target(made / "run")
+    reference = load_reference(own.config, split="train", spec=own.spec)
+    expected, labels = own.sample(reference, 6, SEED)
+    assert labels.tolist() == [0, 1, 2, 0, 1, 2]
+    with running(made / "exports") as server:
+        served = [f"{server.rest}/v1/models/numbers", f"grpc://{server.grpc}/v1/models/numbers"]
+        for path in (version, version / "model.tflite", *served):
+            found, same = open_target(path).sample(reference, 6, SEED)
+            assert abs(found.astype(int) - expected).max() <= 1 and same.tolist() == labels.tolist()
 
 
 @pytest.mark.parametrize("path", ["run", "exports/numbers", "exports/numbers/1/model.tflite"])
