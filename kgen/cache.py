@@ -23,7 +23,8 @@ def digest(*parts: Any) -> str:
     state = hashlib.blake2b(digest_size=8)
     for part in parts:
         if isinstance(part, np.ndarray):
-            state.update(f"{part.dtype} {part.shape};".encode() + np.ascontiguousarray(part).tobytes())
+            state.update(f"{part.dtype} {part.shape};".encode())
+            state.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
         else:
             state.update(part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode() + b";")
     return state.hexdigest()

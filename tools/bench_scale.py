@@ -1,6 +1,7 @@
 """How time and memory grow with the number of images, and whether training waits for them.
 
     python tools/bench_scale.py [--sizes 10000,100000,1000000] [--kinds folder,zip] [--memory_mib 64] [--dcgan]
+    python tools/bench_scale.py --memory [--sizes 10000] [--kinds npz,zip]
 
 Pictures are 64x64 colour JPEGs: 256 different ones, written again and again under other names (what is read and
 decoded does not depend on what they show). Each size is opened, decoded and trained on for one epoch of a small VAE in
@@ -10,6 +11,10 @@ mapped into the memory count as resident but can be dropped at any time: memory 
 
 Waiting for data: the seconds of a step of training that is fed by the pipeline, less those of one that is given the
 same batch again and again, as a share of the former; medians over rounds that take turns.
+
+`--memory`: how many times the decoded images are in memory while a small VAE trains, while it trains and its samples
+are measured after each epoch, and while it is evaluated. That is the most that a process had resident, less the same of
+a set of FEW images, over the bytes by which the decoded images differ.
 """
 
 import argparse
@@ -34,6 +39,16 @@ BATCH, HIDDEN = 256, [64]
 WATCH_SECONDS = 0.05
 DCGAN = {"filters": (64, 128, 256, 512)}
 DCGAN_BATCH, DCGAN_STEPS = 64, 4
+FEW = 700
+TRAIN = [
+    "train", "--model", "vae", "--dataset", "{data}", "--run_dir", "{run}", "--epochs", "1",
+    "--batch_size", "64", "--set", "model_args.hidden=[64]", "--samples_every", "1",
+]  # fmt: skip
+COMMANDS = {
+    "training": TRAIN,
+    "watching": [*TRAIN, "--eval_every", "1", "--eval_count", "500"],
+    "evaluating": ["eval", "{trained}", "--count", "500"],
+}
 
 
 def encoded() -> list[bytes]:
@@ -50,13 +65,17 @@ def encoded() -> list[bytes]:
 
 
 def write(folder: Path, kind: str, count: int) -> Path:
-    """A folder or a zip of `count` pictures."""
+    """A folder or a zip of `count` pictures, or an .npz file of as many."""
     pictures = encoded()
     if kind == "zip":
         with zipfile.ZipFile(folder / "set.zip", "w") as file:
             for number in range(count):
                 file.writestr(f"{number // IMAGES_PER_FOLDER:04}/{number:08}.jpg", pictures[number % DIFFERENT])
         return folder / "set.zip"
+    if kind == "npz":
+        generator = np.random.default_rng(0)
+        np.savez(folder / "set.npz", images=generator.integers(0, 256, (count, SIDE, SIDE, 3), np.uint8))
+        return folder / "set.npz"
     for number in range(count):
         if number % IMAGES_PER_FOLDER == 0:
             (folder / "set" / f"{number // IMAGES_PER_FOLDER:04}").mkdir(parents=True)
@@ -117,6 +136,40 @@ def waiting(path: str, cache: str, memory_mib: int, rounds: int = 5):
     print(json.dumps({"fed": fed, "given": given, "alone": alone}))
 
 
+def copies_in_memory(folder: Path, kind: str, count: int):
+    """Prints the ratio of resident to decoded bytes of each command."""
+    sets, peaks = {}, {}
+    for size in (FEW, count):
+        (folder / str(size)).mkdir()
+        sets[size] = write(folder / str(size), kind, size)
+    environment = os.environ | {"KGEN_CACHE_DIR": str(folder / "cache")}
+    decoded = (count - FEW) * SIDE * SIDE * 3
+    for job in COMMANDS:
+        for size, path in sets.items():
+            places = {"data": path, "run": path.parent / job, "trained": path.parent / "training"}
+            name, *words = [word.format(**places) for word in COMMANDS[job]]
+            call = f"import sys; from kgen.cli.{name} import main; sys.exit(main())"
+            peaks[size] = peak([sys.executable, "-c", call, *words], environment, folder)
+        print(
+            f"{kind:6} {count:9,} images  {job}: {(peaks[count] - peaks[FEW]) / decoded:.2f} times the decoded "
+            f"{decoded / 2**20:.0f} MiB ({peaks[count] / 2**20:,.0f} MiB resident at most, "
+            f"{peaks[FEW] / 2**20:,.0f} MiB with {FEW} images)",
+            flush=True,
+        )
+
+
+def peak(command: list[str], environment: dict, folder: Path) -> int:
+    """The most bytes that a process in a folder had resident."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+    )
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed: {said}")
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def watched(command: list[str], environment: dict) -> tuple[dict, float, float]:
     """What a process printed last, and the most that it and its children had resident: (all, without mapped files)."""
     import psutil
@@ -140,7 +193,10 @@ def watched(command: list[str], environment: dict) -> tuple[dict, float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="10000,100000,1000000")
-    parser.add_argument("--kinds", default="folder,zip")
+    parser.add_argument("--kinds", help="of folder, zip and npz; else folder,zip, or npz,zip with --memory")
+    parser.add_argument(
+        "--memory", action="store_true", help="copies of the images in memory, at the first of the sizes"
+    )
     parser.add_argument("--cache", default="auto", choices=("auto", "memory", "disk", "none"))
     parser.add_argument("--memory_mib", type=int, default=64)
     parser.add_argument("--dcgan", action="store_true", help="the share of waiting alone, at the first of the sizes")
@@ -151,12 +207,15 @@ def main() -> int:
         {"train": work, "wait": waiting}[given.work[0]](given.work[1], given.cache, given.memory_mib)
         return 0
     sizes = [int(size) for size in given.sizes.split(",")]
-    for kind in given.kinds.split(","):
+    for kind in (given.kinds or ("npz,zip" if given.memory else "folder,zip")).split(","):
         first = None
-        for size in sizes[:1] if given.dcgan else sizes:
+        for size in sizes[:1] if given.dcgan or given.memory else sizes:
             folder = Path(tempfile.mkdtemp(dir=given.where))
             try:
-                first = measure(folder, kind, size, given, first)
+                if given.memory:
+                    copies_in_memory(folder, kind, size)
+                else:
+                    first = measure(folder, kind, size, given, first)
             finally:
                 shutil.rmtree(folder)
     return 0

@@ -4,8 +4,8 @@
 TensorFlow.
 """
 
-from kgen.data.dataset import Dataset
-from kgen.data.pipeline import load, pipeline
+from kgen.data.dataset import Dataset, SplitImages
+from kgen.data.pipeline import load, pipeline, resplit
 from kgen.data.sources.base import Skipped
 
-__all__ = ["Dataset", "Skipped", "load", "pipeline"]
+__all__ = ["Dataset", "Skipped", "SplitImages", "load", "pipeline", "resplit"]

@@ -8,21 +8,22 @@ give different orders.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kgen import images, random
 from kgen.data.fingerprint import extended_fingerprint, fingerprint
 from kgen.data.sources.base import Skipped, Source
-from kgen.data.store import RowReader, StoredSplit, take_rows, transformed_records
+from kgen.data.store import RowReader, StoredSplit, transformed_records
 from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold
 from kgen.errors import UserError
 from kgen.spec import DataSpec
 
 SHUFFLE_BUFFER_BYTES = 2**29
 SHUFFLE_BUFFER_IMAGES = 16_384
-PREFETCHED_BATCHES = 8
+PREFETCHED_BATCHES, PREFETCHED_BYTES = 8, 2**24
+BINARIZED_AT_ONCE = 512
 
 
 class Dataset:
@@ -34,13 +35,14 @@ class Dataset:
         findings: those of the notes that are findings of kgen-data: what was left unread, and what is ambiguous.
         skipped: the images that were left out, with the reason.
         source: where the images come from.
+        stored_splits: stored split -> its decoded images (step 3).
+        transform: step 2, applied again to images that are not kept; None where there is nothing to do.
         binarize: see DataConfig.
         binary: every pixel is exactly 0 or 1, by `binarize` or in the data themselves.
 
     Args:
-        stored: stored split -> its decoded images (step 3).
+        stored: `stored_splits`.
         rows: split -> (the stored split that it is part of, its rows [N] int64 there, in evaluation order).
-        transform: step 2, applied again to images that are not kept; None where there is nothing to do.
     """
 
     def __init__(
@@ -61,13 +63,13 @@ class Dataset:
         self.notes, self.findings = (*notes, *findings), tuple(findings)
         self.skipped = tuple(skipped)
         self.binary = binary
-        self.source, self._stored, self._rows = source, dict(stored), dict(rows)
-        self._transform, self.binarize = transform, binarize
+        self.source, self.stored_splits, self._rows = source, dict(stored), dict(rows)
+        self.transform, self.binarize = transform, binarize
 
     @property
     def kept(self) -> bool:
         """Whether decoded images are kept, in memory or on disk, so that `arrays` and `fingerprint` are quick."""
-        return all(stored.images is not None for stored in self._stored.values())
+        return all(stored.images is not None for stored in self.stored_splits.values())
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -121,21 +123,35 @@ class Dataset:
         """The decoded images of a split before binarization, in the order of its evaluation batches.
 
         Returns:
-            ([N, H, W, C] uint8, [N] int32): the kept array itself where the split is stored whole (memory-mapped if it
-            is kept on disk), otherwise a copy in memory.
+            ([N, H, W, C] uint8, [N] int32): the kept array itself where the split is stored whole and in this order
+            (memory-mapped if it is kept on disk), otherwise a copy in memory; `view` makes none.
         """
         name, rows = self._find(split)
-        stored = self._stored[name]
+        stored = self.stored_splits[name]
         if stored.images is None:
             return self._batches_of(name, rows, "none", seed=0).decoded()
-        if len(rows) == len(stored.labels) and np.array_equal(rows, np.arange(len(rows))):
-            return stored.images, stored.labels
-        return take_rows(stored.images, rows), stored.labels[rows]
+        whole = len(rows) == len(stored.labels) and np.array_equal(rows, np.arange(len(rows)))
+        return (stored.images if whole else stored.at(rows)), stored.labels[rows]
+
+    def view(self, split: str) -> tuple["SplitImages", np.ndarray]:
+        """The images of a split after binarization, in the order of its evaluation batches, without a copy; and labels.
+
+        Images that are not kept are decoded once, and are then in memory.
+
+        Returns:
+            (SplitImages [N, H, W, C] uint8, [N] int32).
+        """
+        name, rows = self._find(split)
+        batches, stored = self._batches_of(name, rows, self.binarize, seed=0), self.stored_splits[name]
+        if stored.images is None:
+            decoded, labels = batches.decoded()
+            return SplitImages(batches, decoded), labels
+        return SplitImages(batches), stored.labels[rows]
 
     def fingerprint(self, split: str) -> str:
         """The content hash of a split, 16 hex digits: of `arrays(split)`, and of `binarize` unless that is "none"."""
         name, rows = self._find(split)
-        stored = self._stored[name]
+        stored = self.stored_splits[name]
         if stored.images is None:
             content = fingerprint(*self.arrays(split))
         else:
@@ -145,7 +161,7 @@ class Dataset:
     def stored(self, split: str) -> tuple[str, StoredSplit, np.ndarray]:
         """Where the images of a split are: the stored split's name, its decoded images, the rows [N] of this split."""
         name, rows = self._find(split)
-        return name, self._stored[name], rows
+        return name, self.stored_splits[name], rows
 
     def _find(self, split: str) -> tuple[str, np.ndarray]:
         if split not in self._rows:
@@ -154,7 +170,7 @@ class Dataset:
 
     def _batches_of(self, name: str, rows: np.ndarray, binarize: str, seed: int) -> "SplitBatches":
         return SplitBatches(
-            self.spec.image_shape, self.source, name, self._stored[name], rows, self._transform, binarize, seed
+            self.spec.image_shape, self.source, name, self.stored_splits[name], rows, self.transform, binarize, seed
         )
 
 
@@ -213,7 +229,7 @@ class SplitBatches:
             ).take(1)
         batches = epochs.flat_map(epoch_batches).skip(start_step).map(finish)
         cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps
-        return self._prefetched(batches.apply(tf.data.experimental.assert_cardinality(cardinality)))
+        return self._prefetched(batches.apply(tf.data.experimental.assert_cardinality(cardinality)), size)
 
     def evaluation(self, batch_size: int, repeat: bool):
         """Batches in fixed order, the short last one kept."""
@@ -228,7 +244,7 @@ class SplitBatches:
             batches = tf.data.Dataset.range(steps).map(lambda i: gather(rows[i * batch_size : (i + 1) * batch_size]))
         batches = batches.map(lambda *batch: self._normalise(batch, None, None))
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
-        return self._prefetched(batches.repeat() if repeat else batches)
+        return self._prefetched(batches.repeat() if repeat else batches, batch_size)
 
     def decoded(self) -> tuple[np.ndarray, np.ndarray]:
         """All images and labels of a split that is not kept, decoded now: ([N, H, W, C] uint8, [N] int32)."""
@@ -252,7 +268,7 @@ class SplitBatches:
                 return tf.numpy_function(reader, [rows], tf.uint8, stateful=False)
 
         else:
-            in_memory = _cpu_constant(self.stored.images)
+            in_memory = self.stored.tensor
 
             def pixels_at(rows):
                 return tf.gather(in_memory, rows)
@@ -297,16 +313,20 @@ class SplitBatches:
         import tensorflow as tf
 
         indices, pixels, labels = batch
-        if self.binarize == "threshold":
-            return binarize_threshold(pixels), labels
-        if self.binarize == "sample" and epoch is None:
-            return binarize_sample_by_index(pixels, indices, random.seed_of(self.seed, "binarize", self.split)), labels
+        if self.binarize == "threshold" or (self.binarize == "sample" and epoch is None):
+            return self.binarized(indices, pixels), labels
         if self.binarize == "sample":
             key = tf.stack([tf.constant(random.seed_of(self.seed, "binarize"), tf.int64), epoch])
             return binarize_sample(pixels, tf.random.experimental.stateless_fold_in(key, step)), labels
         return images.to_unit(tf.cast(pixels, tf.float32)), labels
 
-    def _prefetched(self, batches):
+    def binarized(self, indices, pixels):
+        """Images that are evaluated: [B, H, W, C] uint8 -> float32 of 0 and 1, the same ones each time."""
+        if self.binarize == "threshold":
+            return binarize_threshold(pixels)
+        return binarize_sample_by_index(pixels, indices, random.seed_of(self.seed, "binarize", self.split))
+
+    def _prefetched(self, batches, batch_size: int):
         import tensorflow as tf
 
         options = tf.data.Options()
@@ -316,7 +336,55 @@ class SplitBatches:
         # One gather per batch leaves nothing to tune; and when an iterator ends, it waits for TensorFlow's tuner, whose
         # sleeps grow from 10 ms by doubling: up to as long again as the training took.
         options.autotune.enabled = False
-        return batches.with_options(options).prefetch(PREFETCHED_BATCHES)
+        # TensorFlow's optimizer would write the images into the graph that it rewrites: a copy, of at most 2 GiB.
+        options.experimental_optimization.apply_default_optimizations = False
+        batch_bytes = batch_size * int(np.prod(self.image_shape)) * np.dtype(np.float32).itemsize
+        ahead = max(1, min(PREFETCHED_BATCHES, PREFETCHED_BYTES // batch_bytes))
+        return batches.with_options(options).prefetch(ahead)
+
+
+class SplitImages:
+    """The images of a split as they are evaluated: [N, H, W, C] uint8, read when they are asked for.
+
+    Indexed by an integer, a slice or an array of integers, as an array is along its first axis.
+
+    Args:
+        batches: of the split.
+        decoded: [N, H, W, C] uint8 before binarization, of a split that is not kept.
+    """
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, batches: SplitBatches, decoded: np.ndarray | None = None):
+        self._batches, self._decoded = batches, decoded
+        self.shape = (len(batches.rows), *batches.image_shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def part(self, places: np.ndarray) -> "SplitImages":
+        """Those at these places [n] of the split, not read yet."""
+        decoded = None if self._decoded is None else self._decoded[places]
+        return SplitImages(replace(self._batches, rows=self._batches.rows[places]), decoded)
+
+    def __getitem__(self, places) -> np.ndarray:
+        rows = self._batches.rows[places]
+        if not np.ndim(rows):
+            return self[[places]][0]
+        if self._decoded is not None:
+            pixels = self._decoded[places]
+        else:
+            pixels = self._batches.stored.at(rows)
+        if self._batches.binarize == "none":
+            return pixels
+        indices, black_and_white = self._batches.stored.indices[rows], np.empty(pixels.shape, np.uint8)
+        for start in range(0, len(rows), BINARIZED_AT_ONCE):
+            some = slice(start, start + BINARIZED_AT_ONCE)
+            black_and_white[some] = images.to_uint8(self._batches.binarized(indices[some], pixels[some]).numpy())
+        return black_and_white
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self[:], dtype, copy=copy)
 
 
 def _cpu_constant(values: np.ndarray):

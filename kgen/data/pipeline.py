@@ -10,6 +10,8 @@
 `load` runs steps 1 to 3 and returns a `Dataset`, whose `batches` are steps 4 and 5. `pipeline` does both in one call.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from kgen.config import DataConfig
@@ -25,7 +27,7 @@ from kgen.options import coerce, lookup, schema_of
 from kgen.spec import DataSpec
 
 NAMED = 5  # skipped images that a message names
-BLOCK_IMAGES = 512  # images that are looked at in one go, to find whether a set is black and white
+BLOCK_IMAGES, BLOCK_BYTES = 512, 2**20  # what is looked at in one go, to find whether a set is black and white
 
 
 def load(config: DataConfig, *, seed: int = 0) -> Dataset:
@@ -64,17 +66,10 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
     unlabelled = total - len(source.skipped) - sum(len(stored.indices) for stored in kept.values())
     if unlabelled:
         notes.append(f"{unlabelled} images have no label and are left out")
-    rows = {name: (stored, _rows_of(indices, kept[stored].indices)) for name, (stored, indices) in splits.items()}
-    rows = {name: (stored, r) for name, (stored, r) in rows.items() if len(r) or name == "train"}
+    rows = _rows_per_split(splits, kept)
     if not len(rows["train"][1]):
         raise UserError(f"data set {source.name!r}: no training image is left. {left_out}")
-    spec = DataSpec(
-        name=source.name,
-        image_shape=image_shape,
-        num_classes=source.num_classes,
-        class_names=source.class_names,
-        examples={name: len(r) for name, (_, r) in rows.items()},
-    )
+    spec = _spec(source, image_shape, rows)
     pixels = _pixels(kept, source, rows["train"], transform)
     findings = value_range.check_brightness(pixels, source.value_range, source.name)
     binary = config.binarize != "none" or _is_black_and_white(pixels[0])
@@ -92,6 +87,33 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
         ),
         findings=(*source.findings, *findings),
         skipped=tuple(source.skipped),
+    )
+
+
+def resplit(dataset: Dataset, config: DataConfig, *, seed: int = 0) -> Dataset:
+    """The images of a loaded set in other splits: they are not read again, and there is no second copy.
+
+    Args:
+        dataset: loaded with the settings of `config`, but for `validation_fraction`, and without a limit.
+        config: its `validation_fraction` counts.
+        seed: of the validation split.
+
+    Returns:
+        What `load(config, seed=seed)` returns, but for the notes.
+    """
+    source, kept, transform = dataset.source, dataset.stored_splits, dataset.transform
+    splits, _ = make_splits(source, config, seed)
+    rows = _rows_per_split(splits, kept)
+    binary = config.binarize != "none" or _is_black_and_white(_pixels(kept, source, rows["train"], transform)[0])
+    return Dataset(
+        _spec(source, dataset.spec.image_shape, rows),
+        source,
+        kept,
+        rows,
+        transform=transform,
+        binarize=config.binarize,
+        binary=binary,
+        skipped=dataset.skipped,
     )
 
 
@@ -143,6 +165,14 @@ def _in_order(source: Source, stored: str, splits) -> np.ndarray:
     return order[np.isin(order, wanted)]
 
 
+def _rows_per_split(
+    splits: Mapping[str, tuple[str, np.ndarray]], kept: Mapping[str, StoredSplit]
+) -> dict[str, tuple[str, np.ndarray]]:
+    """Split -> (the stored split, the rows of its images there); a split of which nothing is kept is left out."""
+    rows = {name: (stored, _rows_of(indices, kept[stored].indices)) for name, (stored, indices) in splits.items()}
+    return {name: (stored, r) for name, (stored, r) in rows.items() if len(r) or name == "train"}
+
+
 def _rows_of(indices: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """The places of `indices` in `kept`, without those that are not there."""
     by_index = np.argsort(kept, kind="stable")
@@ -150,6 +180,16 @@ def _rows_of(indices: np.ndarray, kept: np.ndarray) -> np.ndarray:
     there = place < len(kept)
     there[there] = kept[by_index[place[there]]] == indices[there]
     return by_index[place[there]]
+
+
+def _spec(source: Source, image_shape: tuple[int, int, int], rows: Mapping[str, tuple[str, np.ndarray]]) -> DataSpec:
+    return DataSpec(
+        name=source.name,
+        image_shape=image_shape,
+        num_classes=source.num_classes,
+        class_names=source.class_names,
+        examples={name: len(r) for name, (_, r) in rows.items()},
+    )
 
 
 def _image_shape(source: Source, config: DataConfig) -> tuple[int, int, int]:
@@ -188,4 +228,5 @@ def _pixels(kept: dict[str, StoredSplit], source: Source, rows: tuple[str, np.nd
 
 def _is_black_and_white(images: np.ndarray) -> bool:
     """Whether all pixels are 0 or 255."""
-    return all(np.isin(images[i : i + BLOCK_IMAGES], (0, WHITE)).all() for i in range(0, len(images), BLOCK_IMAGES))
+    step = max(1, BLOCK_BYTES // max(1, images[:1].size))
+    return all(np.isin(images[i : i + step], (0, WHITE)).all() for i in range(0, len(images), step))

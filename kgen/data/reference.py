@@ -1,17 +1,19 @@
 """The real images that a generator is compared with: the same ones for every run on a data set."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from kgen import data, images, random
+from kgen import data, random
 from kgen.config import DataConfig
 from kgen.data.sources.base import WHITE
 from kgen.errors import UserError
 from kgen.spec import DataSpec
 
-BATCH = 512
+BLOCK_IMAGES = 512
 DYNAMIC = "dynamic"
 """How the protocol of an evaluation calls `binarize=sample`."""
 FIXED, GREY = "fixed", "none: grey"
@@ -24,14 +26,14 @@ class RealImages:
     """Real images of one split.
 
     Attributes:
-        pixels: [N, H, W, C] uint8, after binarization where that was asked for.
+        pixels: [N, H, W, C] uint8, after binarization where that was asked for; read when they are asked for.
         labels: [N] int32; zeros when unlabelled.
         split: their split; "all" of a set that is taken whole.
         hash: content hash of the whole split.
         part: which images of the split they are; with split and hash it identifies them for ever.
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray | data.SplitImages
     labels: np.ndarray
     split: str
     hash: str
@@ -47,7 +49,8 @@ class RealImages:
             return self
         rows = chosen_rows(self.split, self.count, count)
         part = f"{count} of {self.count} of {self.part}"
-        return dataclasses.replace(self, pixels=self.pixels[rows], labels=self.labels[rows], part=part)
+        pixels = self.pixels.part(rows) if isinstance(self.pixels, data.SplitImages) else self.pixels[rows]
+        return dataclasses.replace(self, pixels=pixels, labels=self.labels[rows], part=part)
 
 
 def chosen_rows(split: str, total: int, count: int) -> np.ndarray:
@@ -55,25 +58,37 @@ def chosen_rows(split: str, total: int, count: int) -> np.ndarray:
     return np.sort(random.generator(0, "real", split).choice(total, count, replace=False))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reference:
     """What a generator is compared with.
 
     Attributes:
         spec: of the data.
         real: the images of the split that metrics are reported on.
-        train: all images that a model may have been trained on (those set aside for validation included); where the
-            set is taken whole, the same images as `real`.
-        other: real images of another split than `real`, from which baselines are computed; None without one.
+        read_train: returns `train`.
+        read_other: returns `other`; None without one.
         binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (sampled
             each time in training, one fixed sample here), or "none: grey".
     """
 
     spec: DataSpec
     real: RealImages
-    train: RealImages
-    other: RealImages | None
+    read_train: Callable[[], RealImages]
+    read_other: Callable[[], RealImages] | None = None
     binarization: str = GREY
+
+    @cached_property
+    def train(self) -> RealImages:
+        """All images that a model may have been trained on (those set aside for validation included).
+
+        Where the set is taken whole, the same images as `real`.
+        """
+        return self.read_train()
+
+    @cached_property
+    def other(self) -> RealImages | None:
+        """Real images of another split than `real`, from which baselines are computed; None without one."""
+        return self.read_other and self.read_other()
 
     @property
     def labelled(self) -> bool:
@@ -86,12 +101,16 @@ class Reference:
             return self
         label_of = np.array([spec.class_names.index(name) for name in names], np.int32)
 
-        def relabelled(real: RealImages | None) -> RealImages | None:
-            return real and dataclasses.replace(real, labels=label_of[real.labels])
+        def relabelled(real: RealImages) -> RealImages:
+            return dataclasses.replace(real, labels=label_of[real.labels])
 
-        spec = dataclasses.replace(self.spec, class_names=spec.class_names)
-        parts = {name: relabelled(getattr(self, name)) for name in ("real", "train", "other")}
-        return dataclasses.replace(self, spec=spec, **parts)
+        return Reference(
+            dataclasses.replace(self.spec, class_names=spec.class_names),
+            relabelled(self.real),
+            lambda: relabelled(self.train),
+            self.read_other and (lambda: relabelled(self.other)),
+            self.binarization,
+        )
 
 
 def load_reference(
@@ -102,6 +121,7 @@ def load_reference(
     seed: int = 0,
     spec: DataSpec | None = None,
     own: bool = True,
+    dataset: data.Dataset | None = None,
 ) -> Reference:
     """The reference images of a data set.
 
@@ -118,17 +138,23 @@ def load_reference(
         seed: of the run; for a set without a test split.
         spec: of the generator's images, in whose order of classes the labels are; None for no check.
         own: the generator was trained on this set, so that only images that were set aside can be reported on.
+        dataset: loaded with `config`: its images are used, and there is no second copy of them; but all are loaded
+            where it has only some of them (`config.limit`). None loads them.
 
     Raises:
         UserError: no such data or split, or its images have another shape than the generator's.
     """
     if num_real < 2:
         raise UserError(f"--num_real must be at least 2. Received: {num_real}")
-    dataset = data.load(dataclasses.replace(config, limit=None, validation_fraction=0.0), seed=0)
+    undivided = dataclasses.replace(config, limit=None, validation_fraction=0.0)
+    if dataset is None or config.limit is not None:
+        dataset = data.load(undivided)
+    else:
+        dataset = data.resplit(dataset, undivided)
     unsplit = "test" not in dataset.splits and "validation" not in dataset.splits
     whole = unsplit and split is None and not own
     if unsplit and not whole and split != "train":
-        dataset = data.load(dataclasses.replace(config, limit=None), seed=seed)
+        dataset = data.resplit(dataset, dataclasses.replace(config, limit=None), seed=seed)
     if spec is not None and dataset.spec.image_shape != spec.image_shape:
         raise UserError(
             f"the generator makes images of shape {spec.image_shape}, those of data set {dataset.spec.name!r} are "
@@ -140,12 +166,17 @@ def load_reference(
     if whole:
         everything = dataclasses.replace(real_images(dataset, "train"), split=WHOLE)
         binarization = _binarization(dataset, everything)
-        found = Reference(dataset.spec, everything.some(num_real), everything, None, binarization)
+        found = Reference(dataset.spec, everything.some(num_real), lambda: everything, None, binarization)
         return found.in_order_of(spec)
-    real, train = real_images(dataset, split), real_images(dataset, "train")
+    real = real_images(dataset, split)
     second = next((s for s in ("train", "test", "validation") if s != split and s in dataset.splits), None)
-    other = None if second is None else train if second == "train" else real_images(dataset, second)
-    found = Reference(dataset.spec, real.some(num_real), train, other, _binarization(dataset, real))
+    found = Reference(
+        dataset.spec,
+        real.some(num_real),
+        lambda: real if split == "train" else real_images(dataset, "train"),
+        None if second is None else lambda: found.train if second == "train" else real_images(dataset, second),
+        _binarization(dataset, real),
+    )
     return found.in_order_of(spec)
 
 
@@ -162,13 +193,10 @@ def _no_split(dataset: data.Dataset, split: str) -> str:
 def _binarization(dataset: data.Dataset, real: RealImages) -> str:
     if dataset.binarize != "none":
         return DYNAMIC if dataset.binarize == "sample" else dataset.binarize
-    return FIXED if dataset.binary and np.isin(real.pixels, (0, WHITE)).all() else GREY
+    blocks = (real.pixels[i : i + BLOCK_IMAGES] for i in range(0, real.count, BLOCK_IMAGES))
+    return FIXED if dataset.binary and all(np.isin(block, (0, WHITE)).all() for block in blocks) else GREY
 
 
 def real_images(dataset: data.Dataset, split: str) -> RealImages:
     """The images of a split, binarized where the data are."""
-    pixels, labels = dataset.arrays(split)
-    if dataset.binarize != "none":
-        batches = dataset.batches(split, batch_size=BATCH, training=False)
-        pixels = np.concatenate([images.to_uint8(x) for x, _ in batches.as_numpy_iterator()])
-    return RealImages(pixels, labels, split, dataset.fingerprint(split))
+    return RealImages(*dataset.view(split), split, dataset.fingerprint(split))

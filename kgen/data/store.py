@@ -14,22 +14,25 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from kgen.cache import cache_root
 from kgen.config import DataConfig
+from kgen.data.shared_arrays import aligned, aligned_empty, as_tensor
 from kgen.data.sources.arrays import ArraySource
 from kgen.data.sources.base import BLOCK, Skipped, Source
 from kgen.data.transforms import TRANSFORM_VERSION
 from kgen.errors import UserError
+from kgen.memory import free_memory, memory_limit
 
 RESIDENT_BYTES = 2**26
 """Of a memory-mapped file that is read or written in order: so many, then its pages are released."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredSplit:
     """The decoded images of one split of a source.
 
@@ -42,6 +45,18 @@ class StoredSplit:
     images: np.ndarray | None
     labels: np.ndarray | None
     indices: np.ndarray
+
+    @cached_property
+    def tensor(self):
+        """The images in memory as one tensor that all batches are gathered from; it shares their memory."""
+        return as_tensor(self.images)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """Kept images [n, H, W, C]: a view of rows that follow each other in memory, otherwise a copy."""
+        first = int(rows[0]) if len(rows) else 0
+        if isinstance(self.images, np.memmap) or not np.array_equal(rows, np.arange(first, first + len(rows))):
+            return take_rows(self.images, rows)
+        return self.images[first : first + len(rows)]
 
 
 def store(
@@ -72,9 +87,11 @@ def store(
         route = "memory" if needed <= memory_budget() else "disk" if needed < free_bytes() else "none"
     size = f"{needed / 2**20:.1f} MiB of decoded images"
     if route == "memory":
-        return {split: _decode(source, split, indices, transform, image_shape) for split, indices in chosen.items()}, (
-            f"{size} are kept in memory"
-        )
+        kept = {}
+        for split, indices in chosen.items():
+            kept[split] = _decode(source, split, indices, transform, image_shape)
+            source.release(split)
+        return kept, f"{size} are kept in memory"
     if route == "disk":
         folder = cache_root() / f"{source.name}-{_key(source, chosen, image_shape, config)}"
         if not folder.is_dir():
@@ -90,16 +107,16 @@ def store(
             shutil.rmtree(folder)
             _write(folder, source, chosen, transform, image_shape)
             kept = _read(folder, source, chosen)
+        for split in chosen:
+            source.release(split)
         return kept, f"{size} are kept in the mapped files of {folder}"
     kept = {split: StoredSplit(None, None, source.check(split, indices)) for split, indices in chosen.items()}
     return kept, f"images are decoded again in each epoch ({size} are not kept)"
 
 
 def memory_budget() -> int:
-    """Bytes of decoded images that may stay in memory: a quarter of the physical memory."""
-    import psutil
-
-    return psutil.virtual_memory().total // 4
+    """Bytes of decoded images that may stay in memory: a quarter of it, and at most half of what is free."""
+    return min(memory_limit() // 4, free_memory() // 2)
 
 
 def free_bytes() -> int:
@@ -115,8 +132,8 @@ def _decode(source, split, indices, transform, image_shape, out: np.ndarray | No
     from tqdm import tqdm
 
     if isinstance(source, ArraySource) and transform is None and out is None:
-        return StoredSplit(*source.take(split, indices), indices)
-    out = np.empty((len(indices), *image_shape), np.uint8) if out is None else out
+        return _of_arrays(source, split, indices)
+    out = aligned_empty((len(indices), *image_shape)) if out is None else out
     resident = ResidentLimit(out)
     if source.size is None:
         batches = transformed_records(source, split, indices, transform).batch(BLOCK)
@@ -134,6 +151,15 @@ def _decode(source, split, indices, transform, image_shape, out: np.ndarray | No
             labels.append(y)
             bar.update(len(x))
     return StoredSplit(out[:row], np.concatenate(labels), np.concatenate(kept))
+
+
+def _of_arrays(source: ArraySource, split: str, indices: np.ndarray) -> StoredSplit:
+    """Images that are in memory already: all of them as they lie there, without a copy, or a copy of some."""
+    images, labels = source.arrays(split)
+    if len(indices) == len(images):
+        return StoredSplit(aligned(images), labels, np.arange(len(images)))
+    chosen = aligned_empty((len(indices), *images.shape[1:]))
+    return StoredSplit(np.take(images, indices, axis=0, out=chosen, mode="clip"), labels[indices], indices)
 
 
 def transformed_records(source: Source, split: str, indices, transform: Callable | None):

@@ -146,7 +146,7 @@ class Inputs:
     Attributes:
         real: the reference split.
         fake: the generated images; None where no metric looks at them.
-        train: all training images.
+        train: all training images; None where the metric does not look at them.
         extractor: of features (and of logits, where it classifies); None where the metric takes none.
         classifier: of the data set; None where no metric asks for it, and without labels.
         num_classes, class_names: of the data; 0 when unlabelled, () without names.
@@ -159,7 +159,7 @@ class Inputs:
 
     real: ImageSet
     fake: ImageSet | None
-    train: ImageSet
+    train: ImageSet | None
     extractor: Extractor | None = None
     classifier: Extractor | None = None
     num_classes: int = 0

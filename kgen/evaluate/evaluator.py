@@ -260,7 +260,7 @@ class Evaluator:
         return Inputs(
             real=self._image_set(self.reference.real),
             fake=fake,
-            train=self._image_set(self.reference.train),
+            train=self._image_set(self.reference.train) if choice.metric.looks_at_train else None,
             extractor=extractor,
             classifier=classifier,
             num_classes=self.reference.spec.num_classes,
@@ -273,16 +273,17 @@ class Evaluator:
 
     def _baseline(self, choice: MetricChoice, count: int) -> tuple[dict[str, float | None], int | None]:
         """The values of a metric for at most `count` real images in place of generated ones, and how many these are."""
-        kind, real, train = choice.metric.baseline, self.reference.real, self.reference.train
-        if kind is None or (kind == "other" and self.reference.other is None):
+        kind, real = choice.metric.baseline, self.reference.real
+        if kind is None or (kind == "other" and self.reference.read_other is None):
             return {}, None
         stand_in = (self.reference.other if kind == "other" else real).some(count)
+        looked_at = [real, stand_in, *([self.reference.train] if choice.metric.looks_at_train else [])]
         key = {
             "version": BASELINE_VERSION,
             "metric": choice.name,
             "values": sorted(choice.metric.values),
             "extractors": [extractor and extractor.hash for extractor in self._extractors_of(choice)],
-            "sets": [[part.hash, part.split, part.part] for part in (real, stand_in, train)],
+            "sets": [[part.hash, part.split, part.part] for part in looked_at],
             "seed": self.config.seed,
             "anyway": self.config.anyway,
         }

@@ -45,10 +45,10 @@ class Monitor:
             likelihood=preset.has_likelihood,
         )  # fmt: skip
         self.split = "validation" if "validation" in dataset.splits else "train"
-        common = load_reference(config.data, seed=config.seed)
+        common = load_reference(config.data, seed=config.seed, dataset=dataset)
         real = real_images(dataset, self.split).some(NUM_REAL)
         self._evaluator = Evaluator(
-            dataclasses.replace(common, real=real, train=real_images(dataset, "train"), other=None),
+            dataclasses.replace(common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None),
             EvalConfig(train.metrics, features=train.eval_features, count=train.eval_count, repeats=1),
             classifier_reference=common,  # the classifier of kgen-eval
         )

@@ -48,6 +48,7 @@ class Metric:
             reference's), "reference", or None where there is no such number.
         default: computed when no metrics are named, where the data and the generator allow it.
         once: sampling again would change nothing.
+        looks_at_train: it looks at the training images, which are read only then.
     """
 
     help: str
@@ -57,6 +58,7 @@ class Metric:
     baseline: Literal["other", "reference"] | None = None
     default: bool = False
     once: bool = False
+    looks_at_train: bool = False
 
     @property
     def of_samples(self) -> bool:
@@ -121,7 +123,7 @@ METRICS |= {
     "memorization": Metric(
         "distance to the nearest training image, beside that of unseen images (Alaa et al. 2022)",
         "training_neighbours", {"authenticity": HIGHER_SHARE, "nearest_ratio": Value(), "copies": LOWER_SHARE},
-        ("features",), "reference",
+        ("features",), "reference", looks_at_train=True,
     ),
     "reconstruction": Metric(
         "mean squared error of decoded posterior means of real images",

@@ -176,7 +176,8 @@ class Context:
 
     def encode(self, pixels: np.ndarray, labels: np.ndarray) -> "Codes":
         """Codes of images [N, H, W, C] uint8."""
-        mean, log_var = self.sampler.encode(images.to_unit(np.asarray(pixels)), np.asarray(labels, np.int32))
+        pixels = np.asarray(pixels)
+        mean, log_var = self.sampler.encode(images.to_unit(pixels), np.asarray(labels, np.int32))
         return Codes(pixels, labels, mean, log_var)
 
     def latents_of(self, codes: np.ndarray) -> np.ndarray:

@@ -83,7 +83,7 @@ def train_classifier(
     """Trains by the recipe.
 
     Args:
-        pixels: [N, H, W, C] uint8.
+        pixels: [N, H, W, C] uint8, an array or SplitImages; read batch by batch.
         labels: [N] int32.
         num_classes: of the labels.
         seed: of the weights and the order.
@@ -95,12 +95,11 @@ def train_classifier(
     import keras
 
     rows = random.generator(seed, "classifier images").permutation(len(pixels))[:MOST_IMAGES]
-    pixels, labels = pixels[rows], labels[rows]
-    batch_size = min(BATCH_SIZE, max(16, len(pixels) // 20), len(pixels))
-    epochs = max(EPOCHS, -(-LEAST_STEPS // max(1, len(pixels) // batch_size)))
-    batches = _batches(pixels, labels, batch_size, epochs, seed)
+    batch_size = min(BATCH_SIZE, max(16, len(rows) // 20), len(rows))
+    epochs = max(EPOCHS, -(-LEAST_STEPS // max(1, len(rows) // batch_size)))
+    batches = _batches(pixels, labels, rows, batch_size, epochs, seed)
     network = build_network(pixels.shape[1:], num_classes, seed)
-    steps = len(pixels) // batch_size * epochs
+    steps = len(rows) // batch_size * epochs
     _fit(
         network,
         batches,
@@ -109,7 +108,7 @@ def train_classifier(
         name,
     )
     weights = {f"weight{i:02d}": value for i, value in enumerate(network.get_weights())}
-    features = _features(network, pixels)
+    features = _features(network, pixels, rows)
     used = np.flatnonzero((features > 0).mean(axis=0) >= LEAST_ACTIVE)
     if not len(used):
         raise UserError(f"the {name} learned nothing: none of its features is ever above zero. Are the labels right?")
@@ -138,13 +137,13 @@ def build_network(image_shape: tuple[int, int, int], num_classes: int, seed: int
     return keras.Model(inputs, [features, layers.Dense(num_classes, kernel_initializer=init("logits"))(x)])
 
 
-def _batches(pixels, labels, batch_size: int, epochs: int, seed: int):
-    """Batches of every epoch in turn, each in a new order."""
+def _batches(pixels, labels, rows, batch_size: int, epochs: int, seed: int):
+    """Batches of every epoch in turn, each in a new order of the rows."""
     for epoch in range(epochs):
-        order = random.generator(seed, "classifier order", epoch).permutation(len(pixels))
+        order = rows[random.generator(seed, "classifier order", epoch).permutation(len(rows))]
         for start in range(0, len(order) - batch_size + 1, batch_size):
-            rows = order[start : start + batch_size]
-            yield kimages.to_unit(pixels[rows]), labels[rows]
+            chosen = order[start : start + batch_size]
+            yield kimages.to_unit(pixels[chosen]), labels[chosen]
 
 
 def _fit(network, batches, steps: int, optimizer, name: str):
@@ -169,6 +168,6 @@ def _fit(network, batches, steps: int, optimizer, name: str):
                 bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
 
 
-def _features(network, pixels: np.ndarray) -> np.ndarray:
-    parts = [network(kimages.to_unit(pixels[i : i + 512]), training=False)[0] for i in range(0, len(pixels), 512)]
+def _features(network, pixels, rows: np.ndarray) -> np.ndarray:
+    parts = [network(kimages.to_unit(pixels[rows[i : i + 512]]), training=False)[0] for i in range(0, len(rows), 512)]
     return np.concatenate(parts)

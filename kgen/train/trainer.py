@@ -25,6 +25,9 @@ from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
 from kgen.train.plots import sample_sheet
 
+EVALUATION_BYTES = 2**23
+"""Largest batch of images, in float32, of an evaluation of the loss: the activations are a multiple of it."""
+
 
 def train(
     config: RunConfig,
@@ -260,7 +263,8 @@ def _fit(
     training = {"batch_size": train.batch_size, "seed": seed, "repeat": True}
     batches = dataset.batches("train", **training, start_epoch=epoch, start_step=step)
     first_batch = next(iter(dataset.batches("train", **training)))
-    size = PRESETS[run.config.model].evaluation_batch_size
+    image_bytes = 4 * run.spec.num_pixels
+    size = min(PRESETS[run.config.model].evaluation_batch_size, max(1, EVALUATION_BYTES // image_bytes))
     evaluation = {
         split: dataset.batches(split, batch_size=size, seed=seed)
         for split in ("validation", "test")

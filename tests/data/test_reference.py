@@ -7,6 +7,7 @@ import pytest
 from evaluation_fixtures import blobs
 
 import kgen
+from kgen import data
 from kgen.config import DataConfig
 from kgen.data.reference import load_reference
 from kgen.errors import UserError
@@ -74,13 +75,31 @@ def test_binarized_data_have_black_and_white_references(digits, binarize):
     found = load_reference(DataConfig(binarize=binarize))
     assert {*np.unique(found.real.pixels)} == {*np.unique(found.train.pixels)} == {0, 255}
     assert found.real.hash != digits.real.hash and found.train.hash != digits.train.hash
-    expected = digits.real.pixels >= 128
+    grey, pixels = (np.asarray(reference.real.pixels) for reference in (digits, found))
     if binarize == "threshold":
-        np.testing.assert_array_equal(found.real.pixels == 255, expected)
+        np.testing.assert_array_equal(pixels == 255, grey >= 128)
     else:
         # A pixel is white with the probability of its grey level: the mean stays, to 3 standard errors (0.5 / sqrt(N)).
-        assert abs((found.real.pixels / 255).mean() - (digits.real.pixels / 255).mean()) < 1.5 / np.sqrt(360 * 784)
+        assert abs((pixels / 255).mean() - (grey / 255).mean()) < 1.5 / np.sqrt(360 * 784)
         np.testing.assert_array_equal(found.real.pixels, load_reference(DataConfig(binarize=binarize)).real.pixels)
+
+
+@pytest.mark.parametrize("settings", [{}, {"binarize": "threshold"}, {"limit": 100}])
+@pytest.mark.parametrize("test", [40, 0])
+def test_the_reference_of_a_loaded_set_is_that_of_its_files(save_set, monkeypatch, settings, test):
+    """The same images and hashes; they are read again only where the loaded set has not all of them."""
+    config = dataclasses.replace(save_set(count=80, test=test), **settings)
+    dataset, loads = data.load(config, seed=3), []
+    expected = load_reference(config, seed=3)
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda *args, **options: loads.append(args) or load(*args, **options))
+    found = load_reference(config, seed=3, dataset=dataset)
+    assert len(loads) == ("limit" in settings)
+    assert found.spec == expected.spec and found.binarization == expected.binarization
+    for one, two in ((found.real, expected.real), (found.train, expected.train), (found.other, expected.other)):
+        assert (one.split, one.hash, one.part) == (two.split, two.hash, two.part)
+        np.testing.assert_array_equal(one.pixels, two.pixels)
+        np.testing.assert_array_equal(one.labels, two.labels)
 
 
 def test_the_two_binarizations_have_two_hashes():

@@ -11,8 +11,9 @@ import kgen.data.store as store
 from kgen import random
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.sources.arrays import ArraySource
+from kgen.data.sources.arrays import ArraySource, open_npz
 from kgen.errors import UserError
+from kgen.images import to_uint8
 
 
 @pytest.fixture
@@ -81,10 +82,76 @@ def test_auto_takes_the_first_route_with_room(photos, monkeypatch, tmp_path):
         load(DataConfig(photos, cache="disk", limit=20))
 
 
-def test_the_budget_is_a_quarter_of_the_memory():
-    import psutil
+def test_the_budget_is_a_quarter_of_the_memory_and_half_of_what_is_free(monkeypatch):
+    monkeypatch.setattr(store, "memory_limit", lambda: 1000)
+    monkeypatch.setattr(store, "free_memory", lambda: 900)
+    assert store.memory_budget() == 250
+    monkeypatch.setattr(store, "free_memory", lambda: 400)
+    assert store.memory_budget() == 200
 
-    assert store.memory_budget() == psutil.virtual_memory().total // 4
+
+def address(tensor) -> int:
+    return np.asarray(memoryview(tensor)).ctypes.data
+
+
+@pytest.mark.parametrize("settings", [{}, {"image_size": (12, 8)}, {"limit": 30}])
+def test_images_in_memory_are_one_copy_that_every_feed_reads(tmp_path, noise, settings):
+    np.savez(tmp_path / "a.npz", images=noise(40, 8, 8, 3))
+    dataset = load(DataConfig(str(tmp_path / "a.npz"), **settings))
+    (stored,) = dataset.stored_splits.values()
+    assert dataset.stored("train")[1] is dataset.stored("validation")[1] is stored
+    assert address(stored.tensor) == stored.images.ctypes.data
+    captured = [
+        tensor
+        for split, training in (("train", True), ("train", False), ("validation", False))
+        for tensor in captures(dataset.batches(split, batch_size=4, training=training))
+        if tensor.shape == stored.images.shape
+    ]
+    assert len(captured) == 3 and {address(tensor) for tensor in captured} == {stored.images.ctypes.data}
+
+
+def captures(batches) -> list:
+    """The tensors that the functions of a tf.data.Dataset hold."""
+    function = getattr(batches, "_map_func", None)
+    own = [] if function is None else [*function.function.captured_inputs]
+    return sum(map(captures, batches._inputs()), own)
+
+
+def test_an_array_that_is_kept_whole_is_not_copied(tmp_path, noise):
+    np.savez(tmp_path / "a.npz", images=noise(40, 8, 8, 3), labels=np.repeat([0, 1], 20))
+    source = open_npz(tmp_path / "a.npz")
+    images, _ = source.arrays("train")
+    kept, _ = store.store(source, {"train": source.order("train")}, None, (8, 8, 3), DataConfig())
+    assert np.shares_memory(kept["train"].images, images)
+    with pytest.raises(KeyError):
+        source.arrays("train")  # it holds none itself
+
+
+def test_images_that_a_split_selects_are_read_without_a_copy_of_all(tmp_path, noise):
+    pixels = noise(40, 8, 8, 3)
+    np.savez(tmp_path / "a.npz", images=pixels)
+    dataset = load(DataConfig(str(tmp_path / "a.npz"), validation_fraction=0.5))
+    whole = load(DataConfig(str(tmp_path / "a.npz"), validation_fraction=0))
+    assert np.shares_memory(whole.view("train")[0][3:9], whole.stored_splits["train"].images)
+    view, labels = dataset.view("train")
+    expected, expected_labels = dataset.arrays("train")
+    assert view.shape == expected.shape and len(view) == 20
+    np.testing.assert_array_equal(view[2:9], expected[2:9])
+    np.testing.assert_array_equal(view[np.array([7, 3])], expected[[7, 3]])
+    np.testing.assert_array_equal(view[-1], expected[-1])
+    np.testing.assert_array_equal(view.part(np.array([5, 1, 6]))[1:], expected[[1, 6]])
+    np.testing.assert_array_equal(labels, expected_labels)
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "none"])
+@pytest.mark.parametrize("binarize", ["none", "threshold", "sample"])
+def test_a_view_is_what_evaluation_batches_show(photos, binarize, cache):
+    dataset = load(DataConfig(photos, binarize=binarize, cache=cache))
+    view, labels = dataset.view("train")
+    expected, expected_labels = evaluated(dataset, "train", seed=0)
+    np.testing.assert_array_equal(np.asarray(view), to_uint8(expected))
+    np.testing.assert_array_equal(view[np.array([3, 0])], to_uint8(expected)[[3, 0]])
+    np.testing.assert_array_equal(labels, expected_labels)
 
 
 def test_the_disk_cache_is_used_again_and_notices_changes(photos, monkeypatch, tmp_path, noise, save):

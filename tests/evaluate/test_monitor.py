@@ -40,7 +40,7 @@ def test_the_real_images_are_the_validation_split_of_the_run(save_set, monkeypat
     real = real_images(dataset, "validation")
     config = EvalConfig(("kid",), features="pixels", count=60, repeats=1)
     reference = load_reference(data)
-    expected = Evaluator(type(reference)(reference.spec, real, reference.train, None), config)
+    expected = Evaluator(type(reference)(reference.spec, real, lambda: reference.train), config)
     assert found.values(Blobs()) == expected.values(Blobs(), seed=3)
     other = Evaluator(reference, config).values(Blobs(), seed=3)  # of the test images
     assert other["kid"] != found.values(Blobs())["kid"]

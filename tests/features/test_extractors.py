@@ -14,7 +14,7 @@ def reference(*image_shape, classes: int = 0) -> Reference:
     """A Reference of one black image."""
     spec = DataSpec("made", image_shape, classes, tuple(map(str, range(classes))))
     real = RealImages(np.zeros((1, *image_shape), np.uint8), np.zeros(1, np.int32), "test", "0" * 16)
-    return Reference(spec, real, real, None)
+    return Reference(spec, real, lambda: real)
 
 
 def noise(count, *shape, seed=0):

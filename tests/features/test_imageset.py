@@ -37,8 +37,12 @@ def test_real_images_are_extracted_once(reference, own_cache):
     extractor = Counting()
     first, again = (ImageSet.real(reference.real) for _ in range(2))
     for images in (first, again):
-        np.testing.assert_allclose(images.features(extractor), reference.real.pixels.mean(axis=(2, 3)), rtol=1e-6)
-        np.testing.assert_allclose(images.logits(extractor), reference.real.pixels.mean(axis=(1, 3)), rtol=1e-6)
+        np.testing.assert_allclose(
+            images.features(extractor), np.asarray(reference.real.pixels).mean(axis=(2, 3)), rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            images.logits(extractor), np.asarray(reference.real.pixels).mean(axis=(1, 3)), rtol=1e-6
+        )
         expected = moments(images.features(extractor))
         np.testing.assert_allclose(images.moments(extractor).mean, expected.mean, rtol=1e-12)
         np.testing.assert_allclose(images.moments(extractor).covariance, expected.covariance, rtol=1e-12)
@@ -66,7 +70,7 @@ def test_a_part_of_a_part_is_not_taken_for_another_part(reference):
     extractor = Counting()
     for images in (reference.real.some(35).some(30), reference.real.some(30)):
         found = ImageSet.real(images)
-        np.testing.assert_allclose(found.features(extractor), images.pixels.mean(axis=(2, 3)), rtol=1e-6)
+        np.testing.assert_allclose(found.features(extractor), np.asarray(images.pixels).mean(axis=(2, 3)), rtol=1e-6)
 
 
 def test_generated_images_are_extracted_once_and_leave_nothing(reference, own_cache):
@@ -104,7 +108,7 @@ def test_who_gives_which_logits(reference):
     assert Inputs(images, images, images, plain).logits_extractor is None
     inputs = Inputs(images, images, images, plain, classifier)
     assert inputs.logits_extractor is classifier
-    np.testing.assert_array_equal(inputs.predicted, reference.real.pixels.mean(axis=(1, 3)).argmax(axis=1))
+    np.testing.assert_array_equal(inputs.predicted, np.asarray(reference.real.pixels).mean(axis=(1, 3)).argmax(axis=1))
     assert (plain.calls, classifier.calls) == (0, 1)  # features were not asked for
     own = Counting()
     assert Inputs(images, images, images, own, classifier).logits_extractor is own

@@ -16,6 +16,7 @@ import numpy as np
 from kgen import random
 from kgen.config import DataConfig
 from kgen.data import value_range
+from kgen.data.shared_arrays import read_member
 from kgen.data.sources.array_labels import are_labels, label_counts, read_labels
 from kgen.data.sources.axes import PixelOrder, arrange
 from kgen.data.sources.base import BLOCK, Source, file_identity
@@ -81,20 +82,23 @@ class ArraySource(Source):
     def _records(self, split: str, indices: Any, block: int | None):
         import tensorflow as tf
 
-        arrays, shape = self._arrays[split], (self.size[0], self.size[1], self.channels)
+        shape = (self.size[0], self.size[1], self.channels)
         with tf.device("CPU:0"):
             labels = tf.constant(self._labels[split])
 
         def read(index):
-            image = tf.numpy_function(lambda i: arrays[i], [index], tf.uint8, stateful=False)
+            image = tf.numpy_function(lambda i: self._arrays[split][i], [index], tf.uint8, stateful=False)
             return index, tf.ensure_shape(image, shape if block is None else (None, *shape)), tf.gather(labels, index)
 
         numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
         return (numbers if block is None else numbers.batch(block)).map(read)
 
-    def take(self, split: str, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels at `indices`: what `records` yields, at once."""
-        return self._arrays[split][indices], self._labels[split][indices]
+    def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """All images and labels of a stored split, as they lie in memory."""
+        return self._arrays[split], self._labels[split]
+
+    def release(self, split: str) -> None:
+        del self._arrays[split]
 
 
 def open_npz(path: Path, config: DataConfig) -> ArraySource:
@@ -142,7 +146,7 @@ def _load_npy(path: Path) -> np.ndarray:
 
 def _member(file, key: str, path: Path) -> np.ndarray:
     try:
-        return file[key]
+        return read_member(file.zip, f"{key}.npy") if f"{key}.npy" in file.zip.namelist() else file[key]
     except ValueError as error:
         raise UserError(
             f"{path}: {key!r} holds Python objects, which are not read ({error}); save plain arrays"

@@ -114,6 +114,9 @@ class Source:
         """What `records` yields, many at once: (indices [b], images [b, h, w, channels], labels [b]); needs `size`."""
         return self.records(split, indices).batch(BLOCK)
 
+    def release(self, split: str) -> None:
+        """Lets go of images in memory: those of a stored split are kept elsewhere now, and not read from here again."""
+
 
 def order_class_names(names: Iterable[str]) -> tuple[str, ...]:
     """The names of classes in the order of their labels, each once: by value where all are whole numbers, else sorted.
