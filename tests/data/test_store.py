@@ -119,7 +119,7 @@ def captures(batches) -> list:
 
 def test_an_array_that_is_kept_whole_is_not_copied(tmp_path, noise):
     np.savez(tmp_path / "a.npz", images=noise(40, 8, 8, 3), labels=np.repeat([0, 1], 20))
-    source = open_npz(tmp_path / "a.npz")
+    source = open_npz(tmp_path / "a.npz", DataConfig())
     images, _ = source.arrays("train")
     kept, _ = store.store(source, {"train": source.order("train")}, None, (8, 8, 3), DataConfig())
     assert np.shares_memory(kept["train"].images, images)
