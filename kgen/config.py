@@ -93,7 +93,7 @@ class DataConfig:
     )
     labels: str | None = option(
         None,
-        "File of labels: .csv, .jsonl, .json, .npz or .npy.",
+        "File of labels: .csv, .tsv, .txt, .jsonl, .json, .npz or .npy; none reads no such file.",
         auto="found beside the images",
         metavar="FILE",
     )

@@ -7,6 +7,7 @@ are read (`Read`), or the words of the refusal (`Refused`). tests/data/test_odd_
 
 import gzip
 import io
+import json
 import os
 import sys
 import tarfile
@@ -1109,6 +1110,304 @@ def labels_of_another_length(folder: Path) -> Refused:
     return Refused(path, ("y.npy", "20 images", "(19,)"), {"labels": str(folder / "y.npy")})
 
 
+PETS = ["cat", "dog", "owl", "cat"] * 5
+"""Classes of twenty pictures."""
+
+
+def beside(folder: Path, name: str, text: str | bytes, *, names: Sequence[str | None] = PETS, **expected) -> Read:
+    """Twenty pictures 0.png ... in a folder, and a file of labels.
+
+    Args:
+        name, text: of the file; relative to the set.
+        names: the class of each picture that must be read.
+        expected: of Read.
+    """
+    images = pictures(20)
+    for i, image in enumerate(images):
+        save(folder / f"{i}.png", image)
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return Read(folder, {"train": (images, names)}, **expected)
+
+
+def lines(form: str, header: str = "", labels: Sequence = PETS) -> str:
+    """A line of `form` for each label, with {i} and {label}."""
+    return "\n".join([*[header] * bool(header), *(form.format(i=i, label=x) for i, x in enumerate(labels)), ""])
+
+
+@odd
+def labels_csv(folder: Path) -> Read:
+    text = lines("{i}.png,{label}", "file_name,label")
+    return beside(folder, "labels.csv", text, noted=("3 classes: cat, dog, owl, from labels.csv (column label)",))
+
+
+@odd
+def labels_csv_without_a_header(folder: Path) -> Read:
+    return beside(folder, "labels.csv", lines("./{i}.png,{label}"))
+
+
+@odd
+def labels_csv_with_semicolons_from_excel(folder: Path) -> Read:
+    return beside(folder, "labels.csv", b"\xef\xbb\xbf" + lines("{i}.png;{label}", "Datei;Klasse").encode())
+
+
+@odd
+def labels_tsv_in_utf16(folder: Path) -> Read:
+    return beside(folder, "labels.tsv", lines("{i}.png\t{label}", "image\tclass").encode("utf-16"))
+
+
+@odd
+def labels_txt_with_blanks(folder: Path) -> Read:
+    return beside(folder, "labels.txt", lines("{i}.png {label}"))
+
+
+@odd
+def labels_csv_with_backslashes(folder: Path) -> Read:
+    return beside(folder, "labels.csv", lines("C:\\photos\\{i}.png,{label}", "path,label"))
+
+
+@odd
+def labels_csv_without_suffixes(folder: Path) -> Read:
+    """Kaggle; a row number stands in front, as pandas writes it."""
+    return beside(folder, "train.csv", lines("{i},{i},{label}", ",id,breed"))
+
+
+@odd
+def labels_csv_with_numbers_and_names(folder: Path) -> Read:
+    codes = [f"{('cat', 'dog', 'owl').index(name)},{name}" for name in PETS]
+    return beside(folder, "meta.csv", lines("{i}.png,{label}", "filename,label_id,label_name", codes))
+
+
+@odd
+def labels_csv_with_numbers_and_classes_txt(folder: Path) -> Read:
+    (folder / "classes.txt").write_text("cat\ndog\nowl\n")
+    codes = [("cat", "dog", "owl").index(name) for name in PETS]
+    return beside(
+        folder, "labels.csv", lines("{i}.png,{label}", "file,label", codes), noted=("names from classes.txt",)
+    )
+
+
+@odd
+def labels_csv_with_numbers_of_pandas(folder: Path) -> Read:
+    numbers = [0.0, 2.0, 10.0, 0.0] * 5
+    names = [str(int(number)) for number in numbers]
+    text = lines("{i}.png,{label}", "file,label", numbers)
+    return beside(folder, "labels.csv", text, names=names, noted=("3 classes: 0, 2, 10",))
+
+
+@odd
+def labels_csv_one_hot(folder: Path) -> Read:
+    """Roboflow."""
+    codes = [",".join(str(int(name == x)) for x in ("cat", "dog", "owl")) for name in PETS]
+    return beside(folder, "_classes.csv", lines("{i}.png, {label}", "filename, cat, dog, owl", codes))
+
+
+@odd
+def labels_csv_with_several_classes_each(folder: Path) -> Read:
+    codes = [f"{int(name == 'cat')},1,1" for name in PETS]
+    text = lines("{i}.png,{label}", "filename,cat,dog,owl", codes)
+    return beside(folder, "_classes.csv", text, names=[None] * 20, findings=("_classes.csv is not used for labels",))
+
+
+@odd
+def metadata_jsonl(folder: Path) -> Read:
+    """Hugging Face's ImageFolder."""
+    text = lines('{{"file_name": "{i}.png", "label": "{label}", "objects": {{"bbox": []}}}}')
+    return beside(folder, "metadata.jsonl", text)
+
+
+@odd
+def metadata_jsonl_with_captions(folder: Path) -> Read:
+    text = lines('{{"file_name": "{i}.png", "text": "picture {i} of a {label}"}}')
+    return beside(
+        folder, "metadata.jsonl", text, names=[None] * 20, findings=("metadata.jsonl is not used for labels",)
+    )
+
+
+@odd
+def dataset_json(folder: Path) -> Read:
+    """StyleGAN, with its folders of a thousand images each."""
+    images, numbers = pictures(20), [0, 1, 2, 10] * 5
+    for i, image in enumerate(images):
+        save(folder / f"{i // 10:05}" / f"img{i:08}.png", image)
+    labels = [[f"{i // 10:05}/img{i:08}.png", number] for i, number in enumerate(numbers)]
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    return Read(folder, {"train": (images, [str(n) for n in numbers])})
+
+
+@odd
+def dataset_json_found(folder: Path) -> Read:
+    labels = [[f"{i}.png", name] for i, name in enumerate(PETS)]
+    return beside(folder, "dataset.json", json.dumps({"labels": labels}))
+
+
+@odd
+def dataset_json_without_labels(folder: Path) -> Read:
+    return beside(folder, "dataset.json", '{"labels": null}', names=[None] * 20, findings=("dataset.json is not used",))
+
+
+@odd
+def labels_csv_for_some_images(folder: Path) -> Read:
+    found = beside(folder, "labels.csv", lines("{i}.png,{label}", "file,label", PETS[:15]) + "lost.png,owl\n")
+    images, _ = found.splits["train"]
+    findings = ("5 images without a label", "1 lines of labels.csv name no image: lost.png")
+    return replace(found, splits={"train": (images[:15], PETS[:15])}, findings=findings)
+
+
+@odd
+def labels_csv_for_few_images(folder: Path) -> Read:
+    text = lines("{i}.png,{label}", "file,label", PETS[:5])
+    return beside(folder, "labels.csv", text, names=[None] * 20, findings=("5 of 20 training images", "--labels"))
+
+
+@odd
+def labels_csv_that_contradicts_itself(folder: Path) -> Refused:
+    found = beside(folder, "labels.csv", lines("{i}.png,{label}", "file,label") + "3.png,owl\n")
+    return Refused(found.dataset, ("labels.csv", "3.png", "'cat'", "'owl'", "--labels none"))
+
+
+@odd
+def labels_csv_that_contradicts_itself_unread(folder: Path) -> Read:
+    text = lines("{i}.png,{label}", "file,label") + "3.png,owl\n"
+    return beside(folder, "labels.csv", text, names=[None] * 20, settings={"labels": "none"}, findings=("labels.csv",))
+
+
+@odd
+def labels_csv_of_many_columns(folder: Path) -> Read:
+    text = lines("{i}.png,{label},big", "file,animal,size")
+    return beside(folder, "labels.csv", text, names=[None] * 20, findings=("animal, size",))
+
+
+@odd
+def labels_csv_of_many_columns_asked_for(folder: Path) -> Refused:
+    found = beside(folder, "labels.csv", lines("{i}.png,{label},big", "file,animal,size"))
+    return Refused(
+        found.dataset, ("data.labels='labels.csv'", "animal, size", "file_name,label"), {"labels": "labels.csv"}
+    )
+
+
+@odd
+def two_files_of_labels(folder: Path) -> Read:
+    (folder / "b.csv").write_text(lines("{i}.png,{label}", "file,label", PETS[::-1]))
+    text = lines("{i}.png,{label}", "file,label")
+    return beside(folder, "a.csv", text, names=[None] * 20, findings=("a.csv, b.csv", "--labels a.csv"))
+
+
+@odd
+def two_files_of_labels_one_asked_for(folder: Path) -> Read:
+    (folder / "b.csv").write_text(lines("{i}.png,{label}", "file,label", PETS[::-1]))
+    text = lines("{i}.png,{label}", "file,label")
+    return beside(folder, "a.csv", text, settings={"labels": "a.csv"}, findings=("b.csv",))
+
+
+@odd
+def labels_outside_the_folder(folder: Path) -> Read:
+    found = beside(folder / "photos", "../labels.csv", lines("photos/{i}.png,{label}", "file,label"))
+    return replace(found, settings={"labels": str(folder / "labels.csv")})
+
+
+@odd
+def labels_that_are_not_there(folder: Path) -> Refused:
+    found = beside(folder, "labels.csv", lines("{i}.png,{label}", "file,label"))
+    return Refused(found.dataset, ("data.labels='label.csv'", "which holds labels.csv"), {"labels": "label.csv"})
+
+
+@odd
+def class_folders_and_labels_csv(folder: Path) -> Read:
+    (folder / "labels.csv").write_text("file,label\ncat/0.png,owl\n")
+    findings = ("labels.csv is not read for labels", "--labels labels.csv")
+    return laid_out(folder, {"train": {"cat": "cat", "dog": "dog"}}, findings=findings)
+
+
+@odd
+def class_folders_and_labels_csv_asked_for(folder: Path) -> Read:
+    found = laid_out(folder, {"train": {"a": "cat", "b": "dog"}})
+    text = "".join(f"{part}/{i}.png,{name}\n" for part, name in (("a", "cat"), ("b", "dog")) for i in range(5))
+    (folder / "labels.csv").write_text("file,label\n" + text)
+    return replace(found, settings={"labels": "labels.csv"})
+
+
+@odd
+def a_split_column(folder: Path) -> Read:
+    images, split = pictures(20), ["train", "train", "val", "test"] * 5
+    for i, image in enumerate(images):
+        save(folder / "images" / f"{i}.png", image)
+    rows = [f"images/{i}.png,{name},{where}" for i, (name, where) in enumerate(zip(PETS, split, strict=True))]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label,split", *rows]))
+    wanted = {}
+    for name, word in (("train", "train"), ("validation", "val"), ("test", "test")):
+        rows = [i for i in range(20) if split[i] == word]
+        wanted[name] = (images[rows], [PETS[i] for i in rows])
+    findings = ("only in the split train: dog",)
+    return Read(folder, wanted, noted=("splits: train, validation, test",), findings=findings)
+
+
+@odd
+def labels_csv_in_each_split(folder: Path) -> Read:
+    found = laid_out(folder, {"train": {"train": None}, "test": {"test": None}})
+    names = ["cat", "dog", "cat", "dog", "cat"]
+    for split in ("train", "test"):
+        (folder / split / "metadata.csv").write_text(lines("{i}.png,{label}", "file_name,label", names))
+    return replace(found, splits={split: (images, names) for split, (images, _) in found.splits.items()})
+
+
+@odd
+def train_csv_and_test_csv(folder: Path) -> Read:
+    """Kaggle: the test images have no labels, and the form to send in is no file of labels."""
+    found = laid_out(folder, {"train": {"train": None}, "test": {"test": None}})
+    names = ["cat", "dog", "cat", "dog", "cat"]
+    (folder / "train.csv").write_text(lines("{i},{label}", "id,label", names))
+    (folder / "test.csv").write_text(lines("{i}", "id", range(5)))
+    (folder / "sample_submission.csv").write_text(lines("{i},cat", "id,label", range(5)))
+    images, _ = found.splits["train"]
+    findings = ("test.csv", "test: 5 images have no label and are not used")
+    return replace(found, splits={"train": (images, names)}, findings=findings)
+
+
+@odd
+def tiny_imagenet(folder: Path) -> Read:
+    wanted = {"train": {f"train/{name}/images": name for name in ("n01443537", "n01629819")}}
+    found = laid_out(folder, wanted | {"validation": {"val/images": None}}, "test/images")
+    names = ["n01443537", "n01629819", "n01443537", "n01629819", "n01443537"]
+    (folder / "val" / "val_annotations.txt").write_text(lines("{i}.png\t{label}\t0\t32\t44\t62", labels=names))
+    (folder / "wnids.txt").write_text("n01443537\nn01629819\n")
+    images, _ = found.splits["validation"]
+    findings = ("test: 5 images have no label and are not used",)
+    return replace(found, splits=found.splits | {"validation": (images, names)}, findings=findings)
+
+
+@odd
+def labels_csv_of_train_beside_unlabelled_test_images_of_the_same_names(folder: Path) -> Read:
+    found = laid_out(folder, {"train": {"train/cat": "cat", "train/dog": "dog"}}, "test")
+    (folder / "labels.csv").write_text(lines("{i}.png,cat", "file,label", range(5)))
+    findings = ("labels.csv", "test: 5 images have no label and are not used")
+    return replace(found, findings=findings)
+
+
+@odd
+def annotations_of_objects(folder: Path) -> Read:
+    (folder / "instances.json").write_text('{"images": [], "annotations": []}')
+    for i in range(20):
+        (folder / f"{i}.txt").write_text("0 0.5 0.5 1 1")
+    return beside(folder, "0.xml", "<annotation/>", names=[None] * 20, noted=("20 .txt", "1 .xml"))
+
+
+@odd
+def labels_csv_with_boxes(folder: Path) -> Read:
+    boxes = lines("{i}.png,{label},1,1,4,4", "filename,class,xmin,ymin,xmax,ymax") + "0.png,owl,1,1,2,2\n"
+    return beside(folder, "_annotations.csv", boxes, names=[None] * 20, findings=("boxes of objects",))
+
+
+@odd
+def labels_csv_in_a_zip(folder: Path) -> Read:
+    found = beside(folder / "set", "labels.csv", lines("{i}.png,{label}", "file,label"))
+    with zipfile.ZipFile(folder / "set.zip", "w") as file:
+        for path in sorted((folder / "set").iterdir()):
+            file.write(path, f"top/{path.name}")
+    return replace(found, dataset=folder / "set.zip")
+
+
 # Files that vanish ----------------------------------------------------------------------------------------------------
 
 
@@ -1613,7 +1912,7 @@ def an_encrypted_zip(folder: Path) -> Refused:
 def _tar_set(suffix: str, mode: str):
     def make(folder: Path) -> Read:
         images, labels, files = _members()
-        entries = [("set/labels.txt", b"x"), *((f"set/{name}", content) for name, content in files.items())]
+        entries = [("set/readme.txt", b"x"), *((f"set/{name}", content) for name, content in files.items())]
         return Read(_tar(folder / f"set{suffix}", entries, mode), {"train": (images, labels)}, noted=("1 .txt",))
 
     SETS[f"a_tar_with_the_suffix_{suffix[1:]}"] = make

@@ -162,12 +162,6 @@ def test_two_forms_of_one_name_are_one_class():
     assert layout_of("caf\u00e9", "cafe\u0301", "the").class_names == ("caf\u00e9", "the")
 
 
-def test_a_name_that_is_no_utf8_is_shown():
-    layout = layout_of("caf\udce9", "the")
-    assert layout.class_names == ("caf\\xe9", "the")
-    " ".join((layout.description, *layout.findings)).encode()
-
-
 def test_a_class_folder_without_pictures_is_found():
     paths = ["train/cat/1.png", "train/dog/old/1.png", "test/cat/1.png"]
     folders = ["train", "train/cat", "train/dog", "train/dog/old", "train/owl", "test", "test/cat", "notes"]

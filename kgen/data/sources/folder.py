@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kgen.data.sources.archives import TarFiles, ZipFiles, without_suffix
 from kgen.data.sources.base import BLOCK, Skipped, Source
 from kgen.data.sources.files import FolderFiles, unread_sentences
 from kgen.data.sources.idx import is_idx, open_idx
+from kgen.data.sources.label_files import add_labels
 from kgen.data.sources.layout import Layout, find_empty_classes, number_classes, read_folders, shorten
 from kgen.data.sources.picture import Unreadable, read_header, read_pixels
 from kgen.errors import ImageLost
@@ -51,19 +52,18 @@ class FolderSource(Source):
     """The pictures of a folder or an archive; `open_folder` makes one."""
 
     def __init__(self, path: Path, files: FolderFiles, config: DataConfig):
-        layout = _read_layout(files, config)
+        layout, used = _read_layout(files, config)
         super().__init__(
             without_suffix(path) if path.is_file() else path.resolve().name,
             {split: len(names) for split, names in layout.paths.items()},
             layout.class_names,
             (*files.identity, _digest(layout)),
         )
-        images, arrays, others = unread_sentences(files.other_names)
-        self.notes += [*files.notes, *others]
+        images, arrays, others = unread_sentences([name for name in files.other_names if name not in used])
+        self.notes += [layout.description, *files.notes, *others]
         self.unread += [*files.unread, *images]
         self.findings += [*files.findings, *self.unread, *arrays]
         self.skipped += layout.skipped
-        self.notes.append(layout.description)
         self.findings += layout.findings
         self._paths, self._files = layout.paths, files
         self._labels = {split: np.array(labels, np.int32) for split, labels in layout.labels.items()}
@@ -199,13 +199,14 @@ class FolderSource(Source):
                 self.skipped.append(Skipped(name, str(error)))
 
 
-def _read_layout(files: FolderFiles, config: DataConfig) -> Layout:
-    """The splits and classes of the pictures, by their folders and by files of labels."""
+def _read_layout(files: FolderFiles, config: DataConfig) -> tuple[Layout, Iterable[str]]:
+    """The splits and classes of the pictures, by their folders and by files of labels; and these files."""
     folders = read_folders(files.names, config.layout)
+    add_labels(folders, files, config.labels)
     empty = find_empty_classes(folders, files.folders, files.names)
     if empty:
         folders.findings.append(f"beside the class folders, {shorten(empty)} hold no images and are no classes")
-    return number_classes(folders)
+    return number_classes(folders), folders.labels_from
 
 
 def _digest(layout: Layout) -> str:

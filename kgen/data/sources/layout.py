@@ -71,6 +71,8 @@ class Folders:
         class_parents: the folders that hold class folders, as tuples of names.
         skipped: single pictures that belong to no split.
         findings: see Source.
+        class_findings: those about the classes that folders give.
+        labels_from: the files that classes were read from -> what the note says of them.
         stray: why a picture without a class has none.
     """
 
@@ -80,6 +82,8 @@ class Folders:
     class_parents: set[tuple[str, ...]] = field(default_factory=set)
     skipped: list[Skipped] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    class_findings: list[str] = field(default_factory=list)
+    labels_from: dict[str, str] = field(default_factory=dict)
     stray: str = "has no label: it lies beside the class folders"
 
     @property
@@ -160,13 +164,13 @@ def number_classes(folders: Folders) -> Layout:
 
     Within a split, the order is that of a hash of the path: the same everywhere, and the first images show every class.
     """
-    skipped, findings = list(folders.skipped), list(folders.findings)
+    skipped, findings = list(folders.skipped), [*folders.class_findings, *folders.findings]
     paths, classes = dict(folders.paths), dict(folders.classes)
     labelled = folders.labelled
     if not labelled and any(len(set(names) - {None}) > 1 for names in classes.values()):
         findings.append("the training images have no classes: those of the other splits are not used")
     if labelled:
-        _leave_out_unlabelled_splits(paths, classes, findings)
+        _leave_out_unlabelled_splits(paths, classes, bool(folders.labels_from), findings)
     names = {name for split in classes.values() for name in set(split)} - {None} if labelled else ()
     class_names = order_class_names(names)
     number = {name: i for i, name in enumerate(class_names)}
@@ -182,14 +186,17 @@ def number_classes(folders: Folders) -> Layout:
         result[split] = [path for _, path, _ in kept]
         labels[split] = [label for _, _, label in kept]
     if strays:
-        skipped += [Skipped(path, folders.stray) for path in strays]
+        if not folders.labels_from:
+            skipped += [Skipped(path, folders.stray) for path in strays]
         findings.append(
             f"{_count(len(strays), 'image')} without a label {'is' if len(strays) == 1 else 'are'} left out: "
             f"{shorten(sorted(strays), 3)}"
         )
     if labelled:
         findings += _doubtful_classes(class_names, labels)
-    description = f"layout: {describe_classes(class_names)}; splits: {_describe_splits(result, folders.split_folders)}"
+    source = f", from {shorten([*folders.labels_from.values()])}" if folders.labels_from else ""
+    splits = _describe_splits(result, folders.split_folders)
+    description = f"layout: {_describe_classes(class_names)}{source}; splits: {splits}"
     return Layout(result, labels, class_names, tuple(skipped), description, tuple(findings))
 
 
@@ -278,7 +285,7 @@ class Tree:
                 ]
                 count = self.leave_out(inside)
                 where = ", ".join("/".join((*parent, name)) + "/" for name in sorted(unwanted))
-                found.findings.append(f"{_count(count, 'picture')} in {printable(where)} are annotations and not used")
+                found.findings.append(f"{_count(count, 'picture')} in {where} are annotations and not used")
 
     def drop_image_folders(self) -> None:
         """Removes a folder `images` that is alone in its folder: n01443537/images/1.jpg."""
@@ -345,7 +352,7 @@ def _find_splits(tree: Tree, found: Folders) -> tuple[int | None, dict[str, str]
         )
     named = {top: split_of(top) for top in tops if top.lower() in SPLIT_NAMES}
     if named and len(tops) > 1:
-        which = " and ".join(f"{printable(top)}/" for top in sorted(named))
+        which = " and ".join(f"{top}/" for top in sorted(named))
         return (
             None,
             {},
@@ -415,11 +422,9 @@ def _choose_words(splits: Mapping[str, tuple], found: Folders) -> dict[str, str]
     for split in SPLIT_ORDER:
         names = sorted(name for name, s in chosen.items() if s == split)
         if len(names) > 1:
-            found.findings.append(
-                f"the folders {shorten([printable(n) for n in names])} together are the split {split}"
-            )
+            found.findings.append(f"the folders {shorten(names)} together are the split {split}")
     if second or unused:
-        said = "; ".join(f"{printable(name)}/ is the split {split}" for name, split in sorted(chosen.items()))
+        said = "; ".join(f"{name}/ is the split {split}" for name, split in sorted(chosen.items()))
         left = f"; {shorten([f'{name}/' for name in unused])} is not used" if unused else ""
         found.findings.append(f"several folders are called like one split: {said}{left}")
     return chosen
@@ -453,8 +458,7 @@ def _place_in_splits(
         )
     for name, folders in sorted(unused.items()):
         found.findings.append(
-            f"{_count(tree.count(folders), 'image')} in {printable(name)}/, beside the folders of the splits, are not "
-            "used"
+            f"{_count(tree.count(folders), 'image')} in {name}/, beside the folders of the splits, are not used"
         )
     return placed
 
@@ -500,8 +504,8 @@ def _find_classes(
     if len(tops) == 1:
         inner = {name[1] for _, name in deep if len(name) > 1}
         if len(inner) > 1:
-            found.findings.append(
-                f"{_count(loose, 'image')} beside the single folder {printable(next(iter(tops)))}/: the folders in it "
+            found.class_findings.append(
+                f"{_count(loose, 'image')} beside the single folder {next(iter(tops))}/: the folders in it "
                 f"are not read as classes; if they are, give --layout {ANY}/class"
             )
         return None
@@ -511,7 +515,7 @@ def _find_classes(
         if split_level is not None:
             words.insert(split_level, "split")
         other = "outer" if level else "inner"
-        found.findings.append(f"{doubt}; if the {other} ones are the classes, give --layout {'/'.join(words)}")
+        found.class_findings.append(f"{doubt}; if the {other} ones are the classes, give --layout {'/'.join(words)}")
     return level
 
 
@@ -566,15 +570,19 @@ def _fill(tree: Tree, placed: Mapping[str, Mapping], class_level: int | None, fo
             classes += [name] * len(tree.files[folder])
 
 
-def _leave_out_unlabelled_splits(paths: dict, classes: dict, findings: list[str]) -> None:
-    """Removes splits, other than that for training, of which no image has a class that the training images have."""
+def _leave_out_unlabelled_splits(paths: dict, classes: dict, from_file: bool, findings: list[str]) -> None:
+    """Removes splits, other than that for training, whose images have no class, or lie in one folder that train lacks.
+
+    Args:
+        from_file: the classes do not come from folders.
+    """
     of_train = set(classes["train"]) - {None}
     for split in [s for s in paths if s != "train"]:
         names = set(classes[split]) - {None}
-        if not names or (len(names) == 1 and not names & of_train and len(of_train) > 1):
+        if not names or (not from_file and len(names) == 1 and not names & of_train and len(of_train) > 1):
             findings.append(
                 f"{split}: {_count(len(paths[split]), 'image')} have no label and are not used"
-                + (f" (all in the folder {printable(next(iter(names)))}/, which is no class of train)" if names else "")
+                + (f" (all in the folder {next(iter(names))}/, which is no class of train)" if names else "")
                 + "; give --layout split to read all splits without labels"
             )
             del paths[split], classes[split]
@@ -611,26 +619,17 @@ def _doubtful_classes(class_names: Sequence[str], labels: Mapping[str, Sequence[
 
 
 def class_name(name: str) -> str:
-    """A class's name as it is shown and compared: one form for each (NFC), and fit for UTF-8."""
-    return printable(name) if name.isascii() else printable(unicodedata.normalize("NFC", name))
-
-
-def printable(name: str) -> str:
-    """A name whose bytes are no UTF-8, with these bytes as \\xNN."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return name
+    """A class's name in one Unicode form (NFC): that of macOS is another."""
+    return unicodedata.normalize("NFC", name)
 
 
 def shorten(names: Sequence[str], shown: int = SHOWN) -> str:
     """The names with commas between them, the first ten of many."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(printable(name) for name in names[:shown]) + more
+    return ", ".join(names[:shown]) + more
 
 
-def describe_classes(class_names: Sequence[str]) -> str:
+def _describe_classes(class_names: Sequence[str]) -> str:
     """ "3 classes: bus, train, truck"."""
     return f"{len(class_names)} classes: {shorten(class_names)}" if class_names else "no classes"
 
@@ -641,7 +640,7 @@ def _describe_splits(paths: Mapping[str, Sequence], folders: Mapping[str, Sequen
     said = []
     for split in sorted(paths, key=("train", "validation", "test").index):
         names = [name for name in folders.get(split, ()) if name != split]
-        said.append(split + (f" ({', '.join(map(printable, sorted(names)))})" if names else ""))
+        said.append(split + (f" ({', '.join(sorted(names))})" if names else ""))
     return ", ".join(said)
 
 
