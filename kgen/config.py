@@ -37,7 +37,7 @@ class DataConfig:
 
     dataset: str = option(
         "digits",
-        "Images to train on: digits (embedded), a TFDS name (mnist, tfds:NAME), or a path (folder, .zip, .mat, .npz).",
+        "Images to train on: digits (embedded), a TFDS name (mnist, tfds:NAME), or a path (folder, .zip, .mat, .npz …).",
         metavar="DATASET",
     )
     image_size: tuple[int, int] | None = option(
@@ -67,7 +67,11 @@ class DataConfig:
         at_least=0,
         below=1,
     )
-    strict: bool = option(False, "Refuse data with an unreadable image instead of skipping the image.")
+    strict: bool = option(
+        False,
+        "Refuse data with an unreadable image instead of skipping the image.",
+        more="Also data with files that look like images and are of a kind that is not read.",
+    )
     cache: Literal["auto", "memory", "disk", "none"] = option(
         "auto",
         "Where decoded images are kept.",

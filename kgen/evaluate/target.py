@@ -13,6 +13,7 @@ from kgen.cache import digest
 from kgen.config import DataConfig, RunConfig, override
 from kgen.data.reference import Reference, chosen_rows
 from kgen.data.sources import base
+from kgen.data.sources.resolve import is_data_file
 from kgen.errors import UserError
 from kgen.run import Run
 from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
@@ -20,7 +21,6 @@ from kgen.spec import DataSpec
 
 BATCH = 1024
 """Images that are generated at a time."""
-PICTURE_FILES = (".zip", ".npz", ".mat")
 
 
 @dataclass
@@ -154,7 +154,7 @@ def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None
         return _open_export(given, path if version is None else version, prior)
     if prior is not None and path.exists():
         raise UserError(f"--prior {prior} takes a generator. Received: {path}, which holds images")
-    if path.is_dir() or (path.suffix.lower() in PICTURE_FILES and path.is_file()):
+    if path.is_dir() or is_data_file(path):
         about = {"name": path.resolve().name, "path": given, "kind": "folder"}
         return Target(given, "folder", None, None, 0, Path("eval") / f"{base.slug(path.stem)}.jsonl", about)
     what = "cannot be evaluated" if path.exists() else "does not exist"

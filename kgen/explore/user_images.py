@@ -8,6 +8,7 @@ import numpy as np
 
 from kgen import data
 from kgen.config import DataConfig
+from kgen.data.sources.resolve import is_data_file
 from kgen.errors import UserError
 from kgen.explore.context import Context
 
@@ -28,7 +29,7 @@ def load_user_images(context: Context, path: str) -> tuple[np.ndarray, np.ndarra
     if not source.exists():
         raise UserError(f"--images {path} does not exist; give a folder, a .zip or an image file")
     with tempfile.TemporaryDirectory() as folder:
-        if source.is_file() and source.suffix.lower() not in (".zip", ".npz", ".mat"):
+        if source.is_file() and not is_data_file(source):
             shutil.copy(source, Path(folder) / source.name)
             source = Path(folder)
         config = DataConfig(

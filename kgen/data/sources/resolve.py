@@ -62,6 +62,13 @@ def check_path(name: str):
         raise _missing(name)
 
 
+def is_data_file(path: Path) -> bool:
+    """Whether a path is that of a file which is a data set of its own, by its name."""
+    from kgen.data.sources.idx import is_idx
+
+    return path.is_file() and (path.name.lower().endswith(FILE_KINDS) or is_idx(path.name))
+
+
 def _missing(name: str) -> UserError:
     folder = Path(name).expanduser().absolute().parent
     return UserError(f"dataset {name!r} does not exist (looked in {folder}). {HOW}")
