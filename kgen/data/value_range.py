@@ -35,7 +35,7 @@ SAMPLED_IMAGES = 512
 BLOCK_VALUES = 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statistics:
     """What the values of some images look like.
 

@@ -348,6 +348,145 @@ def an_array_of_one_value(folder: Path) -> Read:
     return Read(archive(folder, images=images), {"train": (images, None)}, findings=("one value",))
 
 
+def _deep(images: np.ndarray, top: int = 65535) -> np.ndarray:
+    """Levels 0 to 255 as uint16 levels 0 to `top`."""
+    return np.rint(images / 255 * top).astype(np.uint16)
+
+
+@odd
+def pngs_of_sixteen_bits(folder: Path) -> Read:
+    images = pictures(10)
+    for number, image in enumerate(_deep(images)):
+        save(folder / f"{number}.png", image)
+    return Read(folder, {"train": (images, None)})
+
+
+@odd
+def pngs_of_twelve_bits(folder: Path) -> Read:
+    images = pictures(10)
+    images[3] //= 8  # alone, it would look like 9 bits
+    for number, image in enumerate(_deep(images, 4095)):
+        save(folder / f"{number}.png", image)
+    return Read(folder, {"train": (images, None)}, findings=("4095 as white", "--value_range"))
+
+
+@odd
+def pngs_of_twelve_bits_with_the_white_that_they_have(folder: Path) -> Read:
+    images = pictures(10)
+    for number, image in enumerate(images.astype(np.uint16) * 16):
+        save(folder / f"{number}.png", image)
+    return Read(folder, {"train": (images, None)}, {"value_range": (0, 4080)})
+
+
+@odd
+def tiffs_of_twelve_bits(folder: Path) -> Read:
+    images = pictures(10)
+    for number, image in enumerate(_deep(images, 4095)):
+        save(folder / f"{number}.tif", image)
+    return Read(folder, {"train": (images, None)}, findings=("4095 as white",))
+
+
+@odd
+def tiffs_of_32_bit_integers(folder: Path) -> Read:
+    images = pictures(10)
+    for number, image in enumerate(_deep(images).astype(np.int32)):
+        save(folder / f"{number}.tif", image)
+    return Read(folder, {"train": (images, None)})
+
+
+@odd
+def pngs_of_sixteen_bits_in_colour(folder: Path) -> Read:
+    import tensorflow as tf
+
+    images = pictures(10, channels=3)
+    for number, image in enumerate(_deep(images, 4095)):
+        (folder / f"{number}.png").write_bytes(tf.io.encode_png(image).numpy())
+    return Read(folder, {"train": (images, None)}, findings=("4095 as white",))
+
+
+@odd
+def pictures_of_eight_and_sixteen_bits(folder: Path) -> Read:
+    images = pictures(10)
+    for number, image in enumerate(images):
+        save(folder / f"{number}.png", image if number % 2 else _deep(image))
+    return Read(folder, {"train": (images, None)}, noted=("5 of 10 pictures have more than 8 bits",))
+
+
+@odd
+def float_tiffs_of_which_some_are_dark(folder: Path) -> Read:
+    images = pictures(10)
+    images[:5] //= 255
+    values = images.astype(np.float32)
+    values[5] += 0.25
+    for number, image in enumerate(values):
+        save(folder / f"{number}.tif", image)
+    return Read(folder, {"train": (images, None)})
+
+
+@odd
+def float_tiffs_from_zero_to_one(folder: Path) -> Read:
+    images = pictures(10)
+    values = images.astype(np.float32) / 255
+    values[2, 3, 3], images[2, 3, 3] = 1.0000001, 255
+    for number, image in enumerate(values):
+        save(folder / f"{number}.tif", image)
+    return Read(folder, {"train": (images, None)})
+
+
+@odd
+def float_tiffs_in_two_ranges(folder: Path) -> Refused:
+    for number, image in enumerate(pictures(10).astype(np.float32)):
+        save(folder / f"{number}.tif", image / 255 if number < 5 else image + 0.25)
+    return Refused(folder, ("5 of 10 images", "0 to 1", "--value_range"))
+
+
+@odd
+def float_tiffs_with_a_nan(folder: Path) -> Read:
+    images = pictures(10)
+    values = images.astype(np.float32) / 255
+    values[4, 1, 1] = np.nan
+    for number, image in enumerate(values):
+        save(folder / f"{number}.tif", image)
+    return Read(folder, {"train": (np.delete(images, 4, 0), None)}, noted=("4.tif", "not finite"))
+
+
+@odd
+def masks_of_zeros_and_ones(folder: Path) -> Refused:
+    for number, image in enumerate(pictures(10) // 255):
+        save(folder / f"{number}.png", image)
+    return Refused(folder, ("brightest pixel is 1", "--value_range 0,1"))
+
+
+@odd
+def masks_of_zeros_and_ones_with_their_range(folder: Path) -> Read:
+    images = pictures(10) // 255
+    for number, image in enumerate(images):
+        save(folder / f"{number}.png", image)
+    return Read(folder, {"train": (images * 255, None)}, {"value_range": (0, 1)})
+
+
+@odd
+def pictures_of_sixteen_levels(folder: Path) -> Read:
+    images = pictures(10) // 16
+    for number, image in enumerate(images):
+        save(folder / f"{number}.png", image)
+    return Read(folder, {"train": (images, None)}, findings=("15 of 255", "--value_range 0,15"))
+
+
+@odd
+def pictures_of_eight_bits_with_a_range_of_twelve(folder: Path) -> Refused:
+    for number, image in enumerate(pictures(10)):
+        save(folder / f"{number}.png", image)
+    return Refused(folder, ("value_range", "4095", "8 bits"), {"value_range": (0, 4095)})
+
+
+@odd
+def pictures_with_a_range_that_most_values_leave(folder: Path) -> Refused:
+    for number, image in enumerate(pictures(10)):
+        save(folder / f"{number}.png", image)
+    return Refused(folder, ("value_range", "0,1", "lie outside"), {"value_range": (0, 1)})
+
+
 # Orientation and axes -------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,8 @@ from PIL import Image
 
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.sources.picture import Unreadable, picture_suffixes, read_header, read_pixels
+from kgen.data.sources.picture import Unreadable, picture_suffixes, read_header, read_pixels, read_values
+from kgen.data.value_range import decide, measure
 
 
 def encoded(picture, format="PNG", **options):
@@ -20,7 +21,9 @@ def encoded(picture, format="PNG", **options):
 def both(picture, format="PNG", **options):
     """(header, pixels) of a picture that went through a file."""
     header = read_header(encoded(picture, format, **options))
-    return header, read_pixels(encoded(picture, format, **options), header.gray)
+    values = read_values(encoded(picture, format, **options))[None]
+    wide = decide({"train": measure(values, "picture")}, "picture").bounds if header.wide else (0, 0)
+    return header, read_pixels(encoded(picture, format, **options), header.gray, None, wide)
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "TIFF", "WEBP"])
@@ -88,6 +91,42 @@ def test_sixteen_bit_gray():
 def test_float_tiff(values, expected):
     header, got = both(Image.fromarray(np.array([values], np.float32)), "TIFF")
     assert header.gray and got[0, :, 0].tolist() == expected
+
+
+def sixteen_bits(values):
+    """A PNG of [h, w, C] uint16, which Pillow does not write in colour."""
+    import tensorflow as tf
+
+    return io.BytesIO(tf.io.encode_png(np.asarray(values, np.uint16)).numpy())
+
+
+def test_sixteen_bits_in_colour_are_not_cut_to_eight():
+    levels = [[[0, 100, 1000], [4095, 2048, 9]]]
+    assert read_header(sixteen_bits(levels)).wide and not read_header(sixteen_bits(levels)).cut
+    assert read_values(sixteen_bits(levels)).tolist() == levels
+    got = read_pixels(sixteen_bits(levels), False, None, (0, 4095))
+    assert got.tolist() == [[[0, 6, 62], [255, 128, 1]]]  # 255 / 4095 * (100, 1000, 2048, 9)
+
+
+def test_sixteen_bits_with_transparency():
+    got = read_pixels(sixteen_bits([[[0, 0, 0, 65535], [0, 0, 0, 257 * 51]]]), False)
+    assert got.tolist() == [[[0, 0, 0], [204, 204, 204]]]  # alpha 0.2 over white
+    assert read_header(sixteen_bits([[[0, 65535]]])).wide
+
+
+def test_the_range_of_eight_bits_leaves_transparency_alone():
+    pixels = np.array([[[0, 1, 0, 255], [1, 1, 1, 51]]], np.uint8)
+    got = read_pixels(encoded(Image.fromarray(pixels)), False, (0, 1))
+    assert got.tolist() == [[[0, 255, 0], [255, 255, 255]]]
+    assert read_pixels(encoded(Image.fromarray(np.array([[True, False]]))), True, (0, 1))[0, :, 0].tolist() == [255, 0]
+
+
+@pytest.mark.parametrize("top", [255, 4095, 65535])
+def test_a_format_that_declares_its_white_needs_no_decision(top):
+    levels = np.array([[0, 3000 * top // 65535]], ">u2" if top > 255 else np.uint8)
+    file = io.BytesIO(b"P5 2 1 %d\n" % top + levels.tobytes())
+    assert not read_header(file).wide
+    np.testing.assert_allclose(read_pixels(file, True)[0, :, 0], [0, 255 * (3000 * top // 65535) / top], atol=0.5)
 
 
 def test_bilevel_and_cmyk():

@@ -116,6 +116,28 @@ def test_sixteen_bit_images(prepare):
     assert {x.tobytes() for x in got} == {x.tobytes() for x in PIXELS[..., :1]}
 
 
+def test_dark_first_images_do_not_decide_for_the_whole_set(prepare):
+    dark = [{"image": (x > 127).astype(np.uint8)} for x in np.concatenate([PIXELS, PIXELS[:, ::-1]])]
+    prepare(
+        "tiny_dusk", {"image": tfds.features.Image(shape=(7, 6, 3))}, {"train": dark, "test": [{"image": PIXELS[0]}]}
+    )
+    dataset = load(DataConfig("tiny_dusk", value_range=(0, 255), validation_fraction=0))
+    assert dataset.arrays("train")[0].max() == 1 and dataset.arrays("test")[0].max() == PIXELS[0].max()
+    with pytest.raises(UserError, match=r"train holds values from 0 to 1 .*; test holds values from 0 to 2\d\d"):
+        load(DataConfig("tiny_dusk"))
+
+
+def test_twelve_bits_of_a_sixteen_bit_set(prepare):
+    feature = tfds.features.Image(shape=(7, 6, 1), dtype=np.uint16, encoding_format="png")
+    prepare("tiny_depth", {"image": feature}, {"train": [{"image": x[..., :1].astype(np.uint16) * 16} for x in PIXELS]})
+    dataset = load(DataConfig("tiny_depth", validation_fraction=0))
+    assert any("4095 as white" in finding for finding in dataset.findings)
+    expected = {np.rint(x[..., :1] * (16 * 255 / 4095)).astype(np.uint8).tobytes() for x in PIXELS}
+    assert {x.tobytes() for x in dataset.arrays("train")[0]} == expected
+    given = load(DataConfig("tiny_depth", validation_fraction=0, value_range=(0, 4080))).arrays("train")[0]
+    assert {x.tobytes() for x in given} == {x[..., :1].tobytes() for x in PIXELS}
+
+
 def test_a_set_without_images(prepare):
     prepare("tiny_words", {"text": tfds.features.Text()}, {"train": [{"text": "a"}]})
     with pytest.raises(UserError, match=r"no image feature; it has text \(Text\)"):

@@ -17,13 +17,14 @@ import numpy as np
 
 from kgen.config import DataConfig
 from kgen.data.sources.archives import TarFiles, ZipFiles, without_suffix
-from kgen.data.sources.base import BLOCK, Skipped, Source
+from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source
 from kgen.data.sources.files import FolderFiles, unread_sentences
 from kgen.data.sources.idx import is_idx, open_idx
 from kgen.data.sources.label_files import add_labels
 from kgen.data.sources.layout import Layout, find_empty_classes, number_classes, read_folders, shorten
-from kgen.data.sources.picture import Unreadable, read_header, read_pixels
-from kgen.errors import ImageLost
+from kgen.data.sources.picture import SIXTEEN_BITS, Unreadable, read_header, read_pixels, read_values
+from kgen.data.value_range import BYTES, SAMPLED_IMAGES, Statistics, decide, join, measure
+from kgen.errors import ImageLost, UserError
 
 THREADS = min(16, 4 * (os.cpu_count() or 1))
 IMAGES_PER_TASK = 256
@@ -67,6 +68,10 @@ class FolderSource(Source):
         self.findings += layout.findings
         self._paths, self._files = layout.paths, files
         self._labels = {split: np.array(labels, np.int32) for split, labels in layout.labels.items()}
+        self._given = config.value_range
+        self._narrow = self._given if self._given and self._given[1] <= WHITE and self._given != BYTES else None
+        self._wide = SIXTEEN_BITS
+        self.value_range = self._narrow or self.value_range
         self._sizes: Counter = Counter()
         self._lock = threading.Lock()
         self._checked: set[str] = set()
@@ -76,11 +81,13 @@ class FolderSource(Source):
 
     def scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Reads every chosen header; those that cannot be read are added to `skipped`."""
-        kept, gray, files, further = {}, True, 0, 0
+        kept, wide, cut, gray, files, further = {}, {}, False, True, 0, 0
         for split, indices in chosen.items():
             headers = self.headers(split, indices)
             kept[split] = indices[[h is not None for h in headers]]
             headers = [h for h in headers if h is not None]
+            wide[split] = kept[split][np.array([h.wide for h in headers], bool)]
+            cut = cut or any(h.cut for h in headers)
             self._sizes.update(h.size for h in headers)
             gray = gray and all(h.gray for h in headers)
             several = [h.frames for h in headers if h.frames > 1]
@@ -93,7 +100,60 @@ class FolderSource(Source):
                 f"{files} files hold {further} further pages or frames, which are not read: the first of each is the "
                 "image; save them as single files to use them"
             )
-        return kept
+        lost = self._decide_range(kept, wide, cut)
+        return {split: indices[~np.isin(indices, lost[split])] for split, indices in kept.items()} if lost else kept
+
+    def _decide_range(self, kept: Mapping[str, np.ndarray], wide: Mapping[str, np.ndarray], cut: bool) -> dict:
+        """Finds the values of black and white by the pictures of more than 8 bits; others are 0 to 255, or as given.
+
+        Args:
+            kept: split -> indices of all pictures.
+            wide: split -> those of more than 8 bits.
+            cut: whether the lower bits of some of these are lost.
+
+        Returns:
+            Split -> the indices that cannot be read.
+        """
+        where, total, count = str(self._files.path), sum(map(len, kept.values())), sum(map(len, wide.values()))
+        if self._narrow is not None and count < total:
+            step = max(1, total // SAMPLED_IMAGES)
+            found, _ = self._measure({split: np.setdiff1d(kept[split], wide[split])[::step] for split in kept}, where)
+            if found:
+                bounds = decide(found, where, self._given)
+                self.notes, self.findings = [*self.notes, *bounds.notes], [*self.findings, *bounds.findings]
+        if not count:
+            if self._given and self._given[1] > WHITE:
+                raise UserError(
+                    f"data.value_range is {self._given}, but all {total} pictures of {where} have 8 bits: their white "
+                    f"is at most {WHITE}"
+                )
+            return {}
+        found, lost = self._measure(wide, where)
+        if not found:
+            return lost
+        bounds = decide(found, where, self._given)
+        if cut and bounds.high < SIXTEEN_BITS[1]:
+            raise UserError(
+                f"{where} holds TIFF pictures of 16 bits in colour, of which only the upper 8 bits can be read, and "
+                "their values use the lower ones; convert them to PNG"
+            )
+        self.value_range = self._wide = bounds.bounds
+        self.notes, self.findings = [*self.notes, *bounds.notes], [*self.findings, *bounds.findings]
+        if count < total:
+            self.notes.append(
+                f"{count} of {total} pictures have more than 8 bits; in the others, 0 is black and {WHITE} is white"
+            )
+        return lost
+
+    def _measure(self, chosen: Mapping[str, np.ndarray], where: str) -> tuple[dict[str, Statistics], dict]:
+        """(split -> the statistics of its pictures, split -> the indices that cannot be read)."""
+        found, lost = {}, {}
+        for split, indices in chosen.items():
+            parts = self._each(split, indices, lambda file: measure(read_values(file)[None], where, self._given))
+            lost[split] = indices[[part is None for part in parts]]
+            if good := [part for part in parts if part is not None]:
+                found[split] = join(good)
+        return found, lost
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Decodes every image once and adds those that fail to `skipped`; one that fails later raises ImageLost."""
@@ -164,7 +224,7 @@ class FolderSource(Source):
         name = self._paths[split][index]
         try:
             with self._files.open(name) as file:
-                pixels = read_pixels(file, self.channels == 1)
+                pixels = read_pixels(file, self.channels == 1, self._narrow, self._wide)
             if self.size is not None and pixels.shape[:2] != self.size:
                 raise Unreadable(f"is {pixels.shape[0]}x{pixels.shape[1]}, not {self.size[0]}x{self.size[1]}")
             return pixels, np.bool_(True)

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from kgen import images
+from kgen.data.sources.base import WHITE
+from kgen.data.value_range import Bounds, to_pixels
 
 NOT_READ = ("BUFR", "EPS", "FITS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "PSD", "WMF")
 """Formats that Pillow knows and that are no pictures of a data set, or need another program."""
@@ -35,7 +36,9 @@ OTHER_STARTS = {
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION = 0x0112  # EXIF
 SIDEWAYS = (5, 6, 7, 8)
-SIXTEEN_BIT = np.iinfo(np.uint16).max
+SIXTEEN_BITS = (0.0, float(np.iinfo(np.uint16).max))
+RESCALED = ("PPM", "JPEG2000")
+"""Formats that declare their white; Pillow brings it to that of 16 bits."""
 
 
 class Unreadable(ValueError):
@@ -50,11 +53,16 @@ class Header:
         size: (height, width), turned as EXIF says.
         gray: whether one channel holds it.
         frames: pages of a TIFF, frames of an animation.
+        wide: whether the values have more than 8 bits and no declared range: which are black and white shows only in
+            all images of a set together.
+        cut: whether only the upper 8 bits of a wide picture can be read.
     """
 
     size: tuple[int, int]
     gray: bool
     frames: int = 1
+    wide: bool = False
+    cut: bool = False
 
 
 @functools.cache
@@ -93,17 +101,22 @@ def read_header(file: BinaryIO) -> Header:
         try:
             if picture.format != "TIFF" and "exif" in picture.info and picture.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width
-            return Header((height, width), _is_gray(picture), _count_frames(picture))
+            gray, wide = _is_gray(picture), _is_wide(picture)
+            return Header(
+                (height, width), gray, _count_frames(picture), wide, wide and not gray and picture.format == "TIFF"
+            )
         except Exception as error:
             raise Unreadable(_reason(error)) from error
 
 
-def read_pixels(file: BinaryIO, gray: bool) -> np.ndarray:
+def read_pixels(file: BinaryIO, gray: bool, narrow: Bounds | None = None, wide: Bounds = SIXTEEN_BITS) -> np.ndarray:
     """The first frame, turned as EXIF says, transparency laid over white.
 
     Args:
         file: open for reading.
         gray: one channel instead of RGB; the picture is gray.
+        narrow: the values of black and white in pictures of 8 bits; None is 0 and 255.
+        wide: those in pictures of more.
 
     Returns:
         [height, width, 1 or 3] uint8.
@@ -115,10 +128,13 @@ def read_pixels(file: BinaryIO, gray: bool) -> np.ndarray:
 
     with _open(file) as picture:
         try:
+            deep, fixed = _has_many_bits(picture), not _is_wide(picture)
             picture.load()
+            if deep:
+                picture = _narrowed(picture, _values(picture, file), SIXTEEN_BITS if fixed else wide)
             picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith(("I", "F")):
-                picture = Image.fromarray(_eight_bits(np.asarray(picture)))
+            if narrow is not None and not deep:
+                picture = _rescaled(picture, narrow)
             if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
@@ -126,6 +142,32 @@ def read_pixels(file: BinaryIO, gray: bool) -> np.ndarray:
         except Exception as error:  # a broken file makes Pillow raise nearly any kind
             raise Unreadable(_reason(error)) from error
     return pixels[..., None] if gray else pixels
+
+
+def read_values(file: BinaryIO) -> np.ndarray:
+    """The values of a picture as they stand in the file, without transparency, not turned.
+
+    Returns:
+        [height, width, 1 or 3] of integers, floats or, for a bilevel picture, truth values.
+
+    Raises:
+        Unreadable: see `read_pixels`; or a value is not finite.
+    """
+    with _open(file) as picture:
+        try:
+            deep = _has_many_bits(picture)
+            picture.load()
+            if deep:
+                values, _ = _values(picture, file)
+            else:
+                plain = _plain_colours(picture)
+                bands = len(plain.getbands()) - ("A" in plain.getbands())
+                values = np.asarray(plain).reshape(*plain.size[::-1], -1)[..., :bands]
+        except Exception as error:
+            raise Unreadable(_reason(error)) from error
+    if not np.isfinite(values).all():
+        raise Unreadable(f"holds {int((~np.isfinite(values)).sum())} values that are not finite numbers")
+    return values
 
 
 def _open(file: BinaryIO):
@@ -172,15 +214,68 @@ def _is_gray(picture) -> bool:
     return False
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """16-bit integers, or floats of [0, 1] or [0, 255] -> uint8."""
-    if values.dtype.kind == "f":
-        top = 1 if values.max() <= 1 else float(np.iinfo(np.uint8).max)
-    else:
-        top = SIXTEEN_BIT
-    if not (values.min() >= 0 and values.max() <= top):
-        raise ValueError(f"values from {values.min()} to {values.max()}")
-    return images.to_uint8(values / np.float32(top))
+def _has_many_bits(picture) -> bool:
+    """Whether the values of a picture, before it is loaded, have more than 8 bits."""
+    if picture.mode.startswith(("I", "F")):
+        return True
+    if picture.format not in ("PNG", "TIFF") or not picture.tile:
+        return False
+    raw_mode = picture.tile[0][3]  # Pillow takes the upper 8 bits of these
+    return ";16" in (raw_mode if isinstance(raw_mode, str) else str(raw_mode[0]))
+
+
+def _is_wide(picture) -> bool:
+    return picture.format not in RESCALED and _has_many_bits(picture)
+
+
+def _values(picture, file: BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:
+    """(values [h, w, 1 or 3], transparency [h, w, 1] uint16 or None) of a loaded picture of many bits."""
+    if picture.mode.startswith(("I", "F")):
+        return np.asarray(picture)[..., None], None
+    if picture.format == "PNG":
+        import tensorflow as tf
+
+        file.seek(0)
+        values = tf.io.decode_png(file.read(), dtype=tf.uint16).numpy()
+    else:  # Pillow decodes the upper 8 bits only
+        upper = np.asarray(picture).reshape(*picture.size[::-1], -1)
+        values = upper.astype(np.uint16) * int(SIXTEEN_BITS[1] // WHITE)
+    colours = values.shape[2] - (values.shape[2] in (2, 4))
+    return values[..., :colours], values[..., colours:] if colours < values.shape[2] else None
+
+
+def _narrowed(picture, values: tuple[np.ndarray, np.ndarray | None], bounds: Bounds):
+    """A picture of many bits as one of 8 bits, with its EXIF orientation."""
+    from PIL import Image
+
+    colours, alpha = values
+    pixels = to_pixels(colours, bounds)
+    if alpha is not None:
+        pixels = np.concatenate([pixels, to_pixels(alpha, SIXTEEN_BITS)], 2)
+    narrowed = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    orientation = picture.getexif().get(ORIENTATION)
+    if orientation:
+        narrowed.getexif()[ORIENTATION] = orientation
+    return narrowed
+
+
+def _plain_colours(picture):
+    """A picture of 8 bits without a palette: bilevel, gray or RGB, with or without transparency."""
+    if picture.mode == "1":
+        return picture
+    if "transparency" in picture.info or picture.mode in ("PA", "RGBa", "La"):
+        return picture.convert("RGBA")
+    return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
+
+
+def _rescaled(picture, bounds: Bounds):
+    """A picture of 8 bits in which the colours `bounds` are black and white; a bilevel one as it is."""
+    if picture.mode == "1":
+        return picture
+    picture = _plain_colours(picture)
+    levels = list(range(WHITE + 1))
+    table = to_pixels(np.array(levels, np.uint8), bounds).tolist()
+    return picture.point([level for band in picture.getbands() for level in (levels if band == "A" else table)])
 
 
 def _reason(error: Exception) -> str:

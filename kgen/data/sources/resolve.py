@@ -45,7 +45,7 @@ def open_source(config: DataConfig) -> Source:
         return open_digits()
     if name.startswith("tfds:"):
         _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
-        return open_tfds(name.removeprefix("tfds:"))
+        return open_tfds(name.removeprefix("tfds:"), config.value_range)
     check_path(name)
     path = Path(name).expanduser()
     if path.exists():
@@ -53,7 +53,7 @@ def open_source(config: DataConfig) -> Source:
     if "/" in name and not _known_to_tfds(name):
         raise _missing(name)
     _known_to_tfds(name, or_raise=True)
-    return open_tfds(name)
+    return open_tfds(name, config.value_range)
 
 
 def check_path(name: str):

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from kgen.data.sources.base import BLOCK, WHITE, Source
+from kgen.data import value_range
+from kgen.data.sources.base import BLOCK, Source
 from kgen.errors import DataMissing, UserError
 from kgen.io import data_folder
 from kgen.registry import nearest
@@ -20,7 +21,7 @@ PROBE_SECONDS = 3.0
 PROBE_HOSTS = 3
 FALLBACK_URL = "https://storage.googleapis.com"
 MAX_LABEL_SCAN = 100_000  # images of a split whose labels are read beforehand; larger sets lose no class
-PEEK = 64  # images that show whether the values are 0 and 1
+PEEK = 64  # images that show whether the values may be 0 and 1
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
@@ -29,7 +30,7 @@ class TfdsSource(Source):
 
     random_access = False
 
-    def __init__(self, name: str, builder):
+    def __init__(self, name: str, builder, given: value_range.Bounds | None = None):
         self._builder = builder
         features = builder.info.features
         self._image, self._label, notes = _find_features(name, features)
@@ -54,8 +55,10 @@ class TfdsSource(Source):
             )
         self.channels = channels
         self.size = (height, width) if height and width else None
-        self._wide = features[self._image].np_dtype == np.uint16
-        self._factor = 1
+        self._dtype = features[self._image].np_dtype
+        self._wide = self._dtype == np.uint16
+        self._given = given
+        self._table = None
 
     def labels(self, split: str) -> np.ndarray | None:
         """Read from the records in a pass of its own, of sets of at most 100,000 images; no image is decoded."""
@@ -73,12 +76,33 @@ class TfdsSource(Source):
         return candidates[:limit]
 
     def scan(self, chosen):
-        """Finds whether the pixels are stored as 0 and 1, by the first 64 images."""
+        """Finds the values of black and white: by a pass over all chosen images unless they are plainly 0 and 255."""
         split = next(iter(chosen))
         peeked = [image for _, image, _ in self.records(split, chosen[split][:PEEK]).as_numpy_iterator()]
-        if peeked and max(image.max() for image in peeked) <= 1:
-            self._factor = WHITE
+        binary = bool(peeked) and max(image.max() for image in peeked) <= 1
+        if self._given is None and not self._wide and not binary:
+            return dict(chosen)
+        where = f"TFDS set {self.name!r}"
+        found = {s: measured for s, indices in chosen.items() if (measured := self._measure(s, indices, where))}
+        if found:
+            bounds = value_range.decide(found, where, self._given)
+            self.notes, self.findings = [*self.notes, *bounds.notes], [*self.findings, *bounds.findings]
+            self.value_range = bounds.bounds
+        levels = np.arange(1 + np.iinfo(self._dtype).max, dtype=self._dtype)
+        if self._wide or self.value_range != value_range.BYTES:
+            self._table = value_range.to_pixels(levels, self.value_range)
         return dict(chosen)
+
+    def _measure(self, split: str, indices: np.ndarray, where: str) -> value_range.Statistics | None:
+        """The statistics of the images as they are stored; None where there are none."""
+        import tensorflow as tf
+
+        decode = self._builder.info.features[self._image].decode_example
+        records = self._encoded(split, indices).unbatch()
+        images = records.map(lambda i, x, y: decode(x), num_parallel_calls=tf.data.AUTOTUNE)
+        images = images.batch(BLOCK if self.size else 1)
+        parts = [value_range.measure(block, where, self._given) for block in images.as_numpy_iterator()]
+        return value_range.join(parts) if parts else None
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Those that have a label (in a labelled set, TFDS writes -1 for none); no image is decoded."""
@@ -107,9 +131,7 @@ class TfdsSource(Source):
         import tensorflow as tf
 
         pixels = self._builder.info.features[self._image].decode_example(encoded)
-        if self._wide:
-            pixels = tf.cast(pixels // 257, tf.uint8)  # 65535 = 257 * 255
-        return pixels * tf.constant(self._factor, tf.uint8)
+        return pixels if self._table is None else tf.gather(self._table, tf.cast(pixels, tf.int32))
 
     def _encoded(self, split: str, indices: np.ndarray):
         """(indices [b] int64, encoded images [b], labels [b]), straight from the record files.
@@ -143,8 +165,12 @@ class TfdsSource(Source):
         return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def open_tfds(name: str) -> TfdsSource:
+def open_tfds(name: str, given: value_range.Bounds | None = None) -> TfdsSource:
     """The TFDS set `name`; one that is not prepared is downloaded into TFDS_DATA_DIR (or ~/tensorflow_datasets).
+
+    Args:
+        name: of the set, with its configuration.
+        given: the values of black and white, if the user names them.
 
     Raises:
         DataMissing: it is not prepared and cannot be downloaded.
@@ -159,7 +185,7 @@ def open_tfds(name: str) -> TfdsSource:
     _find_features(name, builder.info.features)
     if not builder.is_prepared():
         _prepare(name, builder)
-    return TfdsSource(name, builder)
+    return TfdsSource(name, builder, given)
 
 
 def data_dir(name: str = "") -> str:
