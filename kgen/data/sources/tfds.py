@@ -98,10 +98,15 @@ class TfdsSource(Source):
         import tensorflow as tf
 
         decode = self._builder.info.features[self._image].decode_example
-        records = self._encoded(split, indices).unbatch()
-        images = records.map(lambda i, x, y: decode(x), num_parallel_calls=tf.data.AUTOTUNE)
-        images = images.batch(BLOCK if self.size else 1)
-        parts = [value_range.measure(block, where, self._given) for block in images.as_numpy_iterator()]
+
+        def decode_all(index, encoded, label):
+            return tf.map_fn(decode, encoded, fn_output_signature=tf.as_dtype(self._dtype))
+
+        records = self._encoded(split, indices)
+        if not self.size:
+            records = records.unbatch().batch(1)
+        images = records.map(decode_all, num_parallel_calls=tf.data.AUTOTUNE)
+        parts = [value_range.measure(block, where, self._given) for block in images.as_numpy_iterator() if len(block)]
         return value_range.join(parts) if parts else None
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
