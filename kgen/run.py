@@ -1,7 +1,8 @@
 """A run directory: the configuration of one training, and everything that it wrote.
 
-config.json       the complete configuration, the format of the directory, the data spec with content hashes, the
-                  versions of the libraries, and the environments (processors) that it was trained in
+config.json       the complete configuration, the format of the directory, the data spec with content hashes and the
+                  places of the files, the versions of the libraries, and the environments (processors) that it was
+                  trained in
 log.txt           timestamped console log
 metrics.jsonl     one line per epoch
 checkpoints/      best.npz and step-N.npz, the newest of which is "last"; see `kgen.checkpoints`
@@ -14,6 +15,7 @@ DONE or FAILED    how it ended; FAILED holds the reason, DONE the time, and why 
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -28,7 +30,8 @@ import numpy as np
 import kgen
 from kgen import checkpoints
 from kgen.checkpoints import StepCheckpoints
-from kgen.config import RunConfig
+from kgen.config import RunConfig, override
+from kgen.data.training_data import Content, Places, TrainingData, places_of
 from kgen.environment import differences, environment, versions
 from kgen.errors import UserError
 from kgen.io import ASIDE, write_json, write_text
@@ -50,6 +53,8 @@ class Run:
         data_hashes: split -> content hash of what it was trained on.
         versions: of kgen and the libraries that it was created with.
         environments: those that it was trained in, in order; with several workers the chief's. See `kgen.environment`.
+        data_names: split -> digest of the names of the images.
+        data_places: where the files of the data were; None of a run that did not record it. See `TrainingData`.
     """
 
     def __init__(
@@ -60,7 +65,10 @@ class Run:
         data_hashes: Mapping[str, str] | None = None,
         versions: Mapping[str, str] | None = None,
         environments: Sequence[Mapping[str, Any]] = (),
+        data_names: Mapping[str, str] | None = None,
+        data_places: Places | None = None,
     ):
+        self.data_names, self.data_places = dict(data_names or {}), data_places
         self.path, self.config, self.spec, self.data_hashes = path, config, spec, dict(data_hashes or {})
         self.versions = versions if isinstance(versions, dict) else {}
         known = environments if isinstance(environments, (list, tuple)) else ()
@@ -75,6 +83,7 @@ class Run:
         spec: DataSpec,
         *,
         data_hashes: Mapping[str, str] | None = None,
+        data_names: Mapping[str, str] | None = None,
         run_dir: str | None = None,
         runs_root: str = "runs",
     ) -> "Run":
@@ -84,6 +93,7 @@ class Run:
             config: complete.
             spec: of the data.
             data_hashes: split -> content hash of its images and labels.
+            data_names: split -> digest of the names of its images.
             run_dir: the directory; None takes the next number under `runs_root`.
             runs_root: where numbered runs live.
 
@@ -101,8 +111,10 @@ class Run:
             else:
                 path.mkdir(parents=True, exist_ok=True)
                 path = _next_numbered(path, f"{config.model}-{spec.name}")
-            run = cls(path, config, spec, data_hashes, versions(), [environment()])
-            about = {"spec": spec.to_json(), "data_hashes": run.data_hashes}
+            places = places_of(config.data, path)
+            run = cls(path, config, spec, data_hashes, versions(), [environment()], data_names, places)
+            about = {"spec": spec.to_json(), "data_hashes": run.data_hashes, "data_names": run.data_names}
+            about |= {"data_places": run.data_places}
             made_with = {"versions": run.versions, "environments": run.environments}
             write_json(path / "config.json", {"format": FORMAT, **config.to_json(), **about, **made_with})
         except OSError as error:
@@ -125,8 +137,9 @@ class Run:
                 )
             spec = DataSpec.from_json(values.pop("spec"))
             data_hashes = {split: str(digest) for split, digest in values.pop("data_hashes", {}).items()}
+            names, places = values.pop("data_names", {}), values.pop("data_places", None)
             made_with = values.pop("versions", {}), values.pop("environments", [])
-            return cls(path, RunConfig.from_json(values), spec, data_hashes, *made_with)
+            return cls(path, RunConfig.from_json(values), spec, data_hashes, *made_with, names, places)
         except Exception as error:  # JSON of any other shape makes any kind
             reason = error if isinstance(error, UserError) else repr(error)
             raise UserError(f"{path / 'config.json'} cannot be read as a run's configuration: {reason}") from error
@@ -136,6 +149,33 @@ class Run:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def training_data(self) -> TrainingData:
+        """The images that it was trained on, wherever they are now."""
+        content = Content(self.spec.examples, self.data_hashes, self.data_names)
+        owner, config = f"run {self.path}", self.config
+        return TrainingData(owner, config.data, config.seed, content, self.data_places, self.path)
+
+    def config_with(self, changes: Mapping[str, Any]) -> RunConfig:
+        """Its configuration with some settings changed, and with its data where they are now.
+
+        Args:
+            changes: dotted settings; "data.dataset" is the place that the data were moved to.
+
+        Raises:
+            UserError: the data are not there any more, or a setting is unknown.
+        """
+        trained_on = self.training_data
+        config = override(dataclasses.replace(self.config, data=trained_on.located), changes)
+        if trained_on.missing and config.data == trained_on.located:
+            raise UserError(trained_on.missing)
+        return config
+
+    def move_data(self, dataset: str):
+        """Looks for its data set in a place that the user names; `config.json` stays as it is."""
+        self.config = dataclasses.replace(self.config, data=self.training_data.moved(dataset))
+        self.data_places = places_of(self.config.data, self.path)
 
     @property
     def step_checkpoints(self) -> StepCheckpoints:
@@ -256,10 +296,10 @@ class Run:
         write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     def save_config(self, config: RunConfig):
-        """Rewrites `config.json` with settings that may change when a training is resumed."""
-        self.config = config
+        """Rewrites `config.json` with settings that may change when a training resumes, and the place of its data."""
+        self.config, self.data_places = config, places_of(config.data, self.path)
         values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
-        write_json(self.path / "config.json", values | config.to_json())
+        write_json(self.path / "config.json", values | config.to_json() | {"data_places": self.data_places})
 
     def record_environment(self, *, from_start: bool = False) -> list[str]:
         """Records the environment of this process, which resumes the training.

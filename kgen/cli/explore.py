@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ):
                 print(f"wrote {file}: {picture.caption}", flush=True)
         if PAGE in cmd["what"]:
-            file = explore_page(path, out=cmd["out"], **generator)
+            file = explore_page(path, out=cmd["out"], dataset=cmd["dataset"], **generator)
             print(f"wrote {file}: open it in a browser; it needs no server and no network")
 
     return cmd.run(body, argv)

@@ -20,6 +20,7 @@ def command() -> Command:
     """The command line."""
     cmd = Command("kgen-export", "write a run as files that need no kgen, compared with the model.", EXAMPLES, ("RUN",))
     flags.define_generator(cmd, "Export")
+    flags.define_moved_data(cmd, "Export")
     cmd.flag(
         "Export",
         "list",
@@ -55,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.run import Run
 
         run = Run.open(path)
+        if cmd["dataset"] is not None:
+            run.move_data(cmd["dataset"])
         from kgen.export import export  # imports TensorFlow
         from kgen.sampling.exported import read_manifest
 

@@ -45,6 +45,12 @@ def define_generator(cmd: Command, group: str):
     cmd.flag(group, "enum", "checkpoint", "best", "Checkpoint of a run.", enum_values=["best", "last"])
 
 
+def define_moved_data(cmd: Command, group: str):
+    """Defines `--dataset` of commands that need the training images of a run alone."""
+    text = "Where the images that the run was trained on are now, if they were moved."
+    cmd.flag(group, "string", "dataset", None, text, auto="where they were", metavar="DATASET")
+
+
 def data_settings(cmd: Command) -> dict[str, Any]:
     """The settings of `data` that the user gave, by their dotted names; see `kgen.config.override`."""
     return cmd.given_settings(DataConfig, "data.")

@@ -31,6 +31,7 @@ def command() -> Command:
     cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same samples.")
     cmd.flag("Sampling", "float", "temperature", 1.0, "Factor of the latent standard deviation; below 1: more typical.")
     flags.define_generator(cmd, "Sampling")
+    flags.define_moved_data(cmd, "Sampling")
     cmd.flag(
         "Output", "enum", "format", "png", "One PNG grid, one PNG per image, or NumPy arrays.", enum_values=FORMATS
     )
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body(path: str):
         from kgen.sampling import generate, open_sampler
 
-        sampler = open_sampler(path, **flags.generator_choice(cmd))
+        sampler = open_sampler(path, dataset=cmd["dataset"], **flags.generator_choice(cmd))
         samples = generate(sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"])
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
         print(f"wrote {write(samples, cmd['format'], cmd['out'], columns, sampler.spec)}")

@@ -65,8 +65,8 @@ def command() -> Command:
     cmd.flag("Output", "boolean", "dry_run", False, "Run a few steps, estimate size and duration, write nothing.")
     cmd.flag(
         "Resuming", "string", "resume", None,
-        "Run of an interrupted training, which continues exactly. Only --epochs, --patience, --samples_every and the "
-        "flags of this group may go with it.",
+        "Run of an interrupted training, which continues exactly. Only --epochs, --patience, --samples_every, the "
+        "flags of this group, and --dataset with the place that its data were moved to may go with it.",
         metavar="RUN",
     )  # fmt: skip
     cmd.options(TrainConfig, "Training")
@@ -92,8 +92,10 @@ def changes_of(cmd: Command) -> dict[str, Any]:
     Raises:
         UserError: a flag that names another training.
     """
+    from kgen.data.training_data import FILES
+
     others = [f"--{flag}" for flag in OF_A_NEW_RUN if cmd.given(flag)]
-    others += [f"--{name.removeprefix('data.')}" for name in flags.data_settings(cmd)]
+    others += [f"--{name}" for key in flags.data_settings(cmd) if (name := key.removeprefix("data.")) not in FILES]
     if others:
         raise UserError(f"{others[0]} does not go with --resume, which continues the run as it was; leave it out")
     return given_settings(cmd)
@@ -141,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from kgen.run import Run
 
             changes = changes_of(cmd)
-            config = override(Run.open(cmd["resume"]).config, changes)
+            config = Run.open(cmd["resume"]).config_with(changes)
         else:
             config = config_of(cmd)
         check_names(config)

@@ -1,6 +1,7 @@
 """Evaluates a generator: samples from it, computes metrics, and writes every value with the protocol behind it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def evaluate(
     Args:
         path: a run, an export, a .tflite file, a server's address, or a folder of images.
         config: how; None takes the defaults.
-        dataset: the real images; None takes the data that the run was trained on.
+        dataset: the real images, also those of the run in another place; None takes the data that it was trained on.
         data_settings: how they are read, e.g. {"data.image_size": [64, 64]}; see DataConfig.
         checkpoint: of a run: "best" or "last".
         prior: what z is sampled from; None takes what the run or export was made with.
@@ -57,11 +58,13 @@ def evaluate(
     """
     config = config or EvalConfig()
     parse_metrics(config.metrics)  # an unknown name is an error before anything is opened
-    target = open_target(path, checkpoint=checkpoint, prior=prior)
+    target = open_target(path, checkpoint=checkpoint, prior=prior, dataset=dataset)
     real, own = target.real_images(dataset, data_settings)
     reference = load_reference(
         real, split=config.split, num_real=config.num_real, seed=target.seed, spec=target.spec, own=own
     )
+    if own and "dataset" in target.about:  # a folder that was renamed holds the same data
+        reference = replace(reference, spec=replace(reference.spec, name=target.about["dataset"]))
     if dataset is None and not data_settings:
         _check_unchanged(target, reference)
     path = Path(out or target.out)

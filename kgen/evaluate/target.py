@@ -14,6 +14,7 @@ from kgen.config import DataConfig, RunConfig, override
 from kgen.data.reference import Reference, chosen_rows
 from kgen.data.sources import base
 from kgen.data.sources.resolve import is_data_file
+from kgen.data.training_data import Content, TrainingData
 from kgen.errors import UserError
 from kgen.run import Run
 from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
@@ -34,6 +35,7 @@ class Target:
         config: the data set it was trained on; None when unknown.
         seed: root seed of the run; it chose the validation split.
         data_hashes: split -> content hash of what it was trained on, where that is known and whole.
+        trained_on: the images that it was trained on; None when unknown.
         out: the file of its results.
         about: facts that its results hold (name, kind, parameters, ...); completed by `sample`.
     """
@@ -46,6 +48,7 @@ class Target:
     out: Path
     about: dict[str, Any] = field(default_factory=dict)
     data_hashes: Mapping[str, str] = field(default_factory=dict)
+    trained_on: TrainingData | None = None
 
     @property
     def spec(self) -> DataSpec | None:
@@ -64,12 +67,21 @@ class Target:
             settings: how they are read, e.g. {"data.image_size": [64, 64]}; see DataConfig.
 
         Raises:
-            UserError: no data set is named, and none is known.
+            UserError: no data set is named, and none is known, or it is not there any more.
         """
-        own = dataset is None or (self.config is not None and self.config.dataset == dataset)
-        config = self.config if own else self._other_images(dataset)
-        if config is None:
+        trained_on = self.trained_on
+        if dataset is None and trained_on is None:
             raise UserError(f"{self.path} has no record of its training data; name the real images with --dataset")
+        if dataset is None:
+            if trained_on.missing:
+                raise UserError(trained_on.missing)
+            config, own = trained_on.located, True
+        else:
+            differs = trained_on.difference_at(dataset) if trained_on else ""
+            own = trained_on is not None and not differs
+            self.about |= {"other_data": differs} if differs else {}
+            same_name = trained_on is not None and dataset == trained_on.config.dataset
+            config = trained_on.moved(dataset) if own or same_name else self._other_images(dataset)
         return override(RunConfig(data=config), settings or {}).data, own
 
     def _other_images(self, dataset: str) -> DataConfig:
@@ -124,7 +136,9 @@ class Target:
         return pixels, labels
 
 
-def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Target:
+def open_target(
+    path: str | Path, *, checkpoint: str = "best", prior: str | None = None, dataset: str | None = None
+) -> Target:
     """Opens what can be evaluated.
 
     A generator whose z is sampled from another prior is another generator, evaluated by the same protocol: the prior is
@@ -134,6 +148,7 @@ def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None
         path: see above.
         checkpoint: of a run: "best" or "last".
         prior: what z is sampled from; see `open_sampler`.
+        dataset: where the data of a run are looked for, if they are not where they were: a prior may have to be fitted.
 
     Raises:
         UserError: there is no such thing at the path.
@@ -146,7 +161,7 @@ def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None
         return Target(str(path), "server", sampler, None, 0, out, about)
     given, path = str(path), Path(path)
     if (path / "config.json").is_file():
-        return _open_run(given, path, checkpoint, prior)
+        return _open_run(given, path, checkpoint, prior, dataset)
     if checkpoint != "best":
         raise UserError(f"--checkpoint {checkpoint} takes a run directory. Received: {path}")
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
@@ -163,8 +178,11 @@ def open_target(path: str | Path, *, checkpoint: str = "best", prior: str | None
     )
 
 
-def _open_run(given: str, path: Path, checkpoint: str, prior: str | None) -> Target:
+def _open_run(given: str, path: Path, checkpoint: str, prior: str | None, dataset: str | None) -> Target:
     run = Run.open(path)
+    trained_on = run.training_data
+    if dataset is not None and trained_on.missing:
+        run.move_data(dataset)
     sampler = open_run(run, checkpoint=checkpoint, prior=prior)
     epochs, state = run.metrics(), run.checkpoint_state([checkpoint]).get(checkpoint, {})
     about = {
@@ -182,7 +200,7 @@ def _open_run(given: str, path: Path, checkpoint: str, prior: str | None) -> Tar
     }
     hashes = {} if run.config.data.limit else run.data_hashes
     out = path / "eval" / f"{checkpoint}{_suffix(sampler)}.jsonl"
-    return Target(given, "run", sampler, run.config.data, run.config.seed, out, about, hashes)
+    return Target(given, "run", sampler, trained_on.config, run.config.seed, out, about, hashes, trained_on)
 
 
 def _open_export(given: str, path: Path, prior: str | None) -> Target:
@@ -205,8 +223,12 @@ def _open_export(given: str, path: Path, prior: str | None) -> Target:
     settings = {f"data.{name}": value for name, value in manifest.get("data", {}).items()}
     config = override(RunConfig(), settings).data if settings else None
     hashes = {} if config is None or config.limit else manifest.get("data_hashes", {})
+    seed, trained_on = manifest.get("seed", 0), None
+    if config is not None:
+        content = Content(sampler.spec.examples, manifest.get("data_hashes", {}), manifest.get("data_names", {}))
+        trained_on = TrainingData(f"export {path}", config, seed, content, manifest.get("data_places"))
     out = folder / "eval" / f"{kind}{_suffix(sampler)}.jsonl"
-    return Target(given, kind, sampler, config, manifest.get("seed", 0), out, about, hashes)
+    return Target(given, kind, sampler, config, seed, out, about, hashes, trained_on)
 
 
 def _prior(sampler: Sampler) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Context:
         dataset: str | None = None,
         data_settings: dict[str, Any] | None = None,
     ):
-        self.target = open_target(path, checkpoint=checkpoint, prior=prior)
+        self.target = open_target(path, checkpoint=checkpoint, prior=prior, dataset=dataset)
         if self.target.sampler is None:
             raise UserError(f"{path} is a folder of images; kgen-explore takes a run, an export or a server")
         self.sampler, self.options = self.target.sampler, options

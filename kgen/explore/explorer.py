@@ -14,6 +14,7 @@ from kgen.explore.context import Context
 from kgen.explore.figures import Picture
 from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import write_page
+from kgen.run import Run
 from kgen.sampling import latest_version
 
 FOLDER = "explore"
@@ -85,7 +86,12 @@ def default_folder(context: Context) -> Path:
 
 
 def explore_page(
-    path: str | Path, *, out: str | Path | None = None, checkpoint: str = "best", prior: str | None = None
+    path: str | Path,
+    *,
+    out: str | Path | None = None,
+    checkpoint: str = "best",
+    prior: str | None = None,
+    dataset: str | None = None,
 ) -> Path:
     """Writes one HTML file that runs the decoder in a browser.
 
@@ -93,6 +99,7 @@ def explore_page(
         path: a run, which is exported for it, or an export.
         out: a folder; as of `explore`.
         checkpoint, prior: of a run.
+        dataset: the place that its data were moved to; for a prior that has to be fitted.
 
     Raises:
         UserError: neither a run nor an export, or a decoder that no page can hold.
@@ -102,7 +109,10 @@ def explore_page(
         from kgen.export import export  # imports TensorFlow
 
         with tempfile.TemporaryDirectory() as folder:
-            version = export(path, Path(folder) / path.resolve().name, checkpoint=checkpoint, prior=prior)
+            run = Run.open(path)
+            if dataset is not None and run.training_data.missing:
+                run.move_data(dataset)
+            version = export(run, Path(folder) / path.resolve().name, checkpoint=checkpoint, prior=prior)
             return write_page(version, Path(out or path / FOLDER) / file, source=str(path))
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
     if version is None:

@@ -4,13 +4,16 @@ exports/NAME is a model base path that TF Serving polls, so a version appears wh
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kgen import sampling
+from kgen.data.training_data import places_of
 from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
 from kgen.export.golden import golden_batch
@@ -98,7 +101,7 @@ def _check_quantize(quantize: Sequence[str], model):
 
 def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) -> dict[str, Any]:
     """The description of the model in manifests and .tflite files."""
-    model = sampler.model
+    model, real = sampler.model, run.training_data.located
     return {
         "model": run.config.model,
         "model_args": dict(run.config.model_args),
@@ -112,8 +115,10 @@ def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) ->
         "priors": {sampling.StandardNormal.name: None} | {fitted.name: fitted.hash for fitted in priors},
         "conditional": model.conditional,
         "run": run.name,
-        "data": run.config.to_json()["data"],
+        "data": json.loads(json.dumps(asdict(real))),
         "data_hashes": run.data_hashes,
+        "data_names": run.data_names,
+        "data_places": places_of(real) or None,
         "seed": run.config.seed,
         "parameters": model.parameters,
         "weights_hash": model.weights_hash(),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kgen import data, random
+from kgen import random
 from kgen.errors import ExportFailed, UserError
 from kgen.export.golden import Golden
 from kgen.export.saved_model import write_saved_model
@@ -143,10 +143,10 @@ def calibration_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
         density: the prior.
 
     Raises:
-        UserError: the training images cannot be loaded.
+        UserError: the training images cannot be loaded, or have changed.
     """
     try:
-        dataset = data.load(run.config.data, seed=run.config.seed)
+        dataset = run.training_data.load()
     except UserError as error:
         raise UserError(f"--quantize int8 takes its ranges from the training images of {run.path}: {error}") from error
     (images, labels), *_ = dataset.batches(

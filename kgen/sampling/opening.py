@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from kgen.data import Dataset
 
 
-def open_sampler(path: str | Path, *, checkpoint: str = "best", prior: str | None = None) -> Sampler:
+def open_sampler(
+    path: str | Path, *, checkpoint: str = "best", prior: str | None = None, dataset: str | None = None
+) -> Sampler:
     """A sampler over whatever a kgen command wrote.
 
     Args:
@@ -25,6 +27,7 @@ def open_sampler(path: str | Path, *, checkpoint: str = "best", prior: str | Non
         checkpoint: of a run: "best" or "last".
         prior: the prior that z is sampled from, a name in PRIORS; None takes that of the run or the export. A run's
             Gaussian mixture is fitted when it is first needed.
+        dataset: the place that the data of a run were moved to; for a prior that has to be fitted.
 
     Raises:
         UserError: the path is none of these, or the prior is not available there.
@@ -42,7 +45,10 @@ def open_sampler(path: str | Path, *, checkpoint: str = "best", prior: str | Non
     if path.suffix == ".tflite" and path.is_file():
         return TFLiteSampler(path, prior)
     if (path / "config.json").is_file():
-        return open_run(Run.open(path), checkpoint=checkpoint, prior=prior)
+        run = Run.open(path)
+        if dataset is not None:
+            run.move_data(dataset)
+        return open_run(run, checkpoint=checkpoint, prior=prior)
     if (path / "saved_model.pb").is_file():
         return SavedModelSampler(path, prior)
     if export := latest_version(path):

@@ -414,18 +414,9 @@ def _components(prior: GaussianMixture) -> str:
 
 
 def _training_images(run: Run, name: str) -> Dataset:
-    from kgen import data
-
     try:
-        dataset = data.load(run.config.data, seed=run.config.seed)
+        return run.training_data.load()
     except UserError as error:
         raise UserError(
             f"--prior {name} is fitted to the training images of {run.path}, which cannot be loaded: {error}"
         ) from error
-    was = run.data_hashes.get("train")
-    if was is not None and was != (now := dataset.fingerprint("train")):
-        raise UserError(
-            f"--prior {name} is fitted to the training images of {run.path}, and those of {run.spec.name!r} have "
-            f"changed since it was trained (content hash {was}, now {now}); put them back"
-        )
-    return dataset

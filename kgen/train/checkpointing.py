@@ -20,6 +20,7 @@ import numpy as np
 
 from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig, flatten
+from kgen.data.training_data import Content
 from kgen.errors import UserError
 from kgen.io import ASIDE
 from kgen.run import Run
@@ -228,10 +229,12 @@ class SignalHandler:
 
 
 MAY_CHANGE = (
-    "recipe", "train.epochs", "train.patience", "train.samples_every", "train.checkpoint_seconds",
-    "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile", "train.strategy",
+    "recipe", "data.dataset", "data.labels", "train.epochs", "train.patience", "train.samples_every",
+    "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile",
+    "train.strategy",
 )  # fmt: skip
-"""Settings that may differ when a training resumes: they do not change the steps that were taken."""
+"""Settings that may differ when a training resumes: they do not change the steps that were taken. Data may have been
+moved: their content is compared."""
 
 DECIDED = (
     "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",
@@ -254,14 +257,13 @@ def with_decided(run: Run, config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 
 
-def check_resumable(run: Run, config: RunConfig, data_hashes: Mapping[str, str], examples: Mapping[str, int]):
+def check_resumable(run: Run, config: RunConfig, content: Content):
     """Raises UserError when `config` is another training than the run's, or its data have changed.
 
     Args:
         run: to resume.
         config: complete.
-        data_hashes: split -> content hash of the images; {} where that would take long.
-        examples: split -> number of images.
+        content: of the data set.
     """
     for name in DECIDED:
         if getattr(run.config.train, name) is None:
@@ -274,19 +276,10 @@ def check_resumable(run: Run, config: RunConfig, data_hashes: Mapping[str, str],
             f"{run.path} was trained with other settings: {changes}. Only {', '.join(MAY_CHANGE)} may change; name a "
             "new --run_dir, or give the settings as they were"
         )
-    fewer = [
-        split for split in {**run.spec.examples, **examples} if run.spec.examples.get(split) != examples.get(split)
-    ]
-    if fewer:
+    if changed := run.training_data.content.difference(content):
         raise UserError(
-            f"{config.data.dataset!r} has {examples.get(fewer[0], 0)} {fewer[0]} images that can be read, and "
-            f"{run.path} was trained on {run.spec.examples.get(fewer[0], 0)}; bring the data back, or start a new run"
-        )
-    changed = [split for split in run.data_hashes if data_hashes and data_hashes.get(split) != run.data_hashes[split]]
-    if changed:
-        raise UserError(
-            f"{run.path} was trained on other images: split {changed[0]!r} of {config.data.dataset!r} has changed "
-            "since; bring the data back, or start a new run"
+            f"{config.data.dataset!r} does not hold the images that {run.path} was trained on: {changed}; bring the "
+            "data back, name the place where they are with --dataset, or start a new run"
         )
 
 

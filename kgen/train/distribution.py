@@ -17,13 +17,13 @@ import shlex
 import shutil
 import tempfile
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from kgen.config import RunConfig
+from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.run import Run
 from kgen.spec import DataSpec
@@ -80,12 +80,13 @@ class Devices:
         chief_alone = {"samples_every": config.train.epochs, "eval_every": None, "best_by": "loss", "patience": 0}
         return dataclasses.replace(config, train=dataclasses.replace(config.train, **chief_alone))
 
-    def create_run(self, config: RunConfig, spec: DataSpec, hashes: Mapping[str, str], **places: Any) -> Run:
+    def create_run(self, config: RunConfig, spec: DataSpec, content: Content, **places: Any) -> Run:
         """A new run; see `Run.create`."""
         self.where = places.get("run_dir") or self.where
+        identity = {"data_hashes": content.hashes, "data_names": content.names}
         if self.is_chief:
-            return Run.create(config, spec, data_hashes=hashes, **places)
-        return WorkerRun.create(config, spec, data_hashes=hashes, run_dir=str(_temporary_folder()))
+            return Run.create(config, spec, **identity, **places)
+        return WorkerRun.create(config, spec, **identity, run_dir=str(_temporary_folder()))
 
     def open_run(self, path: str | Path) -> Run:
         """The run to resume; a worker that is not the chief gets a copy of what it needs of it.

@@ -1,6 +1,7 @@
 """The training loop: from a configuration to a run directory."""
 
 import contextlib
+import dataclasses
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,8 @@ import tensorflow as tf
 
 from kgen import data, images
 from kgen.checkpoints import Checkpoint
-from kgen.config import RunConfig, override
+from kgen.config import RunConfig
+from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.models import GenerativeModel, build_model, ema
 from kgen.models.presets import PRESETS
@@ -88,7 +90,7 @@ def resume(
 
     Args:
         path: of the run.
-        changes: settings to change; see `checkpointing.MAY_CHANGE`.
+        changes: settings to change; see `checkpointing.MAY_CHANGE`. "data.dataset" is where its data are now.
         dataset, monitor, on_start: as of `train`.
 
     Raises:
@@ -96,7 +98,7 @@ def resume(
         TrainingFailed: as of `train`.
     """
     started = time.monotonic()
-    config = override(Run.open(path).config, changes or {})
+    config = Run.open(path).config_with(changes or {})
     devices = devices_of(config.train.strategy)
     with devices.errors_converted():
         defaults.check_early_stopping(config)
@@ -128,12 +130,15 @@ def _train(
     start, resumed = None, run is not None
 
     # Find the checkpoint to start from.
-    hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
+    content = Content.of(dataset)
     if resumed:
-        checkpointing.check_resumable(run, config, hashes, dataset.spec.examples)
+        checkpointing.check_resumable(run, config, content)
+        moved = config.data.dataset != run.training_data.located.dataset
         if devices.is_chief:
             on_start(run)
         if checkpointing.is_done(run, config):
+            if moved:
+                run.save_config(dataclasses.replace(run.config, data=config.data))
             run.log(f"{run.path} is done: {checkpointing.how_it_ended(run)}")
             return run
         start = checkpointing.latest_checkpoint(run)
@@ -152,12 +157,14 @@ def _train(
 
     # Create the run directory, when nothing that the user can get wrong is left.
     if not resumed:
-        run = devices.create_run(config, dataset.spec, hashes, **places)
+        run = devices.create_run(config, dataset.spec, content, **places)
         if devices.is_chief:
             on_start(run)
         _log_start(run, dataset, model, devices, notes)
     else:
         _log_resume(run, start, devices)
+        if moved:
+            run.log(f"data: taken from {config.data.dataset}; {run.training_data.content.compared(content)} agree")
 
     # Train.
     try:

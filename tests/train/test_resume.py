@@ -157,8 +157,8 @@ def test_other_settings_are_refused_by_name(tmp_path, capsys):
     assert "train.epochs" in MAY_CHANGE
     assert main(["--resume", str(tmp_path / "run"), "--learning_rate", "1"]) == 2
     assert "train.learning_rate was 0.001, is 1" in capsys.readouterr().err
-    assert main(["--resume", str(tmp_path / "run"), "--dataset", "mnist"]) == 2
-    assert "--dataset does not go with --resume" in capsys.readouterr().err
+    assert main(["--resume", str(tmp_path / "run"), "--grayscale"]) == 2
+    assert "--grayscale does not go with --resume" in capsys.readouterr().err
     assert main(["--resume", str(tmp_path / "none")]) == 2
     assert "does not exist" in capsys.readouterr().err
 

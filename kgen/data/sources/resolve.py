@@ -56,6 +56,17 @@ def open_source(config: DataConfig) -> Source:
     return open_tfds(name, config.value_range)
 
 
+def is_name(value: str) -> bool:
+    """Whether a value of `--dataset` cannot be a path: the embedded digits, or a TFDS set that is called so."""
+    return value.strip() == "digits" or value.strip().startswith("tfds:")
+
+
+def is_known(value: str) -> bool:
+    """Whether a value of `--dataset` names a set that is known, or a path that is there."""
+    name = value.strip()
+    return is_name(name) or Path(name).expanduser().exists() or (not _must_be_path(name) and _known_to_tfds(name))
+
+
 def check_path(name: str):
     """Raises UserError if the name can only be that of a file or folder, and there is none. Opens nothing."""
     if _must_be_path(name) and not Path(name).expanduser().exists():
