@@ -97,7 +97,7 @@ class DataConfig:
     )
     labels: str | None = option(
         None,
-        "File of labels: .csv, .tsv, .txt, .jsonl, .json, .npz or .npy; none reads no such file.",
+        "File of labels, FILE or FILE:COLUMN: .csv, .tsv, .txt, .jsonl, .json, .npz or .npy; none reads none.",
         auto="found beside the images",
         metavar="FILE",
     )

@@ -1427,6 +1427,20 @@ def labels_csv_of_many_columns_asked_for(folder: Path) -> Refused:
 
 
 @odd
+def labels_csv_of_many_columns_one_asked_for(folder: Path) -> Read:
+    text = lines("{i}.png,{label},big", "file,Animal,size")
+    return beside(folder, "labels.csv", text, settings={"labels": "labels.csv:Animal"})
+
+
+@odd
+def labels_csv_without_the_column_asked_for(folder: Path) -> Refused:
+    found = beside(folder, "labels.csv", lines("{i}.png,{label}", "file,label"))
+    return Refused(
+        found.dataset, ("'labels.csv:kind'", "no column 'kind'", "file, label"), {"labels": "labels.csv:kind"}
+    )
+
+
+@odd
 def two_files_of_labels(folder: Path) -> Read:
     (folder / "b.csv").write_text(lines("{i}.png,{label}", "file,label", PETS[::-1]))
     text = lines("{i}.png,{label}", "file,label")
@@ -1502,6 +1516,47 @@ def train_csv_and_test_csv(folder: Path) -> Read:
     images, _ = found.splits["train"]
     findings = ("test.csv", "test: 5 images have no label and are not used")
     return replace(found, splits={"train": (images, names)}, findings=findings)
+
+
+@odd
+def gtsrb(folder: Path) -> Read:
+    """German traffic signs: class folders for training, a table with boxes for testing."""
+    found = laid_out(
+        folder, {"train": {f"Train/{number}": str(number) for number in (0, 2, 10)}, "test": {"Test": None}}
+    )
+    names = ["0", "2", "10", "2", "0"]
+    (folder / "Test.csv").write_text(
+        lines("53,54,6,5,{label},Test/{i}.png", "Width,Height,Roi.X1,Roi.Y1,ClassId,Path", names)
+    )
+    images, _ = found.splits["test"]
+    return replace(found, splits=found.splits | {"test": (images, names)}, noted=("from Test.csv (column classid)",))
+
+
+@odd
+def labels_csv_from_another_machine(folder: Path) -> Read:
+    return beside(folder, "labels.csv", lines("/home/me/pictures/{i}.png,{label}", "path,label"))
+
+
+@odd
+def labels_csv_of_other_images(folder: Path) -> Read:
+    """The names agree, the folders do not: the images of test are not those of train."""
+    images = pictures(5)
+    for i, image in enumerate(images):
+        save(folder / "train" / f"{i}.png", image)
+    (folder / "labels.csv").write_text(lines("test/{i}.png,{label}", "path,label", PETS[:5]))
+    return Read(folder, {"train": (images, None)}, findings=("labels.csv is not used for labels",))
+
+
+@odd
+def labels_csv_above_the_folder(folder: Path) -> Read:
+    images = pictures(10)
+    for i, image in enumerate(images):
+        save(folder / ("train" if i < 5 else "test") / f"{i % 5}.png", image)
+    names = ["cat", "dog", "cat", "dog", "cat"]
+    text = lines("test/{i}.png,owl", "path,label", names) + lines("train/{i}.png,{label}", "", names)
+    (folder / "labels.csv").write_text(text)
+    settings = {"labels": str(folder / "labels.csv")}
+    return Read(folder / "train", {"train": (images[:5], names)}, settings, findings=("5 lines",))
 
 
 @odd

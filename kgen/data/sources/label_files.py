@@ -21,6 +21,8 @@ from kgen.data.sources.layout import SPLIT_NAMES, Folders, class_name, shorten, 
 from kgen.data.sources.picture import Unreadable, picture_suffixes
 from kgen.errors import UserError
 
+SUFFIX = re.compile(r"\.(csv|tsv|txt|jsonl|ndjson|json)", re.IGNORECASE)
+"""Of a file, before the colon and the column."""
 NONE = "none"
 """The value of `DataConfig.labels` that reads no file of labels."""
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -104,10 +106,10 @@ def add_labels(folders: Folders, files: FolderFiles, labels: str | None) -> None
             folders.findings.append(f"{shorten(candidates, 5)} is not read: labels={NONE!r}")
         return
     if labels is not None:
-        name, where, content = _named_file(files, labels)
+        name, where, content, column = _named_file(files, labels)
         _forget_classes(folders)
         try:
-            table = read_label_table(name, content, PathIndex(folders.paths, files.path), where, files)
+            table = read_label_table(name, content, PathIndex(folders.paths, files.path), where, files, column)
         except NoLabels as error:
             raise UserError(f"data.labels={labels!r}: {error}; write a file of {HOW}") from error
         except Contradiction as error:
@@ -199,7 +201,9 @@ def read_rows(name: str, content: bytes) -> Iterator[list[list[str]]]:
                 yield rows
 
 
-def read_label_table(name: str, content: bytes, index: "PathIndex", where: str, files: FolderFiles) -> LabelTable:
+def read_label_table(
+    name: str, content: bytes, index: "PathIndex", where: str, files: FolderFiles, label_column: str = ""
+) -> LabelTable:
     """The labels that a file gives to pictures.
 
     Args:
@@ -207,6 +211,7 @@ def read_label_table(name: str, content: bytes, index: "PathIndex", where: str, 
         index: of the pictures.
         where: the folder of the file, relative to the data set, "" when it lies outside.
         files: of the data set; names of classes are looked for beside the file of labels.
+        label_column: header of the column of labels; "" finds it.
 
     Raises:
         NoLabels: no column names images, or none or several hold labels.
@@ -227,7 +232,9 @@ def read_label_table(name: str, content: bytes, index: "PathIndex", where: str, 
     width = max(map(len, rows))
     columns = [[_cell(row[i]) if i < len(row) else "" for row in rows] for i in range(width)]
     splits, split_column = _split_column(columns, header)
-    values, described = _label_values(columns, header, {column, split_column})
+    if label_column and _header(label_column) not in (header or ()):
+        raise NoLabels(f"it has no column {label_column!r}; its columns are {shorten(header or ['without names'])}")
+    values, described = _label_values(columns, header, {column, split_column}, _header(label_column))
     values, names_file = _as_names(values, name, files)
     labels: dict[str, str] = {}
     found_splits: dict[str, str] = {}
@@ -379,14 +386,22 @@ def _split_column(columns: list[list[str]], header: list[str] | None) -> tuple[l
     return None, None
 
 
-def _label_values(columns: list[list[str]], header: list[str] | None, other: set) -> tuple[list[str | None], str]:
-    """(the label of each row, None where there is none; which column that is)."""
+def _label_values(
+    columns: list[list[str]], header: list[str] | None, other: set, wanted: str
+) -> tuple[list[str | None], str]:
+    """(the label of each row, None where there is none; which column that is).
+
+    Args:
+        columns, header: of the table.
+        other: columns that hold no labels.
+        wanted: header of the column of labels; "" finds it.
+    """
     left = [i for i in range(len(columns)) if i not in other and any(columns[i])]
     if header:
         header += [f"column {i + 1}" for i in range(len(header), len(columns))]
         left = [i for i in left if header[i] not in ("", "unnamed:_0", "index")]
     names = header or [f"column {i + 1}" for i in range(len(columns))]
-    chosen = [i for i in left if names[i] in LABEL_COLUMNS]
+    chosen = [i for i in left if (names[i] == wanted if wanted else names[i] in LABEL_COLUMNS)]
     if not chosen and header and len(left) > 1 and (hot := _one_hot(columns, left, names)):
         return hot, f"{len(left)} columns of 0 and 1"
     chosen = chosen or left
@@ -398,7 +413,10 @@ def _label_values(columns: list[list[str]], header: list[str] | None, other: set
         words = [i for i in chosen if not _are_numbers(columns[i])]
         chosen = words if len(words) == 1 else chosen
     if len(chosen) > 1:
-        raise NoLabels(f"several of its columns may hold labels: {shorten([names[i] for i in chosen])}")
+        raise NoLabels(
+            f"several of its columns may hold labels: {shorten([names[i] for i in chosen])}; "
+            f"name one, --labels FILE:{names[chosen[0]]}"
+        )
     values = columns[chosen[0]]
     if _are_numbers(values):
         floats = [float(value) if value else None for value in values]
@@ -497,13 +515,16 @@ def _may_hold_labels(name: str) -> bool:
     return suffix in TABLES
 
 
-def _named_file(files: FolderFiles, labels: str) -> tuple[str, str, bytes]:
-    """(name, folder relative to the data set, content) of the file that `labels` names.
+def _named_file(files: FolderFiles, labels: str) -> tuple[str, str, bytes, str]:
+    """(name, folder relative to the data set, content, column or "") of the file that `labels` names.
 
-    It is relative to the current folder, or to the data set; also a file in the archive.
+    It is FILE or FILE:COLUMN, relative to the current folder, or to the data set; also a file in the archive.
     """
-    path = Path(labels).expanduser()
-    wanted = _clean(labels)
+    file_name, _, column = labels.rpartition(":")
+    if not SUFFIX.fullmatch(PurePosixPath(file_name).suffix):
+        file_name, column = labels, ""
+    path = Path(file_name).expanduser()
+    wanted = _clean(file_name)
     if path.is_file() and path.resolve().is_relative_to(root := files.path.resolve()):
         wanted = path.resolve().relative_to(root).as_posix()
     inside = [name for name in files.other_names if name == wanted]
@@ -527,7 +548,7 @@ def _named_file(files: FolderFiles, labels: str) -> tuple[str, str, bytes]:
             f"data.labels={labels!r} holds labels without the names of images, and {files.path} has no order that they "
             f"could follow; write a file of {HOW}"
         )
-    return name, where, content
+    return name, where, content, column
 
 
 def _read(files: FolderFiles, name: str) -> bytes:

@@ -42,8 +42,10 @@ def open_source(config: DataConfig) -> Source:
     if name == "digits":
         from kgen.data.sources.digits import open_digits
 
+        _refuse_settings(config, "labels", "layout")
         return open_digits()
     if name.startswith("tfds:"):
+        _refuse_settings(config, "labels", "layout")
         _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
         return open_tfds(name.removeprefix("tfds:"), config.value_range)
     check_path(name)
@@ -53,6 +55,7 @@ def open_source(config: DataConfig) -> Source:
     if "/" in name and not _known_to_tfds(name):
         raise _missing(name)
     _known_to_tfds(name, or_raise=True)
+    _refuse_settings(config, "labels", "layout")
     return open_tfds(name, config.value_range)
 
 
@@ -91,6 +94,7 @@ def _open_path(path: Path, config: DataConfig) -> Source:
         from kgen.data.sources.folder import open_folder
 
         return open_folder(path, config)
+    _refuse_settings(config, "layout")
     if suffix == ".mat":
         from kgen.data.sources.mat import open_mat
 
@@ -112,6 +116,16 @@ def _open_path(path: Path, config: DataConfig) -> Source:
     raise UserError(
         f"dataset {str(path)!r} is a file of a kind that is not read ({suffix or 'no suffix'}){advice}. {HOW}"
     )
+
+
+def _refuse_settings(config: DataConfig, *names: str) -> None:
+    """Raises UserError if a setting is given that this kind of data set cannot follow."""
+    for name in names:
+        if (value := getattr(config, name)) is not None:
+            raise UserError(
+                f"data.{name}={value!r} belongs to files of images, and data set {config.dataset!r} has "
+                + ("labels of its own" if name == "labels" else "no folders")
+            )
 
 
 def _must_be_path(name: str) -> bool:
