@@ -1923,6 +1923,42 @@ def mnist_that_is_cut_off(folder: Path) -> Refused:
     return Refused(_write_files(folder, files), ("idx3-ubyte", "cannot be read", "ends after"))
 
 
+@odd
+def names_that_macos_decomposes(folder: Path) -> Read:
+    images = pictures(8)
+    for number, image in enumerate(images):
+        split, name = ("train", "caf\u00e9") if number % 2 else ("test", "cafe\u0301")  # the same word, as two strings
+        save(folder / split / name / f"{number}.png", image)
+        save(folder / split / "bar" / f"{number}.png", image[::-1])
+    both = {
+        split: (np.concatenate([images[some], images[some, ::-1]]), ["caf\u00e9"] * 4 + ["bar"] * 4)
+        for split, some in (("train", slice(1, None, 2)), ("test", slice(0, None, 2)))
+    }
+    return Read(folder, both)
+
+
+@odd
+def names_with_control_characters(folder: Path) -> Read:
+    images = pictures(8)
+    for number, image in enumerate(images):
+        save(folder / ("cat\n\x1b[2J" if number % 2 else "dog") / f"{number}.png", image)
+    return Read(folder, {"train": (images, ["cat\\x0a\\x1b[2J" if number % 2 else "dog" for number in range(8)])})
+
+
+@odd
+def cifar_as_python_pickles(folder: Path) -> Refused:
+    names = ("data_batch_1", "test_batch", "batches.meta")
+    _write_files(folder, {f"cifar-10-batches-py/{name}": b"\x80\x02" for name in names})
+    return Refused(folder, ("no images", "2 without a suffix", "pickles", "--dataset cifar10"))
+
+
+@odd
+def mnist_beside_a_photo_that_is_not_read(folder: Path) -> Read:
+    splits, files = _idx_files()
+    _write_files(folder, {**files, "a.heic": b"x", "README.md": b"x"})
+    return Read(folder, splits, noted=("1 .md",), findings=("1 .heic",))
+
+
 # Archives -------------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 from kgen.cache import cache_root
 from kgen.data.sources.base import file_identity
-from kgen.data.sources.files import FolderFiles, counted, is_hidden, listed
+from kgen.data.sources.files import FolderFiles, counted, is_hidden, listed, to_path
 from kgen.data.sources.picture import START_BYTES, Unreadable
 from kgen.errors import UserError
 
@@ -76,7 +76,8 @@ class _Archive(FolderFiles):
             )
         self._list(entries, _common_folder(entries))
         paths = [*entries, *(_clean(f"{name}/x", self.path)[1] for name in folders)]
-        self.folders = sorted({posixpath.dirname(path) for path in paths if not is_hidden(path)} - {""})
+        inside = {posixpath.dirname(path) for path in paths if not is_hidden(path)} - {""}
+        self.folders = sorted(map(to_path, inside))
 
     def open(self, name: str) -> BinaryIO:
         content = self._read(self._entries[name], MAX_PICTURE_BYTES + 1)

@@ -8,6 +8,7 @@ they look like images of the set, in a finding that `--strict` turns into a refu
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, BinaryIO
 from kgen.data.sources.picture import START_BYTES, Unreadable, picture_suffixes, starts_like_picture
 from kgen.errors import UserError
 
-SYSTEM_FILES = (".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+SYSTEM_FILES = (".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", r"icon\x0d")
 SYSTEM_FOLDERS = frozenset((
     "__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information", "lost+found", ".git", ".svn",
     ".hg", ".ipynb_checkpoints", ".thumbnails", ".cache", ".idea", ".vscode", ".venv", ".trashes", ".spotlight-v100",
@@ -47,6 +48,7 @@ UNREAD_KINDS = {
 ARRAYS = "arrays"
 SUFFIX = re.compile(r"\.(?=\w*[a-z])\w{1,12}")
 """What counts as one, in lower case: the end of "frame.0001" does not."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 NAMED = 3
 """Names and suffixes that a sentence lists."""
 
@@ -73,9 +75,10 @@ class FolderFiles:
         self.path = path
         self._start_lists()
         self._list({name: name for name in self._walk()})
+        self._entries = {name: entry for name, entry in self._entries.items() if name != entry}
         digest = hashlib.blake2b(digest_size=16)
         for name in self.names:
-            place = f"{path}/{self._entries[name]}"
+            place = f"{path}/{self._entries.get(name, name)}"
             try:
                 status = os.stat(place)
             except OSError:  # a link to nowhere; `scan` leaves it out
@@ -84,7 +87,7 @@ class FolderFiles:
         self.identity = (str(path.resolve()), digest.hexdigest())
 
     def open(self, name: str) -> BinaryIO:
-        return open(self.path / self._entries[name], "rb")
+        return open(self.path / self._entries.get(name, name), "rb")
 
     def start(self, name: str) -> bytes:
         """The first bytes of a file."""
@@ -106,9 +109,10 @@ class FolderFiles:
         """
         self._entries = {}
         for name, entry in entries.items():
-            path = legible(name.replace("\\", "/"))  # a zip of Windows that was unpacked elsewhere
-            self._entries[legible(name) if path != name and path in entries else path] = entry
-        suffixes, sniffed = picture_suffixes(), 0
+            names = (to_path(name), legible(name), name)
+            free = (n for n in names if n == name or (n not in entries and n not in self._entries))
+            self._entries[next(free)] = entry
+        top, suffixes, sniffed = to_path(top), picture_suffixes(), 0
         for name in sorted(self._entries):
             below = name.removeprefix(top)
             if _is_system(below):
@@ -152,7 +156,7 @@ class FolderFiles:
                 todo.append((f"{link}/", real))
             prefix, folder = todo.pop()
             if prefix and not is_hidden(prefix):
-                self.folders.append(legible(prefix[:-1]))
+                self.folders.append(to_path(prefix[:-1]))
             try:
                 with os.scandir(folder) as entries:
                     entries = sorted(entries, key=lambda entry: entry.name)
@@ -205,6 +209,8 @@ class FolderFiles:
         sets = [name for name in others if suffix_of(name) in (".npz", ".mat", ".zip", ".tar", ".tgz")]
         if sets and self.path.is_dir():
             hints.append(f"a file of images is given by its path: --dataset {self.path / sets[0]}")
+        if any(os.path.basename(name) == "data_batch_1" for name in others):
+            hints.append("CIFAR's Python files are pickles, which are never opened; --dataset cifar10 downloads it")
         raise UserError(
             f"{self.path} holds no images {found}. Images are files that end in .png .jpg .jpeg .webp .gif .bmp .tif "
             f".avif, or another suffix that Pillow reads, in upper or lower case"
@@ -261,12 +267,15 @@ def suffix_of(name: str) -> str:
 
 
 def legible(name: str) -> str:
-    """A file's name as text that can be printed and stored: bytes that are not UTF-8 become \\xNN."""
-    try:
-        name.encode()
-        return name
-    except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A name as text that can be printed and stored: control characters and bytes that are not UTF-8 become \\xNN."""
+    if not name.isascii():
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", name) if not name.isprintable() else name
+
+
+def to_path(name: str) -> str:
+    """A name with forward slashes, as text that can be printed, in the composed form of Unicode (macOS' is not)."""
+    return unicodedata.normalize("NFC", legible(name.replace("\\", "/")))
 
 
 def is_hidden(name: str) -> bool:

@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,9 @@ def open_folder(path: Path, config: DataConfig | None = None) -> Source:
     files = kind(path)
     if not files.names and any(map(is_idx, files.other_names)):
         names = list(filter(is_idx, files.other_names))
-        return open_idx(names, files.open, path, config or DataConfig(), files.identity)
+        source = open_idx(names, files.open, path, config or DataConfig(), files.identity)
+        _report_unread(source, files, names)
+        return source
     files.refuse_without_pictures()
     return FolderSource(path, files, config or DataConfig())
 
@@ -60,10 +62,8 @@ class FolderSource(Source):
             layout.class_names,
             (*files.identity, _digest(layout)),
         )
-        images, arrays, others = unread_sentences([name for name in files.other_names if name not in used])
-        self.notes += [layout.description, *files.notes, *others]
-        self.unread += [*files.unread, *images]
-        self.findings += [*files.findings, *self.unread, *arrays]
+        self.notes.append(layout.description)
+        _report_unread(self, files, used)
         self.skipped += layout.skipped
         self.findings += layout.findings
         self._paths, self._files = layout.paths, files
@@ -276,6 +276,14 @@ def _digest(layout: Layout) -> str:
         digest.update("\0".join((split, *paths)).encode("utf-8", "surrogateescape"))
         digest.update(np.array(layout.labels[split], np.int32))
     return digest.hexdigest()
+
+
+def _report_unread(source: Source, files: FolderFiles, used: Collection[str]) -> None:
+    """Adds to a source what is to be said of the files that are neither pictures nor used."""
+    images, arrays, others = unread_sentences([name for name in files.other_names if name not in used])
+    source.notes += [*files.notes, *others]
+    source.unread += [*files.unread, *images]
+    source.findings += [*files.findings, *source.unread, *arrays]
 
 
 def _map_in_threads(function: Callable, indices: np.ndarray) -> list:
