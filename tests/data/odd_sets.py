@@ -889,6 +889,28 @@ def splits_with_a_suffix(folder: Path) -> Read:
 
 
 @odd
+def splits_and_classes_in_one_name(folder: Path) -> Read:
+    wanted = {split: {f"{name}_{split}": name for name in ("cat", "dog")} for split in ("train", "test")}
+    noted = ("layout: 2 classes: cat, dog; splits: train, test",)
+    return laid_out(folder, wanted, noted=noted, findings=("cat_test/, cat_train/",))
+
+
+@odd
+def splits_and_classes_in_one_name_of_two_domains(folder: Path) -> Read:
+    """CycleGAN."""
+    wanted = {split: {f"{split}{name}": name for name in "AB"} for split in ("train", "test")}
+    return laid_out(folder, wanted, findings=("testA/, testB/",))
+
+
+@odd
+def splits_below_a_folder_with_others_beside(folder: Path) -> Read:
+    wanted = {split: {f"data/{split}/{name}": name for name in ("cat", "dog")} for split in ("train", "test")}
+    found = laid_out(folder, wanted)
+    save(folder / "docs" / "logo.png", pictures(1, seed=9)[0])
+    return replace(found, findings=("1 image beside the folders of the splits", "docs/logo.png"))
+
+
+@odd
 def splits_train_dev_eval(folder: Path) -> Read:
     wanted = {"train": {"Train": None}, "validation": {"dev": None}, "test": {"eval": None}}
     return laid_out(folder, wanted, noted=("splits: train (Train), validation (dev), test (eval)",))

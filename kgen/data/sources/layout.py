@@ -133,6 +133,7 @@ def read_folders(paths: Sequence[str], pattern: str | None = None) -> Folders:
     tree.strip_common_top()
     levels = pattern.split("/") if pattern else None
     if levels is None:
+        _part_joined_names(tree, found)
         split_level, splits, ambiguous = _find_splits(tree, found)
     else:
         split_level, ambiguous = (levels.index("split") if "split" in levels else None), None
@@ -330,6 +331,27 @@ def split_of(name: str) -> tuple[str, str, tuple[str, ...]] | None:
     return SPLIT_NAMES[named[0]], named[0], rest
 
 
+def _part_joined_names(tree: Tree, found: Folders) -> None:
+    """Makes two levels of folders whose names join split and class: cat_train, cat_test, dog_train, dog_test."""
+    tops = {name[0] for name in tree.names() if name}
+    said = {top: split_of(top) for top in tops}
+    if not tops or not all(said.values()):
+        return
+    splits_of = defaultdict(set)
+    for split, _, rest in said.values():
+        splits_of[rest].add(split)
+    if len(splits_of) < 2 or ("*",) in splits_of or not all({"train"} < splits for splits in splits_of.values()):
+        return
+    found.class_findings.append(f"the names {_examples(tops)} were read as those of splits and classes")
+    for folder in filter(tree.name, tree.files):
+        place, *others = tree.levels[folder]
+        parts = tree.parts[folder]
+        _, word, _ = said[parts[place]]
+        name = re.sub(word, "", parts[place], count=1, flags=re.IGNORECASE).strip(" -_.")
+        tree.parts[folder] = (*parts[:place], word, name, *parts[place + 1 :])
+        tree.levels[folder] = (place, place + 1, *(other + 1 for other in others))
+
+
 def _find_splits(tree: Tree, found: Folders) -> tuple[int | None, dict[str, str], str | None]:
     """(the level of the split folders, their names -> split, a finding if it is ambiguous); level None: no splits."""
     depth = max(map(len, tree.names()), default=0)
@@ -376,10 +398,12 @@ def _splits_among(names: Iterable[str]) -> dict[str, tuple]:
 def _splits_in_classes(tree: Tree, level: int) -> dict[str, tuple] | None:
     """The splits one or more levels below the top: cat/train/1.png."""
     children = defaultdict(set)
-    for name in filter(None, tree.names()):
-        if len(name) <= level:
-            return None
-        children[name[:level]].add(name[level])
+    beside = [folder for folder in tree.files if len(tree.name(folder)) <= level]
+    if tree.count(folder for folder in beside if tree.name(folder)) > STRAY_SHARE * tree.count(tree.files):
+        return None
+    for name in tree.names():
+        if len(name) > level:
+            children[name[:level]].add(name[level])
     names = set().union(*children.values())
     splits = _splits_among(names)
     roles = {split for split, _, _ in splits.values()}
@@ -454,7 +478,8 @@ def _place_in_splits(
     if loose:
         found.skipped += [Skipped(path, "beside the folders of the splits") for path in loose]
         found.findings.append(
-            f"{_count(len(loose), 'image')} beside the folders of the splits are left out: {shorten(sorted(loose), 3)}"
+            f"{_count(len(loose), 'image')} beside the folders of the splits {'is' if len(loose) == 1 else 'are'} left "
+            f"out: {shorten(sorted(loose), 3)}"
         )
     for name, folders in sorted(unused.items()):
         found.findings.append(
