@@ -1,6 +1,8 @@
 import pytest
 
+from kgen.config import DataConfig
 from kgen.data.sources.layout import find_empty_classes, read_folders, read_layout
+from kgen.data.sources.resolve import open_source
 from kgen.errors import UserError
 
 
@@ -146,6 +148,18 @@ def test_a_pattern_decides(pattern, description):
 def test_a_pattern_that_finds_no_classes_is_refused():
     with pytest.raises(UserError, match=r"data\.layout.*split/class"):
         layout_of("train", "test", pattern="split/class")
+
+
+@pytest.mark.parametrize("pattern", ["split//class", "split/split", "class/class", "Split", "/"])
+def test_a_pattern_that_cannot_be_one_is_refused(pattern):
+    with pytest.raises(UserError, match=rf"data\.layout.*'{pattern}'"):
+        DataConfig(layout=pattern)
+
+
+@pytest.mark.parametrize("setting", ["labels", "layout"])
+def test_digits_have_neither_folders_nor_files_of_labels(setting):
+    with pytest.raises(UserError, match=rf"data\.{setting}='split'.*digits"):
+        open_source(DataConfig(**{setting: "split"}))
 
 
 def test_labels_are_those_of_the_folders():
