@@ -39,7 +39,7 @@ BATCH, HIDDEN = 256, [64]
 WATCH_SECONDS = 0.05
 DCGAN = {"filters": (64, 128, 256, 512)}
 DCGAN_BATCH, DCGAN_STEPS = 64, 4
-FEW = 700
+FEW = 2000  # every batch of the commands is full
 TRAIN = [
     "train", "--model", "vae", "--dataset", "{data}", "--run_dir", "{run}", "--epochs", "1",
     "--batch_size", "64", "--set", "model_args.hidden=[64]", "--samples_every", "1",

@@ -25,7 +25,7 @@ INCEPTION_SPLITS, KERNEL_SUBSETS = 10, 100
 FEW_IMAGES = 10_000
 """Below so many images the bias of a Fréchet distance is large; a note says so."""
 NEIGHBOURS_SHOWN = 32
-BATCH = 10_000
+BATCH = 64
 """Images that are reconstructed per call."""
 
 LEAST_EFFECTIVE_SAMPLES = 5

@@ -26,6 +26,8 @@ GREY_LEVELS = 256
 BUDGET_BYTES = 2**29
 """Bound of what one call computes, were nothing freed before its end. With TensorFlow itself and the scratch memory of
 its kernels a process stays under 2 GiB."""
+ENCODED_BYTES = 2**26
+"""The same bound, of a call that encodes images: more at a time is not faster."""
 MOST_ROWS = 5_000
 """A call of more rows is not faster."""
 HOST_VECTORS = 8
@@ -87,7 +89,7 @@ def encode(model, images: np.ndarray, labels: np.ndarray | None) -> Posterior:
     import tensorflow as tf
 
     one, two = (graph_bytes(model.posterior, *_signature(images, labels, count)) for count in (1, 2))
-    size = max(1, min(MOST_ROWS, BUDGET_BYTES // (two - one)))
+    size = max(1, min(MOST_ROWS, ENCODED_BYTES // (two - one)))
     posterior, parts = tf.function(model.posterior), []
     for rows in _slices(len(images), size):
         parts.append([np.asarray(part) for part in posterior(*_some(images, labels, rows))])
