@@ -21,7 +21,7 @@ from kgen.options import (
     lookup,
     markdown_table,
     option,
-    parse_numbers,
+    parse_pair,
     parse_size,
     schema_of,
 )
@@ -85,9 +85,10 @@ class DataConfig:
         None,
         "Values of black and white in the files, e.g. 0,1 or 0,255 or 0,4095 or -1,1.",
         auto="decided once for the whole set, from its types and values",
-        parse=parse_numbers,
+        parse=parse_pair,
         metavar="LOW,HIGH",
-        takes="two numbers with a comma between them",
+        takes="the values of black and white, 0,255",
+        more="What lies outside is clipped; more than a few such values are refused.",
     )
     layout: str | None = option(
         None,
@@ -107,12 +108,12 @@ class DataConfig:
     )
     mat_orientation: Literal["auto", "columns", "rows", "columns_transposed", "rows_transposed"] = option(
         "auto",
-        "Where the images of a .mat or .npz array run: its last axis (columns) or its first (rows); transposed: the "
-        "pictures lie on their side.",
+        "Axis of the images in an array: the last (columns) or the first (rows); transposed: turned upright.",
+        more="The transposed ones turn pictures that lie on their side. What auto takes is in the log.",
     )
     mat_image_shape: tuple[int, ...] | None = option(
         None,
-        "Shape of a flattened image in a .mat or .npz file, 64x64 or 64x64x3.",
+        "Shape of a flattened image in a .mat or .npz file, 64x48, 64x64x3 or 3x64x64.",
         auto="a square",
         parse=parse_size,
         metavar="SIZE",

@@ -198,6 +198,14 @@ def parse_numbers(text: str) -> list[float]:
     return [float(number) for number in text.split(",")]
 
 
+def parse_pair(text: str) -> list[float]:
+    """ "-1,1" -> [-1.0, 1.0]; two finite numbers, no more and no fewer."""
+    low, high = parse_numbers(text)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{text!r} is not finite")
+    return [low, high]
+
+
 def markdown_table(config: type, section: str = "") -> str:
     """The options of a configuration as a Markdown table: flag, type, default, meaning.
 

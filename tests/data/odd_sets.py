@@ -1265,6 +1265,28 @@ def a_table_of_labels_for_an_array(folder: Path) -> Read:
 
 
 @odd
+def a_table_of_labels_in_another_order(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    rows = "".join(f"{i},{y},x\n" for i, y in reversed(list(enumerate(labels))))
+    (folder / "t.csv").write_text("index,kind,note\n" + rows)
+    return Read(archive(folder, images=images), _expected(images, labels), {"labels": f"{folder / 't.csv'}:kind"})
+
+
+@odd
+def lines_of_labels_for_an_array(folder: Path) -> Read:
+    images, labels = pictures(20), np.array(["cat", "dog", "owl"])[numbers(20)]
+    (folder / "t.txt").write_text("\n".join(labels) + "\n")
+    return Read(archive(folder, images=images), _expected(images, labels), {"labels": "t.txt"})
+
+
+@odd
+def labels_that_are_not_wanted(folder: Path) -> Read:
+    images = pictures(20)
+    path = archive(folder, images=images, labels=numbers(20))
+    return Read(path, _expected(images), {"labels": "none"}, findings=("'labels' [20]",))
+
+
+@odd
 def labels_of_another_length(folder: Path) -> Refused:
     np.save(folder / "y.npy", numbers(19))
     path = archive(folder, images=pictures(20))

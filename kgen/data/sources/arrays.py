@@ -20,6 +20,7 @@ from kgen.data.shared_arrays import read_member
 from kgen.data.sources.array_labels import are_labels, label_counts, read_labels
 from kgen.data.sources.axes import PixelOrder, arrange
 from kgen.data.sources.base import BLOCK, Source, file_identity
+from kgen.data.sources.label_files import NONE, NoLabels, read_rows
 from kgen.errors import UserError
 
 IMAGE_WORDS = ("images", "image", "x", "data", "imgs", "img", "pixels", "pictures", "faces", "fea", "arr0", "arr1")
@@ -27,6 +28,8 @@ LABEL_WORDS = ("labels", "label", "y", "targets", "target", "gnd", "finelabels",
 WEAK_LABEL_WORDS = ("classes", "class", "ids", "id", "arr1", "arr0")
 """Keys of labels only if there is one whole number or word per image."""
 NAME_WORDS = ("classnames", "labelnames", "targetnames", "finelabelnames", "classes", "names", "categories")
+LABEL_COLUMN_WORDS = (*LABEL_WORDS, "class", "classes", "classid", "classname", "category")
+LABEL_SUFFIXES = (".npz", ".npy", ".csv", ".tsv", ".txt", ".jsonl", ".json")
 SPLIT_WORDS = {
     "train": ("train", "training", "trn", "tr"),
     "validation": ("val", "valid", "validation", "dev"),
@@ -180,8 +183,10 @@ def open_arrays(
         raise UserError(f"{where} must be [N, H, W] or [N, H, W, C] with N of at least 1. Received shapes: {shapes}")
     for array in arrays.values():
         value_range.check_numbers(array, where)
-    labels = _labels_of(config.labels, roles.images) if config.labels else {}
-    labels = labels or {split: (key, content[key]) for split, key in roles.labels.items()}
+    if config.labels:
+        labels = _labels_of(config.labels, path.parent, roles.images)
+    else:
+        labels = {split: (key, content[key]) for split, key in roles.labels.items()}
     pictures, notes = arrange(arrays, {s: label_counts(y) for s, (_, y) in labels.items()}, config, order, where)
     counts = {split: len(p) for split, p in pictures.items()}
     if not config.labels:
@@ -210,7 +215,8 @@ def open_arrays(
     )
     pixels = {split: value_range.to_pixels(p, bounds.bounds) for split, p in pictures.items()}
     numbers, class_names = (read.numbers, read.class_names) if read and read.numbers else (None, ())
-    identity = file_identity(path) + (file_identity(Path(config.labels).expanduser()) if config.labels else ())
+    files = [path, _label_path(config.labels, path.parent)[0]] if config.labels and labels else [path]
+    identity = tuple(part for file in files for part in file_identity(file))
     source = ArraySource(path.stem, pixels, numbers, class_names, identity)
     source.value_range = bounds.bounds
     used = {*roles.images.values(), *(key for key, _ in labels.values()), *([names] if names and labels else [])}
@@ -354,48 +360,73 @@ def _neighbours(path: Path) -> list[str]:
 
 # Labels of another file -----------------------------------------------------------------------------------------------
 
-LABEL_SUFFIXES = (".npz", ".npy", ".csv")
 
-
-def _labels_of(name: str, images: Mapping[str, str]) -> dict[str, tuple[str, np.ndarray]]:
-    """split -> (the file, the labels) of the file that `--labels` names."""
-    path = Path(name).expanduser()
+def _labels_of(name: str, folder: Path, images: Mapping[str, str]) -> dict[str, tuple[str, np.ndarray]]:
+    """split -> (the file, the labels) of the file that `--labels` names; empty for "none"."""
+    if name == NONE:
+        return {}
+    path, column = _label_path(name, folder)
     suffix = path.suffix.lower()
-    if not path.is_file():
-        raise UserError(f"data.labels is {name!r}, which is no file")
     if suffix == ".npy":
         return {"train": (path.name, np.array(_load_npy(path)))}
-    if suffix == ".csv":
-        return {"train": (path.name, _load_csv(path))}
     if suffix != ".npz":
-        raise UserError(f"data.labels is {name!r}; for arrays it must be one of {', '.join(LABEL_SUFFIXES)}")
+        return {"train": (path.name, _load_table(path, column))}
     content = _load_npz(path)
-    found = {s: key for s in images if (key := _pick(content, (*LABEL_WORDS, ""), s)) is not None}
+    if column and column not in content:
+        raise UserError(f"data.labels is {name!r}, but {path} holds {', '.join(content)}; name one of these")
+    found = {s: key for s in images if not column and (key := _pick(content, (*LABEL_WORDS, ""), s)) is not None}
     if not found:
-        key = _first(content, LABEL_WORDS + WEAK_LABEL_WORDS)
+        key = column or _first(content, LABEL_WORDS + WEAK_LABEL_WORDS)
         key = next(iter(content)) if key is None and len(content) == 1 else key
         if key is None:
-            raise UserError(f"data.labels is {name!r}, which holds {', '.join(content)}; one key must be 'labels'")
+            raise UserError(
+                f"data.labels is {name!r}, which holds {', '.join(content)}; say which: --labels {name}:KEY"
+            )
         found = {"train": key}
     return {split: (f"{path.name}: {key}", content[key]) for split, key in found.items()}
 
 
-def _load_csv(path: Path) -> np.ndarray:
-    """[N] labels: the column that is named so, or the only one, or the last."""
-    import csv
+def _label_path(name: str, folder: Path) -> tuple[Path, str]:
+    """(the file, the column or key) of FILE or FILE:COLUMN, relative to the current folder or to that of the images."""
+    file, _, column = name.rpartition(":")
+    for text, rest in ((name, ""), (file, column)):
+        for path in (Path(text).expanduser(), folder / text):
+            if text and path.is_file():
+                return path, rest
+    raise UserError(f"data.labels is {name!r}, which is no file, neither in {Path.cwd()} nor in {folder}")
 
-    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if not rows:
-        raise UserError(f"data.labels is {str(path)!r}, which is empty")
-    header = [_plain(cell) for cell in rows[0]]
-    column = next((header.index(w) for w in (*LABEL_WORDS, *WEAK_LABEL_WORDS) if w in header), None)
-    if column is not None:
-        rows = rows[1:]
-    column = len(header) - 1 if column is None else column
-    if any(len(row) <= column for row in rows):
-        raise UserError(f"data.labels is {str(path)!r}, whose rows have different numbers of columns")
-    return np.array([row[column].strip() for row in rows])
+
+def _load_table(path: Path, column: str) -> np.ndarray:
+    """[N] labels of a table, in the order of its rows, or of its numbers of the images where it has these."""
+    try:
+        tables = list(read_rows(path.name, path.read_bytes()))
+    except NoLabels as error:
+        raise UserError(f"data.labels is {str(path)!r}: {error}") from error
+    if not tables:  # one column
+        lines = path.read_bytes().decode("utf-8-sig", "replace").splitlines()
+        tables = [[[line.strip()] for line in lines if line.strip()]]
+    rows = tables[0]
+    header = [_plain(cell) for cell in rows[0]] if rows else []
+    known = [
+        i for i, cell in enumerate(header) if cell in ((_plain(column) and [_plain(column)]) or LABEL_COLUMN_WORDS)
+    ]
+    if column and not known:
+        raise UserError(f"data.labels names the column {column!r}, but {path} has {', '.join(rows[0])}")
+    body = rows[1:] if known else rows
+    if not body or any(len(row) != len(header) for row in body) or (len(header) > 2 and len(known) != 1):
+        raise UserError(
+            f"data.labels is {str(path)!r}; its first line is {rows[0] if rows else ''}. It must have one row per "
+            "image and a column 'label'; with several columns, say which: --labels FILE:COLUMN"
+        )
+    place = known[0] if known else len(header) - 1
+    labels = np.array([row[place].strip() for row in body])
+    for i in range(len(header)):
+        numbers = [row[i].strip() for row in body]
+        if i != place and all(number.isdecimal() for number in numbers):
+            order = np.array(numbers, np.int64)
+            if np.array_equal(np.sort(order) - order.min(), np.arange(len(order))) and order.min() in (0, 1):
+                return labels[np.argsort(order)]
+    return labels
 
 
 def refuse_beyond_memory(needed: int, path: Path) -> None:

@@ -42,7 +42,7 @@ def open_source(config: DataConfig) -> Source:
     if name == "digits":
         from kgen.data.sources.digits import open_digits
 
-        _refuse_settings(config, "labels", "layout")
+        _refuse_settings(config, "labels", "layout", "value_range")
         return open_digits()
     if name.startswith("tfds:"):
         _refuse_settings(config, "labels", "layout")
@@ -120,11 +120,11 @@ def _open_path(path: Path, config: DataConfig) -> Source:
 
 def _refuse_settings(config: DataConfig, *names: str) -> None:
     """Raises UserError if a setting is given that this kind of data set cannot follow."""
+    has = {"labels": "labels of its own", "layout": "no folders", "value_range": "a value range of its own"}
     for name in names:
         if (value := getattr(config, name)) is not None:
             raise UserError(
-                f"data.{name}={value!r} belongs to files of images, and data set {config.dataset!r} has "
-                + ("labels of its own" if name == "labels" else "no folders")
+                f"data.{name}={value!r} belongs to files of images, and data set {config.dataset!r} has {has[name]}"
             )
 
 
