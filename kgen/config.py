@@ -37,8 +37,7 @@ class DataConfig:
 
     dataset: str = option(
         "digits",
-        "Images to train on: digits (embedded), a TFDS name (mnist, tfds:NAME), "
-        "or a path (folder, .zip, .tar, .mat, .npz).",
+        "Images to train on: digits (embedded), a TFDS name (tfds:NAME), or a path (folder, .zip, .tar, .mat, .npz).",
         metavar="DATASET",
     )
     image_size: tuple[int, int] | None = option(
