@@ -109,7 +109,7 @@ def _by_number(signature: ExportSignature, numbers: Sequence[int]) -> ExportSign
     """A signature whose `label` is the number of a class, of one whose `label` is its position.
 
     In a SavedModel, Assert refuses other numbers. XLA and converters to other formats leave Assert out: there the
-    outputs are NaN, and uint8 pixels 0. LiteRT has no Assert: there the look-up of the position fails.
+    outputs are NaN, and uint8 pixels 0. LiteRT has no Assert: there the network's look-up of the label fails.
     """
     place = [tensor.name for tensor in signature.inputs].index("label")
     batched = signature.inputs[place].shape[0] is None
@@ -129,7 +129,9 @@ def _by_number(signature: ExportSignature, numbers: Sequence[int]) -> ExportSign
 def class_positions(label: tf.Tensor, numbers: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
     """The positions of class numbers, [B] int32, and whether they are of a class, [B] bool.
 
-    The position is looked up in a table, out of which a number of no class lies: an error on a CPU and in LiteRT.
+    The position of a number of no class is none of 0 to K - 1: networks and priors look labels up in tables, which is
+    an error then on a CPU and in LiteRT. (With a look-up here too, LiteRT.js 2.5.3 gave wrong images in half of the
+    loads of a page.)
 
     Args:
         label: [B] int32, numbers of classes.
@@ -137,12 +139,10 @@ def class_positions(label: tf.Tensor, numbers: Sequence[int]) -> tuple[tf.Tensor
     """
     count = len(numbers)
     if list(numbers) == list(range(count)):
-        known, place = (label >= 0) & (label < count), label
-    else:
-        same = tf.equal(label[:, None], tf.constant(numbers, tf.int32))
-        known = tf.reduce_any(same, axis=1)
-        place = tf.where(known, tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32), count)
-    return tf.gather(tf.range(count), place), known
+        return label, (label >= 0) & (label < count)
+    same = tf.equal(label[:, None], tf.constant(numbers, tf.int32))
+    known = tf.reduce_any(same, axis=1)
+    return tf.where(known, tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32), count), known
 
 
 def _where(known: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

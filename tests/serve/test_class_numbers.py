@@ -245,3 +245,5 @@ def test_positions_of_numbers():
     for numbers in ([0, 1, 2], [3, 5, 10], [0, 1, 10, 2]):
         found, known = class_positions(tf.constant(numbers), numbers)
         assert found.numpy().tolist() == list(range(len(numbers))) and known.numpy().all()
+        found, known = class_positions(tf.constant([-1, 99]), numbers)
+        assert not np.isin(found, range(len(numbers))).any() and not known.numpy().any()
