@@ -11,13 +11,14 @@ EXAMPLES = (
     ("kgen-data mnist", "the 70,000 digits of TFDS; pictures and report.json in data-mnist/"),
     ("kgen-data photos/", "a folder of your own images, also of different sizes"),
     ("kgen-data photos/ --image_size 64 --near 0.3", "near copies by a larger distance"),
+    ("kgen-data --cache", "list the decoded images that are kept on disk; kgen-data --cache clear removes them"),
     ("kgen-data faces.mat --mat_orientation rows --out look/", "check whether a .mat file was read as columns or rows"),
 )
 
 
 def command() -> Command:
     """The command line."""
-    cmd = Command(
+    cmd = DataCommand(
         "kgen-data",
         "examine a data set: what a training would see, and what is wrong with it.",
         EXAMPLES,
@@ -48,10 +49,39 @@ def command() -> Command:
     return cmd
 
 
+class DataCommand(Command):
+    """A command line that `--cache`, `--cache list` or `--cache clear` alone make one about the cache of images."""
+
+    def parse(self, argv: Sequence[str]) -> list[str]:
+        words = " ".join(argv).replace("=", " ")
+        return [words] if words in CACHE_ANSWERS else super().parse(argv)
+
+
+def list_cache() -> str:
+    """What is kept on disk."""
+    from kgen.data import image_cache
+
+    return image_cache.report(DataConfig().cache_gib)
+
+
+def clear_cache() -> str:
+    """Removes the decoded images that are kept on disk; says what was removed."""
+    from kgen.data import image_cache
+
+    return f"{image_cache.clear()}\n"
+
+
+CACHE_ANSWERS = {"--cache": list_cache, "--cache list": list_cache, "--cache clear": clear_cache}
+"""What is answered to them."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(dataset: str):
+        if dataset in CACHE_ANSWERS:
+            print(CACHE_ANSWERS[dataset](), end="")
+            return
         from kgen.cli.suggest import training_command
         from kgen.data.audit.report import audit_dataset, load_for_audit
 

@@ -5,12 +5,10 @@ everything that the pixels depend on. `RowReader` and `ResidentLimit` read and w
 them resident.
 """
 
-import hashlib
 import json
 import mmap
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kgen.cache import cache_root
+from kgen.cache import cache_root, digest
 from kgen.config import DataConfig
+from kgen.data import image_cache
+from kgen.data.image_cache import GIB
 from kgen.data.shared_arrays import aligned, aligned_empty, as_tensor
 from kgen.data.sources.arrays import ArraySource
 from kgen.data.sources.base import BLOCK, Skipped, Source
@@ -82,10 +82,10 @@ def store(
         UserError: `cache="disk"`, and the disk has no room.
     """
     needed = sum(map(len, chosen.values())) * int(np.prod(image_shape))
-    route = config.cache
+    route, size, bound = config.cache, f"{needed / 2**20:.1f} MiB of decoded images", config.cache_gib * GIB
     if route == "auto":
-        route = "memory" if needed <= memory_budget() else "disk" if needed < free_bytes() else "none"
-    size = f"{needed / 2**20:.1f} MiB of decoded images"
+        on_disk = "disk" if needed <= min(bound, free_bytes()) else "none"
+        route = "memory" if needed <= memory_budget() else on_disk
     if route == "memory":
         kept = {}
         for split, indices in chosen.items():
@@ -93,25 +93,21 @@ def store(
             source.release(split)
         return kept, f"{size} are kept in memory"
     if route == "disk":
-        folder = cache_root() / f"{source.name}-{_key(source, chosen, image_shape, config)}"
+        folder = image_cache.find(source.name, _key(source, chosen, image_shape, config))
         if not folder.is_dir():
-            if needed >= free_bytes():
-                raise UserError(
-                    f"cache='disk' needs {size} in {cache_root()}, where {free_bytes() / 2**20:.1f} MiB are free; set "
-                    "KGEN_CACHE_DIR to a larger disk, use a smaller --image_size or a limit, or cache='none'"
-                )
-            _write(folder, source, chosen, transform, image_shape)
+            _write(folder, needed, source, chosen, transform, image_shape, config)
         try:
             kept = _read(folder, source, chosen)
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # damaged since: written again
-            shutil.rmtree(folder)
-            _write(folder, source, chosen, transform, image_shape)
+            shutil.rmtree(folder, ignore_errors=True)
+            _write(folder, needed, source, chosen, transform, image_shape, config)
             kept = _read(folder, source, chosen)
         for split in chosen:
             source.release(split)
         return kept, f"{size} are kept in the mapped files of {folder}"
     kept = {split: StoredSplit(None, None, source.check(split, indices)) for split, indices in chosen.items()}
-    return kept, f"images are decoded again in each epoch ({size} are not kept)"
+    why = f", and data.cache_gib is {config.cache_gib:g}" if config.cache == "auto" and needed > bound else ""
+    return kept, f"images are decoded again in each epoch ({size} are not kept{why})"
 
 
 def memory_budget() -> int:
@@ -176,21 +172,34 @@ def transformed_records(source: Source, split: str, indices, transform: Callable
 
 
 def _key(source: Source, chosen, image_shape, config: DataConfig) -> str:
-    """A hash of all that the decoded images depend on."""
-    options = [config.fit, config.grayscale, config.mat_key, config.mat_orientation, config.mat_image_shape]
-    options.append(config.value_range)
-    text = json.dumps([TRANSFORM_VERSION, source.identity, image_shape, options, sorted(chosen)])
-    digest = hashlib.blake2b(text.encode(), digest_size=8)
-    for split in sorted(chosen):
-        digest.update(np.ascontiguousarray(chosen[split], np.int64).tobytes())
-    return digest.hexdigest()
+    """A hash of all that the decoded images depend on: the same for a copy of the data elsewhere."""
+    options = [config.fit, config.grayscale, config.value_range, source.value_range]
+    return digest(
+        [TRANSFORM_VERSION, source.content(), image_shape, options],
+        *(x for s in sorted(chosen) for x in (s, chosen[s])),
+    )
 
 
-def _write(folder: Path, source: Source, chosen, transform, image_shape) -> None:
-    """Fills `folder`: written aside first, then renamed, so that what is there is always whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+def _write(folder: Path, needed: int, source: Source, chosen, transform, image_shape, config: DataConfig) -> None:
+    """Decodes into `folder`.
+
+    Raises:
+        UserError: it is larger than it may be, or than the disk's free space.
+    """
+    size = f"{needed / 2**20:.1f} MiB of decoded images"
+    if needed > config.cache_gib * GIB:
+        raise UserError(
+            f"cache='disk' needs {size}, and data.cache_gib is {config.cache_gib:g}; raise --cache_gib, use a smaller "
+            "--image_size or a limit, or cache='none'"
+        )
+    image_cache.make_room(needed, config.cache_gib * GIB)
+    if needed >= free_bytes():
+        raise UserError(
+            f"cache='disk' needs {size} in {cache_root()}, where {free_bytes() / 2**20:.1f} MiB are free; set "
+            "KGEN_CACHE_DIR to a larger disk, use a smaller --image_size or a limit, or cache='none'"
+        )
+
+    def fill(aside: Path) -> None:
         before = len(source.skipped)
         for split, indices in chosen.items():
             shape = (len(indices), *image_shape)
@@ -198,19 +207,16 @@ def _write(folder: Path, source: Source, chosen, transform, image_shape) -> None
             stored = _decode(source, split, indices, transform, image_shape, out)
             out.flush()
             np.savez(aside / f"{split}.npz", labels=stored.labels, indices=stored.indices)
-        (aside / "skipped.json").write_text(json.dumps([[s.name, s.reason] for s in source.skipped[before:]]))
-        try:
-            os.rename(aside, folder)
-        except OSError:  # another process was faster
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        skipped = [[s.name, s.reason] for s in source.skipped[before:]]
+        (aside / image_cache.MARK).write_text(json.dumps(skipped))
+
+    image_cache.write(folder, fill)
 
 
 def _read(folder: Path, source: Source, chosen) -> dict[str, StoredSplit]:
     known = set(source.skipped)
-    skipped = [Skipped(*pair) for pair in json.loads((folder / "skipped.json").read_text())]
+    image_cache.hold(folder)
+    skipped = [Skipped(*pair) for pair in json.loads((folder / image_cache.MARK).read_text())]
     source.skipped += [s for s in skipped if s not in known]
     kept = {}
     for split in chosen:

@@ -124,6 +124,10 @@ class ZipFiles(_Archive):
         )
         self.identity = file_identity(path)
 
+    def checksum(self, name: str) -> str:
+        """The size and the CRC-32 of a picture, from the directory: nothing is read."""
+        return f"{self._entries[name].file_size} {self._entries[name].CRC}"
+
     def _names(self, entries: list[zipfile.ZipInfo]) -> list[str]:
         """The names, where Python took UTF-8 for the old code page 437: many programs do not say that it is UTF-8."""
         names = [info.filename for info in entries]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kgen import random
+from kgen.cache import digest
 from kgen.config import DataConfig
 from kgen.data import value_range
 from kgen.data.shared_arrays import read_member
@@ -99,6 +100,10 @@ class ArraySource(Source):
     def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """All images and labels of a stored split, as they lie in memory."""
         return self._arrays[split], self._labels[split]
+
+    def content(self) -> Any:
+        arrays = [x for split in sorted(self._arrays) for x in (split, self._arrays[split], self._labels[split])]
+        return digest(list(self.class_names), *arrays)
 
     def release(self, split: str) -> None:
         del self._arrays[split]

@@ -114,6 +114,10 @@ class Source:
         """What `records` yields, many at once: (indices [b], images [b, h, w, channels], labels [b]); needs `size`."""
         return self.records(split, indices).batch(BLOCK)
 
+    def content(self) -> Any:
+        """JSON values that stand for the images and labels: the same for a copy elsewhere, and for a touched file."""
+        return list(self.identity)
+
     def release(self, split: str) -> None:
         """Lets go of images in memory: those of a stored split are kept elsewhere now, and not read from here again."""
 

@@ -89,6 +89,11 @@ class FolderFiles:
     def open(self, name: str) -> BinaryIO:
         return open(self.path / self._entries.get(name, name), "rb")
 
+    def checksum(self, name: str) -> str:
+        """Of the bytes of a file."""
+        with self.open(name) as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
     def start(self, name: str) -> bytes:
         """The first bytes of a file."""
         with self.open(name) as file:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from kgen.cache import cached_json, digest
 from kgen.config import DataConfig
 from kgen.data.sources.archives import TarFiles, ZipFiles, without_suffix
 from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source
@@ -66,7 +67,7 @@ class FolderSource(Source):
         _report_unread(self, files, used)
         self.skipped += layout.skipped
         self.findings += layout.findings
-        self._paths, self._files = layout.paths, files
+        self._paths, self._files, self._layout_digest = layout.paths, files, _digest(layout)
         self._labels = {split: np.array(labels, np.int32) for split, labels in layout.labels.items()}
         self._given = config.value_range
         self._narrow = self._given if self._given and self._given[1] <= WHITE and self._given != BYTES else None
@@ -75,6 +76,28 @@ class FolderSource(Source):
         self._sizes: Counter = Counter()
         self._lock = threading.Lock()
         self._checked: set[str] = set()
+
+    def content(self) -> Any:
+        """The bytes of the pictures, their splits and labels; remembered as long as no file changes."""
+
+        def make():
+            from tqdm import tqdm
+
+            names = np.array([path for split in sorted(self._paths) for path in self._paths[split]], object)
+            with tqdm(
+                total=len(names), desc=f"{self.name} content", unit="img", delay=2, leave=False, disable=None
+            ) as bar:
+
+                def checksum(number: int) -> str:
+                    bar.update(1)
+                    try:
+                        return self._files.checksum(names[number])
+                    except OSError:
+                        return "unreadable"
+
+                return digest(_map_in_threads(checksum, np.arange(len(names))))
+
+        return [cached_json("content", {"identity": self.identity}, make), self._layout_digest]
 
     def labels(self, split: str) -> np.ndarray | None:
         return self._labels[split] if self.num_classes else None

@@ -60,6 +60,12 @@ class TfdsSource(Source):
         self._given = given
         self._table = None
 
+    def content(self) -> Any:
+        """The version of the set, what describes it, and the sizes of its files: TFDS never changes a version."""
+        folder = Path(str(self._builder.data_path))
+        described = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.json"))]
+        return [self.identity[0], described, sorted((path.name, path.stat().st_size) for path in folder.iterdir())]
+
     def labels(self, split: str) -> np.ndarray | None:
         """Read from the records in a pass of its own, of sets of at most 100,000 images; no image is decoded."""
         if not self._label or self.counts[split] > MAX_LABEL_SCAN:
