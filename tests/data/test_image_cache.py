@@ -139,7 +139,8 @@ def test_what_another_process_uses_stays(photos):
     forget()
     (entry,) = image_cache.entries()
     code = (
-        f"from pathlib import Path; from kgen.data import image_cache; image_cache.hold(Path({str(entry.folder)!r})); "
+        "import sys; from pathlib import Path; from kgen.data import image_cache; "
+        "image_cache.hold(Path(sys.argv[1])); print('held', flush=True); input()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(entry.folder)],
