@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import psutil
+import tensorflow as tf
 
 from kgen import data
 from kgen.config import RunConfig
 from kgen.models import build_model
 from kgen.sampling import check_prior
 from kgen.train import defaults, init_from
+from kgen.train.memory import StepMemory, check_memory, gib, out_of_memory
 from kgen.train.trainer import compile_model, set_precision
 
 SECONDS = 5.0
@@ -26,6 +28,7 @@ class DryRun:
         images: split -> number of images.
         parameters: of the networks.
         state_bytes: of weights, optimizers and averages.
+        step: the estimate of the memory of a step; None without one.
         resident_bytes: of this process after some steps, with the images.
         steps_per_epoch: steps of the optimizer per epoch.
         compile_seconds: for compilation, before the first steps.
@@ -36,6 +39,7 @@ class DryRun:
     images: dict[str, int]
     parameters: int
     state_bytes: int
+    step: StepMemory | None
     resident_bytes: int
     steps_per_epoch: int
     compile_seconds: float
@@ -50,13 +54,14 @@ class DryRun:
         train = self.config.train
         splits = ", ".join(f"{count} {split}" for split, count in self.images.items())
         size = f"{self.parameters:,} parameters, {self.state_bytes / 2**20:.1f} MiB with optimizers and averages"
+        estimate = f"about {gib(self.step.bytes)} for a step (estimate); " if self.step else ""
         most = "at most " if train.patience else ""
         steps = f"{most}{train.epochs} epochs of {self.steps_per_epoch}, {train.epochs * self.steps_per_epoch:,} in all"
         each = f"{1000 * self.step_seconds:.1f} ms each after {self.compile_seconds:.0f} s of compilation"
         return (
             f"model     {self.config.model}: {size}\n"
             f"data      {self.config.data.dataset}: {splits}\n"
-            f"memory    {self.resident_bytes / 2**20:.0f} MiB of this process after some steps\n"
+            f"memory    {estimate}{self.resident_bytes / 2**20:.0f} MiB of this process after some steps\n"
             f"steps     {steps}, {train.batch_size} images each\n"
             f"time      {most}{self.minutes:.1f} minutes of steps on one device ({each}); evaluations come on top"
         )
@@ -70,7 +75,8 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
         dataset: already loaded; None loads `config.data`.
 
     Raises:
-        UserError: as `kgen.train` would.
+        UserError: as `kgen.train` would; also for a model that is too large for the memory.
+        TrainingFailed: memory was not enough.
     """
     check_prior(config.train.prior, config.model)
     defaults.check_early_stopping(config)
@@ -78,6 +84,15 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     dataset = dataset or data.load(config.data, seed=config.seed)
     config = defaults.resolve_defaults(config, dataset)
     set_precision(config)
+    step, _ = check_memory(config, dataset.spec)
+    try:
+        return _measured(config, dataset, step)
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise out_of_memory(error, config, dataset.spec) from error
+
+
+def _measured(config: RunConfig, dataset: data.Dataset, step: StepMemory | None) -> DryRun:
+    """Takes some steps of a complete configuration."""
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
     train, steps_per_epoch = config.train, dataset.spec.examples["train"] // config.train.batch_size
     compile_model(model, config, steps_per_epoch)
@@ -98,6 +113,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
         images=dict(dataset.spec.examples),
         parameters=model.parameters,
         state_bytes=sum(np.asarray(v).nbytes for v in kept),
+        step=step,
         resident_bytes=psutil.Process().memory_info().rss,
         steps_per_epoch=steps_per_epoch,
         compile_seconds=max(0.0, compiled - started - call * step_seconds),

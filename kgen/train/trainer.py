@@ -25,6 +25,7 @@ from kgen.train import callbacks, checkpointing, defaults, init_from
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
+from kgen.train.memory import check_memory, out_of_memory
 from kgen.train.plots import sample_sheet
 
 EVALUATION_BYTES = 2**23
@@ -146,11 +147,17 @@ def _train(
     if resumed:
         run.save_config(config)
 
-    # Build the model, and what measures its samples.
-    sample_monitor = _create_monitor(monitor, config, dataset)
+    # Refuse what does not fit into memory; then build the model, and what measures its samples.
     set_precision(config)
+    with run.building() if resumed else contextlib.nullcontext():
+        _, scarce = check_memory(config, dataset.spec, devices.replicas)
+    notes = [*notes, *filter(None, [scarce])]
+    sample_monitor = _create_monitor(monitor, config, dataset)
     with devices.scope(), run.building() if resumed else contextlib.nullcontext():
-        model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+        try:
+            model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise out_of_memory(error, config, dataset.spec) from error
     model.agreed = devices.agreed
     if start is None:
         notes = [*notes, *init_from.initialize_weights(model, config)]
@@ -180,6 +187,7 @@ def _train(
     except BaseException as error:
         if lost := image_lost(error):
             error = TrainingFailed(f"{lost}: {_resume_command(run)}")
+        error = out_of_memory(error, run.config, run.spec) or error
         with contextlib.suppress(OSError):  # e.g. the disk is full, which `error` says
             run.fail(str(error) or repr(error))
         raise error

@@ -1,0 +1,129 @@
+"""The estimate of a training's memory, and what is refused by it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kgen
+from kgen.cli.train import main
+from kgen.config import override
+from kgen.errors import TrainingFailed, UserError
+from kgen.models import build_model
+from kgen.models.presets import PRESETS
+from kgen.spec import DataSpec
+from kgen.train import memory
+from kgen.train.memory import check_memory, step_memory
+
+
+def spec(side=28, channels=1, classes=10):
+    names = tuple(map(str, range(classes)))
+    return DataSpec("x", (side, side, channels), num_classes=classes, class_names=names, examples={"train": 100})
+
+
+def config(model, of=None, **settings):
+    given = {"model": model, "train.batch_size": 10} | settings
+    dataset = type("Images", (), {"spec": of or spec()})()
+    return kgen.train.resolve_defaults(override(kgen.RunConfig(), given), dataset)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_parameters_are_those_of_the_model(name):
+    """The estimate is first: what is built after it is what is built without it."""
+    need = step_memory(config(name), spec())
+    model = build_model(name, spec(), seed=0)
+    assert need.parameters == sum(int(np.prod(w.shape)) for network in model.networks for w in network.weights)
+    step_memory(config(name), spec())
+    again = build_model(name, spec(), seed=0)
+    assert model.weights_hash() == again.weights_hash()
+    assert all(np.isfinite(weight.numpy()).all() for weight in again.weights)
+
+
+def test_the_state_by_hand():
+    """Dense layers 784-8-2 and back, and mean and log-variance: Adam keeps two numbers per weight."""
+    made = config("vae", **{"model_args.hidden": [8], "model_args.latent_dim": 2})
+    weights = (784 * 8 + 8) + 2 * (8 * 2 + 2) + (2 * 8 + 8) + (8 * 784 + 784)
+    need = step_memory(made, spec())
+    assert need.parameters == weights and need.state_bytes == 3 * 4 * weights and need.gradient_bytes == 4 * weights
+    averaged = config("vae", **{"model_args.hidden": [8], "model_args.latent_dim": 2, "train.ema_halflife_images": 9})
+    assert step_memory(averaged, spec()).state_bytes == 4 * 4 * weights
+    plain = config("vae", **{"model_args.hidden": [8], "model_args.latent_dim": 2, "train.optimizer": "sgd"})
+    assert step_memory(plain, spec()).state_bytes == 4 * weights
+
+
+def test_activations_grow_with_the_batch_and_are_shared_by_replicas():
+    one, ten = (step_memory(config("conv_vae", **{"train.batch_size": size}), spec()) for size in (1, 10))
+    assert ten.activation_bytes == pytest.approx(10 * one.activation_bytes, rel=1e-6)
+    shared = step_memory(config("conv_vae", **{"train.batch_size": 10}), spec(), replicas=10)
+    assert shared.activation_bytes == one.activation_bytes
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "sgd"])
+def test_the_slots_of_an_optimizer(kind):
+    expected = {"adam": 2, "rmsprop": 1, "sgd": 0}[kind]
+    need = step_memory(config("vae", **{"train.optimizer": kind}), spec())
+    assert need.state_bytes == 4 * need.parameters * (1 + expected)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_images_of_2048_pixels_are_refused_in_one_sentence(name, monkeypatch):
+    monkeypatch.setattr(memory, "device_memory", lambda: (24 * 2**30, 20 * 2**30))
+    large = spec(2048, 3)
+    with pytest.raises(UserError, match=r"2048x2048x3.*parameters.*24\.0 GiB here.*--image_size"):
+        check_memory(config(name, large, **{"train.batch_size": 64}), large)
+
+
+def test_the_remedy_is_what_helps(monkeypatch):
+    monkeypatch.setattr(memory, "device_memory", lambda: (24 * 2**30, 20 * 2**30))
+    large = spec(2048, 3)
+    for name, remedy in (("vae", "model_args.network=conv"), ("gan", "model_args.network=dcgan")):
+        with pytest.raises(UserError, match=remedy):
+            check_memory(config(name, large), large)
+    with pytest.raises(UserError, match=r"a smaller --batch_size or a smaller --image_size"):
+        check_memory(config("conv_vae", large, **{"train.batch_size": 64}), large)
+    with pytest.raises(UserError, match=r"model_args.hidden is \[1000000, 100000\]"):
+        check_memory(config("vae", **{"model_args.hidden": [1000000, 100000]}), spec())
+
+
+def test_what_is_scarce_is_noted_and_what_fits_is_not(monkeypatch):
+    monkeypatch.setattr(memory, "device_memory", lambda: (24 * 2**30, 5 * 2**20))
+    assert "5 MiB are available" in check_memory(config("vae"), spec())[1]
+    monkeypatch.setattr(memory, "device_memory", lambda: (24 * 2**30, 20 * 2**30))
+    assert check_memory(config("vae"), spec())[1] == ""
+
+
+def test_the_command_refuses_before_it_builds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(memory, "device_memory", lambda: (24 * 2**30, 20 * 2**30))
+    kgen.images.save_pngs(tmp_path / "big", np.zeros((4, 1024, 1024, 3), np.uint8), list("abcd"))
+    for more in (["--dry_run"], ["--run_dir", str(tmp_path / "run")]):
+        assert main(["--model", "vae", "--dataset", str(tmp_path / "big"), "--batch_size", "2", *more]) == 2
+        message = capsys.readouterr().err
+        assert "1024x1024x3" in message and "--image_size" in message and len(message.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_while_training_is_one_sentence(tmp_path, monkeypatch, capsys):
+    from kgen.train import trainer
+
+    def fails(*args, **kwargs):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(trainer, "_fit_or_roll_back", fails)
+    arguments = ["--model", "vae", "--batch_size", "7", "--epochs", "1", "--run_dir", str(tmp_path / "run")]
+    assert main(arguments) == 1
+    message = capsys.readouterr().err
+    assert "out of memory" in message and "--batch_size 7" in message and "28x28x1" in message
+    assert "out of memory" in (tmp_path / "run" / "FAILED").read_text()
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    assert memory.out_of_memory(ValueError("x"), config("vae"), spec()) is None
+    assert isinstance(memory.out_of_memory(MemoryError(), config("vae"), spec()), TrainingFailed)
+
+
+def test_a_model_that_cannot_be_built_without_values_has_no_estimate(monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("needs values")
+
+    monkeypatch.setattr(memory, "build_model", fails)
+    assert check_memory(config("vae"), spec()) == (None, "")
