@@ -761,6 +761,26 @@ def faces_of_matlab_with_their_shape(folder: Path) -> Read:
 
 
 @odd
+def flat_pictures_of_16_to_9(folder: Path) -> Refused:
+    path = archive(folder, x=smooth(40, 9, 16).reshape(40, -1), y=numbers(40))  # 144 values, as many as 12x12
+    return Refused(path, ("40 images of 12x12x1", "40 images of 9x16x1", "--mat_image_shape 9x16"))
+
+
+@odd
+def flat_pictures_with_transparency(folder: Path) -> Refused:
+    images = np.concatenate([smooth(40, 8, 8, 3), np.full((40, 8, 8, 1), 255, np.uint8)], 3)
+    path = archive(folder, x=images.reshape(40, -1), y=numbers(40))  # 256 values, as many as 16x16
+    return Refused(path, ("40 images of 16x16x1", "40 images of 8x8x4", "--mat_image_shape 8x8x4"))
+
+
+@odd
+def images_last_that_are_as_rough_as_the_images(folder: Path) -> Read:
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 6, 1), np.uint8)
+    images[0, 0, :2, 0] = 0, 255
+    return Read(archive(folder, x=images[..., 0]), _expected(images), findings=("20 images of 8x6", "6 images of 20x8"))
+
+
+@odd
 def two_arrays_of_one_size(folder: Path) -> Refused:
     images = pictures(20)[..., 0]
     return Refused(mat(folder, left=images, right=images), ("--mat_key left", "--mat_key right"))

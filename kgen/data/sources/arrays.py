@@ -192,7 +192,9 @@ def open_arrays(
         labels = _labels_of(config.labels, path.parent, roles.images)
     else:
         labels = {split: (key, content[key]) for split, key in roles.labels.items()}
-    pictures, notes = arrange(arrays, {s: label_counts(y) for s, (_, y) in labels.items()}, config, order, where)
+    pictures, notes, doubts = arrange(
+        arrays, {s: label_counts(y) for s, (_, y) in labels.items()}, config, order, where
+    )
     counts = {split: len(p) for split, p in pictures.items()}
     if not config.labels:
         labels = {
@@ -200,7 +202,7 @@ def open_arrays(
             for split, (key, y) in labels.items()
             if _plain(key, split) not in WEAK_LABEL_WORDS or are_labels(y, counts[split])
         }
-    findings = []
+    findings = doubts
     if "train" not in labels and labels:
         findings.append(f"labels of {', '.join(labels)} are not used: the training images have none")
         labels = {}

@@ -21,8 +21,8 @@ SMALLEST_SIDE = 4
 """Of a flattened square whose shape nobody names."""
 CLEARLY = 1.25
 """The ratio of two roughnesses that decides between two readings."""
-SAMPLED = 64
-"""Images that are looked at for it."""
+SAMPLED, SAMPLED_VALUES = 64, 2**20
+"""Images, and values of them, that are looked at for it."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def arrange(
     config: DataConfig,
     order: PixelOrder,
     where: str,
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The images of every split as [N, H, W, C], and notes that say how they were found.
+) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
+    """The images of every split as [N, H, W, C], notes that say how they were found, and findings of what is ambiguous.
 
     Args:
         arrays: split -> an array of 2, 3 or 4 dimensions.
@@ -97,19 +97,17 @@ def arrange(
     if not readings:
         raise UserError(f"{where}: the splits have images of different shapes: {shapes}")
     largest = max(arrays, key=lambda split: arrays[split].size)
-    chosen, why = _choose(readings, largest, label_counts, config, order, where, shapes)
-    height, width = chosen[largest].images.shape[1:3]
-    if (
-        len(arrays) > 1
-        and order.images_first
-        and chosen[largest].orientation == "columns"
-        and not why
-        and height != width
-    ):
+    chosen, why, doubts = _choose(readings, largest, label_counts, config, order, where, shapes)
+    array, reading = arrays[largest], chosen[largest]
+    height, width = reading.images.shape[1:3]
+    unusual = order.images_first and reading.orientation == "columns" and height != width
+    if len(arrays) > 1 and unusual and not why:
         raise UserError(f"{where}: the splits have images of different shapes: {shapes}")
-    return {split: reading.images for split, reading in chosen.items()}, _notes(
-        chosen[largest], arrays[largest], order, why, why_order, where
-    )
+    if array.ndim == 2 and config.mat_image_shape is None:
+        labelled = len(reading.images) in label_counts.get(largest, ())
+        _refuse_if_another_shape_is_smoother(array, reading, order, labelled or why != "", config, where)
+    notes = _notes(reading, array, order, why, why_order, where)
+    return {split: reading.images for split, reading in chosen.items()}, notes, doubts
 
 
 # Every reading --------------------------------------------------------------------------------------------------------
@@ -178,6 +176,18 @@ def _guesses(length: int) -> list[tuple[int, ...]]:
     return []
 
 
+def _shapes(length: int):
+    """Every plausible shape of a picture of `length` values."""
+    for channels in CHANNELS:
+        pixels = length // channels
+        for height in range(SMALLEST_SIDE, pixels // SMALLEST_SIDE + 1):
+            width = pixels // height
+            if height * width * channels == length and max(height, width) <= LONGEST * min(height, width):
+                yield from (
+                    [(height, width)] if channels == 1 else [(height, width, channels), (channels, height, width)]
+                )
+
+
 def _unfold(flat: np.ndarray, shape: tuple[int, ...], row_major: bool) -> np.ndarray:
     """[N, D] -> [N, H, W, C]; `shape` has 2 axes, or 3 of which the last or else the first are the channels."""
     # Column by column, the first axis of the picture runs fastest: unfold backwards and turn the axes round.
@@ -234,8 +244,8 @@ def _common(by_split: Mapping[str, list[Reading]]) -> list[dict[str, Reading]]:
     return found
 
 
-def _choose(readings, largest, label_counts, config, order, where, shapes) -> tuple[dict[str, Reading], str]:
-    """The reading that is left, or decided for, and why ("" when there is no other)."""
+def _choose(readings, largest, label_counts, config, order, where, shapes):
+    """(The reading that is left, or decided for; why, "" when there is no other; findings of what is ambiguous)."""
 
     def by_labels(reading):
         return all(len(reading[split].images) in counts for split, counts in label_counts.items() if counts)
@@ -249,7 +259,7 @@ def _choose(readings, largest, label_counts, config, order, where, shapes) -> tu
     plausible = [r for r in readings if _plausible(r[largest])]
     readings = plausible or readings
     if len(readings) == 1:
-        return readings[0], why
+        return readings[0], why, []
     here = [r[largest] for r in readings]
     ndim = len(shapes[largest])
     if ndim == 2:
@@ -268,12 +278,44 @@ def _choose(readings, largest, label_counts, config, order, where, shapes) -> tu
             + ". Give the flags of the right one"
             + ("" if ndim < 4 else ", or save it as [N, H, W, C]")
         )
-    return readings[number], why or reason
+    doubts = []
+    if ndim == 3 and len(set(shapes[largest])) == 3:
+        rough = sorted(_roughness(r.images) for r in here)
+        if rough[1] <= CLEARLY * rough[0]:
+            doubts.append(f"{where} was read as {here[number].describe()}; or is it {here[1 - number].describe()}?")
+    return readings[number], why or reason, doubts
 
 
 def _plausible(reading: Reading) -> bool:
     height, width = reading.images.shape[1:3]
     return max(height, width) <= LONGEST * min(height, width)
+
+
+def _refuse_if_another_shape_is_smoother(array, chosen: Reading, order, decided: bool, config, where) -> None:
+    """Raises UserError if the pictures are no squares: 32x18 values are as many as 24x24, but smoother.
+
+    Args:
+        decided: the labels or the smoothness say along which axis the images run.
+    """
+    fixed = decided or config.mat_orientation != "auto"
+    row_major = order.row_major != config.mat_orientation.endswith("_transposed")
+    roughness = _roughness(chosen.images)
+    smoothest, least = None, roughness / CLEARLY
+    for orientation, length in (("rows", array.shape[1]), ("columns", array.shape[0])):
+        other = orientation != chosen.orientation
+        if fixed and other:
+            continue
+        for shape in _shapes(length):
+            images = _unfold(array if orientation == "rows" else array.T, shape, row_major)
+            found = _roughness(images)
+            if found < (min(least, roughness / CLEARLY**3) if other else least):
+                last = len(shape) == 2 or shape[-1] in CHANNELS
+                smoothest, least = Reading(chosen.layout, orientation, images, shape, last), found
+    if smoothest is not None:
+        raise UserError(
+            f"{where} {array.shape} can be read in more than one way: {chosen.describe()} or {smoothest.describe()}, "
+            "which would be smoother. Give the flags of the right one"
+        )
 
 
 def _choose_flat(readings: list[Reading], shape: tuple[int, ...], order: PixelOrder) -> int | None:
@@ -324,8 +366,9 @@ def _choose_channels(readings: list[Reading], order: PixelOrder) -> int | None:
 
 def _roughness(images: np.ndarray) -> float:
     """The mean absolute difference of neighbouring pixels, over some of the images."""
-    step = max(1, len(images) // SAMPLED)
-    some = images[::step][:SAMPLED].astype(np.float64)
+    wanted = min(SAMPLED, max(1, SAMPLED_VALUES // images[0].size))
+    step = max(1, len(images) // wanted)
+    some = images[::step][:wanted].astype(np.float64)
     steps = [np.abs(np.diff(some, axis=axis)).ravel() for axis in (1, 2)]
     return float(np.concatenate(steps).mean()) if sum(map(len, steps)) else 0.0
 
