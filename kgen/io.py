@@ -5,6 +5,7 @@ Data files are looked for in $KGEN_DATA_DIR, or in ../shared/data where that exi
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,26 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
 def write_json(path: str | os.PathLike, values: Any) -> Path:
     """Writes a JSON file whole, indented by two."""
     return write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_writable(folder: str | os.PathLike, what: str):
+    """Finds out whether files can be written into a folder, before what they hold is computed; leaves nothing behind.
+
+    Args:
+        folder: it need not exist yet.
+        what: begins the message.
+
+    Raises:
+        UserError: they cannot.
+    """
+    folder = Path(folder).absolute()
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing, prefix=ASIDE):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{what} cannot be written: {existing}: {reason}; name another place with --out") from error
 
 
 # Data files -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from kgen.cli.command import Command
+from kgen.io import check_writable
 
 EXAMPLES = (
     ("kgen-compare runs/*", "a table here, and compare/compare.html with the sample grids"),
@@ -38,10 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.evaluate.compare import compare, open_targets
         from kgen.evaluate.compare_page import write
 
+        if cmd["out"] and cmd.given("out"):
+            check_writable(cmd["out"], f"--out {cmd['out']}")
         metrics = None if cmd["metrics"] is None else [word.strip() for word in cmd["metrics"].split(",")]
         compared = compare(open_targets(paths), metrics=metrics, sort=cmd["sort"], anyway=cmd["anyway"])
         print(text(compared), end="")
         if cmd["out"]:
+            if not cmd.given("out"):  # the table is shown all the same
+                check_writable(cmd["out"], "the comparison")
             print("".join(f"wrote {path}\n" for path in write(compared, cmd["out"])), end="")
 
     return cmd.run(body, argv)

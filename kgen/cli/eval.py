@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             path, config, dataset=cmd["dataset"], data_settings=settings, out=cmd["out"], **flags.generator_choice(cmd)
         )
         print(eval_table(results), end="")
-        print(f"wrote {out}")
+        if out is not None:
+            print(f"wrote {out}")
 
     return cmd.run(body, argv)

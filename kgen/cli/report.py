@@ -1,6 +1,7 @@
 """kgen-report: a run as one page, report.html."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from kgen.cli.command import Command
 
@@ -22,10 +23,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(path: str):
+        from kgen.io import check_writable
         from kgen.report import write_report
         from kgen.run import Run
 
-        out = write_report(Run.open(path), cmd["out"])
+        run = Run.open(path)
+        check_writable(Path(cmd["out"]).parent if cmd["out"] else run.path, f"the report of {path}")
+        out = write_report(run, cmd["out"])
         print(f"wrote {out} ({out.stat().st_size / 1e6:.2f} MB)")
 
     return cmd.run(body, argv)

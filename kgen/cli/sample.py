@@ -51,8 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(path: str):
+        from kgen.io import check_writable
         from kgen.sampling import generate, open_sampler
 
+        out = Path(cmd["out"] or ".")
+        check_writable(out if cmd["format"] == "png-files" or not cmd["out"] else out.parent, "the samples")
         sampler = open_sampler(path, dataset=cmd["dataset"], **flags.generator_choice(cmd))
         samples = generate(sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"])
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None

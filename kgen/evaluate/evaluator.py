@@ -1,5 +1,6 @@
 """Evaluates a generator: samples from it, computes metrics, and writes every value with the protocol behind it."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from kgen.evaluate.target import Target, open_target
 from kgen.features import EXTRACTORS, default_extractor
 from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
+from kgen.io import check_writable
 from kgen.metrics.conditioning import wilson_interval
 from kgen.run import check_space
 from kgen.sampling import Sampler
@@ -38,7 +40,7 @@ def evaluate(
     checkpoint: str = "best",
     prior: str | None = None,
     out: str | Path | None = None,
-) -> tuple[list[dict[str, Any]], Path]:
+) -> tuple[list[dict[str, Any]], Path | None]:
     """Evaluates a generator and writes the results.
 
     Args:
@@ -51,10 +53,11 @@ def evaluate(
         out: a .jsonl file; None takes eval/ of the run or of the export, or else eval/ in the current folder.
 
     Returns:
-        The results (see `kgen.evaluate.results`), and the file that they were written to; pictures are beside it.
+        The results (see `kgen.evaluate.results`), and the file that they were written to; pictures are beside it. None
+        in place of the file, and a warning, where eval/ of a run cannot be written.
 
     Raises:
-        UserError: the path, the data set or a metric will not do.
+        UserError: the path, the data set or a metric will not do, or `out` cannot be written.
     """
     config = config or EvalConfig()
     parse_metrics(config.metrics)  # an unknown name is an error before anything is opened
@@ -68,14 +71,23 @@ def evaluate(
     if dataset is None and not data_settings:
         _check_unchanged(target, reference)
     path = Path(out or target.out)
-    check_space(path, "--out")
+    if out is not None:
+        check_space(path, "--out")
+        check_writable(path.parent, f"--out {path}")
     if path.exists():
         read_results(path)  # a file that cannot be extended is an error before anything is computed
     evaluator = Evaluator(reference, config)
     results = evaluator.results(target)
-    merge_results(path, results)
-    for name, picture in evaluator.pictures.items():
-        images.save_png(path.with_name(f"{path.stem}-{name}.png"), picture)
+    try:
+        merge_results(path, results)
+        for name, picture in evaluator.pictures.items():
+            images.save_png(path.with_name(f"{path.stem}-{name}.png"), picture)
+    except OSError as error:
+        if out is not None:
+            raise
+        reason = f"{error.filename or path}: {error.strerror or error}"
+        print(f"warning: the results are not stored ({reason}); --out FILE stores them elsewhere", file=sys.stderr)
+        return results, None
     return results, path
 
 

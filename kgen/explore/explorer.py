@@ -14,6 +14,7 @@ from kgen.explore.context import Context
 from kgen.explore.figures import Picture
 from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import write_page
+from kgen.io import check_writable
 from kgen.run import Run
 from kgen.sampling import latest_version
 
@@ -48,13 +49,15 @@ def explore(
         (file, Picture), as they are written.
 
     Raises:
-        UserError: an unknown name, or a picture asked for by name that the model cannot give.
+        UserError: an unknown name, a picture asked for by name that the model cannot give, or a folder that cannot be
+            written.
     """
     for name in what:
         KINDS[name]
     context = Context(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
                       data_settings=data_settings)  # fmt: skip
     folder = Path(out) if out else default_folder(context)
+    check_writable(folder, f"the pictures of {path}")
     reasons = {name: missing(context, name) for name in dict.fromkeys(what or KINDS)}
     wanted = [name for name, reason in reasons.items() if not reason]
     for name, reason in reasons.items() if what else ():
@@ -106,6 +109,7 @@ def explore_page(
     """
     path, file = Path(path), f"{PAGE}.html"
     if (path / "config.json").is_file():
+        check_writable(out or path / FOLDER, f"the page of {path}")
         from kgen.export import export  # imports TensorFlow
 
         with tempfile.TemporaryDirectory() as folder:
@@ -117,5 +121,6 @@ def explore_page(
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
     if version is None:
         raise UserError(f"--what {PAGE} takes a run or an export. Received: {path}")
+    check_writable(out or Path(), f"the page of {path}")
     name = f"{version.resolve().parent.name}-{version.name}"
     return write_page(version, Path(out or f"{FOLDER}-{name}") / file, source=str(path))

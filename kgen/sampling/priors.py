@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 import time
 import warnings
 import zipfile
@@ -381,11 +382,15 @@ def prior_of(run: Run, model, checkpoint: str, name: str, dataset: Dataset | Non
     started = time.monotonic()
     encodings = encode_training_images(model, dataset, run.config.seed)
     prior = fit_gaussian_mixture(model, encodings, run.config.seed)
-    prior.save(path)
-    run.log(
+    fitted = (
         f"prior {name} of checkpoint {checkpoint!r}: {_components(prior)}, fitted to the encodings of "
-        f"{len(encodings.labels)} training images in {time.monotonic() - started:.1f} seconds; stored as {path}"
+        f"{len(encodings.labels)} training images in {time.monotonic() - started:.1f} seconds"
     )
+    try:
+        prior.save(path)
+        run.log(f"{fitted}; stored as {path}")
+    except OSError as error:  # the run is read-only
+        print(f"{fitted}; not stored ({error.filename or path}: {error.strerror or error})", file=sys.stderr)
     return prior
 
 

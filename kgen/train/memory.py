@@ -179,7 +179,7 @@ def check_memory(config: RunConfig, spec: DataSpec, replicas: int = 1) -> tuple[
             f"parameters, and a step of {config.train.batch_size} images needs about {gib(need.bytes)} "
             f"({gib(need.state_bytes + need.gradient_bytes)} for weights, gradients and optimizers, "
             f"{gib(need.activation_bytes)} for the images of a batch on their way through the layers); there are "
-            f"{gib(total)} here. {_remedy(config, need, total)}"
+            f"{gib(total)} here. {_remedy(config, spec, need, total)}"
         )
     if need.bytes > available:
         return need, (
@@ -189,19 +189,18 @@ def check_memory(config: RunConfig, spec: DataSpec, replicas: int = 1) -> tuple[
     return need, ""
 
 
-def _remedy(config: RunConfig, need: StepMemory, total: int) -> str:
+def _remedy(config: RunConfig, spec: DataSpec, need: StepMemory, total: int) -> str:
+    side = min(spec.image_shape[:2])
+    smaller = f"a smaller --image_size, for example --image_size {64 if side > 64 else max(8, side // 2)}"
     if not need.of_weights:
-        if CERTAIN * (need.bytes - need.activation_bytes * (1 - 1 / config.train.batch_size)) <= total:
-            return "Use a smaller --batch_size or a smaller --image_size"
-        return "Use a smaller --image_size, for example --image_size 64"
-    dense = config.model_args.get("network") in NETWORKS and NETWORKS.defaults(config.model_args["network"])[
-        "jit_compile_on_cpu"
-    ]  # fmt: skip
+        fits = CERTAIN * (need.bytes - need.activation_bytes * (1 - 1 / config.train.batch_size)) <= total
+        return f"Use {'a smaller --batch_size, or ' if fits else ''}{smaller}"
+    arguments = config.model_args
+    hidden = f", narrower layers (model_args.hidden is {[*arguments['hidden']]})" if arguments.get("hidden") else ""
+    name = arguments.get("network")
+    dense = name in NETWORKS and NETWORKS.defaults(name)["jit_compile_on_cpu"]
     network = "dcgan" if PRESETS[config.model].adversarial else "conv"
-    other = f", or convolutions: --set model_args.network={network}" if dense else ""
-    if config.model_args.get("hidden"):
-        other = f", narrower layers (model_args.hidden is {[*config.model_args['hidden']]}){other}"
-    return f"Use a smaller --image_size, for example --image_size 64{other}"
+    return f"Use {smaller}{hidden}{f', or convolutions: --set model_args.network={network}' if dense else ''}"
 
 
 def out_of_memory(error: BaseException, config: RunConfig, spec: DataSpec) -> TrainingFailed | None:

@@ -212,7 +212,10 @@ def test_a_run_on_other_classes(default_job, capsys, tmp_path):
 def test_a_run_that_cannot_be_written_to(run_copy, capsys):
     (run_copy / "eval").rmdir() if (run_copy / "eval").is_dir() else None
     (run_copy / "eval").write_text("in the way")
-    assert "eval" in fails(capsys, run_copy, *CHEAP)
+    assert command.main([str(run_copy), *CHEAP]) == 0  # the figures are there
+    printed = capsys.readouterr()
+    assert "precision" in printed.out and "not stored" in printed.err and "eval" in printed.err
+    assert "cannot be written" in fails(capsys, run_copy, *CHEAP, "--out", run_copy / "eval" / "rows.jsonl")
 
 
 def test_training_and_evaluation_agree_about_names():

@@ -78,7 +78,7 @@ def test_the_remedy_is_what_helps(monkeypatch):
     for name, remedy in (("vae", "model_args.network=conv"), ("gan", "model_args.network=dcgan")):
         with pytest.raises(UserError, match=remedy):
             check_memory(config(name, large), large)
-    with pytest.raises(UserError, match=r"a smaller --batch_size or a smaller --image_size"):
+    with pytest.raises(UserError, match=r"a smaller --batch_size, or a smaller --image_size"):
         check_memory(config("conv_vae", large, **{"train.batch_size": 64}), large)
     with pytest.raises(UserError, match=r"model_args.hidden is \[1000000, 100000\]"):
         check_memory(config("vae", **{"model_args.hidden": [1000000, 100000]}), spec())
