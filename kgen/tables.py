@@ -1,4 +1,4 @@
-"""Tables as text for a terminal, a pipe or a log.
+"""Tables and counts as text for a terminal, a pipe or a log.
 
 >>> print(render_table(["name", "fid"], [["dcgan", 12.345], ["vae", None]]), end="")
 name  | fid
@@ -22,6 +22,11 @@ def format_number(value: float | None, digits: int = 4) -> str:
     if 10**digits - 0.5 <= abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:#.{digits}g}".rstrip(".")
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 file", "3 files", "2 classes"; `many` where the plural is another: "2 files are"."""
+    return f"{number} {one if number == 1 else many or one + ('es' if one.endswith('s') else 's')}"
 
 
 def render_table(

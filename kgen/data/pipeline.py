@@ -25,6 +25,7 @@ from kgen.data.transforms import make_transform
 from kgen.errors import UserError
 from kgen.options import coerce, lookup, schema_of
 from kgen.spec import DataSpec
+from kgen.tables import counted
 
 NAMED = 5  # skipped images that a message names
 BLOCK_IMAGES, BLOCK_BYTES = 512, 2**20  # what is looked at in one go, to find whether a set is black and white
@@ -65,7 +66,7 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
     left_out = _refuse_or_note(source.skipped, total, config)
     unlabelled = total - len(source.skipped) - sum(len(stored.indices) for stored in kept.values())
     if unlabelled:
-        notes.append(f"{unlabelled} images have no label and are left out")
+        notes.append(counted(unlabelled, "image has no label and is", "images have no label and are") + " left out")
     rows = _rows_per_split(splits, kept)
     if not len(rows["train"][1]):
         raise UserError(f"data set {source.name!r}: no training image is left. {left_out}")
@@ -210,10 +211,10 @@ def _refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> s
     more = f" and {len(skipped) - NAMED} more" if len(skipped) > NAMED else ""
     if config.strict:
         raise UserError(
-            f"data.strict is set and {len(skipped)} files of {config.dataset!r} cannot be used: {named}{more}; "
-            "repair or remove them, or leave strict off to train without them"
+            f"data.strict is set and {counted(len(skipped), 'file')} of {config.dataset!r} cannot be used: {named}"
+            f"{more}; repair or remove them, or leave strict off to train without them"
         )
-    return f"{len(skipped)} of {total} files could not be used and are left out: {named}{more}"
+    return f"{len(skipped)} of {counted(total, 'file')} could not be used, left out: {named}{more}"
 
 
 def _pixels(kept: dict[str, StoredSplit], source: Source, rows: tuple[str, np.ndarray], transform) -> list[np.ndarray]:

@@ -16,6 +16,7 @@ from kgen import random
 from kgen.config import DataConfig
 from kgen.data.sources.base import Source
 from kgen.errors import UserError
+from kgen.tables import counted
 
 SPLITS = ("train", "validation", "test")
 
@@ -42,7 +43,7 @@ def make_splits(source: Source, config: DataConfig, seed: int) -> tuple[dict[str
         )
     splits = {name: (name, source.order(name)) for name in SPLITS if source.counts.get(name)}
     notes = [
-        f"split {name!r} with {count} images is not used"
+        f"split {name!r} with {counted(count, 'image')} is not used"
         for name, count in source.counts.items()
         if name not in SPLITS and count
     ]
@@ -70,13 +71,13 @@ def split_notes(source: Source, config: DataConfig, seed: int, examples: Mapping
     notes, count = [], examples.get("validation")
     if count and not source.counts.get("validation"):
         notes.append(
-            f"no validation split: {count} of the {examples['train'] + count} training images are set aside as one "
+            f"no validation split: {count} of the {examples['train'] + count} training images set aside as one "
             f"(validation_fraction={config.validation_fraction:g}, seed={seed})"
         )
     if "test" in examples:
         return notes
     if count:
-        return [*notes, f"has no test split: the validation split of {count} images is what is reported"]
+        return [*notes, f"has no test split: the validation split of {counted(count, 'image')} is what is reported"]
     return [*notes, "has neither a validation nor a test split: only training images can be reported on"]
 
 

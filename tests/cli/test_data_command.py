@@ -36,7 +36,7 @@ def test_a_folder_of_different_sizes_with_a_broken_file_is_examined(tmp_path, ca
     assert data.main([str(tmp_path / "photos"), "--out", str(out), "--validation_fraction", "0"]) == 0
     said = capsys.readouterr().out
     assert "--image_size 16" in said and "broken.png (not an image)" in said  # the median of the heights is 25
-    assert "1 of the 13 train images are exact copies" in said
+    assert "1 of the 13 train images is an exact copy" in said
     assert Image.open(out / "duplicates.png").size[0] > 100
     (tmp_path / "photos" / "again.png").unlink()
     assert data.main([str(tmp_path / "photos"), "--out", str(out)]) == 0

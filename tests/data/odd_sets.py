@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import struct
 import sys
 import tarfile
 import tempfile
@@ -1045,6 +1046,42 @@ def a_class_folder_without_pictures(folder: Path) -> Read:
 
 
 @odd
+def parts_of_one_set(folder: Path) -> Read:
+    """As HAM10000 is: the folders were read as two classes."""
+    wanted = {"train": {"HAM10000_images_part_1": None, "HAM10000_images_part_2": None}}
+    return laid_out(folder, wanted, findings=("parts of one set", "--layout class"))
+
+
+@odd
+def numbered_folders_of_images(folder: Path) -> Read:
+    """As the chest X-rays of NIH are, with a table beside them."""
+    groups = place(folder, "images_001/images", "images_002/images")
+    rows = [f"{name.split('/')[0][-1]}{i},{PETS[i]}" for name in groups for i in range(5)]
+    for name in groups:
+        for i in range(5):
+            file = folder / name / f"{i}.png"
+            file.rename(file.with_name(f"{name.split('/')[0][-1]}{i}.png"))
+    (folder / "Data_Entry.csv").write_text("Image Index,Finding\n" + "\n".join(rows))
+    images = np.concatenate([*groups.values()])
+    return Read(folder, {"train": (images, list(PETS[:5]) * 2)}, findings=("parts of one set",))
+
+
+@odd
+def parts_as_classes_by_the_layout(folder: Path) -> Read:
+    return laid_out(folder, {"train": {"part1": "part1", "part2": "part2"}}, settings={"layout": "class"})
+
+
+@odd
+def folders_of_a_thousand(folder: Path) -> Read:
+    """As FFHQ lies on the disk."""
+    groups = place(folder, "thumbnails/00000", "thumbnails/01000")
+    for name in groups:
+        for i in range(5):
+            (folder / name / f"{i}.png").rename(folder / name / f"{int(name[-5:]) + i:05d}.png")
+    return Read(folder, {"train": of_classes(groups, dict.fromkeys(groups))}, findings=("parts of one set",))
+
+
+@odd
 def pictures_and_masks(folder: Path) -> Read:
     wanted = {"train": {"images/cat": "cat", "images/dog": "dog"}}
     return laid_out(folder, wanted, "annotations/trimaps", findings=("5 pictures in annotations/",))
@@ -1454,7 +1491,7 @@ def dataset_json_without_labels(folder: Path) -> Read:
 def labels_csv_for_some_images(folder: Path) -> Read:
     found = beside(folder, "labels.csv", lines("{i}.png,{label}", "file,label", PETS[:15]) + "lost.png,owl\n")
     images, _ = found.splits["train"]
-    findings = ("5 images without a label", "1 lines of labels.csv name no image: lost.png")
+    findings = ("5 images without a label", "1 line of labels.csv names no image: lost.png")
     return replace(found, splits={"train": (images[:15], PETS[:15])}, findings=findings)
 
 
@@ -1486,7 +1523,7 @@ def labels_csv_of_many_columns(folder: Path) -> Read:
 def labels_csv_of_many_columns_asked_for(folder: Path) -> Refused:
     found = beside(folder, "labels.csv", lines("{i}.png,{label},big", "file,animal,size"))
     return Refused(
-        found.dataset, ("data.labels='labels.csv'", "animal, size", "file_name,label"), {"labels": "labels.csv"}
+        found.dataset, ("data.labels='labels.csv'", "animal, size", "labels.csv:animal"), {"labels": "labels.csv"}
     )
 
 
@@ -1593,7 +1630,7 @@ def gtsrb(folder: Path) -> Read:
         lines("53,54,6,5,{label},Test/{i}.png", "Width,Height,Roi.X1,Roi.Y1,ClassId,Path", names)
     )
     images, _ = found.splits["test"]
-    return replace(found, splits=found.splits | {"test": (images, names)}, noted=("from Test.csv (column classid)",))
+    return replace(found, splits=found.splits | {"test": (images, names)}, noted=("from Test.csv (column ClassId)",))
 
 
 @odd
@@ -1664,6 +1701,121 @@ def labels_csv_in_a_zip(folder: Path) -> Read:
         for path in sorted((folder / "set").iterdir()):
             file.write(path, f"top/{path.name}")
     return replace(found, dataset=folder / "set.zip")
+
+
+def _read_labels(name: str, text: str | bytes, labels: Sequence[str | None] = PETS, **expected):
+    """A function that makes twenty pictures 0.png to 19.png beside a file of their labels."""
+    return lambda folder: beside(folder, name, text, names=labels, **expected)
+
+
+def _rows(labels: Sequence = PETS, form: str = "{i}.png,{label}") -> str:
+    return "".join(form.format(i=i, label=label) + "\n" for i, label in enumerate(labels))
+
+
+SETS |= {
+    "labels_csv_of_excel_that_names_its_delimiter": _read_labels(
+        "labels.csv", "sep=;\r\nfile;label\r\n" + _rows(form="{i}.png;{label}\r")
+    ),
+    "labels_csv_below_a_comment": _read_labels("labels.csv", "# made by hand\nfile,label\n" + _rows()),
+    "labels_csv_in_another_case": _read_labels(
+        "labels.csv", "file,label\n" + _rows(form="{i}.PNG,{label}").upper(), [label.upper() for label in PETS]
+    ),
+    "labels_csv_with_none": _read_labels(
+        "labels.csv",
+        "file,label\n" + _rows(["None", *PETS[1:]]),
+        ["None", *PETS[1:]],
+        findings=("1 image the label 'None'",),
+    ),
+    "labels_csv_of_one_label": _read_labels(
+        "labels.csv", "file,label\n" + _rows(["cat"] * 20), [None] * 20, findings=("all images have the label 'cat'",)
+    ),
+    "labels_csv_one_hot_in_upper_case": _read_labels(
+        "GroundTruth.csv",
+        "image,MEL,Nevus Benign\n" + _rows(["1.0,0.0", "0.0,1.0"] * 10, "{i},{label}"),
+        ["MEL", "Nevus Benign"] * 10,
+    ),
+    "labels_csv_with_folds": _read_labels(
+        "labels.csv", "file,label,fold\n" + _rows([f"{pet},{i % 5}" for i, pet in enumerate(PETS)]), findings=("fold",)
+    ),
+    "labels_csv_with_splits_that_nobody_knows": _read_labels(
+        "labels.csv",
+        "file,label,split\n" + _rows([f"{pet},{('tr', 'holdout')[i % 2]}" for i, pet in enumerate(PETS)]),
+        findings=("column split", "holdout, tr"),
+    ),
+    "labels_csv_with_two_columns_of_one_name": _read_labels(
+        "labels.csv",
+        "file,label,label\n" + _rows([f"{pet},{i % 2}" for i, pet in enumerate(PETS)]),
+        [None] * 20,
+        findings=("called label; rename",),
+    ),
+    "attributes_of_celeba": _read_labels(
+        "list_attr_celeba.txt",
+        "20\nMale Young\n"
+        + _rows([f"{1 - i % 2 * 2:>2} {1 - i % 3 // 2 * 2:>2}" for i in range(20)], "{i}.png {label}"),
+        [None] * 20,
+        findings=("--labels list_attr_celeba.txt:Male",),
+    ),
+    "one_attribute_of_celeba": _read_labels(
+        "list_attr_celeba.txt",
+        "20\nMale Young\n"
+        + _rows([f"{1 - i % 2 * 2:>2} {1 - i % 3 // 2 * 2:>2}" for i in range(20)], "{i}.png {label}"),
+        ["1", "-1"] * 10,
+        settings={"labels": "list_attr_celeba.txt:Male"},
+    ),
+    "labels_txt_without_a_header_by_number": _read_labels(
+        "trainval.txt",
+        _rows([f"{pet} {i % 4}" for i, pet in enumerate(PETS)], "{i} {label}"),
+        settings={"labels": "trainval.txt:2"},
+    ),
+    "metadata_jsonl_with_labels_in_labels": _read_labels(
+        "metadata.jsonl",
+        "".join(json.dumps({"file_name": f"{i}.png", "labels": {"class": pet}}) + "\n" for i, pet in enumerate(PETS)),
+        [None] * 20,
+        findings=("its labels are lists or objects",),
+    ),
+}
+
+
+@odd
+def labels_csv_with_what_programs_write_for_nothing(folder: Path) -> Read:
+    missing = ("", "NaN", "nan", "<NA>", "#N/A", "null")
+    text = "file,label\n" + _rows([*missing, *PETS[len(missing) :]])
+    made = beside(folder, "labels.csv", text, findings=("6 images without a label",))
+    images, names = made.splits["train"]
+    return replace(made, splits={"train": (images[len(missing) :], names[len(missing) :])})
+
+
+@odd
+def a_file_of_labels_is_counted_once(folder: Path) -> Read:
+    wanted = laid_out(folder, {"train": {"a": "a", "b": "b"}}, findings=("labels.csv is not read",))
+    (folder / "labels.csv").write_text("file,label\n0.png,x\n")
+    (folder / "notes.md").write_text("x")
+    return replace(wanted, noted=("other files that are not read: 1 .md",))
+
+
+@odd
+def labels_in_the_names_of_images(folder: Path) -> Read:
+    images = pictures(12)
+    for i, image in enumerate(images):
+        save(folder / "train" / f"{('cat', 'dog')[i % 2]}.{i}.png", image)
+    return Read(folder, {"train": (images, None)}, findings=("not read: cat, dog; to use them",))
+
+
+@odd
+def names_of_two_cameras(folder: Path) -> Read:
+    images = pictures(12)
+    for i, image in enumerate(images):
+        save(folder / f"{('IMG', 'DSC')[i % 2]}_{i}.png", image)
+    return Read(folder, {"train": (images, None)})
+
+
+@odd
+def splits_without_a_file(folder: Path) -> Read:
+    for name in ("test/a", "validation", "train/c"):
+        (folder / name).mkdir(parents=True)
+    return laid_out(
+        folder, {"train": {"train/a": "a", "train/b": "b"}}, findings=("test, validation, train/c hold no",)
+    )
 
 
 # Files that vanish ----------------------------------------------------------------------------------------------------
@@ -2023,6 +2175,31 @@ def mnist_beside_a_photo_that_is_not_read(folder: Path) -> Read:
     return Read(folder, splits, noted=("1 .md",), findings=("1 .heic",))
 
 
+@odd
+def a_tiff_of_thirteen_channels(folder: Path) -> Refused:
+    """As the satellite pictures of EuroSAT are."""
+    values = np.zeros((8, 8, 13), "<u2")
+    tags = [(256, 3, 1, 8), (257, 3, 1, 8), (258, 3, 13, 134), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 160)]
+    tags += [(277, 3, 1, 13), (278, 3, 1, 8), (279, 4, 1, values.nbytes), (284, 3, 1, 1)]
+    content = b"II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    content = (content + b"\0" * 4).ljust(134, b"\0") + struct.pack("<13H", *[16] * 13) + values.tobytes()
+    (folder / "a.tif").write_bytes(content)
+    return Refused(folder, ("a.tif (a TIFF of a kind that is not read, for example one of more than four channels",))
+
+
+@odd
+def an_address(folder: Path) -> Refused:
+    return Refused(
+        "https://www.kaggle.com/datasets/a/b", ("https://www.kaggle.com/datasets/a/b", "an address; download")
+    )
+
+
+@odd
+def a_pattern(folder: Path) -> Refused:
+    save(folder / "0.png", pictures(1)[0])
+    return Refused(folder / "*.png", ("*.png", "a pattern; give the folder"))
+
+
 # Archives -------------------------------------------------------------------------------------------------------------
 
 
@@ -2265,6 +2442,25 @@ def two_tars_joined(folder: Path) -> Refused:
 def a_compressed_file_that_is_no_tar(folder: Path) -> Refused:
     (folder / "x.gz").write_bytes(gzip.compress(b"some words"))
     return Refused(folder / "x.gz", ("x.gz", "unpack"))
+
+
+@odd
+def a_part_of_a_split_zip(folder: Path) -> Refused:
+    (folder / "x.z01").write_bytes(b"PK")
+    return Refused(_zip(folder / "x.zip", _members()[2].items()), ("x.zip", "split archive; join the parts"))
+
+
+@odd
+def a_7z_named_zip(folder: Path) -> Refused:
+    (folder / "x.zip").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(100))
+    return Refused(folder / "x.zip", ("x.zip", "it is a .7z file"))
+
+
+@odd
+def a_zip_that_is_cut_off(folder: Path) -> Refused:
+    path = _zip(folder / "x.zip", _members()[2].items())
+    path.write_bytes(path.read_bytes()[:-100])
+    return Refused(path, ("x.zip", "it is cut off"))
 
 
 @odd

@@ -84,7 +84,7 @@ def test_the_text_names_what_was_found(planted):
         "2 of the 20 train images are exact copies",
         "2 of the 20 train images are near copies",
         "train/cat/cut.jpg (broken: ",
-        "1 images are outliers, one colour all over: train/dog/gray all over.png",
+        "1 image is an outlier, one colour all over: train/dog/gray all over.png",
         "test: test/cat/leak.png",
     ):
         assert words in text
@@ -153,7 +153,7 @@ def test_classes_that_are_missing_or_not_balanced_are_named(tmp_path, noise):
         tmp_path / "set.npz", x_train=noise(20, 8, 8), y_train=labels, x_test=noise(2, 8, 8, seed=1), y_test=[0, 1]
     )
     text = "\n".join(examined(tmp_path / "set.npz")[1].lines())
-    assert "'0' has 3.0 times the training images of '1'" in text and "test has no image of 1 classes: 2" in text
+    assert "'0' has 3.0 times the training images of '1'" in text and "test has no image of 1 class: 2" in text
 
 
 def test_sizes_that_differ_are_shown_and_a_size_is_chosen(tmp_path, noise, save):

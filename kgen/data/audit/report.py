@@ -24,7 +24,7 @@ from kgen.data.sources.folder import FolderSource
 from kgen.data.sources.resolve import open_source
 from kgen.errors import UserError
 from kgen.images import to_unit
-from kgen.tables import render_table
+from kgen.tables import counted, render_table
 
 MAX_IMAGES = 200_000  # among which near copies are searched by default: 8 times the work of 70,000
 LISTED = 200  # pairs, and outliers
@@ -362,14 +362,20 @@ def findings(report: AuditReport) -> list[str]:
             f"metrics on {leak.split} reward a model that memorizes them"
         )
     if report.mislabelled:
-        found.append(f"{report.mislabelled} images have the same pixels as another with a different label")
+        found.append(
+            counted(report.mislabelled, "image has", "images have")
+            + " the same pixels as another with a different label"
+        )
     if report.near_pairs_mislabelled:
         found.append(f"{report.near_pairs_mislabelled} of the near pairs listed have different labels")
     found += [
-        f"{s.copies} of the {s.images} {s.name} images are exact copies of others" for s in report.splits if s.copies
+        f"{s.copies} of the {s.images} {s.name} images {_are(s.copies, 'an exact copy', 'exact copies')} of others"
+        for s in report.splits
+        if s.copies
     ]
     found += [
-        f"{least}{s.near} of the {s.images} {s.name} images are near copies of others in {s.name}"
+        f"{least}{s.near} of the {s.images} {s.name} images {_are(s.near, 'a near copy', 'near copies')} of others in "
+        f"{s.name}"
         for s in report.splits
         if s.near
     ]
@@ -378,17 +384,22 @@ def findings(report: AuditReport) -> list[str]:
     if not report.complete:
         found.append("so many images are alike that the search for near copies was ended: their counts are the least")
     if report.broken:
-        found.append(
-            f"{len(report.broken)} files cannot be used: {_named([f'{b.name} ({b.reason})' for b in report.broken])}"
-        )
+        named = _named([f"{b.name} ({b.reason})" for b in report.broken])
+        found.append(f"{counted(len(report.broken), 'file')} cannot be used: {named}")
     reasons: dict[str, list[str]] = {}
     for outlier in report.outliers:
         reasons.setdefault(outlier.reason.split(":")[0], []).append(outlier.name)
     for reason, names in reasons.items():
         many = f"{len(names)}{'' if report.num_outliers == len(report.outliers) else ' or more'}"
-        found.append(f"{many} images are outliers, {reason}: {_named(names)}")
+        found.append(
+            f"{many} {'image is an outlier' if many == '1' else 'images are outliers'}, {reason}: {_named(names)}"
+        )
     found += _balance(report)
     return found + _pairs(report)
+
+
+def _are(count: int, one: str, many: str) -> str:
+    return f"is {one}" if count == 1 else f"are {many}"
 
 
 def _sizes(report: AuditReport) -> str:
@@ -425,7 +436,7 @@ def _balance(report: AuditReport) -> list[str]:
             continue
         empty = [name for name, count in zip(report.class_names, split.classes, strict=True) if not count]
         if empty:
-            found.append(f"{split.name} has no image of {len(empty)} classes: {_named(empty)}")
+            found.append(f"{split.name} has no image of {counted(len(empty), 'class')}: {_named(empty)}")
         low, high = min(split.classes), max(split.classes)
         if split.name == "train" and low and high / low >= IMBALANCE_RATIO:
             names = [report.class_names[split.classes.index(n)] for n in (high, low)]

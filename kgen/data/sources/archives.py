@@ -23,9 +23,10 @@ from typing import Any, BinaryIO
 
 from kgen.cache import cache_root
 from kgen.data.sources.base import file_identity
-from kgen.data.sources.files import FolderFiles, counted, is_hidden, listed, to_path
+from kgen.data.sources.files import FolderFiles, is_hidden, listed, to_path
 from kgen.data.sources.picture import START_BYTES, Unreadable
 from kgen.errors import UserError
+from kgen.tables import counted
 
 MAX_PICTURE_BYTES = 2**28
 """Of one picture in an archive: a few bytes may unpack to any number of them."""
@@ -35,6 +36,18 @@ ROOT = re.compile(r"(?:[A-Za-z]:(?=/))?/*")
 """Of an absolute name: "/" or "C:/"; "" of others."""
 COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 """The first bytes of a compressed file, and what opens it."""
+OTHER_ARCHIVES = {
+    b"7z\xbc\xaf": "7z",
+    b"Rar!": "rar",
+    b"\x1f\x8b": "gz",
+    b"<": "web page",
+    b"\xfd7zXZ": "xz",
+    b"BZh": "bz2",
+}
+"""The first bytes of files that are no zip -> what they are."""
+AGAIN = "download or pack it again"
+FIRST_PARTS = (".z01", ".Z01")
+"""Suffixes of the first part of a zip that was split."""
 BLOCK_BYTES = 2**20
 PLAUSIBLE_BYTES, PLAUSIBLE_RATIO = 2**30, 200
 """A tar that unpacks to more than both is no tar of pictures."""
@@ -71,8 +84,8 @@ class _Archive(FolderFiles):
             self.notes.append(f"all names begin with {top!r}, which is ignored; nothing is written there")
         if twice:
             self.findings.append(
-                f"{counted(twice, 'file is', 'files are')} not read, since the archive holds a later one of the same "
-                f"name, and the last one counts: {listed(sorted(set(twice)))}"
+                f"{counted(len(twice), 'file is', 'files are')} not read, since the archive holds a later one of the "
+                f"same name, and the last one counts: {listed(sorted(set(twice)))}"
             )
         self._list(entries, _common_folder(entries))
         paths = [*entries, *(_clean(f"{name}/x", self.path)[1] for name in folders)]
@@ -94,7 +107,9 @@ class _Archive(FolderFiles):
 
     def _say_links(self, links: list[str]):
         if links:
-            self.unread.append(f"{counted(links, 'member is', 'members are')} no regular file: {listed(sorted(links))}")
+            self.unread.append(
+                f"{counted(len(links), 'member is', 'members are')} no regular file: {listed(sorted(links))}"
+            )
 
 
 class ZipFiles(_Archive):
@@ -110,7 +125,11 @@ class ZipFiles(_Archive):
         try:
             self._zip = zipfile.ZipFile(path)
         except Exception as error:  # a broken file makes zipfile raise many kinds
-            raise UserError(f"{path} cannot be read as a zip file: {error}; pack it again") from error
+            raise UserError(f"{path} cannot be read as a zip file: {_what_it_is(path) or error}; {AGAIN}") from error
+        if any(path.with_suffix(suffix).exists() for suffix in FIRST_PARTS):
+            raise UserError(
+                f"{path} is the last part of a split archive; join the parts: zip -s 0 {path.name} --out joined.zip"
+            )
         entries = self._zip.infolist()
         if any(info.flag_bits & ENCRYPTED for info in entries):
             raise UserError(f"{path} is encrypted; unpack it and give the folder")
@@ -136,8 +155,8 @@ class ZipFiles(_Archive):
             decoded = [names[i].encode("cp437").decode() for i in odd]
         except UnicodeError:
             self.notes.append(
-                f"{counted(odd, 'name is', 'names are')} not UTF-8 and read as code page 437, so that class names may "
-                f"look strange: {listed([names[i] for i in odd])}"
+                f"{counted(len(odd), 'name is', 'names are')} not UTF-8 and read as code page 437, so that class "
+                f"names may look strange: {listed([names[i] for i in odd])}"
             )
             return names
         for i, name in zip(odd, decoded, strict=True):
@@ -208,6 +227,18 @@ def without_suffix(path: Path) -> str:
     """The name of an archive without its suffix, also without both of .tar.gz."""
     stem = path.stem
     return stem[: -len(".tar")] if stem.lower().endswith(".tar") else stem
+
+
+def _what_it_is(path: Path) -> str:
+    """What a file is that is no zip, in words; "" where that is not known."""
+    with open(path, "rb") as file:
+        start = file.read(START_BYTES)
+    if not start:
+        return "it is empty"
+    kind = next((kind for magic, kind in OTHER_ARCHIVES.items() if start.startswith(magic)), None)
+    if kind is None:
+        return "it is cut off, or more follows its end" if start.startswith(b"PK") else ""
+    return f"it is a {kind}" if " " in kind else f"it is a .{kind} file"
 
 
 def _uncompressed(path: Path) -> BinaryIO:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from kgen.data.sources.picture import START_BYTES, Unreadable, picture_suffixes, starts_like_picture
 from kgen.errors import UserError
+from kgen.tables import counted
 
 SYSTEM_FILES = (".ds_store", "thumbs.db", "ehthumbs.db", "desktop.ini", r"icon\x0d")
 SYSTEM_FOLDERS = frozenset((
@@ -41,7 +42,7 @@ UNREAD_KINDS = {
     ),
     ARRAYS: (
         ".npz .npy .mat .h5 .hdf5 .parquet .arrow .tfrecord .tfrecords .mdb .pt .pkl .idx",
-        "an .npz or .mat file of images is a data set of its own",
+        "an .npz or .mat file of images is a data set of its own; write the images of others as picture files",
     ),
 }
 """What looks like images of the set: its suffixes, unless Pillow reads them, and what to do."""
@@ -133,11 +134,12 @@ class FolderFiles:
             else:
                 self.other_names.append(name)
         if sniffed:
-            self.notes.append(f"{sniffed} files without a suffix are pictures by their first bytes, and are read")
+            count = counted(sniffed, "file without a suffix is a picture", "files without a suffix are pictures")
+            self.notes.append(f"{count} by the first bytes")
         if self.hidden and self.names:
             self.notes.append(
-                f"{counted(self.hidden, 'hidden picture is', 'hidden pictures are')} not read (their names begin with "
-                f"a dot): {listed(self.hidden)}"
+                f"{counted(len(self.hidden), 'hidden picture is', 'hidden pictures are')} not read (a name that begins "
+                f"with a dot): {listed(self.hidden)}"
             )
 
     def _is_picture_inside(self, name: str) -> bool:
@@ -188,13 +190,13 @@ class FolderFiles:
                     special.append(name)
         if again:
             self.findings.append(
-                f"{counted(again, 'link', 'links')} to a folder that the data set already has, not read again: "
+                f"{counted(len(again), 'link')} to a folder that the data set already has, not read again: "
                 f"{listed(again)}"
             )
         if special:
-            self.findings.append(f"{counted(special, 'file is', 'files are')} no regular file: {listed(special)}")
+            self.findings.append(f"{counted(len(special), 'file is', 'files are')} no regular file: {listed(special)}")
         if closed:
-            self.unread.append(f"{counted(closed, 'folder', 'folders')} cannot be opened: {listed(closed)}")
+            self.unread.append(f"{counted(len(closed), 'folder')} cannot be opened: {listed(closed)}")
 
     def refuse_without_pictures(self) -> None:
         """Raises UserError when there is no picture; it counts what is there, and says what to do."""
@@ -255,11 +257,6 @@ def listed(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def counted(names: Sequence[str], one: str, many: str) -> str:
-    """How many there are, with the word for one or for many."""
-    return f"{len(names)} {one if len(names) == 1 else many}"
 
 
 # Names ----------------------------------------------------------------------------------------------------------------

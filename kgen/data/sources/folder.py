@@ -22,10 +22,18 @@ from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source
 from kgen.data.sources.files import FolderFiles, unread_sentences
 from kgen.data.sources.idx import is_idx, open_idx
 from kgen.data.sources.label_files import add_labels
-from kgen.data.sources.layout import Layout, find_empty_classes, number_classes, read_folders, shorten
+from kgen.data.sources.layout import (
+    Layout,
+    find_empty_classes,
+    find_empty_splits,
+    number_classes,
+    read_folders,
+    shorten,
+)
 from kgen.data.sources.picture import SIXTEEN_BITS, Unreadable, read_header, read_pixels, read_values
 from kgen.data.value_range import BYTES, SAMPLED_IMAGES, Statistics, decide, join, measure
 from kgen.errors import ImageLost, UserError
+from kgen.tables import counted
 
 THREADS = min(16, 4 * (os.cpu_count() or 1))
 IMAGES_PER_TASK = 256
@@ -120,8 +128,9 @@ class FolderSource(Source):
         self.channels = 1 if gray else 3
         if further:
             self.findings.append(
-                f"{files} files hold {further} further pages or frames, which are not read: the first of each is the "
-                "image; save them as single files to use them"
+                f"{counted(files, 'file holds', 'files hold')} "
+                f"{counted(further, 'further page or frame', 'further pages or frames')}, not read: the first of each "
+                "file is the image; save the others as single files to use them"
             )
         lost = self._decide_range(kept, wide, cut)
         return {split: indices[~np.isin(indices, lost[split])] for split, indices in kept.items()} if lost else kept
@@ -279,7 +288,7 @@ class FolderSource(Source):
     def _skip(self, name: str, error: Exception) -> None:
         with self._lock:
             if all(s.name != name for s in self.skipped):
-                self.skipped.append(Skipped(name, str(error)))
+                self.skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
 
 
 def _read_layout(files: FolderFiles, config: DataConfig) -> tuple[Layout, Iterable[str]]:
@@ -287,9 +296,10 @@ def _read_layout(files: FolderFiles, config: DataConfig) -> tuple[Layout, Iterab
     folders = read_folders(files.names, config.layout)
     add_labels(folders, files, config.labels)
     empty = find_empty_classes(folders, files.folders, files.names)
+    empty = find_empty_splits(files.folders, [*files.names, *files.other_names]) + empty
     if empty:
-        folders.findings.append(f"beside the class folders, {shorten(empty)} hold no images and are no classes")
-    return number_classes(folders), folders.labels_from
+        folders.findings.append(f"{shorten(empty)} {'holds' if len(empty) == 1 else 'hold'} no images")
+    return number_classes(folders), {*folders.labels_from, *folders.label_files}
 
 
 def _digest(layout: Layout) -> str:

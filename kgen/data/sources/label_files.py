@@ -10,6 +10,7 @@ import io
 import json
 import posixpath
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from kgen.data.sources.files import FolderFiles
 from kgen.data.sources.layout import SPLIT_NAMES, Folders, class_name, shorten, split_of
 from kgen.data.sources.picture import Unreadable, picture_suffixes
 from kgen.errors import UserError
+from kgen.tables import counted
 
 SUFFIX = re.compile(r"\.(csv|tsv|txt|jsonl|ndjson|json)", re.IGNORECASE)
 """Of a file, before the colon and the column."""
@@ -27,9 +29,9 @@ NONE = "none"
 """The value of `DataConfig.labels` that reads no file of labels."""
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|", ".txt": "\t,;| "}
-LABEL_WORDS = ("label", "annotation", "metadata")
+LABEL_WORDS = ("label", "annotation", "metadata", "attr")
 """A .txt or .json file whose name holds one of these may hold labels."""
-OTHER_WORDS = ("submission", "partition", "bbox", "landmark", "attr")
+OTHER_WORDS = ("submission", "partition", "bbox", "landmark")
 """A file whose name holds one of these holds other things than labels."""
 NAME_FILES = ("classes.txt", "class_names.txt", "names.txt", "categories.txt", "class_labels.txt", "labels.txt")
 IMAGE_COLUMNS = (
@@ -42,6 +44,12 @@ LABEL_COLUMNS = {
     *("category", "category_id", "category_name", "label_id", "label_name", "target"),
 }
 SPLIT_COLUMNS = {"split", "set", "subset", "partition", "usage", "data_set", "phase"}
+OTHER_SPLIT_COLUMNS = {"fold", "is_train", "is_test", "is_valid", "is_val", "is_validation", "train", "test"}
+"""Headers of columns that say something of splits and are not read."""
+MISSING = {"nan", "<na>", "#n/a", "n/a", "null"}
+"""What programs write for nothing, in lower case."""
+MAYBE_MISSING = {"none", "na"}
+"""What may be written for nothing, and may be a class."""
 FOLDER_OF_1000 = re.compile(r"[0-9]{5}")
 """Name of a folder that the tool of StyleGAN fills with a thousand images; it is no class."""
 MAX_FILES = 16
@@ -58,6 +66,10 @@ HOW = 'two columns with a header, for example "file_name,label"'
 
 class NoLabels(ValueError):
     """A file that holds no labels of these images; the message is the reason."""
+
+
+class SeveralColumns(NoLabels):
+    """A file of which several columns may hold the labels; the message says how to name one."""
 
 
 class Contradiction(ValueError):
@@ -81,7 +93,7 @@ class LabelTable:
     column: str
     labels: dict[str, str]
     splits: dict[str, str]
-    findings: tuple[str, ...]
+    findings: Sequence[str]
     names_file: str
 
 
@@ -96,7 +108,7 @@ def add_labels(folders: Folders, files: FolderFiles, labels: str | None) -> None
     Raises:
         UserError: `labels` names no file, or one that cannot be understood; or a file contradicts itself.
     """
-    candidates = [name for name in files.other_names if _may_hold_labels(name)]
+    candidates = folders.label_files = [name for name in files.other_names if _may_hold_labels(name)]
     if any(posixpath.basename(name) == "dataset.json" for name in candidates):
         classes = set().union(*folders.classes.values()) - {None}
         if all(map(FOLDER_OF_1000.fullmatch, classes)):
@@ -110,10 +122,10 @@ def add_labels(folders: Folders, files: FolderFiles, labels: str | None) -> None
         _forget_classes(folders)
         try:
             table = read_label_table(name, content, PathIndex(folders.paths, files.path), where, files, column)
+        except (SeveralColumns, Contradiction) as error:
+            raise UserError(f"data.labels={labels!r}: {error}") from error
         except NoLabels as error:
             raise UserError(f"data.labels={labels!r}: {error}; write a file of {HOW}") from error
-        except Contradiction as error:
-            raise UserError(f"data.labels={labels!r}: {error}") from error
         _use(folders, [table])
         _name_ignored([other for other in candidates if other != name], folders, "--labels gives another file")
         return
@@ -185,14 +197,15 @@ def read_rows(name: str, content: bytes) -> Iterator[list[list[str]]]:
         try:
             yield _rows_of_objects([json.loads(line) for line in text.splitlines() if line.strip()])
         except ValueError as error:
-            raise NoLabels(f"it is no file of JSON lines: {error}") from error
+            raise error if isinstance(error, NoLabels) else NoLabels(f"it is no file of JSON lines: {error}") from error
     elif suffix == ".json":
         try:
             yield _rows_of_json(json.loads(text))
         except (ValueError, RecursionError) as error:
             raise error if isinstance(error, NoLabels) else NoLabels(f"it is no JSON: {error}") from error
     else:
-        for delimiter in DELIMITERS.get(suffix, DELIMITERS[".txt"]):
+        text, delimiters = _without_preamble(text, DELIMITERS.get(suffix, DELIMITERS[".txt"]))
+        for delimiter in delimiters:
             try:
                 rows = [row for row in _split_lines(text, delimiter) if any(cell.strip() for cell in row)]
             except csv.Error as error:
@@ -226,15 +239,21 @@ def read_label_table(
     else:
         first = _decode(content[:1000]).strip().split("\n")[0][:80]
         raise NoLabels(f"none of its columns names images of the data set; its first line is {first!r}")
-    header = None
+    titles = None
     if matched[0] is None and any(path is not None for path in matched):
-        header, rows, matched = [_header(cell) for cell in rows[0]], rows[1:], matched[1:]
+        titles, rows, matched = [cell.strip() for cell in rows[0]], rows[1:], matched[1:]
     width = max(map(len, rows))
     columns = [[_cell(row[i]) if i < len(row) else "" for row in rows] for i in range(width)]
+    if titles is not None:
+        titles += [f"column {i + 1}" for i in range(len(titles), width)]
+    header = None if titles is None else [_header(title) for title in titles]
     splits, split_column = _split_column(columns, header)
-    if label_column and _header(label_column) not in (header or ()):
-        raise NoLabels(f"it has no column {label_column!r}; its columns are {shorten(header or ['without names'])}")
-    values, described = _label_values(columns, header, {column, split_column}, _header(label_column))
+    if label_column and titles is None:
+        label_column = f"column {label_column.lower().removeprefix('column').strip()}"
+    names = titles or [f"column {i + 1}" for i in range(width)]
+    if label_column and _header(label_column) not in map(_header, names):
+        raise NoLabels(f"it has no column {label_column!r}; its columns are {shorten(names)}")
+    values, described = _label_values(name, columns, names, header, {column, split_column}, _header(label_column))
     values, names_file = _as_names(values, name, files)
     labels: dict[str, str] = {}
     found_splits: dict[str, str] = {}
@@ -249,7 +268,14 @@ def read_label_table(
             found_splits[path] = splits[i]
     if not labels:
         raise NoLabels("its label column is empty for all images of the data set")
-    unused = _unused_lines(name, matched, columns[column], index)
+    unused = [*_unused_lines(name, matched, columns[column], index), *_doubts(name, labels, values)]
+    for i, title in enumerate(header or ()):
+        other = title in SPLIT_COLUMNS | OTHER_SPLIT_COLUMNS and i not in (column, split_column)
+        if other and described != f"column {names[i]}":
+            unused.append(
+                f"column {names[i]} of {name}, which says {shorten(sorted(set(columns[i])), 4)}, is not read: splits "
+                "are those of a column split that says train, validation or test"
+            )
     return LabelTable(name, described, labels, found_splits, unused, names_file)
 
 
@@ -261,15 +287,16 @@ class PathIndex:
 
     Args:
         paths: split -> pictures.
-        root: of the data set.
+        root: of the data set; None for paths in lower case.
     """
 
-    def __init__(self, paths: Mapping[str, Sequence[str]], root: Path):
+    def __init__(self, paths: Mapping[str, Sequence[str]], root: Path | None):
         self._suffixes = tuple(picture_suffixes())
-        self.root_name = root.resolve().name
+        self.root_name = "" if root is None else root.resolve().name
         self.several: set[str] = set()
         self._by_stem: dict[str, str | list[str]] = {}
         self._split = {}
+        self._paths, self._root, self._lower = paths, root, None
         for split, group in paths.items():
             for path in group:
                 stem = _without_suffix(path.rpartition("/")[2])
@@ -305,7 +332,21 @@ class PathIndex:
                 part.lower() in SPLIT_NAMES for p in paths for part in p.split("/")
             ):
                 found = [self._find(_clean(value).rpartition("/")[2], "", split)[0] for value in values]
+        if not any(found) and self._root is not None:  # names of Windows, in another case
+            found = self._find_in_any_case(values, where, split)
         return found
+
+    def _find_in_any_case(self, values: Sequence[str], where: str, split: str | None) -> list[str | None]:
+        if self._lower is None:
+            lower: dict[str, str | None] = {}
+            for path in (path for group in self._paths.values() for path in group):
+                lower[path.lower()] = None if path.lower() in lower else path
+            paths = {s: [path.lower() for path in group if lower[path.lower()]] for s, group in self._paths.items()}
+            self._lower = lower, PathIndex(paths, None)
+        lower, index = self._lower
+        index.root_name = self.root_name
+        found = index.find_all([value.lower() for value in values], where.lower(), split)
+        return [None if path is None else lower[path] for path in found]
 
     def _find(self, value: str, where: str, split: str | None) -> tuple[str | None, str | None]:
         """(the picture, the folders that the value names above the data set; None where it does not)."""
@@ -387,21 +428,25 @@ def _split_column(columns: list[list[str]], header: list[str] | None) -> tuple[l
 
 
 def _label_values(
-    columns: list[list[str]], header: list[str] | None, other: set, wanted: str
+    file: str, columns: list[list[str]], names: list[str], header: list[str] | None, other: set, wanted: str
 ) -> tuple[list[str | None], str]:
     """(the label of each row, None where there is none; which column that is).
 
     Args:
-        columns, header: of the table.
+        file: the name of the file.
+        columns: of the table.
+        names: of the columns, as they stand in the file, or by their numbers.
+        header: the names as they are compared; None where the file has none.
         other: columns that hold no labels.
-        wanted: header of the column of labels; "" finds it.
+        wanted: the column of labels, as it is compared; "" finds it.
     """
     left = [i for i in range(len(columns)) if i not in other and any(columns[i])]
-    if header:
-        header += [f"column {i + 1}" for i in range(len(header), len(columns))]
-        left = [i for i in left if header[i] not in ("", "unnamed:_0", "index")]
-    names = header or [f"column {i + 1}" for i in range(len(columns))]
-    chosen = [i for i in left if (names[i] == wanted if wanted else names[i] in LABEL_COLUMNS)]
+    known = [*map(_header, names)]
+    if header and not wanted:
+        left = [i for i in left if known[i] not in ("", "unnamed:_0", "index")]
+    chosen = [i for i in left if (known[i] == wanted if wanted else known[i] in LABEL_COLUMNS)]
+    if wanted and not chosen:
+        raise NoLabels(f"its column {names[known.index(wanted)]} holds no labels")
     if not chosen and header and len(left) > 1 and (hot := _one_hot(columns, left, names)):
         return hot, f"{len(left)} columns of 0 and 1"
     chosen = chosen or left
@@ -413,9 +458,11 @@ def _label_values(
         words = [i for i in chosen if not _are_numbers(columns[i])]
         chosen = words if len(words) == 1 else chosen
     if len(chosen) > 1:
-        raise NoLabels(
+        if len({names[i] for i in chosen}) == 1:
+            raise NoLabels(f"{len(chosen)} of its columns are called {names[chosen[0]]}; rename them")
+        raise SeveralColumns(
             f"several of its columns may hold labels: {shorten([names[i] for i in chosen])}; "
-            f"name one, --labels FILE:{names[chosen[0]]}"
+            f"name one, --labels {shlex.quote(f'{file}:{names[chosen[0]]}')}"
         )
     values = columns[chosen[0]]
     if _are_numbers(values):
@@ -427,7 +474,7 @@ def _label_values(
     distinct = {value for value in values if value}
     rows = sum(map(bool, values))
     if len(distinct) == rows >= MANY:
-        raise NoLabels(f"its column {names[chosen[0]]} says something else of each image, so that it is no label")
+        raise NoLabels(f"its column {names[chosen[0]]} differs for every image, so that it holds no labels")
     return [
         class_name(value) if value else None for value in values
     ], f"column {names[chosen[0]].removeprefix('column ')}"
@@ -443,7 +490,9 @@ def _one_hot(columns: list[list[str]], left: list[int], names: list[str]) -> lis
     ones = [[i for i in left if float(columns[i][row]) == 1] for row in range(len(columns[0]))]
     if any(len(row) != 1 for row in ones):
         several = sum(len(row) != 1 for row in ones)
-        raise NoLabels(f"{several} of its rows have no label or several: {shorten([names[i] for i in left])}")
+        raise NoLabels(
+            counted(several, "row has", "rows have") + f" no label or several: {shorten([names[i] for i in left])}"
+        )
     return [class_name(names[row[0]]) for row in ones]
 
 
@@ -489,9 +538,9 @@ def _as_names(values: list[str | None], name: str, files: FolderFiles) -> tuple[
 
 
 def _cell(text: str) -> str:
-    """A cell without blanks around it; what pandas writes for nothing is nothing."""
+    """A cell without blanks around it; what programs write for nothing is nothing."""
     text = text.strip()
-    return "" if text == "nan" else text
+    return "" if text.lower() in MISSING else text
 
 
 def _header(cell: str) -> str:
@@ -568,11 +617,31 @@ def _decode(content: bytes) -> str:
         return content.decode("cp1252", "replace")
 
 
+def _without_preamble(text: str, delimiters: str) -> tuple[str, str]:
+    """(the table without what some programs write above it, the delimiters that it may have).
+
+    That is "sep=;" (Excel), comments, or the number of lines (CelebA).
+    """
+    said = re.match(r"sep=(.)\r?\n", text)
+    if said:
+        text, delimiters = text[said.end() :], said[1]
+    first, _, rest = text.partition("\n")
+    while first.startswith("#") and rest:
+        text = rest
+        first, _, rest = text.partition("\n")
+    if first.strip().isdecimal() and len(rest.splitlines()) - int(first) in (0, 1):
+        text = rest
+    return text, delimiters
+
+
 def _split_lines(text: str, delimiter: str) -> Iterator[list[str]]:
     if delimiter != " ":
         return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    lines = text.splitlines()
-    words = {len(line.split()) for line in lines if line.strip()}
+    lines = [line for line in text.splitlines() if line.strip()]
+    first, words = len(lines[0].split()) if lines else 0, {len(line.split()) for line in lines[1:]}
+    if words == {first + 1}:  # the names of images have no header
+        lines[0] = f"{IMAGE_COLUMNS[0]} {lines[0]}"
+    words.add(len(lines[0].split()) if lines else 0)
     return (line.split() if len(words) == 1 else line.rsplit(None, 1) for line in lines)
 
 
@@ -581,6 +650,9 @@ def _rows_of_objects(objects: list) -> list[list[str]]:
     if not objects or not all(isinstance(value, dict) for value in objects):
         raise NoLabels("its lines are no JSON objects")
     keys = dict.fromkeys(k for o in objects for k, v in o.items() if isinstance(v, str | int | float))
+    nested = {k for k, v in objects[0].items() if isinstance(v, dict | list)} & LABEL_COLUMNS
+    if nested and not LABEL_COLUMNS & keys.keys():
+        raise NoLabels(f"its {shorten(sorted(nested))} are lists or objects, not one class for each image")
     return [[*keys], *([_text(o.get(key)) for key in keys] for o in objects)]
 
 
@@ -635,6 +707,10 @@ def _use(folders: Folders, tables: Sequence[LabelTable]) -> None:
     folders.stray = f"has no line in {shorten([table.name for table in tables])}"
     for table in tables:
         folders.findings += table.findings
+    distinct = set().union(*folders.classes.values()) - {None}
+    if len(distinct) == 1:
+        names = shorten([table.name for table in tables])
+        folders.findings.append(f"all images have the label {distinct.pop()!r} in {names}: one label makes no classes")
 
 
 def _without_rivals(tables: list[LabelTable], folders: Folders) -> list[LabelTable]:
@@ -657,7 +733,18 @@ def _name_ignored(names: Sequence[str], folders: Folders, why: str) -> None:
     if names:
         are, first = ("is", "it") if len(names) == 1 else ("are", "the first")
         folders.findings.append(
-            f"{shorten(names, 5)} {are} not read for labels: {why}; --labels {names[0]} takes {first} instead"
+            f"{shorten(names, 5)} {are} not read for labels: {why}; --labels {shlex.quote(names[0])} takes {first} "
+            "instead"
+        )
+
+
+def _doubts(name: str, labels: Mapping[str, str], values: Iterable[str | None]) -> Iterator[str]:
+    """What is strange about the classes of a file."""
+    for value in sorted(v for v in set(values) - {None} if v.lower() in MAYBE_MISSING):
+        count = sum(label == value for label in labels.values())
+        yield (
+            f"{name} gives {counted(count, 'image')} the label {value!r}, which is read as a class; leave the cell "
+            "empty where an image has no label"
         )
 
 
@@ -666,7 +753,12 @@ def _unused_lines(name: str, matched: list, values: list[str], index: PathIndex)
     absent = [v for v, path in zip(values, matched, strict=True) if path is None and v and v not in index.several]
     findings = []
     if several:
-        findings.append(f"{len(several)} lines of {name} name several images each: {shorten(several, 3)}")
+        findings.append(
+            counted(len(several), f"line of {name} names", f"lines of {name} name")
+            + f" several images each: {shorten(several, 3)}"
+        )
     if absent:
-        findings.append(f"{len(absent)} lines of {name} name no image: {shorten(absent, 3)}")
+        findings.append(
+            counted(len(absent), f"line of {name} names", f"lines of {name} name") + f" no image: {shorten(absent, 3)}"
+        )
     return tuple(findings)

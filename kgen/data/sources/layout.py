@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from kgen.data.sources.base import Skipped, order_class_names
 from kgen.errors import UserError
+from kgen.tables import counted
 
 SPLIT_NAMES = {
     "train": "train",
@@ -50,12 +51,24 @@ BATCHES = {
     *("disk", "disc", "vol", "volume", "data", "split"),
 }
 """What folders are called, with a number or a letter, that are no classes."""
+PIECES = {"batch", "part", "chunk", "shard", "disk", "disc", "vol", "volume", "fold", "split"} | IMAGE_FOLDERS
+"""The last word of folders, before a number or a letter, that are no classes even where no folder lies in them."""
+THOUSAND = re.compile(r"\d+000")
+"""Name of a folder of the pictures whose numbers begin there, by the thousand."""
 SHOWN = 10
 """Names in a list before it is cut."""
 ANY = "folder"
 """The word of a layout for a level that means nothing."""
 STRAY_SHARE = 0.1
 """Largest share of pictures beside a single folder that do not make it the one around everything."""
+CAMERA_WORDS = {
+    *("img", "image", "dsc", "dscn", "dscf", "pxl", "pic", "picture", "photo", "screenshot", "scan", "frame", "vid"),
+    *("whatsapp image", "untitled", "bild", "foto", "capture", "snapshot", "seed", "sample", "page"),
+}
+"""What the names of pictures begin with that has nothing to do with what they show."""
+NAMES_LOOKED_AT = 5000
+NAMED_ALIKE = 3
+"""Least number of pictures whose names begin with a word that may be a label."""
 CROWD = 20
 """Classes from which on a finding says that most have one image."""
 
@@ -73,6 +86,7 @@ class Folders:
         findings: see Source.
         class_findings: those about the classes that folders give.
         labels_from: the files that classes were read from -> what the note says of them.
+        label_files: those that may hold labels; a finding names those that are not used.
         stray: why a picture without a class has none.
     """
 
@@ -84,6 +98,7 @@ class Folders:
     findings: list[str] = field(default_factory=list)
     class_findings: list[str] = field(default_factory=list)
     labels_from: dict[str, str] = field(default_factory=dict)
+    label_files: list[str] = field(default_factory=list)
     stray: str = "has no label: it lies beside the class folders"
 
     @property
@@ -190,11 +205,16 @@ def number_classes(folders: Folders) -> Layout:
         if not folders.labels_from:
             skipped += [Skipped(path, folders.stray) for path in strays]
         findings.append(
-            f"{_count(len(strays), 'image')} without a label {'is' if len(strays) == 1 else 'are'} left out: "
+            f"{counted(len(strays), 'image without a label is', 'images without a label are')} left out: "
             f"{shorten(sorted(strays), 3)}"
         )
     if labelled:
         findings += _doubtful_classes(class_names, labels)
+    elif not folders.labels_from and (words := _words_in_names(paths.get("train", ()))):
+        findings.append(
+            f"the names of the images begin with what may be labels, which is not read: {shorten(words)}; to use them, "
+            "put the images of each label into a folder of its own, or write a file for --labels"
+        )
     source = f", from {shorten([*folders.labels_from.values()])}" if folders.labels_from else ""
     splits = _describe_splits(result, folders.split_folders)
     description = f"layout: {_describe_classes(class_names)}{source}; splits: {splits}"
@@ -224,6 +244,21 @@ def find_empty_classes(folders: Folders, all_folders: Iterable[str], paths: Iter
         and parts[-1].lower() not in ANNOTATION_FOLDERS | IMAGE_FOLDERS
         and split_of(parts[-1]) is None
     )
+
+
+def find_empty_splits(all_folders: Iterable[str], files: Iterable[str]) -> list[str]:
+    """Folders that are called like splits and hold no file, sorted.
+
+    Args:
+        all_folders: of the data set, relative to it.
+        files: all of them.
+    """
+    named = {folder for folder in all_folders if folder.rpartition("/")[2].lower() in SPLIT_NAMES}
+    if named:
+        for folder in {path.rpartition("/")[0] for path in files}:
+            parts = folder.split("/")
+            named.difference_update("/".join(parts[:i]) for i in range(1, len(parts) + 1))
+    return sorted(named)
 
 
 # The tree of folders --------------------------------------------------------------------------------------------------
@@ -286,7 +321,7 @@ class Tree:
                 ]
                 count = self.leave_out(inside)
                 where = ", ".join("/".join((*parent, name)) + "/" for name in sorted(unwanted))
-                found.findings.append(f"{_count(count, 'picture')} in {where} are annotations and not used")
+                found.findings.append(f"{counted(count, 'picture')} in {where}: annotations, which are not used")
 
     def drop_image_folders(self) -> None:
         """Removes a folder `images` that is alone in its folder: n01443537/images/1.jpg."""
@@ -478,12 +513,11 @@ def _place_in_splits(
     if loose:
         found.skipped += [Skipped(path, "beside the folders of the splits") for path in loose]
         found.findings.append(
-            f"{_count(len(loose), 'image')} beside the folders of the splits {'is' if len(loose) == 1 else 'are'} left "
-            f"out: {shorten(sorted(loose), 3)}"
+            f"{counted(len(loose), 'image')} beside the folders of the splits, left out: {shorten(sorted(loose), 3)}"
         )
     for name, folders in sorted(unused.items()):
         found.findings.append(
-            f"{_count(tree.count(folders), 'image')} in {name}/, beside the folders of the splits, are not used"
+            f"{counted(tree.count(folders), 'image')} in {name}/, beside the folders of the splits, not used"
         )
     return placed
 
@@ -530,9 +564,16 @@ def _find_classes(
         inner = {name[1] for _, name in deep if len(name) > 1}
         if len(inner) > 1:
             found.class_findings.append(
-                f"{_count(loose, 'image')} beside the single folder {next(iter(tops))}/: the folders in it "
+                f"{counted(loose, 'image')} beside the single folder {next(iter(tops))}/: the folders in it "
                 f"are not read as classes; if they are, give --layout {ANY}/class"
             )
+        return None
+    if all(len(name) == 1 for _, name in deep) and _are_pieces(tops, [path for f, _ in deep for path in tree.files[f]]):
+        word = "split/class" if split_level is not None else "class"
+        found.findings.append(
+            f"the folders {_examples(tops)} were read as parts of one set, and not as classes; if they are classes, "
+            f"give --layout {word}"
+        )
         return None
     level, doubt = _class_level([name for _, name in deep])
     if doubt:
@@ -575,6 +616,23 @@ def _are_parts(outer: Iterable[str], inner: Mapping[str, int]) -> bool:
     return not stem and repeated and _common_stem(inner) is None
 
 
+def _are_pieces(folders: Iterable[str], paths: Iterable[str]) -> bool:
+    """Whether folders are parts of one set: part_1, part_2; or hold pictures by their numbers: 01000/01234.png.
+
+    Args:
+        folders: the names of all of them.
+        paths: of the pictures in them.
+    """
+    folders = [*folders]
+    if all(map(THOUSAND.fullmatch, folders)) and any(folder != folders[0] for folder in folders):
+        numbers = [(path.rpartition("/")[0].rpartition("/")[2], re.search(r"(\d{4,})\D*$", path)) for path in paths]
+        return all(match and int(folder) <= int(match[1]) < int(folder) + 1000 for folder, match in numbers)
+    words = {re.sub(r"[\W_\d]+$|(?<=[\W_])[A-Za-z]$", "", name).lower() for name in folders}
+    if len(words) != 1 or not all(re.search(r"\d$|[\W_][A-Za-z]$", name) for name in folders):
+        return False
+    return re.split(r"[\W_\d]+", words.pop().rstrip("_- "))[-1] in PIECES
+
+
 def _common_stem(names: Iterable[str]) -> str | None:
     """What is left of numbered names without the numbers: batch1, batch2 -> "batch"; None where they differ."""
     stems = {re.sub(r"(?<=[\W_])[A-Za-z]$|[\W_\d]+", "", name).lower() for name in names}
@@ -606,11 +664,24 @@ def _leave_out_unlabelled_splits(paths: dict, classes: dict, from_file: bool, fi
         names = set(classes[split]) - {None}
         if not names or (not from_file and len(names) == 1 and not names & of_train and len(of_train) > 1):
             findings.append(
-                f"{split}: {_count(len(paths[split]), 'image')} have no label and are not used"
+                f"{split}: "
+                + counted(len(paths[split]), "image has no label and is", "images have no label and are")
+                + " not used"
                 + (f" (all in the folder {next(iter(names))}/, which is no class of train)" if names else "")
                 + "; give --layout split to read all splits without labels"
             )
             del paths[split], classes[split]
+
+
+def _words_in_names(paths: Sequence[str]) -> list[str]:
+    """The words that nearly all names begin with before a number, cat.1.jpg or dog_2.jpg, if these are two or more."""
+    paths = paths[:: max(1, len(paths) // NAMES_LOOKED_AT)]
+    matches = [re.match(r"([^\W\d_]+(?:[ _-][^\W\d_]+)*)[ _.(-]*\d", path.rpartition("/")[2]) for path in paths]
+    words = Counter(match[1] for match in matches if match)
+    good = [word for word, count in words.items() if count >= NAMED_ALIKE and word.lower() not in CAMERA_WORDS]
+    if len(good) < 2 or sum(words[word] for word in good) < (1 - STRAY_SHARE) * len(paths):
+        return []
+    return sorted(good)
 
 
 def _doubtful_classes(class_names: Sequence[str], labels: Mapping[str, Sequence[int]]) -> list[str]:
@@ -629,7 +700,7 @@ def _doubtful_classes(class_names: Sequence[str], labels: Mapping[str, Sequence[
             only = numbers.difference(*(other for s, other in present.items() if s != split))
             if only:
                 which = shorten([class_names[number] for number in sorted(only)])
-                findings.append(f"{_count(len(only), 'class')} only in the split {split}: {which}")
+                findings.append(f"{counted(len(only), 'class')} only in the split {split}: {which}")
     sizes = Counter(number for numbers in labels.values() for number in numbers)
     single = sum(count == 1 for count in sizes.values())
     if len(class_names) >= CROWD and single * 2 > len(class_names):
@@ -671,10 +742,6 @@ def _describe_splits(paths: Mapping[str, Sequence], folders: Mapping[str, Sequen
 
 def _examples(names: Iterable[str]) -> str:
     return shorten([f"{name}/" for name in sorted(names)], 3)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def _parts(folder: str) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ OTHER_STARTS = {
     "an AVIF picture, which this Pillow does not read; install Pillow 11.3 or later": rb"....ftypavi[fs]",
     "a web page, not an image": rb"\s*<(!doctype html|html|head)",
     "an SVG drawing, which is not read; convert it to PNG": rb"\s*(<\?xml|<svg)",
+    "a TIFF of a kind that is not read, for example one of more than four channels; save its channels as RGB or gray "
+    "pictures": rb"II\*\0|MM\0\*",
     "a pointer of Git LFS, not an image; run 'git lfs pull'": rb"version https://git-lfs",
 }
 """What a file with the suffix of a picture may be instead."""
@@ -171,10 +173,12 @@ def read_values(file: BinaryIO) -> np.ndarray:
 
 
 def _open(file: BinaryIO):
+    import logging
     import warnings
 
     from PIL import Image, UnidentifiedImageError
 
+    logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it writes a line per file that it cannot read
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,6 +1,7 @@
 """What a user means by `--dataset`: the embedded digits, a TFDS set, or a path. Decided here and nowhere else."""
 
 import difflib
+import re
 from pathlib import Path
 
 from kgen.config import DataConfig
@@ -11,16 +12,21 @@ from kgen.registry import nearest
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
 FILE_KINDS = (*ARCHIVES, ".mat", ".npz", ".npy")
 ADVICE = {
-    ".csv .tsv .txt .json .jsonl .xlsx": "it is no images; give the folder of the images, and this as --labels",
+    ".csv .tsv .txt .json .jsonl .xlsx": "it holds no images; give the folder of the images, and this as --labels",
     ".h5 .hdf5 .parquet .arrow .tfrecord .tfrecords .pt .pkl .pickle .mdb": "write its images as picture files or as "
     "an .npz file: numpy.savez('images.npz', images=images, labels=labels)",
     ".gz .bz2 .xz .zst .lzma .7z .rar": "unpack it and give what is in it",
+    ".z01 .001": "it is one part of a split archive; join the parts with the program that split it",
+    ".part .crdownload .download .tmp": "it is a download that did not end; download it again",
+    ".exe": "unpack it and give the folder",
     ".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif": "it is a single picture; give the folder that holds it",
     ".heic .heif .svg .psd .dng .cr2 .nef .arw .pdf": "convert such pictures to PNG or JPEG, and give their folder",
     ".mp4 .avi .mov .mkv .webm": "save the frames of videos as PNG or JPEG files, and give their folder",
 }
 """What to do with files of other kinds."""
 OTHER_SUFFIXES = tuple(suffix for suffixes in ADVICE for suffix in suffixes.split())
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
+"""What an address begins with; a drive of Windows has one letter."""
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
 HOW = (
     "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip or .tar (also "
@@ -84,6 +90,10 @@ def is_data_file(path: Path) -> bool:
 
 
 def _missing(name: str) -> UserError:
+    if ADDRESS.match(name):
+        return UserError(f"dataset {name!r} is an address; download it, and give the path of the folder or file. {HOW}")
+    if "*" in name:
+        return UserError(f"dataset {name!r} is a pattern; give the folder that holds the images. {HOW}")
     folder = Path(name).expanduser().absolute().parent
     return UserError(f"dataset {name!r} does not exist (looked in {folder}). {HOW}")
 
