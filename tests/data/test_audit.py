@@ -7,7 +7,7 @@ from PIL import Image
 
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.audit.contact_sheet import contact_sheet, pairs_sheet
+from kgen.data.audit.contact_sheet import _printed, contact_sheet, pairs_sheet
 from kgen.data.audit.report import audit_dataset, load_for_audit
 from kgen.errors import UserError
 
@@ -88,6 +88,10 @@ def test_the_text_names_what_was_found(planted):
         "test: test/cat/leak.png",
     ):
         assert words in text
+
+
+def test_a_class_whose_name_the_font_lacks_has_its_number_on_the_sheet():
+    assert [_printed(name, 3) for name in ("Käse", "猫")] == ["Käse", "class 3: 猫"]
 
 
 def test_the_report_is_json(planted):

@@ -10,6 +10,7 @@ from check_dataset import check_dataset
 
 from kgen.config import DataConfig
 from kgen.data import load
+from kgen.data.sources.files import FolderFiles
 from kgen.data.sources.folder import open_folder
 from kgen.errors import UserError
 
@@ -24,6 +25,18 @@ def photos(tmp_path, noise, save):
 
 def names_of(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+def test_a_picture_that_is_removed_while_the_folder_is_listed_is_left_out(photos, monkeypatch):
+    listed = FolderFiles._list
+
+    def list_then_remove(files, entries, top=""):
+        listed(files, entries, top)
+        (photos / "cats" / "1.png").unlink()
+
+    monkeypatch.setattr(FolderFiles, "_list", list_then_remove)
+    dataset = load(DataConfig(str(photos), validation_fraction=0))
+    assert dataset.spec.examples == {"train": 39} and dataset.skipped[0].name == "cats/1.png"
 
 
 @pytest.mark.slow

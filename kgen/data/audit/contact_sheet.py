@@ -17,6 +17,8 @@ LETTERS = 12  # height of a line of text
 DOTS = 7  # width of a letter, at most
 GAP = 4
 LONGEST_NAME = 40  # letters of a class name
+LAST_LETTER = 0x24F
+"""Pillow's own font holds the Latin letters, which end here."""
 WHITE = np.uint8(images.to_uint8(np.float32(1)))
 
 
@@ -39,12 +41,18 @@ def contact_sheet(dataset: Dataset, split: str = "train") -> np.ndarray:
         if seen >= MAX_SEARCHED or all(len(row) == COLUMNS for row in rows):
             break
     if classes:
-        names = [str(name)[:LONGEST_NAME] for name in (spec.class_names or range(spec.num_classes))[:classes]]
+        names = [_printed(str(name), i) for i, name in enumerate((spec.class_names or range(classes))[:classes])]
         if spec.num_classes > classes:
             rows, names = [*rows, []], [*names, f"{spec.num_classes - classes} more classes"]
         return _sheet(rows, names, text_first=True)
     rows = [row for row in rows if row]
     return _sheet(rows, [""] * len(rows), text_first=True)
+
+
+def _printed(name: str, label: int) -> str:
+    """The name of a class as the sheet shows it: with its number where the font lacks letters of it."""
+    name = name[:LONGEST_NAME]
+    return name if max(map(ord, name), default=0) <= LAST_LETTER else f"class {label}: {name}"
 
 
 def pairs_sheet(dataset: Dataset, report: AuditReport) -> np.ndarray | None:

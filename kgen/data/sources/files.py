@@ -82,9 +82,10 @@ class FolderFiles:
             place = f"{path}/{self._entries.get(name, name)}"
             try:
                 status = os.stat(place)
-            except OSError:  # a link to nowhere; `scan` leaves it out
-                status = os.lstat(place)
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+                facts = f"{status.st_size}\0{status.st_mtime_ns}"
+            except OSError:  # a link to nowhere, or removed in the meantime; `scan` leaves it out
+                facts = ""
+            digest.update(f"{name}\0{facts}\n".encode("utf-8", "surrogateescape"))
         self.identity = (str(path.resolve()), digest.hexdigest())
 
     def open(self, name: str) -> BinaryIO:

@@ -731,10 +731,9 @@ def _without_rivals(tables: list[LabelTable], folders: Folders) -> list[LabelTab
 def _name_ignored(names: Sequence[str], folders: Folders, why: str) -> None:
     """A finding that names the files of labels that are not used."""
     if names:
-        are, first = ("is", "it") if len(names) == 1 else ("are", "the first")
+        are, file, which = ("is", shlex.quote(names[0]), "it") if len(names) == 1 else ("are", "FILE", "one of them")
         folders.findings.append(
-            f"{shorten(names, 5)} {are} not read for labels: {why}; --labels {shlex.quote(names[0])} takes {first} "
-            "instead"
+            f"{shorten(names, 5)} {are} not read for labels: {why}; --labels {file} takes {which} instead"
         )
 
 

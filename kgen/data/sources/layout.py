@@ -570,7 +570,7 @@ def _find_classes(
         return None
     if all(len(name) == 1 for _, name in deep) and _are_pieces(tops, [path for f, _ in deep for path in tree.files[f]]):
         word = "split/class" if split_level is not None else "class"
-        found.findings.append(
+        found.class_findings.append(
             f"the folders {_examples(tops)} were read as parts of one set, and not as classes; if they are classes, "
             f"give --layout {word}"
         )
