@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from kgen import data, images, random
 from kgen.cache import digest
@@ -20,8 +21,8 @@ from kgen.run import Run
 from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
 from kgen.spec import DataSpec
 
-BATCH = 1024
-"""Images that are generated at a time."""
+BATCH, BATCH_VALUES = 1024, 2**26
+"""Images that are generated at a time, and the largest number of their values."""
 
 
 @dataclass
@@ -119,6 +120,7 @@ class Target:
             return _from_folder(self, reference, count, seed)
         self.check_classes(reference)
         sampler, classes = self.sampler, reference.spec.num_classes
+        _check_room(count, reference.spec)
         labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
         pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
         one = None if labels is None else labels[:1]
@@ -126,8 +128,9 @@ class Target:
         given = reference.spec.numbers(labels) if by_number else labels
         sampler.decode(sampler.density.sample(seed, 1, one), None if given is None else given[:1])  # traces the graph
         started = time.monotonic()
-        for start in range(0, count, BATCH):
-            rows = slice(start, min(start + BATCH, count))
+        batch = min(BATCH, max(1, BATCH_VALUES // reference.spec.num_pixels))
+        for start in range(0, count, batch):
+            rows = slice(start, min(start + batch, count))
             some = None if labels is None else labels[rows]
             z = sampler.density.sample(seed, rows.stop - start, some, first=start)
             pixels[rows] = images.to_uint8(sampler.decode(z, None if given is None else given[rows]))
@@ -176,6 +179,17 @@ def open_target(
     raise UserError(
         f"{path} {what}; give a run directory, an export, a .tflite file, a server's address, or a folder of images"
     )
+
+
+def _check_room(count: int, spec: DataSpec):
+    """Raises UserError when so many images do not fit into memory."""
+    need, room = count * spec.num_pixels, psutil.virtual_memory().available
+    if need > room:
+        raise UserError(
+            f"--count {count}: so many images of {'x'.join(map(str, spec.image_shape))} take {need / 2**30:.1f} GiB, "
+            f"and {room / 2**30:.1f} GiB of memory are available; give a smaller --count, e.g. --count "
+            f"{max(2, room // (4 * spec.num_pixels))}"
+        )
 
 
 def _open_run(given: str, path: Path, checkpoint: str, prior: str | None, dataset: str | None) -> Target:

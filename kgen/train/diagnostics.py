@@ -28,7 +28,8 @@ import tensorflow as tf
 
 from kgen import data, images, random
 
-SAMPLES = 256
+SAMPLES, SAMPLE_VALUES = 256, 2**28
+"""Samples that are measured, and the largest number of their values: of large images there are fewer."""
 MIN_VALIDATION_IMAGES = 64
 """With fewer validation images than this the real images are training images."""
 FLAT_SLOPE = 1e-3
@@ -47,16 +48,17 @@ class HealthMetrics:
     """
 
     def __init__(self, model, dataset: data.Dataset, seed: int):
+        count = min(SAMPLES, max(2, SAMPLE_VALUES // model.spec.num_pixels))
         many = model.spec.examples.get("validation", 0) >= MIN_VALIDATION_IMAGES
         split = "validation" if many else "train"
-        stored, _ = next(iter(dataset.batches(split, batch_size=SAMPLES, seed=seed, training=False)))
+        stored, _ = next(iter(dataset.batches(split, batch_size=count, seed=seed, training=False)))
         real = np.asarray(stored, np.float32)
         self.model, self.weakest = model, {}
         self._real_distance = mean_distance(real)
         self._real_extreme = float(np.mean((images.to_uint8(real) % 255) == 0))
-        self._z = random.latents(random.seed_of(seed, "vitals"), SAMPLES, model.latent_shape)
+        self._z = random.latents(random.seed_of(seed, "vitals"), count, model.latent_shape)
         classes = max(model.spec.num_classes, 1)
-        numbers = np.arange(SAMPLES, dtype=np.int32)
+        numbers = np.arange(count, dtype=np.int32)
         self._labels = numbers % classes
         self._other = (self._labels + 1 + numbers // classes % max(classes - 1, 1)) % classes
         self._activations = {

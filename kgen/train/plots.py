@@ -99,14 +99,26 @@ MAX_CLASSES = 20
 PATHS, STEPS = 6, 10
 
 
+SHEET_VALUES = 2**26
+"""Largest sheet, in values of its images; fewer large images are shown."""
+
+
+def _fitting(sampler, rows: int, columns: int) -> tuple[int, int]:
+    """At most so many rows and columns of images as a sheet holds."""
+    while rows * columns > max(1, SHEET_VALUES // sampler.spec.num_pixels):
+        rows, columns = (rows - 1, columns) if rows > columns else (rows, columns - 1)
+    return rows, columns
+
+
 def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
     """A grid of samples, [height, width, C] uint8: one row per class of a conditional model, else 8 by 8.
 
-    Every row has the same noise.
+    Every row has the same noise. Of large images there are fewer.
     """
     if not sampler.conditional:
-        return images.grid(sampler.decode(sampler.density.sample(seed, 64)), 8)
-    classes = min(sampler.spec.num_classes, MAX_CLASSES)
+        rows, columns = _fitting(sampler, 8, 8)
+        return images.grid(sampler.decode(sampler.density.sample(seed, rows * columns)), columns)
+    classes, columns = _fitting(sampler, min(sampler.spec.num_classes, MAX_CLASSES), columns)
     labels = np.repeat(np.arange(classes, dtype=np.int32), columns).reshape(classes, columns)
     z = np.concatenate([sampler.density.sample(seed, columns, row) for row in labels])
     return images.grid(sampler.decode(z, labels.ravel()), columns)
@@ -114,9 +126,10 @@ def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
 
 def path_sheet(sampler, seed: int) -> np.ndarray:
     """One row per path (slerp) between two latent points, of one class per row: [height, width, C] uint8."""
-    labels = np.arange(PATHS, dtype=np.int32) % max(sampler.spec.num_classes, 1) if sampler.conditional else None
-    starts = sampler.density.sample(seed, PATHS, labels)
-    ends = sampler.density.sample(seed, PATHS, labels, first=PATHS)
-    share = np.tile(np.linspace(0, 1, STEPS, dtype=np.float32), PATHS)
-    z = slerp(*(tf.constant(np.repeat(points, STEPS, axis=0)) for points in (starts, ends)), tf.constant(share))
-    return images.grid(sampler.decode(z.numpy(), None if labels is None else np.repeat(labels, STEPS)), STEPS)
+    paths, steps = _fitting(sampler, PATHS, STEPS)
+    labels = np.arange(paths, dtype=np.int32) % max(sampler.spec.num_classes, 1) if sampler.conditional else None
+    starts = sampler.density.sample(seed, paths, labels)
+    ends = sampler.density.sample(seed, paths, labels, first=PATHS)
+    share = np.tile(np.linspace(0, 1, steps, dtype=np.float32), paths)
+    z = slerp(*(tf.constant(np.repeat(points, steps, axis=0)) for points in (starts, ends)), tf.constant(share))
+    return images.grid(sampler.decode(z.numpy(), None if labels is None else np.repeat(labels, steps)), steps)

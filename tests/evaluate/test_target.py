@@ -167,3 +167,12 @@ def test_images_of_another_shape(tmp_path, digits):
     own_size = open_target(tmp_path / "colour.npz")
     own_size.sample(digits, 8, 0)
     assert "resized_from" not in own_size.about
+
+
+def test_more_images_than_memory_holds_are_refused():
+    from kgen.evaluate.target import _check_room
+    from kgen.spec import DataSpec
+
+    with pytest.raises(UserError, match=r"--count 10000000: .* 2048x2048x3 take 117187\.5 GiB.*--count \d+"):
+        _check_room(10_000_000, DataSpec("x", (2048, 2048, 3)))
+    _check_room(100, DataSpec("x", (28, 28, 1)))

@@ -116,6 +116,17 @@ def test_memory_that_runs_out_while_training_is_one_sentence(tmp_path, monkeypat
     assert "out of memory" in (tmp_path / "run" / "FAILED").read_text()
 
 
+def test_sheets_of_large_images_hold_fewer():
+    from kgen.train import plots
+
+    def shown(side, rows, columns):
+        return plots._fitting(type("S", (), {"spec": spec(side, 3)})(), rows, columns)
+
+    assert shown(64, 8, 8) == (8, 8) and shown(512, 10, 10) == (9, 9)  # 2^26 / (3 * 512^2) = 85.3 images
+    assert shown(2048, 8, 8) == (2, 2) and shown(2048, 6, 10) == (2, 2)
+    assert shown(8192, 8, 8) == (1, 1)
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     assert memory.out_of_memory(ValueError("x"), config("vae"), spec()) is None
     assert isinstance(memory.out_of_memory(MemoryError(), config("vae"), spec()), TrainingFailed)
