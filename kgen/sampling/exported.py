@@ -69,14 +69,14 @@ class SavedModelSampler(_ExportSampler):
         self.encodes = "encode" in self.runtime.signatures
 
     def decode(self, z, labels=None):
-        return in_chunks(lambda z, labels=None: self.call("decode", labels, z=z)["images"], z, labels)
+        return in_chunks(lambda z, labels=None: self.call("decode", labels, z=z)["images"], z, labels, self.spec)
 
     def encode(self, images, labels=None):
         def both(images, labels=None):
             found = self.call("encode", labels, images=images)
             return np.stack([found["mean"], found["log_var"]], 1)
 
-        return halves(in_chunks(both, images, labels if self.conditional else None))
+        return halves(in_chunks(both, images, labels if self.conditional else None, self.spec))
 
     def reconstruct(self, images, labels=None):
         labels = labels if self.conditional else None

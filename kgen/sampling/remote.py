@@ -55,7 +55,7 @@ class ServerSampler:
         self.version = answer.get("model_spec", {}).get("version")
 
     def decode(self, z, labels=None):
-        return in_chunks(self._predict, np.asarray(z), labels)
+        return in_chunks(self._predict, np.asarray(z), labels, self.spec)
 
     def _predict(self, z, labels=None):
         answer = self._decode({"z": z} if labels is None else {"z": z, "label": labels})

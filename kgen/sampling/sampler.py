@@ -19,6 +19,8 @@ from kgen.spec import LARGEST_NUMBER, WHOLE_NUMBER, DataSpec
 ROWS_PER_CALL = 32
 """Rows that each call of a graph decodes (the last is filled up): kernels sum in an order that depends on the batch
 size, and an image should not depend on how many others were asked for."""
+VALUES_PER_CALL = 2**25
+"""Largest number of values of the images that a call decodes."""
 
 
 class Sampler(Protocol):
@@ -90,10 +92,11 @@ class ModelSampler:
         return self.model.weights_hash()
 
     def decode(self, z, labels=None):
-        return in_chunks(self._generate, z, labels)
+        return in_chunks(self._generate, z, labels, self.spec)
 
     def encode(self, images, labels=None):
-        return halves(in_chunks(lambda *x: np.stack(self._encode(*x), 1), images, labels if self.conditional else None))
+        labels = labels if self.conditional else None
+        return halves(in_chunks(lambda *x: np.stack(self._encode(*x), 1), images, labels, self.spec))
 
     def reconstruct(self, images, labels=None):
         labels = labels if self.conditional else None
@@ -105,10 +108,18 @@ def halves(stacked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return stacked[:, 0], stacked[:, 1]
 
 
-def in_chunks(call: Callable, rows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """`call(rows, labels)`, or `call(rows)` without labels, over ROWS_PER_CALL rows at a time, concatenated."""
-    count = len(rows)
-    indices = np.minimum(np.arange(-(-count // ROWS_PER_CALL) * ROWS_PER_CALL), count - 1).reshape(-1, ROWS_PER_CALL)
+def in_chunks(call: Callable, rows: np.ndarray, labels: np.ndarray | None, spec: DataSpec) -> np.ndarray:
+    """`call(rows, labels)`, or `call(rows)` without labels, over some rows at a time, concatenated.
+
+    Args:
+        call: gives an array with as many rows.
+        rows: [N, ...].
+        labels: [N], or None.
+        spec: of the images: ROWS_PER_CALL rows are taken at a time, of large images fewer, because maps of more than
+            2^31 values crash TensorFlow's convolutions.
+    """
+    count, size = len(rows), max(1, min(ROWS_PER_CALL, VALUES_PER_CALL // spec.num_pixels))
+    indices = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
     parts = [np.asarray(call(rows[i]) if labels is None else call(rows[i], labels[i])) for i in indices]
     return np.concatenate(parts)[:count]
 

@@ -99,3 +99,20 @@ def test_a_tflite_file_may_stand_alone(tmp_path, default_export):
     assert (alone.spec, alone.weights_hash) == (beside.spec, beside.weights_hash)
     given = {"labels": "7", "seed": 3}
     np.testing.assert_array_equal(generate(alone, 5, **given).images, generate(beside, 5, **given).images)
+
+
+def test_fewer_rows_of_large_images_per_call():
+    """32 images of 2048 x 2048 make maps of 2^31 values, which crash TensorFlow's convolutions."""
+    from kgen.sampling.sampler import in_chunks
+    from kgen.spec import DataSpec
+
+    for side, expected in ((28, 32), (512, 32), (1024, 10), (2048, 2), (8192, 1)):
+        sizes = []
+
+        def call(rows, sizes=sizes):
+            sizes.append(len(rows))
+            return rows
+
+        rows = np.arange(35.0)
+        found = in_chunks(call, rows, None, DataSpec("x", (side, side, 3)))
+        assert {*sizes} == {expected} and found.tolist() == rows.tolist()
