@@ -51,3 +51,12 @@ def test_home_and_existing_paths(tmp_path, monkeypatch, noise, save):
     save(tmp_path / "mnist" / "a.png", noise(1)[0])  # an existing path goes before the TFDS set of this name
     assert load(DataConfig("~/mnist")).spec.examples == {"train": 1}
     assert load(DataConfig("mnist")).spec.examples == {"train": 1}
+
+
+@pytest.mark.parametrize("setting", [{"mat_key": "X"}, {"mat_orientation": "rows"}, {"mat_image_shape": (8, 8)}])
+@pytest.mark.parametrize("name", ["photos", "digits"])
+def test_a_setting_of_arrays_is_refused_for_other_sets(setting, name, tmp_path, monkeypatch, noise, save):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "photos" / "a.png", noise(1)[0])
+    with pytest.raises(UserError, match=f"data.{next(iter(setting))}=.*'{name}'"):
+        load(DataConfig(name, **setting))

@@ -33,6 +33,9 @@ HOW = (
     "compressed), a .mat, .npz or .npy file"
 )
 
+OF_ARRAYS = ("mat_key", "mat_orientation", "mat_image_shape")
+"""Settings of files of arrays."""
+
 
 def open_source(config: DataConfig) -> Source:
     """The source that `config.dataset` names.
@@ -48,10 +51,10 @@ def open_source(config: DataConfig) -> Source:
     if name == "digits":
         from kgen.data.sources.digits import open_digits
 
-        _refuse_settings(config, "labels", "layout", "value_range")
+        _refuse_settings(config, "labels", "layout", "value_range", *OF_ARRAYS)
         return open_digits()
     if name.startswith("tfds:"):
-        _refuse_settings(config, "labels", "layout")
+        _refuse_settings(config, "labels", "layout", *OF_ARRAYS)
         _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
         return open_tfds(name.removeprefix("tfds:"), config.value_range)
     check_path(name)
@@ -61,7 +64,7 @@ def open_source(config: DataConfig) -> Source:
     if "/" in name and not _known_to_tfds(name):
         raise _missing(name)
     _known_to_tfds(name, or_raise=True)
-    _refuse_settings(config, "labels", "layout")
+    _refuse_settings(config, "labels", "layout", *OF_ARRAYS)
     return open_tfds(name, config.value_range)
 
 
@@ -101,9 +104,12 @@ def _missing(name: str) -> UserError:
 def _open_path(path: Path, config: DataConfig) -> Source:
     suffix = path.suffix.lower()
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
-        from kgen.data.sources.folder import open_folder
+        from kgen.data.sources.folder import FolderSource, open_folder
 
-        return open_folder(path, config)
+        source = open_folder(path, config)
+        if isinstance(source, FolderSource):
+            _refuse_settings(config, *OF_ARRAYS)
+        return source
     _refuse_settings(config, "layout")
     if suffix == ".mat":
         from kgen.data.sources.mat import open_mat
@@ -132,9 +138,10 @@ def _refuse_settings(config: DataConfig, *names: str) -> None:
     """Raises UserError if a setting is given that this kind of data set cannot follow."""
     has = {"labels": "labels of its own", "layout": "no folders", "value_range": "a value range of its own"}
     for name in names:
-        if (value := getattr(config, name)) is not None:
+        if (value := getattr(config, name)) != getattr(DataConfig, name):
             raise UserError(
-                f"data.{name}={value!r} belongs to files of images, and data set {config.dataset!r} has {has[name]}"
+                f"data.{name}={value!r} was given, but data set {config.dataset!r} has "
+                f"{has.get(name, 'no arrays')}; leave it out"
             )
 
 
