@@ -7,16 +7,16 @@ no memory; shapes are all that is needed.
 import contextlib
 import copy
 import math
+import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
-import psutil
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from kgen.config import RunConfig
 from kgen.errors import TrainingFailed, UserError
+from kgen.memory import free_memory, memory_limit
 from kgen.models import build_model
 from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
@@ -32,7 +32,6 @@ pixel_vae 1.2 at 28 and at 48, vae 1.6 at 256; dcgan 1.9 at 64 and 1.8 at 128.
 """
 CERTAIN = 0.7
 """Share of an estimate that a training needs at the least: what exceeds the whole memory by this much is refused."""
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -139,20 +138,17 @@ def _outputs(network: keras.layers.Layer, spec: DataSpec) -> int:
 # What there is --------------------------------------------------------------------------------------------------------
 
 
-def device_memory() -> tuple[int, int]:
-    """(all memory, available memory) of the smallest device that trains, in bytes."""
-    if tf.config.list_physical_devices("GPU"):
-        from tensorflow.python.client import device_lib
-
-        limits = [device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU"]
-        if limits:
-            return min(limits), min(limits)
-    memory = psutil.virtual_memory()
-    total, used = memory.total, psutil.Process().memory_info().rss
-    for path in CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):
-            total = min(total, int(Path(path).read_text()))  # "max" where there is no limit
-    return total, min(memory.available, total - used)
+def device_memory() -> tuple[float, float]:
+    """(all memory, free memory) of the smallest device that trains, in bytes; infinite where a GPU's is not known."""
+    if not tf.config.list_physical_devices("GPU"):
+        return memory_limit(), free_memory()
+    query = ["nvidia-smi", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
+        found = [[int(number) * 2**20 for number in line.split(",")] for line in lines if line.strip()]
+        return min(total for total, _ in found), min(free for _, free in found)
+    except (OSError, subprocess.SubprocessError, ValueError):  # no such command, or a GPU of another kind
+        return math.inf, math.inf
 
 
 def check_memory(config: RunConfig, spec: DataSpec, replicas: int = 1) -> tuple[StepMemory | None, str]:
