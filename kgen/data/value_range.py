@@ -46,6 +46,8 @@ class Statistics:
         values: how many there are.
         outside: range -> how many values lie outside of it by more than rounding.
         mean, stddev: of the first images.
+        saturated: of 16 bits, how many values are the greatest that these hold.
+        below: the greatest of the others, where there are such.
     """
 
     dtype: np.dtype
@@ -56,6 +58,8 @@ class Statistics:
     outside: Mapping[Bounds, int]
     mean: float
     stddev: float
+    saturated: int = 0
+    below: float = 0
 
     @property
     def low(self) -> float:
@@ -116,7 +120,8 @@ def measure(array: np.ndarray, where: str, given: Bounds | None = None) -> Stati
     count = len(array)
     lows, highs, whole = np.empty(count), np.empty(count), np.ones(count, bool)
     outside = dict.fromkeys(ranges, 0)
-    mean = stddev = 0.0
+    mean = stddev = below = 0.0
+    saturated = 0
     for start, block in _blocks(array):
         flat = block.reshape(len(block), -1)
         stop = start + len(block)
@@ -126,19 +131,26 @@ def measure(array: np.ndarray, where: str, given: Bounds | None = None) -> Stati
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise UserError(_not_finite(array, where))
             whole[start:stop] = np.all(flat == np.rint(flat), axis=1)
+        if array.dtype == np.uint16 and high == WIDE_TOPS[-1]:
+            others = flat[flat < high]
+            saturated, below = saturated + flat.size - others.size, max(below, float(others.max(initial=0)))
         if not start:
             mean, stddev = float(flat.mean(dtype=np.float64)), float(flat.std(dtype=np.float64))
         for bounds in ranges:
             margin = _rounding(bounds)
             if low < bounds[0] - margin or high > bounds[1] + margin:
                 outside[bounds] += int(np.count_nonzero((flat < bounds[0] - margin) | (flat > bounds[1] + margin)))
-    return Statistics(array.dtype.newbyteorder("="), lows, highs, whole, array.size, outside, mean, stddev)
+    return Statistics(array.dtype.newbyteorder("="), lows, highs, whole, array.size, outside, mean, stddev,
+                      saturated, below)  # fmt: skip
 
 
 def check_numbers(array: np.ndarray, where: str) -> None:
     """Raises UserError if an array holds no real numbers."""
     if array.dtype.kind not in "buif":
         advice = "; take abs() of complex numbers" if array.dtype.kind == "c" else ""
+        if array.dtype.names:
+            fields = ", ".join(f"{name}=array[{name!r}]" for name in array.dtype.names[:3])
+            advice = f"; save its fields as arrays: numpy.savez('images.npz', {fields})"
         raise UserError(f"{where} must hold numbers. Received dtype: {array.dtype}{advice}")
 
 
@@ -153,6 +165,8 @@ def join(parts: Iterable[Statistics]) -> Statistics:
         {bounds: sum(part.outside.get(bounds, 0) for part in parts) for part in parts for bounds in part.outside},
         float(np.average([part.mean for part in parts], weights=weights)),
         float(np.average([part.stddev for part in parts], weights=weights)),
+        sum(part.saturated for part in parts),
+        max(part.below if part.saturated else part.high for part in parts),
     )
 
 
@@ -280,6 +294,16 @@ def _whole(s: Statistics, where: str) -> ValueRange:
         raise UserError(f"{where} holds {s}, more than 16 bits; name black and white: --value_range LOW,HIGH")
     bounds = (0.0, float(top))
     note = f"{where}: {_read_as(bounds)}"
+    if s.saturated and 1 < s.below < top // 4:
+        others = s.show(s.below)
+        return ValueRange(
+            *bounds,
+            (note,),
+            (
+                f"{where}: {s.saturated} of {s.values} values are {shown}, all others at most {others}; "
+                f"{_read_as(bounds)}; if {shown} marks missing pixels, replace it before you save the array",
+            ),
+        )
     if top == WIDE_TOPS[-1] and s.high > top // 2:
         return ValueRange(*bounds, (note,))
     return ValueRange(
@@ -362,7 +386,9 @@ def _clipped(s: Statistics, where: str, bounds: Bounds) -> tuple[str, ...]:
 def _unknown(s: Statistics, where: str) -> str:
     """The refusal of values of no known range, with what they look like."""
     low, high = s.show(s.low), s.show(s.high)
-    if s.is_whole and s.low < -OVERSHOOT:
+    if s.high <= 0:
+        looks = "all negative, such as decibels"
+    elif s.is_whole and s.low < -OVERSHOOT:
         looks = "signed integers, such as the Hounsfield units of CT images"
     elif s.low < -OVERSHOOT and s.high <= 0.75:
         looks = "centred (x - 0.5, or x minus its mean); add what was subtracted"

@@ -304,6 +304,38 @@ def bytes_of_sixteen_levels(folder: Path) -> Read:
 
 
 @odd
+def decibels(folder: Path) -> Refused:
+    path = archive(folder, images=pictures(20) / 4 - 80)
+    return Refused(path, ("decibels", "--value_range=-80.0,-16.25"))
+
+
+@odd
+def depths_with_a_mark_of_missing_pixels(folder: Path) -> Read:
+    images = pictures(20)
+    images[images > 250], values = 250, images.astype(np.uint16) * 20
+    values[images > 200] = 65535
+    expected = np.rint(values.astype(np.float32) * 255 / 65535).astype(np.uint8)
+    path = archive(folder, images=values)
+    return Read(path, {"train": (expected, None)}, findings=("are 65535", "at most 4000", "missing pixels"))
+
+
+@odd
+def four_bands_of_a_satellite(folder: Path) -> Read:
+    images = pictures(20, channels=4)
+    images[..., 3] |= 128
+    alpha = images[..., 3:].astype(np.int32)
+    over = ((images[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return Read(archive(folder, x=images), {"train": (over, None)}, findings=("last of 4 channels", "x[..., :3]"))
+
+
+@odd
+def fields_of_one_array(folder: Path) -> Refused:
+    array = np.zeros(20, [("image", "u1", (8, 6)), ("label", "i4")])
+    np.save(folder / "x.npy", array)
+    return Refused(folder / "x.npy", ("must hold numbers", "image=array['image'], label=array['label']"))
+
+
+@odd
 def percent_in_floats(folder: Path) -> Read:
     values = (pictures(20) / 2.55).astype(np.float32)
     path = archive(folder, images=values)
@@ -814,6 +846,75 @@ def hdf5_that_matlab_wrote(folder: Path) -> Read:
     with open(folder / "x.mat", "r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
     return Read(folder / "x.mat", _expected(images, labels), noted=("columns_transposed",))
+
+
+@odd
+def emnist_of_matlab(folder: Path) -> Read:
+    images, labels = smooth(30), numbers(30)
+    columns = images[..., 0].transpose(0, 2, 1).reshape(30, -1)
+    splits = {
+        split: {"images": columns[part], "labels": labels[part, None] * 1.0, "writers": labels[part, None]}
+        for split, part in (("train", slice(0, 20)), ("test", slice(20, 30)))
+    }
+    path = mat(folder, matlab=True, dataset={**splits, "mapping": np.arange(6).reshape(3, 2)})
+    words = [str(y) for y in labels]
+    expected = {"train": (images[:20], words[:20]), "test": (images[20:], words[20:])}
+    return Read(
+        path, expected, noted=("dataset.train.labels",), findings=("'dataset.train.writers' [20, 1]", "mapping")
+    )
+
+
+@odd
+def structs_of_matlab_7_3(folder: Path) -> Read:
+    import h5py
+
+    images, labels = smooth(20), numbers(20)
+    with h5py.File(folder / "x.mat", "w", userblock_size=512) as file:
+        file["imdb/images/data"], file["imdb/images/labels"] = images[..., 0].transpose(0, 2, 1), labels[:, None] * 1.0
+    with open(folder / "x.mat", "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    return Read(folder / "x.mat", _expected(images, labels), noted=("'imdb.images.data'",))
+
+
+@odd
+def cells_of_pictures(folder: Path) -> Read:
+    images, cells = smooth(20), np.empty((1, 20), object)
+    cells[0] = list(images[..., 0])
+    return Read(mat(folder, matlab=True, images=cells, labels=numbers(20)), _expected(images, numbers(20)))
+
+
+@odd
+def cells_of_pictures_of_different_sizes(folder: Path) -> Refused:
+    cells = np.empty((1, 2), object)
+    cells[0] = [smooth(1)[0, ..., 0], smooth(1, 9)[0, ..., 0]]
+    return Refused(mat(folder, matlab=True, images=cells), ("'images'", "cells of different shapes"))
+
+
+@odd
+def a_sparse_matrix(folder: Path) -> Read:
+    import scipy.sparse
+
+    images, labels = smooth(20), numbers(20)
+    matrix = scipy.sparse.csc_matrix(images[..., 0].transpose(0, 2, 1).reshape(20, -1).astype(float))
+    return Read(mat(folder, matlab=True, fea=matrix, gnd=labels[:, None]), _expected(images, labels))
+
+
+@odd
+def digits_of_usps_by_class(folder: Path) -> Read:
+    images = pictures(3, 36, 160)
+    path = mat(folder, matlab=True, data=images[..., 0].transpose(1, 2, 0), labels=numbers(3))
+    return Read(path, _expected(images, numbers(3)), findings=("3 images of 36x160", "unusual shape"))
+
+
+@odd
+def one_colour_picture(folder: Path) -> Refused:
+    np.save(folder / "x.npy", smooth(1, 12, 16, 3)[0])
+    return Refused(folder / "x.npy", ("single picture of 12x16x3", "--mat_orientation columns"))
+
+
+@odd
+def thirteen_bands(folder: Path) -> Refused:
+    return Refused(archive(folder, x=np.ones((20, 8, 8, 13))), ("(20, 8, 8, 13)", "1 or 3 of 13 channels"))
 
 
 # Class order and names ------------------------------------------------------------------------------------------------
@@ -1352,6 +1453,67 @@ def labels_of_another_length(folder: Path) -> Refused:
 
 PETS = ["cat", "dog", "owl", "cat"] * 5
 """Classes of twenty pictures."""
+
+
+@odd
+def only_a_test_split(folder: Path) -> Read:
+    images, labels = pictures(20), numbers(20)
+    path = archive(folder, x_test=images, y_test=labels)
+    return Read(path, _expected(images, labels), noted=("no training split", "'x_test'"))
+
+
+@odd
+def validation_and_test_without_training(folder: Path) -> Refused:
+    path = archive(folder, x_val=pictures(20), x_test=pictures(20))
+    return Refused(path, ("--mat_key x_val or --mat_key x_test",))
+
+
+@odd
+def dsprites(folder: Path) -> Read:
+    images = pictures(20)
+    metadata = np.array({"title": "shapes"}, object)
+    path = archive(folder, imgs=images, latents_values=np.zeros((20, 6)), metadata=metadata)
+    return Read(path, _expected(images), noted=("'metadata' (Python objects)",), findings=("latents_values",))
+
+
+@odd
+def labels_that_are_python_objects(folder: Path) -> Refused:
+    path = archive(folder, images=pictures(20), target=np.array(PETS, object))
+    return Refused(path, ("'target' (Python objects)", "numpy.array(words, str)"))
+
+
+@odd
+def labels_that_are_python_objects_unread(folder: Path) -> Read:
+    images = pictures(20)
+    path = archive(folder, images=images, target=np.array(PETS, object))
+    return Read(path, _expected(images), {"labels": "none"}, noted=("'target' (Python objects)",))
+
+
+@odd
+def an_npy_of_python_objects(folder: Path) -> Refused:
+    np.save(folder / "x.npy", {"images": pictures(20)})
+    return Refused(folder / "x.npy", ("Python objects", "numpy.stack"))
+
+
+@odd
+def labels_under_another_key(folder: Path) -> Read:
+    images, ages = pictures(20), numbers(20)
+    path = archive(folder, images=images, age=ages)
+    return Read(path, _expected(images), findings=("'age' [20]", f"--labels {path}:age"))
+
+
+@odd
+def labels_under_another_key_asked_for(folder: Path) -> Read:
+    images, labels = smooth(20), numbers(20)
+    path = mat(folder, images=images, fine_labels=labels, coarse_labels=labels % 2)
+    settings = {"labels": f"{path}:coarse_labels"}
+    return Read(path, _expected(images, labels % 2), settings, findings=("fine_labels",))
+
+
+@odd
+def settings_of_arrays_for_pictures(folder: Path) -> Read:
+    read = laid_out(folder, {"train": {"": None}})
+    return replace(read, settings={"mat_key": "x"}, findings=("--mat_key", "no file of arrays"))
 
 
 def beside(folder: Path, name: str, text: str | bytes, *, names: Sequence[str | None] = PETS, **expected) -> Read:
@@ -2064,7 +2226,7 @@ def keys_that_are_not_used(folder: Path) -> Read:
 def variables_that_are_not_used(folder: Path) -> Read:
     images = pictures(20)
     path = mat(folder, images=images, masks=images[..., 0], meta={"camera": 3})
-    return Read(path, _expected(images), noted=("'meta'",), findings=("'masks' [20, 8, 6]",))
+    return Read(path, _expected(images), noted=("'meta.camera'",), findings=("'masks' [20, 8, 6]",))
 
 
 def _idx(array: np.ndarray) -> bytes:

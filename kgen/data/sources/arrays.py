@@ -6,6 +6,7 @@ the pixels (`kgen.data.value_range`). What it does not use, it names.
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ SPLIT_WORDS = {
     "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing", "tst", "te"),
 }
+OBJECTS = "Python objects"
 HELP = (
     "expected images [N, H, W] or [N, H, W, C] under one of the keys images, x, data (with labels or y beside it), or "
     "x_train, y_train, x_val, x_test, y_test; --mat_key NAME says which array holds the images"
@@ -115,7 +117,7 @@ def open_npz(path: Path, config: DataConfig) -> ArraySource:
     Raises:
         UserError: not an .npz file, no images in it, shapes or ranges that are no images, or labels of another length.
     """
-    return open_arrays(_load_npz(path), path, config, NUMPY_ORDER)
+    return open_arrays(*_load_npz(path), path, config, NUMPY_ORDER)
 
 
 def open_npy(path: Path, config: DataConfig) -> ArraySource:
@@ -124,17 +126,19 @@ def open_npy(path: Path, config: DataConfig) -> ArraySource:
     Raises:
         UserError: see `open_npz`.
     """
-    return open_arrays({"images": _load_npy(path)}, path, config, NUMPY_ORDER)
+    return open_arrays({"images": _load_npy(path)}, {}, path, config, NUMPY_ORDER)
 
 
-def _load_npz(path: Path) -> dict[str, np.ndarray]:
+def _load_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays of a file, and what its other members are in words."""
     try:
         with np.load(path, allow_pickle=False) as file:
             if not hasattr(file, "files"):
                 raise UserError(f"{path} is no .npz archive but a single array; rename it to .npy")
             refuse_beyond_memory(sum(info.file_size for info in file.zip.infolist()), path)
             content = {key: _member(file, key, path) for key in file.files}
-            return {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
+            arrays = {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
+            return arrays, {key: OBJECTS for key in content if key not in arrays}
     except UserError:
         raise
     except Exception as error:  # a broken file makes numpy and zipfile raise many kinds
@@ -145,6 +149,11 @@ def _load_npy(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a broken file makes numpy raise many kinds
+        if "Python objects" in str(error):
+            raise UserError(
+                f"{path} holds {OBJECTS}, which are not read; save images of one size as a plain array: "
+                "numpy.save('images.npy', numpy.stack(images))"
+            ) from error
         raise UserError(f"{path} cannot be read as an .npy file: {error}. Write it with numpy.save") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path} is no .npy file but an archive; rename it to .npz")
@@ -152,33 +161,35 @@ def _load_npy(path: Path) -> np.ndarray:
     return array
 
 
-def _member(file, key: str, path: Path) -> np.ndarray:
+def _member(file, key: str, path: Path) -> np.ndarray | None:
+    """An array of an .npz file; None where it holds Python objects."""
     try:
         return read_member(file.zip, f"{key}.npy") if f"{key}.npy" in file.zip.namelist() else file[key]
     except ValueError as error:
-        raise UserError(
-            f"{path}: {key!r} holds Python objects, which are not read ({error}); save plain arrays"
-        ) from error
+        if "Object arrays" in str(error):
+            return None
+        raise
 
 
 # Named arrays as a source ---------------------------------------------------------------------------------------------
 
 
 def open_arrays(
-    content: dict[str, np.ndarray], path: Path, config: DataConfig, order: PixelOrder, unread: tuple[str, ...] = ()
+    content: dict[str, np.ndarray], unread: Mapping[str, str], path: Path, config: DataConfig, order: PixelOrder
 ) -> ArraySource:
     """The source of the named arrays of a file.
 
     Args:
         content: key -> array.
+        unread: key -> what it is, for those that are no arrays.
         path: of the file.
         config: `mat_key`, `mat_orientation`, `mat_image_shape`, `value_range` and `labels`.
         order: how pictures are unfolded in files of this kind.
-        unread: keys of the file that are no arrays, for the note of what is not used.
 
     Raises:
         UserError: there are no images, or it is not clear how they are meant.
     """
+    _refuse_unread(content, unread, path, config)
     roles = find_roles(content, path, config)
     where = f"{path}: {', '.join(map(repr, dict.fromkeys(roles.images.values())))}"
     arrays = {split: content[key] for split, key in roles.images.items()}
@@ -189,7 +200,7 @@ def open_arrays(
     for array in arrays.values():
         value_range.check_numbers(array, where)
     if config.labels:
-        labels = _labels_of(config.labels, path.parent, roles.images)
+        labels = _labels_of(config.labels, path, content, roles.images)
     else:
         labels = {split: (key, content[key]) for split, key in roles.labels.items()}
     pictures, notes, doubts = arrange(
@@ -222,7 +233,8 @@ def open_arrays(
     )
     pixels = {split: value_range.to_pixels(p, bounds.bounds) for split, p in pictures.items()}
     numbers, class_names = (read.numbers, read.class_names) if read and read.numbers else (None, ())
-    files = [path, _label_path(config.labels, path.parent)[0]] if config.labels and labels else [path]
+    label_file = _label_path(config.labels, path.parent)[0] if config.labels and labels else path
+    files = [path] if label_file.samefile(path) else [path, label_file]
     identity = tuple(part for file in files for part in file_identity(file))
     source = ArraySource(path.stem, pixels, numbers, class_names, identity)
     source.value_range = bounds.bounds
@@ -230,8 +242,9 @@ def open_arrays(
     unused = [key for key in content if key not in used]
     said_labels = f"labels from {', '.join(repr(k) for k, _ in labels.values())}" if numbers else "no labels"
     source.notes += [f"{note}; {said_labels}" if i == 0 else note for i, note in enumerate(notes)]
-    source.notes += [*bounds.notes, *_small(unused, content, unread)]
-    source.findings += [*findings, *(read.findings if read else ()), *bounds.findings, *_large(unused, content, path)]
+    source.notes += [*roles.notes, *bounds.notes, *_small(unused, content, unread)]
+    source.findings += [*findings, *(read.findings if read else ()), *bounds.findings, *_transparent(pixels, where)]
+    source.findings += _large(unused, content, path, counts["train"])
     if numbers is None and not config.labels:
         source.findings += _neighbours(path)
     return source
@@ -245,11 +258,13 @@ class Roles:
         images: split -> key; with "train".
         labels: split -> key.
         names: key of the names of the classes.
+        notes: what is unusual.
     """
 
     images: dict[str, str]
     labels: dict[str, str] = field(default_factory=dict)
     names: str | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def find_roles(content: Mapping[str, np.ndarray], path: Path, config: DataConfig) -> Roles:
@@ -276,8 +291,16 @@ def find_roles(content: Mapping[str, np.ndarray], path: Path, config: DataConfig
     labels = {s: key for s, key in labels.items() if s in images or s == "train"}
     if "train" not in images:
         key = _first(matrices, IMAGE_WORDS)
+        others = {*labels.values(), unsplit_labels(""), names, *images.values()}
+        if key is None and images and not _candidates(content, others):
+            if len(images) > 1:
+                flags = " or ".join(f"--mat_key {key}" for key in images.values())
+                raise UserError(f"{path} holds {shapes}, none of them for training; say which: {flags}")
+            ((split, key),) = images.items()
+            note = f"there is no training split: the images of {key!r} are read as one"
+            return Roles({"train": key}, {"train": labels[split]} if split in labels else {}, names, [note])
         if key is None:
-            key = _by_shape(content, path, {*labels.values(), unsplit_labels(""), names}, shapes)
+            key = _by_shape(content, path, others, shapes)
         images = {"train": key, **images}
         label = unsplit_labels(key)
         labels |= {"train": label} if label else {}
@@ -285,8 +308,13 @@ def find_roles(content: Mapping[str, np.ndarray], path: Path, config: DataConfig
 
 
 def _plain(key: str, split: str | None = None) -> str:
-    """A key in lower case without separators, and without the word of a split at its end or its beginning."""
-    plain = re.sub(r"[^a-z0-9]", "", key.lower())
+    """A key in lower case without separators, and without the word of a split at its end or its beginning.
+
+    Of the fields of a struct, dataset.train.images, the last name counts, and those that are words of splits.
+    """
+    *above, last = key.lower().split(".")
+    words = {word for words in SPLIT_WORDS.values() for word in words}
+    plain = re.sub(r"[^a-z0-9]", "", "".join([word for word in above if word in words] + [last]))
     for word in SPLIT_WORDS.get(split, ()):
         if plain.endswith(word):
             return plain.removesuffix(word)
@@ -316,17 +344,24 @@ def _is_names(key: str, word: str, array: np.ndarray) -> bool:
     return _plain(key) == word and array.dtype.kind in "US" and array.ndim > 0 and len(np.unique(array)) == array.size
 
 
+def _candidates(content: Mapping[str, np.ndarray], others: set) -> list[str]:
+    """The keys of matrices of numbers that are none of `others`."""
+    return [
+        key
+        for key, array in content.items()
+        if array.dtype.kind in "buif" and key not in others and sum(n > 1 for n in array.shape) >= 2
+    ]
+
+
 def _by_shape(content: Mapping[str, np.ndarray], path: Path, others: set, shapes: str) -> str:
     """The only array that can be images; in a .mat file, the largest."""
-    numeric = {k: v for k, v in content.items() if v.dtype.kind in "buif" and k not in others}
-    candidates = [k for k, v in numeric.items() if sum(n > 1 for n in v.shape) >= 2]
+    numeric = [k for k, v in content.items() if v.dtype.kind in "buif" and k not in others]
+    candidates = _candidates(content, others)
     if len(content) == 1 and (path.suffix.lower() == ".npz" or numeric):
         candidates = list(content)
     if not candidates:
-        shapes = shapes if numeric else f"no numeric variable ({shapes})"
-        raise UserError(
-            f"{path} holds {shapes}, none of which can be images; expected 2 to 4 dimensions, e.g. [H, W, N]; {HELP}"
-        )
+        shapes = f"{shapes}, none of which can be images" if numeric else f"no numeric variable ({shapes})"
+        raise UserError(f"{path} holds {shapes}; {HELP}")
     largest = max(candidates, key=lambda k: content[k].size)
     equal = [k for k in candidates if content[k].size == content[largest].size]
     if len(equal) > 1 or (path.suffix.lower() == ".npz" and len(numeric) > 1):
@@ -338,18 +373,58 @@ def _by_shape(content: Mapping[str, np.ndarray], path: Path, others: set, shapes
 # What is not used -----------------------------------------------------------------------------------------------------
 
 
-def _small(unused: list[str], content: Mapping[str, np.ndarray], unread: tuple[str, ...]) -> list[str]:
+def _refuse_unread(
+    content: Mapping[str, np.ndarray], unread: Mapping[str, str], path: Path, config: DataConfig
+) -> None:
+    """Raises UserError if something that is no array is meant to be used, by its key, or if there are no arrays."""
+    words = {*IMAGE_WORDS, *NAME_WORDS, *(() if config.labels else LABEL_WORDS)}
+    needed = [
+        key
+        for key in unread
+        if key == config.mat_key
+        or (config.mat_key is None and any(_plain(key, split) in words for split in (None, *SPLIT_WORDS)))
+    ]
+    if needed or (unread and not content):
+        keys = needed or list(unread)
+        named = ", ".join(f"{key!r} ({unread[key]})" for key in keys[:ROW_NAMES])
+        raise UserError(
+            f"{path}: {named} cannot be read; save plain arrays: images of one size as numpy.stack(images), words as "
+            "numpy.array(words, str)"
+        )
+
+
+def _small(unused: list[str], content: Mapping[str, np.ndarray], unread: Mapping[str, str]) -> list[str]:
     """A note of the keys that hold a single value, and of those that are no arrays."""
-    keys = [key for key in unused if content[key].size <= 1] + list(unread)
+    keys = [repr(key) for key in unused if content[key].size <= 1] + [f"{key!r} ({unread[key]})" for key in unread]
     more = f" and {len(keys) - ROW_NAMES} more" if len(keys) > ROW_NAMES else ""
-    return [f"not used: {', '.join(map(repr, keys[:ROW_NAMES]))}{more}"] if keys else []
+    return [f"not used: {', '.join(keys[:ROW_NAMES])}{more}"] if keys else []
 
 
-def _large(unused: list[str], content: Mapping[str, np.ndarray], path: Path) -> list[str]:
-    """A finding of the arrays that are not used."""
-    keys = [f"{key!r} {list(content[key].shape)}" for key in unused if content[key].size > 1]
+def _large(unused: list[str], content: Mapping[str, np.ndarray], path: Path, count: int) -> list[str]:
+    """A finding of the arrays that are not used, and how those that may be labels of `count` images would be."""
+    large = [key for key in unused if content[key].size > 1]
+    keys = [f"{key!r} {list(content[key].shape)}" for key in large]
     more = f" and {len(keys) - ROW_NAMES} more" if len(keys) > ROW_NAMES else ""
-    return [f"{path}: not used: {', '.join(keys[:ROW_NAMES])}{more}"] if keys else []
+    labels = [
+        key for key in large if are_labels(content[key], count) and 1 < len(np.unique(content[key])) <= count // 2
+    ]
+    flags = (
+        f"; as labels: {' or '.join('--labels ' + shlex.quote(f'{path}:{key}') for key in labels[:2])}"
+        if labels
+        else ""
+    )
+    return [f"{path}: not used: {', '.join(keys[:ROW_NAMES])}{more}{flags}"] if keys else []
+
+
+def _transparent(pixels: Mapping[str, np.ndarray], where: str) -> list[str]:
+    """A finding of a last channel that is read as transparency and is not opaque throughout."""
+    channels = next(iter(pixels.values())).shape[3]
+    if channels not in (2, 4) or all(np.all(p[..., -1] == value_range.WHITE) for p in pixels.values()):
+        return []
+    return [
+        f"{where}: the last of {channels} channels is read as transparency, and the images are laid over white; if it "
+        f"is another channel, save the array without it: x[..., :{channels - 1}]"
+    ]
 
 
 def _neighbours(path: Path) -> list[str]:
@@ -368,17 +443,28 @@ def _neighbours(path: Path) -> list[str]:
 # Labels of another file -----------------------------------------------------------------------------------------------
 
 
-def _labels_of(name: str, folder: Path, images: Mapping[str, str]) -> dict[str, tuple[str, np.ndarray]]:
-    """split -> (the file, the labels) of the file that `--labels` names; empty for "none"."""
+def _labels_of(
+    name: str, image_file: Path, arrays: Mapping[str, np.ndarray], images: Mapping[str, str]
+) -> dict[str, tuple[str, np.ndarray]]:
+    """split -> (the file and the key, the labels) of the file that `--labels` names; empty for "none".
+
+    Args:
+        name: the value of `--labels`.
+        image_file: the file of the images, which may hold the labels too.
+        arrays: what is in it.
+        images: split -> key of the images.
+    """
     if name == NONE:
         return {}
-    path, column = _label_path(name, folder)
+    path, column = _label_path(name, image_file.parent)
+    if path.samefile(image_file) and column in arrays:
+        return {"train": (column, arrays[column])}
     suffix = path.suffix.lower()
     if suffix == ".npy":
         return {"train": (path.name, np.array(_load_npy(path)))}
     if suffix != ".npz":
         return {"train": (path.name, _load_table(path, column))}
-    content = _load_npz(path)
+    content, _ = _load_npz(path)
     if column and column not in content:
         raise UserError(f"data.labels is {name!r}, but {path} holds {', '.join(content)}; name one of these")
     found = {s: key for s in images if not column and (key := _pick(content, (*LABEL_WORDS, ""), s)) is not None}

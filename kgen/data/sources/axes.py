@@ -13,6 +13,7 @@ import numpy as np
 
 from kgen.config import DataConfig
 from kgen.errors import UserError
+from kgen.tables import counted
 
 CHANNELS = (1, 3, 4)
 LONGEST = 4
@@ -64,7 +65,7 @@ class Reading:
         shape = self.shape or (self.images.shape[1:] if channels > 1 else ())
         if shape:
             flags += f" --mat_image_shape {'x'.join(map(str, shape))}"
-        return f"{count} images of {height}x{width}x{channels} ({flags})"
+        return f"{counted(count, 'image')} of {height}x{width}x{channels} ({flags})"
 
 
 def arrange(
@@ -103,6 +104,14 @@ def arrange(
     unusual = order.images_first and reading.orientation == "columns" and height != width
     if len(arrays) > 1 and unusual and not why:
         raise UserError(f"{where}: the splits have images of different shapes: {shapes}")
+    single = array.ndim == 3 and len(reading.images) in CHANNELS[1:] and reading.orientation == "columns"
+    if single and order.images_first and config.mat_orientation == "auto" and not any(label_counts.values()):
+        raise UserError(
+            f"{where} {array.shape} looks like a single picture of {height}x{width}x{len(reading.images)}; images are "
+            "[N, H, W] or [N, H, W, C]. If they are gray images, the last axis counting them: --mat_orientation columns"
+        )
+    if array.ndim == 3 and not _plausible(reading) and config.mat_orientation == "auto":
+        doubts.append(f"{where} was read as {reading.describe()}, which is an unusual shape for pictures")
     if array.ndim == 2 and config.mat_image_shape is None:
         labelled = len(reading.images) in label_counts.get(largest, ())
         _refuse_if_another_shape_is_smoother(array, reading, order, labelled or why != "", config, where)
@@ -390,6 +399,9 @@ def _no_images(shapes: Mapping[str, tuple[int, ...]], config: DataConfig, where:
         text += f"; {' and '.join(map(str, dict.fromkeys(axes)))} values are no image"
         text += f" of data.mat_image_shape {tuple(given)}" if given else ", neither a square nor three squares"
         text += "; set --mat_image_shape HEIGHTxWIDTH (or HEIGHTxWIDTHx3)"
+    elif len(shape) == 4 and not given and min(shape[1], shape[3]) > 1:
+        channels = shape[3] if shape[1] == shape[2] else min(shape[1], shape[3])
+        text += f"; keep {'1 or 3' if channels > 2 else '1'} of {channels} channels; of volumes, save the slices"
     elif given:
         text += f", data.mat_image_shape: {tuple(given)}"
     if config.mat_orientation != "auto":
@@ -399,7 +411,9 @@ def _no_images(shapes: Mapping[str, tuple[int, ...]], config: DataConfig, where:
 
 def _notes(reading: Reading, array: np.ndarray, order: PixelOrder, why: str, why_order: str, where: str) -> list[str]:
     count, height, width, channels = reading.images.shape
-    text = f"{where} {array.shape} was read as {reading.layout}: {count} images of {height}x{width}x{channels}"
+    text = (
+        f"{where} {array.shape} was read as {reading.layout}: {counted(count, 'image')} of {height}x{width}x{channels}"
+    )
     text += f", {why}" if why else ""
     if array.ndim == 2:
         pixels = "row by row" if order.row_major else "column by column"

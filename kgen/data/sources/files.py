@@ -42,7 +42,7 @@ UNREAD_KINDS = {
     ),
     ARRAYS: (
         ".npz .npy .mat .h5 .hdf5 .parquet .arrow .tfrecord .tfrecords .mdb .pt .pkl .idx",
-        "an .npz or .mat file of images is a data set of its own; write the images of others as picture files",
+        "an .npz, .npy or .mat file of images is a data set of its own; write the images of others as picture files",
     ),
 }
 """What looks like images of the set: its suffixes, unless Pillow reads them, and what to do."""
@@ -214,7 +214,8 @@ class FolderFiles:
         found = f"but {by_suffix(others)} ({listed(others)})" if others else "and no other files"
         images, arrays, _ = unread_sentences(others)
         hints = [*self.unread, *self.findings, *images, *arrays]
-        sets = [name for name in others if suffix_of(name) in (".npz", ".mat", ".zip", ".tar", ".tgz")]
+        sets = [name for name in others if suffix_of(name) in (".npz", ".npy", ".mat", ".zip", ".tar", ".tgz")]
+        sets.sort(key=lambda name: ("label" in name.lower(), "train" not in name.lower()))
         if sets and self.path.is_dir():
             hints.append(f"a file of images is given by its path: --dataset {self.path / sets[0]}")
         if any(os.path.basename(name) == "data_batch_1" for name in others):

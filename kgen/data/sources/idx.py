@@ -86,7 +86,7 @@ def open_idx(
     if "emnist" in family and config.mat_orientation == "auto":
         content = {key: array.swapaxes(1, 2) if key[0] == "x" else array for key, array in content.items()}
         notes.append("EMNIST stores its pictures transposed, which is undone; --mat_orientation rows leaves them so")
-    source = open_arrays(content, path, config, NUMPY_ORDER)
+    source = open_arrays(content, {}, path, config, NUMPY_ORDER)
     source.notes[:0] = notes
     source.identity = (*identity, *(zlib.crc32(np.ascontiguousarray(array)) for array in content.values()))
     return source

@@ -31,11 +31,14 @@ def open_mat(path: Path, config: DataConfig) -> ArraySource:
         UserError: not a .mat file, no images in it, or a layout that is not known.
     """
     content, unread, order = _read(path)
-    return open_arrays(content, path, config, order, unread)
+    return open_arrays(content, unread, path, config, order)
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], PixelOrder]:
-    """Every variable of numbers or words by name, the names of the others, and how pictures unfold."""
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str], PixelOrder]:
+    """Every variable of numbers or words by name, what the others are, and how pictures unfold.
+
+    The fields of a struct are variables of their own: dataset.train.images.
+    """
     import scipy.io
 
     with open(path, "rb") as file:
@@ -52,46 +55,67 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...], PixelOrde
         if header.startswith(b"\x89HDF"):
             return _read_hdf5(path, header)
         raise UserError(f"{path} cannot be read as a .mat file: {error}") from error
-    everything = {k: _plain_words(v) for k, v in everything.items() if not k.startswith("__")}
-    content = {k: v for k, v in everything.items() if _is_plain(v)}
+    everything = {key: value for name, v in everything.items() if name[:2] != "__" for key, value in _fields(name, v)}
+    content = {key: value for key, value in everything.items() if _is_plain(value)}
     if CIFAR_KEY in everything:
         order = PixelOrder(True, f"as in the files of CIFAR, which have {CIFAR_KEY!r} too", False)
     elif header.startswith(SCIPY_HEADERS):
         order = PixelOrder(True, "as NumPy stores them: scipy.io.savemat wrote the file", False)
     else:
         order = PixelOrder(False, "as MATLAB stores them", False)
-    return content, tuple(k for k in everything if k not in content), order
+    return content, {k: _kind(v) for k, v in everything.items() if k not in content}, order
+
+
+def _fields(name: str, value):
+    """(name, value) of a variable; of a struct, those of its fields."""
+    import scipy.sparse
+
+    if isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
+        for field in value.dtype.names:
+            yield from _fields(f"{name}.{field}", value.reshape(-1)[0][field])
+    elif scipy.sparse.issparse(value):
+        yield name, value.toarray()
+    else:
+        yield name, _plain_cells(value)
+
+
+def _kind(value) -> str:
+    if not isinstance(value, np.ndarray) or value.size == 0:
+        return "empty" if isinstance(value, np.ndarray) else type(value).__name__
+    return "structs" if value.dtype.names else "cells of different shapes or kinds"
 
 
 def _is_plain(value) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind in "buifcUS" and value.size > 0
 
 
-def _plain_words(value):
-    """A cell array of words as an array of words; anything else as it is."""
+def _plain_cells(value):
+    """A cell array of words, or of pictures of one shape, as an array; anything else as it is."""
     if not isinstance(value, np.ndarray) or value.dtype != object:
         return value
     cells = value.reshape(-1).tolist()
     if cells and all(isinstance(c, np.ndarray) and c.dtype.kind == "U" and c.size == 1 for c in cells):
         return np.array([str(c.reshape(-1)[0]) for c in cells])
+    if cells and all(_is_plain(c) and c.dtype.kind in "buif" and min(c.shape) > 1 for c in cells):
+        return np.stack(cells) if len({c.shape for c in cells}) == 1 else value
     return value
 
 
-def _read_hdf5(path: Path, header: bytes) -> tuple[dict[str, np.ndarray], tuple[str, ...], PixelOrder]:
+def _read_hdf5(path: Path, header: bytes) -> tuple[dict[str, np.ndarray], dict[str, str], PixelOrder]:
     """See `_read`. MATLAB lists the dimensions backwards in HDF5; h5py, which writes no header, does not."""
     import h5py
 
-    content, unread, rows = {}, [], False
+    content, unread, rows = {}, {}, False
     backwards = header.startswith(b"MATLAB")
     try:
         with h5py.File(path, "r") as file:
-            for key, value in file.items():
+            for key, value in _members(file):
                 if isinstance(value, h5py.Dataset) and value.dtype.kind in "buif" and value.size:
                     refuse_beyond_memory(value.nbytes, path)
                     rows = rows or any(name.startswith("Python.") for name in value.attrs)
                     content[key] = value[()].T if backwards or "MATLAB_class" in value.attrs else value[()]
-                elif key != "#refs#":
-                    unread.append(key)
+                else:
+                    unread[key] = "cells or other references" if isinstance(value, h5py.Dataset) else "no array"
     except UserError:
         raise
     except Exception as error:  # a broken file makes h5py raise many kinds
@@ -100,7 +124,18 @@ def _read_hdf5(path: Path, header: bytes) -> tuple[dict[str, np.ndarray], tuple[
         order = PixelOrder(True, "as NumPy stores them: Python wrote the file", not backwards)
     else:
         order = PixelOrder(False, "as MATLAB stores them", False)
-    return content, tuple(unread), order
+    return content, unread, order
+
+
+def _members(group, above: str = ""):
+    """(name, value) of everything in an HDF5 file; structs are groups."""
+    import h5py
+
+    for name, value in group.items():
+        if isinstance(value, h5py.Group) and name[0] != "#" and "MATLAB_sparse" not in value.attrs:
+            yield from _members(value, f"{above}{name}.")
+        elif name[0] != "#":
+            yield f"{above}{name}", value
 
 
 def _bytes(kind: str) -> int:

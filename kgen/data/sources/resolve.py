@@ -12,7 +12,8 @@ from kgen.registry import nearest
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
 FILE_KINDS = (*ARCHIVES, ".mat", ".npz", ".npy")
 ADVICE = {
-    ".csv .tsv .txt .json .jsonl .xlsx": "it holds no images; give the folder of the images, and this as --labels",
+    ".csv .tsv .txt .json .jsonl .xlsx": "it holds no images; give the folder of the images, and this as --labels. If "
+    "its columns are pixels: numpy.savez('images.npz', images=table[:, 1:], labels=table[:, 0])",
     ".h5 .hdf5 .parquet .arrow .tfrecord .tfrecords .pt .pkl .pickle .mdb": "write its images as picture files or as "
     "an .npz file: numpy.savez('images.npz', images=images, labels=labels)",
     ".gz .bz2 .xz .zst .lzma .7z .rar": "unpack it and give what is in it",
@@ -27,6 +28,7 @@ ADVICE = {
 OTHER_SUFFIXES = tuple(suffix for suffixes in ADVICE for suffix in suffixes.split())
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 """What an address begins with; a drive of Windows has one letter."""
+ARRAY_SETTINGS = ("mat_key", "mat_orientation", "mat_image_shape")
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
 HOW = (
     "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip or .tar (also "
@@ -43,6 +45,14 @@ def open_source(config: DataConfig) -> Source:
     Raises:
         UserError: there is no such set or file, or what is there cannot be read.
     """
+    source = _open(config)
+    settings = [f"--{name}" for name in ARRAY_SETTINGS if getattr(config, name) != getattr(DataConfig, name)]
+    if settings and (not hasattr(source, "arrays") or is_name(config.dataset)):
+        source.findings.append(f"not used: {', '.join(settings)}; data set {config.dataset!r} is no file of arrays")
+    return source
+
+
+def _open(config: DataConfig) -> Source:
     from kgen.data.sources.tfds import open_tfds
 
     name = config.dataset.strip()
@@ -162,5 +172,6 @@ def _known_to_tfds(name: str, *, or_raise: bool = False) -> bool:
         return True
     if or_raise:
         close = difflib.get_close_matches(base, registered, n=5, cutoff=0.6)
-        raise UserError(f"unknown dataset {name!r}: {nearest(name, {'digits', *WELL_KNOWN, *prepared, *close})}. {HOW}")
+        near = nearest(name, {"digits", *WELL_KNOWN, *prepared, *close})
+        raise UserError(f"unknown dataset {name!r}, neither in {Path.cwd()} nor in TFDS: {near}. {HOW}")
     return False
