@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from kgen.cache import cache_root
-from kgen.tables import render_table
+from kgen.tables import counted, render_table
 
 MARK = "skipped.json"
 """The file that every folder of decoded images has; its time of change is that of the last use."""
@@ -117,8 +117,9 @@ def clear() -> str:
     there = entries()
     removed = [entry for entry in there if _remove(entry.folder)]
     kept = len(there) - len(removed)
-    return f"removed {len(removed)} sets of decoded images, {_in_words(sum(entry.size for entry in removed))}" + (
-        f"; {kept} are in use and stay" if kept else ""
+    return (
+        f"removed {counted(len(removed), 'set')} of decoded images, {_in_words(sum(entry.size for entry in removed))}"
+        + (f"; {kept} are in use and stay" if kept else "")
     )
 
 

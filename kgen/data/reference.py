@@ -43,6 +43,11 @@ class RealImages:
     def count(self) -> int:
         return len(self.pixels)
 
+    @property
+    def kind(self) -> str:
+        """What they are called: "test images"."""
+        return "images of the whole set" if self.split == WHOLE else f"{self.split} images"
+
     def some(self, count: int) -> "RealImages":
         """At most `count` of them: a fixed random choice, in their order."""
         if count >= self.count:

@@ -80,6 +80,8 @@ def eval_table(results: Sequence[Mapping[str, Any]]) -> str:
     about = f"Prior: {target['prior']} {target['prior_hash']}\n" if target.get("prior_hash") else ""
     if target.get("split"):
         about += f"Evaluated: the {target['split']} split of {target.get('path')}, the images of the reference\n"
+    if target.get("made"):
+        about += f"Evaluated: the images of {target.get('path')}, made {target['made']} as those of the reference are\n"
     if target.get("other_data"):
         about += f"Reference: other images than those of the training ({target['other_data']})\n"
     if all(result["protocol"].get("split") == WHOLE for result in results):

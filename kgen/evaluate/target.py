@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Target:
         seed: root seed of the run; it chose the validation split.
         data_hashes: split -> content hash of what it was trained on, where that is known and whole.
         trained_on: the images that it was trained on; None when unknown.
+        read_as: how a folder of images is read, if it is the data set that it is compared with.
         out: the file of its results.
         about: facts that its results hold (name, kind, parameters, ...); completed by `sample`.
     """
@@ -50,6 +51,7 @@ class Target:
     about: dict[str, Any] = field(default_factory=dict)
     data_hashes: Mapping[str, str] = field(default_factory=dict)
     trained_on: TrainingData | None = None
+    read_as: DataConfig | None = None
 
     @property
     def spec(self) -> DataSpec | None:
@@ -83,7 +85,10 @@ class Target:
             self.about |= {"other_data": differs} if differs else {}
             same_name = trained_on is not None and dataset == trained_on.config.dataset
             config = trained_on.moved(dataset) if own or same_name else self._other_images(dataset)
-        return override(RunConfig(data=config), settings or {}).data, own
+        config = override(RunConfig(data=config), settings or {}).data
+        if self.kind == "folder" and Path(self.path).resolve() == Path(config.dataset).expanduser().resolve():
+            self.read_as = config
+        return config, own
 
     def _other_images(self, dataset: str) -> DataConfig:
         """Another data set, in the shape of the generated images."""
@@ -260,10 +265,22 @@ def _from_folder(target: Target, reference: Reference, count: int, seed: int):
     All of its splits; of the set that the reference is a split of, that split alone.
     """
     height, width, channels = reference.spec.image_shape
-    config = DataConfig(
-        dataset=str(target.path), image_size=(height, width), grayscale=channels == 1, validation_fraction=0.0
+    config = replace(
+        target.read_as or DataConfig(target.path),
+        image_size=(height, width),
+        grayscale=channels == 1,
+        limit=None,
+        validation_fraction=0.0,
     )
-    found = data.load(config)
+    try:
+        found = data.load(config)
+    except UserError as error:
+        if target.read_as:
+            raise
+        raise UserError(
+            f"{error}. Flags say how --dataset is read, and {target.path} is read without any: save it so that this "
+            "is possible, e.g. as PNG files"
+        ) from error
     if found.spec.image_shape != reference.spec.image_shape:
         raise UserError(
             f"{target.path} holds images of shape {found.spec.image_shape}, those of data set "
@@ -288,5 +305,7 @@ def _from_folder(target: Target, reference: Reference, count: int, seed: int):
         pixels, labels = pixels[rows], None if labels is None else labels[rows]
     if found.source.size != (height, width):
         target.about["resized_from"] = "x".join(map(str, found.source.size)) if found.source.size else "many sizes"
+    if (found.source.channels in (1, 2)) != (channels == 1):
+        target.about["made"] = "gray" if channels == 1 else "colour"
     target.about["content_hash"] = digest(np.ascontiguousarray(pixels))
     return pixels, labels

@@ -165,8 +165,17 @@ class Context:
     @functools.cached_property
     def reference(self) -> Reference:
         """The real images, as `kgen-eval` chooses them."""
-        real, own = self.target.real_images(self._dataset, self._data_settings)
+        real, own = self._real_images
         return load_reference(real, num_real=10_000, seed=self.target.seed, spec=self.spec, own=own)
+
+    @property
+    def searched(self) -> str:
+        """What the images of `reference.train` are called."""
+        return "training images" if self._real_images[1] else f"images of data set {self.reference.spec.name!r}"
+
+    @functools.cached_property
+    def _real_images(self):
+        return self.target.real_images(self._dataset, self._data_settings)
 
     @functools.cached_property
     def codes(self) -> "Codes":

@@ -35,7 +35,7 @@ def reconstructions(context: Context) -> Iterator[Picture]:
     names = [name for kind in chosen for name in (kind, "decoded")]
     means = ", ".join(f"{kind} {error[place].mean():.4f}" for kind, place in chosen.items())
     caption = (
-        f"Reconstructions of {context.name}: {context.reference.real.split} images above what the mean of their code "
+        f"Reconstructions of {context.name}: {context.reference.real.kind} above what the mean of their code "
         f"decodes to; any, the best and the worst of {len(order)}. Mean squared error per pixel in [0, 1]: {means}; of "
         f"all {error.mean():.4f}."
     )
@@ -64,7 +64,7 @@ def scatter(context: Context) -> Iterator[Picture]:
     codes, classes = context.codes, context.reference.spec.num_classes
     points, axes_words = _project(context, codes)
     caption = (
-        f"Codes (posterior means) of {len(points)} {context.reference.real.split} images in {context.name}"
+        f"Codes (posterior means) of {len(points)} {context.reference.real.kind} in {context.name}"
         f"{', colored by class' if classes > 1 else ''}; {axes_words}."
     )
     canvas = Canvas(7.2, 6.4)

@@ -64,7 +64,7 @@ def neighbours(context: Context) -> Iterator[Picture]:
     squared, index = distances.neighbours(query, base, min(NEAREST, train.count))
     rows = [np.concatenate([sample[None], train.pixels[found]]) for sample, found in zip(generated, index, strict=True)]
     caption = (
-        f"Samples of {context.name} ({context.seeds}) beside the nearest of {train.count} training images, by the "
+        f"Samples of {context.name} ({context.seeds}) beside the nearest of {train.count} {context.searched}, by the "
         f"distance of '{extractor.name}' features. Copies would be at distance 0; here the nearest are at "
         f"{np.sqrt(squared[:, 0]).min():.3g} to {np.sqrt(squared[:, 0]).max():.3g}."
     )
@@ -85,7 +85,7 @@ def features(context: Context) -> Iterator[Picture]:
     sets = [(features - center) @ axes[:leading].T for features in sets]
     share = np.square(scales[:leading]).sum() / np.square(scales).sum()
     caption = (
-        f"The {leading} leading dimensions of '{extractor.name}' features of {real.count} {real.split} images and as "
+        f"The {leading} leading dimensions of '{extractor.name}' features of {real.count} {real.kind} and as "
         f"many samples of {context.name} ({context.seeds}); principal components of the real ones, {share:.0%} of "
         "their variance. Where the clouds differ, the samples do."
     )

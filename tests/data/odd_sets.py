@@ -1510,12 +1510,6 @@ def labels_under_another_key_asked_for(folder: Path) -> Read:
     return Read(path, _expected(images, labels % 2), settings, findings=("fine_labels",))
 
 
-@odd
-def settings_of_arrays_for_pictures(folder: Path) -> Read:
-    read = laid_out(folder, {"train": {"": None}})
-    return replace(read, settings={"mat_key": "x"}, findings=("--mat_key", "no file of arrays"))
-
-
 def beside(folder: Path, name: str, text: str | bytes, *, names: Sequence[str | None] = PETS, **expected) -> Read:
     """Twenty pictures 0.png ... in a folder, and a file of labels.
 

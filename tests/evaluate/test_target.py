@@ -7,6 +7,7 @@ import pytest
 from sampling.test_remote import decode_signature, metadata, serving
 
 import kgen
+from kgen.data.reference import load_reference
 from kgen.errors import UserError
 from kgen.evaluate.target import BATCH, open_target
 from kgen.sampling import StandardNormal
@@ -166,7 +167,23 @@ def test_images_of_another_shape(tmp_path, digits):
     assert small.about["resized_from"] == "14x10"
     own_size = open_target(tmp_path / "colour.npz")
     own_size.sample(digits, 8, 0)
-    assert "resized_from" not in own_size.about
+    assert "resized_from" not in own_size.about and own_size.about["made"] == "gray"
+
+
+def test_a_set_against_itself_is_read_by_the_flags(tmp_path, digits):
+    np.savez(tmp_path / "levels.npz", images=digits.real.pixels[:20] // 16)  # 0 to 15
+    path = tmp_path / "levels.npz"
+    target = open_target(path)
+    config, own = target.real_images(str(path), {"data.value_range": (0, 15)})
+    reference = load_reference(config, own=own)
+    np.testing.assert_array_equal(target.sample(reference, 20, 0)[0], reference.real.pixels)
+    assert np.asarray(reference.real.pixels).max() == 255
+
+
+def test_a_set_that_needs_flags_and_gets_none(tmp_path, digits):
+    np.savez(tmp_path / "levels.npz", images=digits.real.pixels[:20] / 16)
+    with pytest.raises(UserError, match=r"levels.npz.*--value_range.*--dataset"):
+        open_target(tmp_path / "levels.npz").sample(digits, 20, 0)
 
 
 def test_more_images_than_memory_holds_are_refused():

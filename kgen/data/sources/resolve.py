@@ -28,7 +28,6 @@ ADVICE = {
 OTHER_SUFFIXES = tuple(suffix for suffixes in ADVICE for suffix in suffixes.split())
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 """What an address begins with; a drive of Windows has one letter."""
-ARRAY_SETTINGS = ("mat_key", "mat_orientation", "mat_image_shape")
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
 HOW = (
     "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip or .tar (also "
@@ -45,14 +44,6 @@ def open_source(config: DataConfig) -> Source:
     Raises:
         UserError: there is no such set or file, or what is there cannot be read.
     """
-    source = _open(config)
-    settings = [f"--{name}" for name in ARRAY_SETTINGS if getattr(config, name) != getattr(DataConfig, name)]
-    if settings and (not hasattr(source, "arrays") or is_name(config.dataset)):
-        source.findings.append(f"not used: {', '.join(settings)}; data set {config.dataset!r} is no file of arrays")
-    return source
-
-
-def _open(config: DataConfig) -> Source:
     from kgen.data.sources.tfds import open_tfds
 
     name = config.dataset.strip()
