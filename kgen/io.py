@@ -44,12 +44,13 @@ def write_json(path: str | os.PathLike, values: Any) -> Path:
     return write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
-def check_writable(folder: str | os.PathLike, what: str):
+def check_writable(folder: str | os.PathLike, what: str, advice: str = "name another place with --out"):
     """Finds out whether files can be written into a folder, before what they hold is computed; leaves nothing behind.
 
     Args:
         folder: it need not exist yet.
         what: begins the message.
+        advice: ends it.
 
     Raises:
         UserError: they cannot.
@@ -61,7 +62,7 @@ def check_writable(folder: str | os.PathLike, what: str):
             pass
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"{what} cannot be written: {existing}: {reason}; name another place with --out") from error
+        raise UserError(f"{what} cannot be written: {existing}: {reason}; {advice}") from error
 
 
 # Data files -----------------------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ class Command:
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
-            return self._end(f"{error.filename or 'the disk'}: {error.strerror}", 2)
+            return self._end(f"{error.filename or 'the disk'}: {error.strerror}{_if_of_the_cache(error.filename)}", 2)
         except (TrainingFailed, ExportFailed) as error:
             return self._end(error, 1)
         except KeyboardInterrupt:
@@ -292,3 +292,11 @@ def _without_stderr(function: Callable[[Any], None], argument: Any):
         os.dup2(terminal, 2)
         os.close(terminal)
         os.close(nowhere)
+
+
+def _if_of_the_cache(place) -> str:
+    """What to do about a file that cannot be written, if it is one of the cache."""
+    from kgen.cache import cache_root
+
+    inside = place is not None and os.path.abspath(str(place)).startswith(str(cache_root().absolute()))
+    return "; name a place that can be written: KGEN_CACHE_DIR" if inside else ""

@@ -84,7 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return
         from kgen.cli.suggest import training_command
         from kgen.data.audit.report import audit_dataset, load_for_audit
+        from kgen.io import check_writable
 
+        if cmd["out"]:
+            check_writable(cmd["out"], f"--out {cmd['out']}")
         config = flags.data_config(cmd, DataConfig(dataset))
         loaded, notes = load_for_audit(config, seed=cmd["seed"])
         report = audit_dataset(loaded, near=cmd["near"], anyway=cmd["near_anyway"], notes=notes)

@@ -390,7 +390,7 @@ def _unknown(s: Statistics, where: str) -> str:
         looks = "all negative, such as decibels"
     elif s.is_whole and s.low < -OVERSHOOT:
         looks = "signed integers, such as the Hounsfield units of CT images"
-    elif s.low < -OVERSHOOT and s.high <= 0.75:
+    elif s.low < -OVERSHOOT and (s.high <= 0.75 or s.stddev > 8):
         looks = "centred (x - 0.5, or x minus its mean); add what was subtracted"
     elif s.low < -OVERSHOOT:
         looks = f"standardised (mean {s.mean:.3g}, standard deviation {s.stddev:.3g}); undo it with x * stddev + mean"

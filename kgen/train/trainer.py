@@ -16,6 +16,7 @@ from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, image_lost
+from kgen.io import check_writable
 from kgen.models import GenerativeModel, build_model, ema
 from kgen.models.presets import PRESETS
 from kgen.recipes import log_lines
@@ -104,6 +105,8 @@ def resume(
     with devices.errors_converted():
         defaults.check_early_stopping(config)
         run = devices.open_run(path)
+        if devices.is_chief:
+            check_writable(run.path, f"run {run.path}", "copy it to a place that can")
         dataset = dataset or data.load(config.data, seed=config.seed)
         defaults.check_early_stopping(config, dataset.spec.examples)
         return _train(run, config, dataset, devices, monitor, on_start, started)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from evaluation_fixtures import blobs
 
-from kgen.cli import compare, explore, report, sample
+from kgen.cli import compare, explore, report, sample, train
+from kgen.cli import data as kgen_data
 from kgen.cli import eval as kgen_eval
 from kgen.errors import UserError
 from kgen.io import check_writable
@@ -74,3 +75,26 @@ def test_a_run_that_cannot_be_written(run, blocked, capsys, monkeypatch):
         assert main([str(run), *arguments, "--out", str(blocked / "x")]) == 2
         message = capsys.readouterr().err
         assert "cannot be written" in message and "--out" in message and len(message.splitlines()) == 1
+
+
+def test_the_report_of_a_data_set(blocked, capsys):
+    assert kgen_data.main(["digits", "--out", str(blocked)]) == 2
+    printed = capsys.readouterr()
+    assert f"--out {blocked} cannot be written" in printed.err and not printed.out
+
+
+def test_a_cache(tmp_path, blocked, capsys, monkeypatch):
+    monkeypatch.setenv("KGEN_CACHE_DIR", str(blocked))
+    assert kgen_data.main(["digits", "--cache", "disk", "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert "KGEN_CACHE_DIR" in message and len(message.splitlines()) == 1
+
+
+def test_a_run_to_resume(trained_vae, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    assert train.main(["--resume", str(trained_vae.path), "--epochs", "9"]) == 2
+    message = capsys.readouterr().err
+    assert "cannot be written" in message and "copy it" in message and len(message.splitlines()) == 1

@@ -304,6 +304,12 @@ def bytes_of_sixteen_levels(folder: Path) -> Read:
 
 
 @odd
+def centred_bytes(folder: Path) -> Refused:
+    values = pictures(20).astype(np.float32)
+    return Refused(archive(folder, images=values - values.mean()), ("centred", "--value_range"))
+
+
+@odd
 def decibels(folder: Path) -> Refused:
     path = archive(folder, images=pictures(20) / 4 - 80)
     return Refused(path, ("decibels", "--value_range=-80.0,-16.25"))
