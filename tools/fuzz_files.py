@@ -289,6 +289,7 @@ def main() -> int:
     todo = [(args.case.split(":")[0], int(args.case.split(":")[1]))] if args.case else cases(args.count, kinds)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["KGEN_CACHE_DIR"] = str(Path(folder) / "bench" / "cache")
+        os.environ["MPLCONFIGDIR"] = str(Path(folder) / "bench" / "matplotlib")  # written when it is imported
         bench = Bench(Path(folder) / "bench")
         for kind, number in todo:
             try:

@@ -118,6 +118,17 @@ def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None =
         )
 
 
+def check_labels(config: RunConfig, dataset: data.Dataset):
+    """Raises UserError, with what was found about the labels, when a model needs them and the data have none."""
+    preset, spec = PRESETS[config.model], dataset.spec
+    if preset.conditional and not spec.num_classes:
+        found = "".join(f"; {finding}" for finding in dataset.findings)
+        raise UserError(
+            f"model {config.model!r} needs labels, but data set {spec.name!r} has num_classes=0; use --model "
+            f"{preset.unconditional} or a labelled data set{found}"
+        )
+
+
 # Optimizers -----------------------------------------------------------------------------------------------------------
 
 

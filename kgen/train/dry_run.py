@@ -33,6 +33,7 @@ class DryRun:
         steps_per_epoch: steps of the optimizer per epoch.
         compile_seconds: for compilation, before the first steps.
         step_seconds: per step, after that.
+        findings: what was found about the data; see `kgen.data.Dataset`.
     """
 
     config: RunConfig
@@ -44,6 +45,7 @@ class DryRun:
     steps_per_epoch: int
     compile_seconds: float
     step_seconds: float
+    findings: tuple[str, ...] = ()
 
     @property
     def minutes(self) -> float:
@@ -64,6 +66,7 @@ class DryRun:
             f"memory    {estimate}{self.resident_bytes / 2**20:.0f} MiB of this process after some steps\n"
             f"steps     {steps}, {train.batch_size} images each\n"
             f"time      {most}{self.minutes:.1f} minutes of steps on one device ({each}); evaluations come on top"
+            + "".join(f"\nfinding   {finding}" for finding in self.findings)
         )
 
 
@@ -82,6 +85,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     defaults.check_early_stopping(config)
     config = init_from.with_architecture(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
+    defaults.check_labels(config, dataset)
     config = defaults.resolve_defaults(config, dataset)
     set_precision(config)
     step, _ = check_memory(config, dataset.spec)
@@ -118,4 +122,5 @@ def _measured(config: RunConfig, dataset: data.Dataset, step: StepMemory | None)
         steps_per_epoch=steps_per_epoch,
         compile_seconds=max(0.0, compiled - started - call * step_seconds),
         step_seconds=step_seconds,
+        findings=dataset.findings,
     )

@@ -69,6 +69,7 @@ def train(
         notes = log_lines(config)
         config = init_from.with_architecture(config)
         dataset = dataset or data.load(config.data, seed=config.seed)
+        defaults.check_labels(config, dataset)
         run = None
         if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
             run = devices.open_run(run_dir)

@@ -27,7 +27,9 @@ def test_threshold(grays):
 
 
 def test_threshold_at_exactly_one_half(tmp_path):
-    np.savez(tmp_path / "b.npz", images=np.array([127, 128], np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8))
+    np.savez(
+        tmp_path / "b.npz", images=np.array([127, 128], np.uint8).reshape(2, 1, 1, 1) * np.ones((1, 2, 2, 1), np.uint8)
+    )
     images, _ = evaluated(
         load(DataConfig(str(tmp_path / "b.npz"), validation_fraction=0, binarize="threshold")), "train"
     )
@@ -51,7 +53,7 @@ def test_samples_of_training_have_the_grey_value_as_mean_and_are_fresh(grays):
 @pytest.mark.slow
 def test_each_grey_value_has_its_own_probability(tmp_path):
     gradient = np.tile(np.arange(256, dtype=np.uint8), (8, 1))  # 8 x 256: column v has grey value v
-    np.savez(tmp_path / "g.npz", images=np.stack([gradient] * 64))
+    np.savez(tmp_path / "g.npz", images=np.stack([gradient] * 64)[..., None])
     dataset = load(DataConfig(str(tmp_path / "g.npz"), validation_fraction=0, binarize="sample"))
     for images in (
         taken(dataset.batches("train", batch_size=64, repeat=True), 20)[0],

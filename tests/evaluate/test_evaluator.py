@@ -344,11 +344,11 @@ def test_reconstruction_of_a_run_and_its_export(of_run, default_job, default_exp
     own = by_name(of_run)["reconstruction_mse"]
     assert saved["value"] == pytest.approx(own["value"], abs=1e-5)
     model = default_job[0].load_model()
-    images = kgen.images.to_unit(digits.real.pixels)
+    images = kgen.images.to_unit(digits.real.pixels[:])
     made = model.generate(model.encode(images, digits.real.labels)[0], digits.real.labels).numpy()
     assert own["value"] == pytest.approx(np.square(made - images, dtype=np.float64).mean(), rel=1e-5)
     # An image of the training set's mean everywhere does far worse.
-    mean = kgen.images.to_unit(digits.train.pixels).mean(axis=0)
+    mean = kgen.images.to_unit(digits.train.pixels[:]).mean(axis=0)
     assert own["value"] < 0.5 * np.square(mean - images).mean()
     with pytest.raises(UserError, match=r"metric 'reconstruction' needs an encoder, which a \.tflite file"):
         evaluate(default_export / "model.tflite", config, out=out / "reconstruction.jsonl")

@@ -269,7 +269,8 @@ def test_going_on_with_patience_where_there_is_nothing_to_wait_for_is_refused(tm
 
 
 def test_a_dry_run_says_at_most():
-    sizes = {"images": {"train": 40}, "parameters": 1, "state_bytes": 4, "resident_bytes": 4, "steps_per_epoch": 4}
+    sizes = {"images": {"train": 40}, "parameters": 1, "state_bytes": 4, "step": None}
+    sizes |= {"resident_bytes": 4, "steps_per_epoch": 4}
     lines = [
         str(DryRun(config(patience), **sizes, compile_seconds=1.0, step_seconds=1.0)).splitlines()[-2:]
         for patience in (0, 3)

@@ -123,7 +123,7 @@ def test_kept_images_do_not_need_their_files(tmp_path, pictures, monkeypatch, ca
 def test_other_images_are_refused_on_resume(tmp_path, pictures, monkeypatch):
     run = train(config_of(pictures), run_dir=str(tmp_path / "run"))
     draw(pictures / "03.png", 99)
-    with pytest.raises(UserError, match=r"split 'train' of .*has changed"):
+    with pytest.raises(UserError, match=r"split 'train' has the content hash [0-9a-f]{16}"):
         resume(run.path, {"train.epochs": 4})
 
 
@@ -183,12 +183,12 @@ def test_one_class_only(tmp_path, pictures):
 
 @pytest.mark.parametrize(
     "labels",
-    [np.arange(7), np.linspace(0, 1, 8), np.full(8, np.nan), np.zeros((8, 2), int), np.array([b"a"] * 8)],
-    ids=["too few", "fractions", "nan", "two columns", "bytes"],
+    [np.arange(7), np.linspace(0, 1, 8), np.full(8, np.nan), np.zeros((8, 2), int)],
+    ids=["too few", "fractions", "nan", "two columns"],
 )
 def test_wrong_labels_are_refused(tmp_path, labels):
     np.savez(tmp_path / "set.npz", images=np.zeros((8, 8, 8), np.uint8), labels=labels)
-    with pytest.raises(UserError, match=r"set\.npz.*'labels'.*each of the 8"):
+    with pytest.raises(UserError, match=r"set\.npz.*'labels'.*(each of the 8|\(8, 2\))"):
         train(config_of(tmp_path / "set.npz", model="cvae"), run_dir=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

@@ -349,7 +349,10 @@ def _choose_stack(readings: list[Reading], shape: tuple[int, ...], order: PixelO
         return rows
     if first == middle:
         return 1 - rows if last > first or not order.images_first else None
-    ratio = _roughness(readings[1 - rows].images) / max(_roughness(readings[rows].images), 1e-12)
+    usual, other = (_roughness(readings[i].images) for i in (rows, 1 - rows))
+    if not usual:
+        return rows
+    ratio = other / usual
     if order.images_first:
         return rows if ratio > 1 / CLEARLY else None
     if ratio > CLEARLY or ratio < 1 / CLEARLY:
