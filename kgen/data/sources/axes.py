@@ -385,7 +385,7 @@ def _roughness(images: np.ndarray) -> float:
     return float(np.concatenate(steps).mean()) if sum(map(len, steps)) else 0.0
 
 
-# What is said ---------------------------------------------------------------------------------------------------------
+# Messages -------------------------------------------------------------------------------------------------------------
 
 
 def _no_images(shapes: Mapping[str, tuple[int, ...]], config: DataConfig, where: str) -> str:
