@@ -148,7 +148,7 @@ class TrainingData:
             if path is None or path.exists():
                 continue
             if self._place(setting) or (self.places is None and setting == "dataset" and not resolve.is_known(value)):
-                where = f"of {self.owner}, {path.absolute()},"
+                where = f"of {self.owner}, {os.path.normpath(path.absolute())},"
                 if setting == "labels":
                     return f"{what} {where} are not there any more; if they were moved: --labels NEWPATH"
                 return f"{what} {where} is not there any more; if it was moved: --dataset NEWPATH"

@@ -22,6 +22,7 @@ from kgen.models.presets import PRESETS
 from kgen.recipes import log_lines
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
+from kgen.tables import counted
 from kgen.train import callbacks, checkpointing, defaults, init_from
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.diagnostics import HealthMetrics
@@ -410,7 +411,7 @@ def _log_start(run: Run, dataset: data.Dataset, model: GenerativeModel, devices:
             "--set model_args.levels=256 keeps every grey level"
         )
     run.log(
-        f"model {run.config.model}: {model.parameters:,} parameters; {train.epochs} epochs, batches of "
+        f"model {run.config.model}: {model.parameters:,} parameters; {counted(train.epochs, 'epoch')}, batches of "
         f"{train.batch_size}, learning rate {train.learning_rate:g} ({train.schedule}), seed {run.config.seed}, "
         f"XLA {'on' if train.jit_compile and devices.replicas == 1 else 'off'}"
     )
