@@ -211,11 +211,11 @@ def test_contact_sheet_has_a_row_a_class_of_what_training_sees(tmp_path):
     np.savez(tmp_path / "set.npz", x=images, y=np.repeat([0, 1, 2], 20))
     config = DataConfig(str(tmp_path / "set.npz"), validation_fraction=0)
     sheet = contact_sheet(load(config))
-    # Cells of 48 (24 doubled), 4 between them, on white; one letter of 7 pixels and a gap on the left.
-    assert sheet.shape == (3 * 52 + 4, 16 * 52 + 7 + 8, 1)
+    # Cells of 48 (24 doubled), 4 between them, on white; one letter of 7 pixels between gaps on the left.
+    assert sheet.shape == (3 * 52 + 4, 16 * 52 + 7 + 12, 1)
     for row, grey in enumerate((0, 100, 200)):
-        assert (sheet[4 + 52 * row : 52 + 52 * row, 11:59] == grey).all()
-        assert (sheet[4 + 52 * row : 52 + 52 * row, 11 + 15 * 52 : 59 + 15 * 52] == grey).all()
+        assert (sheet[4 + 52 * row : 52 + 52 * row, 15:63] == grey).all()
+        assert (sheet[4 + 52 * row : 52 + 52 * row, 15 + 15 * 52 : 63 + 15 * 52] == grey).all()
     binary = contact_sheet(load(DataConfig(str(tmp_path / "set.npz"), validation_fraction=0, binarize="threshold")))
     assert [int(binary[20 + 52 * row, 30, 0]) for row in range(3)] == [0, 0, 255]
 

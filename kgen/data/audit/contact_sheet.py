@@ -75,7 +75,7 @@ def _sheet(rows: Sequence[Sequence[np.ndarray]], texts: Sequence[str], *, text_f
 
     cells = [[images.to_view(image) for image in row] for row in rows]
     height, width, channels = next(cell.shape for row in cells for cell in row)
-    room = max(len(line) for text in texts for line in (text.split("\n"))) * DOTS
+    room = max(len(line) for text in texts for line in (text.split("\n"))) * DOTS + GAP
     tall = max(height, LETTERS * max(text.count("\n") + 1 for text in texts)) + GAP
     pictures_width = max(map(len, cells)) * (width + GAP)
     sheet = np.full((len(rows) * tall + GAP, pictures_width + room + 2 * GAP, channels), WHITE, np.uint8)
