@@ -36,7 +36,7 @@ class ExportSignature:
     inputs: tuple[tf.TensorSpec, ...]
 
     def traced(self) -> tf.types.experimental.ConcreteFunction:
-        return tf.function(self.call).get_concrete_function(*self.inputs)
+        return tf.function(self.call, autograph=False).get_concrete_function(*self.inputs)
 
 
 def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str, ExportSignature]:
@@ -62,7 +62,7 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 
     label = (spec("label", dtype=tf.int32),) if model.conditional else ()
     seed, temperature, z = spec("seed", dtype=tf.int32), spec("temperature"), model.latent_shape
-    decoder, sample = tf.function(model.generate), tf.function(density.graph_sample)
+    decoder, sample = (tf.function(call, autograph=False) for call in (model.generate, density.graph_sample))
 
     def split_label(arguments):
         """(label or None, the others)."""

@@ -43,7 +43,7 @@ class Classifier(Extractor):
 
         network = build_network(image_shape, num_classes, seed=0)
         network.set_weights([arrays[f"weight{i:02d}"] for i in range(len(network.weights))])
-        self._network = tf.function(lambda x: network(x, training=False))
+        self._network = tf.function(lambda x: network(x, training=False), autograph=False)
         self._used, self._mean, self._stddev = arrays["used"], arrays["mean"], arrays["stddev"]
         self.dimension, self.num_classes = len(self._used), num_classes
         self.hash = digest(*(arrays[name] for name in sorted(arrays)))
@@ -152,7 +152,7 @@ def _fit(network, batches, steps: int, optimizer, name: str):
 
     optimizer.build(network.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(x, y):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, network(x, training=True)[1]))

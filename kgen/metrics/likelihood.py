@@ -90,7 +90,7 @@ def encode(model, images: np.ndarray, labels: np.ndarray | None) -> Posterior:
 
     one, two = (graph_bytes(model.posterior, *_signature(images, labels, count)) for count in (1, 2))
     size = max(1, min(MOST_ROWS, ENCODED_BYTES // (two - one)))
-    posterior, parts = tf.function(model.posterior), []
+    posterior, parts = tf.function(model.posterior, autograph=False), []
     for rows in _slices(len(images), size):
         parts.append([np.asarray(part) for part in posterior(*_some(images, labels, rows))])
     return Posterior(*map(np.concatenate, zip(*parts, strict=True)))
@@ -160,7 +160,7 @@ def sample_codes(
 
     nll_many = getattr(model, "nll_many", None) or _tiled(model)
     size, batch = _chunk(nll_many, images, labels, posterior.mean.shape[1], samples)
-    decode, seed = tf.function(nll_many), random.seed_of(seed, "importance")
+    decode, seed = tf.function(nll_many, autograph=False), random.seed_of(seed, "importance")
     for rows in _slices(len(images), batch):
         some, some_labels = _some(images, labels, rows)
         mean, log_var = (part[rows] for part in posterior)
@@ -268,7 +268,7 @@ def graph_bytes(function, *signature) -> int:
     """
     import tensorflow as tf
 
-    operations = tf.function(function).get_concrete_function(*signature).graph.get_operations()
+    operations = tf.function(function, autograph=False).get_concrete_function(*signature).graph.get_operations()
     tensors = [t for operation in operations for t in operation.outputs if t.dtype.size]
     known = [t.shape.num_elements() * t.dtype.size for t in tensors if t.shape.is_fully_defined()]
     return sum(known) + (len(tensors) - len(known)) * max(known)

@@ -290,7 +290,7 @@ def encode_training_images(model, dataset: Dataset, seed: int) -> Encodings:
     """
     import tensorflow as tf
 
-    posterior, parts = tf.function(model.posterior, reduce_retracing=True), []
+    posterior, parts = tf.function(model.posterior, reduce_retracing=True, autograph=False), []
     limit = min(MAX_IMAGES, dataset.spec.examples["train"])
     for images, labels in dataset.batches("train", batch_size=BATCH_SIZE, seed=seed, training=False, limit=limit):
         parts.append([np.asarray(x) for x in (*posterior(images, labels), labels)])

@@ -79,9 +79,9 @@ class ModelSampler:
         self.prior = self.density.name
         self.encodes = model.has_encoder
         self.model = model
-        self._generate = tf.function(model.generate, reduce_retracing=True)
+        self._generate = tf.function(model.generate, reduce_retracing=True, autograph=False)
         if self.encodes:
-            self._encode = tf.function(model.encode, reduce_retracing=True)
+            self._encode = tf.function(model.encode, reduce_retracing=True, autograph=False)
 
     @property
     def parameters(self) -> int:
