@@ -12,7 +12,7 @@ import kgen
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
     ("registry", "spec", "options", "config", "images", "random", "errors", "io", "cache", "environment", "memory",
-     "tfgan", "recipes", "web", "tables", "canvas", "checkpoints", "models.presets"),
+     "blas", "tfgan", "recipes", "web", "tables", "canvas", "checkpoints", "models.presets"),
     ("data", "nn", "losses", "metrics"),
     ("models", "divergence", "features"),
     ("run", "sampling"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgen import images as kimages
 from kgen import random
+from kgen.blas import threads_for
 from kgen.canvas import Canvas
 from kgen.data.reference import GREY, RealImages
 from kgen.errors import UserError
@@ -255,11 +256,12 @@ def precision_recall_density_coverage(inputs: Inputs) -> dict[str, MetricValue]:
     if count <= K_DENSITY_COVERAGE:
         note = f"needs more than {K_DENSITY_COVERAGE} images of each kind"
         return {name: MetricValue(None, note=note) for name in METRICS["prdc"].values}
-    found = prdc.prdc(
-        *(_random_rows(features, count) for features in inputs.features),
-        k_precision_recall=K_PRECISION_RECALL,
-        k_density_coverage=K_DENSITY_COVERAGE,
-    )
+    with threads_for(count * count * inputs.extractor.dimension):
+        found = prdc.prdc(
+            *(_random_rows(features, count) for features in inputs.features),
+            k_precision_recall=K_PRECISION_RECALL,
+            k_density_coverage=K_DENSITY_COVERAGE,
+        )
     ks = {"precision": K_PRECISION_RECALL, "recall": K_PRECISION_RECALL}
     return {
         name: MetricValue(value, settings={"k": ks.get(name, K_DENSITY_COVERAGE)}, count=count)

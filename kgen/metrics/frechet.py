@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from kgen import random
+from kgen.blas import ONE_THREAD
 from kgen.errors import UserError
 from kgen.metrics.checks import checked_features
 
 BLOCK = 2_000  # images whose features are float64 at a time
 EPSILON = np.finfo(np.float64).eps
 NEGLIGIBLE = 1e-11  # of the traces: what rounding may do to the quicker ways
-# Two threads are a third faster and take half as much CPU time again: they wait in a loop.
-ONE_THREAD = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Extrapolated:
     values: tuple[float, ...]
 
 
-@ONE_THREAD
+@ONE_THREAD  # two are a third faster and take half as much CPU time again
 def moments(features: np.ndarray) -> Moments:
     """Mean and covariance in float64, block by block.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kgen import random
+from kgen.blas import threads_for
 from kgen.errors import UserError
 from kgen.metrics.checks import checked_pair
 
@@ -58,9 +59,10 @@ def kernel_distance(
     size = min(subset_size, len(real), len(fake))
     generator = random.generator(seed, "kernel_distance")
     values = []
-    for _ in range(subsets):
-        own, other = (part[generator.choice(len(part), size, replace=False)] for part in (real, fake))
-        values.append(kernel_distance_all_pairs(own, other))
+    with threads_for(size * size * real.shape[1]):
+        for _ in range(subsets):
+            own, other = (part[generator.choice(len(part), size, replace=False)] for part in (real, fake))
+            values.append(kernel_distance_all_pairs(own, other))
     return KernelDistance(float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(subsets)), size)
 
 
