@@ -16,9 +16,12 @@ from kgen.errors import UserError
 from kgen.evaluate.target import open_target
 from kgen.explore.kinds import Options
 from kgen.run import Run
+from kgen.sampling import ROWS_PER_CALL
 
 MAX_CODES = 2_000
 """Real images that are encoded."""
+DECODED_ROWS = 8 * ROWS_PER_CALL
+"""Images that are floats at the same time."""
 MAX_CLASSES = 20
 """Classes that get a row or a panel."""
 
@@ -149,10 +152,26 @@ class Context:
 
     def decode(self, z: np.ndarray, labels: Any = None) -> np.ndarray:
         """[N, H, W, C] uint8; labels: one for all or [N]; an unconditional model ignores them."""
-        z = np.asarray(z, np.float32)
-        if self.sampler.conditional:
-            labels = np.broadcast_to(np.asarray(labels, np.int32), (len(z),)).copy()
-        return images.to_uint8(self.sampler.decode(z, labels if self.sampler.conditional else None))
+        z, conditional = np.asarray(z, np.float32), self.sampler.conditional
+        labels = np.broadcast_to(np.asarray(labels, np.int32), (len(z),)).copy() if conditional else None
+        parts = [slice(start, start + DECODED_ROWS) for start in range(0, len(z), DECODED_ROWS)]
+        decoded = (self.sampler.decode(z[part], labels[part] if conditional else None) for part in parts)
+        return np.concatenate([images.to_uint8(some) for some in decoded])
+
+    def decode_rows(self, z: np.ndarray, labels: Any = 0) -> np.ndarray:
+        """Rows of images in one call of the sampler, which fills up the batches of its graph only once.
+
+        Args:
+            z: [R, N, *latent_shape].
+            labels: one for all, [R, 1] or [R, N]; an unconditional model ignores them.
+
+        Returns:
+            [R, N, H, W, C] uint8.
+        """
+        rows, count = z.shape[:2]
+        labels = np.broadcast_to(np.asarray(labels, np.int32), (rows, count)).reshape(-1)
+        pixels = self.decode(z.reshape(-1, *z.shape[2:]), labels)
+        return pixels.reshape(rows, count, *pixels.shape[1:])
 
     def some_labels(self, count: int) -> np.ndarray:
         """[count] int32: the class asked for, or all classes in turn; zeros for an unconditional model."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from kgen import images
+from kgen.blas import threads_for
 from kgen.canvas import Canvas
 from kgen.errors import UserError
 from kgen.explore.context import Codes, Context, shuffled
@@ -98,7 +99,8 @@ def _project(context: Context, codes: Codes) -> tuple[np.ndarray, str]:
             "between groups are not"
         )
     centered = flat - flat.mean(axis=0)
-    _, scales, axes = np.linalg.svd(centered, full_matrices=False)
+    with threads_for(flat.size * flat.shape[1]):
+        _, scales, axes = np.linalg.svd(centered, full_matrices=False)
     share = np.square(scales) / np.square(scales).sum()
     return centered @ axes[:2].T, (
         f"the first two principal components of {flat.shape[1]} dimensions, {share[:2].sum():.0%} of the variance"
@@ -110,13 +112,15 @@ def attributes(context: Context) -> Iterator[Picture]:
     codes = context.codes
     flat = codes.mean.reshape(len(codes.mean), -1)[:, : context.code_dim]
     steps = np.linspace(-0.5, 1.5, context.options.steps)
-    rows, names = [], []
+    given, points, labels, names = [], [], [], []
     for one, other in _pairs(context, codes.labels):
         direction = flat[codes.labels == other].mean(axis=0) - flat[codes.labels == one].mean(axis=0)
         first = np.flatnonzero(codes.labels == one)[0]
-        path = flat[first] + steps[:, None] * direction
-        rows.append(np.concatenate([codes.pixels[first : first + 1], context.decode(context.latents_of(path), one)]))
+        given.append(codes.pixels[first : first + 1])
+        points.append(context.latents_of(flat[first] + steps[:, None] * direction))
+        labels.append([one])
         names.append(f"{context.class_name(one)} towards {context.class_name(other)}")
+    rows = np.concatenate([given, context.decode_rows(np.stack(points), labels)], axis=1)
     label = "; the decoder is given the first class, so that the style changes" if context.sampler.conditional else ""
     caption = (
         f"Attributes in {context.name}: an image, then its code plus {steps[0]:g} to {steps[-1]:g} times the "

@@ -1,5 +1,6 @@
 """Sheets of pictures with names beside the rows, headings over the columns and a caption below; GIFs of several."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,15 +59,15 @@ def sheet(
     Returns:
         [height, width, 3] uint8.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    font = ImageFont.load_default(LINE_HEIGHT - 1)
+    font = _font()
     cells = [[_rgb(images.to_view(cell)) for cell in _uint8(row)] for row in rows]
     height, width, _ = cells[0][0].shape
     left = MARGIN + max((round(font.getlength(name)) + MARGIN for name in names), default=0)
     top = MARGIN + (LINE_HEIGHT + GAP if any(columns) else 0)
     full = max(left + max(map(len, cells)) * (width + GAP) + MARGIN, MIN_WIDTH)
-    lines = wrapped(caption, font, full - 2 * MARGIN)
+    lines = wrapped(caption, full - 2 * MARGIN)
     tops, down = [], top
     for i in range(len(cells)):
         tops.append(down)
@@ -88,12 +89,12 @@ def sheet(
 
 def captioned(image: np.ndarray, caption: str) -> np.ndarray:
     """One image, [H, W, C] uint8, with a caption: [height, width, 3] uint8."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
-    font, image = ImageFont.load_default(LINE_HEIGHT - 1), _rgb(image)
+    font, image = _font(), _rgb(image)
     height, width, _ = image.shape
     full = max(width, MIN_WIDTH)
-    lines = wrapped(caption, font, full - 2 * MARGIN)
+    lines = wrapped(caption, full - 2 * MARGIN)
     picture = Image.new("RGB", (full, height + (len(lines) * (LINE_HEIGHT + 2)) + 2 * MARGIN), BACKGROUND)
     picture.paste(Image.fromarray(image), (0, 0))
     for i, line in enumerate(lines):
@@ -102,9 +103,17 @@ def captioned(image: np.ndarray, caption: str) -> np.ndarray:
     return np.asarray(picture)
 
 
-def wrapped(text: str, font, width: float) -> list[str]:
-    """Lines of at most so many pixels; a longer word has a line of its own."""
-    lines = [""]
+@functools.cache
+def _font():
+    from PIL import ImageFont
+
+    return ImageFont.load_default(LINE_HEIGHT - 1)
+
+
+@functools.lru_cache(maxsize=8)  # the frames of an animation have one caption
+def wrapped(text: str, width: float) -> list[str]:
+    """Lines of a caption of at most so many pixels; a longer word has a line of its own."""
+    font, lines = _font(), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > width:
@@ -115,10 +124,14 @@ def wrapped(text: str, font, width: float) -> list[str]:
 
 
 def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int) -> Path:
-    """Writes frames, each [H, W, 3] uint8, as a GIF that repeats forever; the last is shown four times as long."""
+    """Writes frames, each [H, W, 3] uint8, as a GIF that repeats forever; the last is shown four times as long.
+
+    A frame that is the same object as an earlier one is quantized once.
+    """
     from PIL import Image
 
-    first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames)
+    quantized = {id(frame): Image.fromarray(frame).quantize(64) for frame in {id(f): f for f in frames}.values()}
+    first, *rest = (quantized[id(frame)] for frame in frames)
     durations = [milliseconds] * len(rest) + [4 * milliseconds]
     return write_aside(
         path,

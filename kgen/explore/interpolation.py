@@ -35,10 +35,8 @@ def interpolation(context: Context) -> Iterator[Picture]:
     strip = sheet(rows, names=[*PATHS] * len(path), columns=headings, gap_after=gaps, caption=caption)
     yield Picture("interpolation", [strip], caption)
     moving = _paths(context, starts, ends, labels, FRAMES)
-    frames = [
-        sheet([pair[:, t] for pair in moving], columns=SHORT_PATHS, caption=caption) for t in _there_and_back(FRAMES)
-    ]
-    yield Picture("interpolation", frames, caption)
+    sheets = [sheet([pair[:, t] for pair in moving], columns=SHORT_PATHS, caption=caption) for t in range(FRAMES)]
+    yield Picture("interpolation", _there_and_back(sheets), caption)
     if context.sampler.conditional and context.run and len(context.classes) > 1 and not context.options.between:
         yield from _class_to_class(context)
 
@@ -46,13 +44,14 @@ def interpolation(context: Context) -> Iterator[Picture]:
 def _paths(context: Context, starts, ends, labels, steps: int) -> np.ndarray:
     """Images along the PATHS from each start to its end, [pairs, 3, steps, H, W, C] uint8."""
     t = np.linspace(0, 1, steps, dtype=np.float32)
-    found = []
-    for start, end, label in zip(starts, ends, labels, strict=True):
+    points = []
+    for start, end in zip(starts, ends, strict=True):
         first, last = (np.repeat(z[None], steps, axis=0) for z in (start, end))
         weights = t.reshape(-1, *[1] * start.ndim)
-        curved = context.decode(slerp(*map(tf.constant, (first, last, t))).numpy(), label)
-        straight = context.decode((1 - weights) * first + weights * last, label)
-        share = t[:, None, None, None]
+        points += [slerp(*map(tf.constant, (first, last, t))).numpy(), (1 - weights) * first + weights * last]
+    decoded = context.decode_rows(np.stack(points), np.repeat(labels, 2)[:, None])
+    share, found = t[:, None, None, None], []
+    for curved, straight in zip(decoded[::2], decoded[1::2], strict=True):
         blend = images.to_uint8((1 - share) * images.to_unit(curved[:1]) + share * images.to_unit(curved[-1:]))
         found.append(np.stack([curved, straight, blend]))
     return np.stack(found)
@@ -112,8 +111,8 @@ def _class_to_class(context: Context) -> Iterator[Picture]:
     names = [f"{context.class_name(a)} to {context.class_name(b)}" for a, b in pairs]
     yield Picture("class-to-class", [sheet(rows(context.options.steps), names=names, caption=caption)], caption)
     moving = np.stack(rows(FRAMES))
-    frames = [sheet([moving[:, t]], columns=names, caption=caption) for t in _there_and_back(FRAMES)]
-    yield Picture("class-to-class", frames, caption)
+    sheets = [sheet([moving[:, t]], columns=names, caption=caption) for t in range(FRAMES)]
+    yield Picture("class-to-class", _there_and_back(sheets), caption)
 
 
 @contextmanager
@@ -135,5 +134,5 @@ def soft_labels(model) -> Iterator:
         object.__setattr__(model, name, network)
 
 
-def _there_and_back(steps: int) -> list[int]:
-    return [*range(steps), *range(steps - 2, 0, -1)]
+def _there_and_back(frames: list) -> list:
+    return [*frames, *frames[-2:0:-1]]

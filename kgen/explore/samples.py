@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kgen.blas import threads_for
 from kgen.canvas import Canvas
 from kgen.explore.context import Context
 from kgen.explore.figures import Picture, captioned, sheet
@@ -44,8 +45,8 @@ def samples(context: Context) -> Iterator[Picture]:
 def style(context: Context) -> Iterator[Picture]:
     """A row per latent point, a column per label."""
     classes = np.arange(min(context.spec.num_classes, 20), dtype=np.int32)
-    points = [context.sample_latents(1, classes[:1], first=i) for i in range(8)]
-    rows = [context.decode(np.repeat(z, len(classes), axis=0), classes) for z in points]
+    points = np.stack([context.sample_latents(1, classes[:1], first=i) for i in range(8)])
+    rows = context.decode_rows(np.repeat(points, len(classes), axis=1), classes)
     caption = (
         f"Style of {context.name}: a row is one latent point under every label ({context.seeds}). What stays the same "
         "in a row is the style, which z encodes; what changes is the class."
@@ -80,7 +81,8 @@ def features(context: Context) -> Iterator[Picture]:
     generated = context.decode(context.sample_latents(real.count, labels), labels)
     sets = [extractor(pixels)[0].astype(np.float64) for pixels in (real.pixels, generated)]
     center = sets[0].mean(axis=0)
-    _, scales, axes = np.linalg.svd(sets[0] - center, full_matrices=False)
+    with threads_for(sets[0].size * sets[0].shape[1]):
+        _, scales, axes = np.linalg.svd(sets[0] - center, full_matrices=False)
     leading = min(LEADING, len(axes))
     sets = [(features - center) @ axes[:leading].T for features in sets]
     share = np.square(scales[:leading]).sum() / np.square(scales).sum()

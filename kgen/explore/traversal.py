@@ -7,13 +7,14 @@ import numpy as np
 from scipy.special import ndtri
 
 from kgen import images
+from kgen.blas import threads_for
 from kgen.errors import UserError
 from kgen.explore.context import Context
 from kgen.explore.figures import Picture, captioned, sheet
 
 MAX_DIMENSIONS = 10
 RANGE = 3.0
-PROBES = 4
+PROBES, DIMENSIONS_PER_CALL = 4, 16
 PLANE_SIDE = 9
 MANIFOLD_SIDE, PANEL_SIDE = 20, 10
 REGRESSION_POINTS = 1_024
@@ -27,12 +28,11 @@ def traversal(context: Context) -> Iterator[Picture]:
     use, unit = usage(context)
     order = np.argsort(-use, kind="stable")
     steps = np.linspace(-RANGE, RANGE, context.options.steps)
-    rows, names = [], []
-    for d in order[:MAX_DIMENSIONS]:
-        z = np.repeat(base[None], len(steps), axis=0)
-        z[:, d] = steps
-        rows.append(context.decode(z, label[0]))
-        names.append(f"z{d}: {use[d]:.3g}")
+    shown = order[:MAX_DIMENSIONS]
+    z = np.tile(base, (len(shown), len(steps), *[1] * base.ndim))
+    for row, d in zip(z, shown, strict=True):
+        row[:, d] = steps
+    rows, names = context.decode_rows(z, label[0]), [f"z{d}: {use[d]:.3g}" for d in shown]
     of = f" of class {context.class_name(label[0])}" if context.sampler.conditional else ""
     caption = (
         f"Traversal of {context.name}: a latent point{of} ({context.seeds}) with one dimension per row set from -3 to "
@@ -50,11 +50,9 @@ def _perturbation(context: Context, base: np.ndarray, label: int, dims: tuple[in
         last = context.code_dim - 1
         raise UserError(f"--dims takes two of the dimensions 0 to {last}. Received: {dims[0]},{dims[1]}")
     steps = np.linspace(-RANGE, RANGE, PLANE_SIDE)
-    rows = []
-    for down in steps[::-1]:
-        z = np.repeat(base[None], PLANE_SIDE, axis=0)
-        z[:, dims[0]], z[:, dims[1]] = base[dims[0]] + steps, base[dims[1]] + down
-        rows.append(context.decode(z, label))
+    z = np.tile(base, (PLANE_SIDE, PLANE_SIDE, *[1] * base.ndim))
+    z[:, :, dims[0]], z[:, :, dims[1]] = base[dims[0]] + steps, (base[dims[1]] + steps[::-1])[:, None]
+    rows = context.decode_rows(z, label)
     headings = [f"{step:+.2g}" for step in steps]
     caption = (
         f"Perturbation of {context.name}: one latent point ({context.seeds}) in the middle; z{dims[0]} grows to the "
@@ -76,12 +74,15 @@ def usage(context: Context) -> tuple[np.ndarray, str]:
         return kl.mean(axis=0), "the KL of its posterior from N(0, 1), nats per image"
     labels = context.some_labels(PROBES)
     points, found = context.sample_latents(PROBES, labels), np.zeros(context.code_dim)
-    for d in range(context.code_dim):
-        low, high = points.copy(), points.copy()
-        low[:, d] -= 1
-        high[:, d] += 1
-        moved = images.to_unit(context.decode(high, labels)) - images.to_unit(context.decode(low, labels))
-        found[d] = np.abs(moved).mean()
+    for start in range(0, context.code_dim, DIMENSIONS_PER_CALL):
+        some = range(start, min(start + DIMENSIONS_PER_CALL, context.code_dim))
+        z = np.tile(points, (2 * len(some), *[1] * points.ndim))
+        for low, high, d in zip(z[::2], z[1::2], some, strict=True):
+            low[:, d] -= 1
+            high[:, d] += 1
+        decoded = images.to_unit(context.decode_rows(z, labels))
+        for low, high, d in zip(decoded[::2], decoded[1::2], some, strict=True):
+            found[d] = np.abs(high - low).mean()
     return found, f"the mean change of a pixel in [0, 1] from -1 to +1 of it, over {PROBES} points"
 
 
@@ -134,7 +135,8 @@ def _plane(context: Context) -> Plane:
         return Plane(np.zeros(2), one, other, "both latent dimensions, z0 to the right and z1 upwards")
     if not context.no_encoder and not context.no_data:
         flat = context.codes.mean.reshape(len(context.codes.mean), -1)[:, : context.code_dim]
-        _, scales, axes = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
+        with threads_for(flat.size * flat.shape[1]):
+            _, scales, axes = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
         spread = scales / np.sqrt(len(flat) - 1)
         words = f"the plane of the first two principal components of codes (of {context.code_dim} dimensions)"
         return Plane(flat.mean(axis=0), spread[0] * axes[0], spread[1] * axes[1], words)
@@ -142,8 +144,9 @@ def _plane(context: Context) -> Plane:
     z = context.sample_latents(REGRESSION_POINTS, labels)
     pixels = images.to_unit(context.decode(z, labels)).reshape(REGRESSION_POINTS, -1)
     code = z.reshape(REGRESSION_POINTS, -1)[:, : context.code_dim]
-    slopes, *_ = np.linalg.lstsq(code - code.mean(axis=0), pixels - pixels.mean(axis=0), rcond=None)
-    directions, *_ = np.linalg.svd(slopes, full_matrices=False)
+    with threads_for(code.size * pixels.shape[1]):
+        slopes, *_ = np.linalg.lstsq(code - code.mean(axis=0), pixels - pixels.mean(axis=0), rcond=None)
+        directions, *_ = np.linalg.svd(slopes, full_matrices=False)
     one, other = directions[:, 0], directions[:, 1]
     base = code[0] - (code[0] @ one) * one - (code[0] @ other) * other  # as far from the origin as samples are
     words = f"the plane of the two directions in z (of {context.code_dim}) that change pixels most, through a sample"

@@ -18,7 +18,7 @@ from kgen.explore import KINDS, Options, explore
 from kgen.explore import interpolation as interpolation_module
 from kgen.explore.context import Context
 from kgen.explore.explorer import drawing_function, missing
-from kgen.explore.figures import GAP, MARGIN, sheet
+from kgen.explore.figures import GAP, MARGIN, save_gif, sheet
 from kgen.explore.interpolation import soft_labels
 from kgen.explore.kinds import PAGE
 from kgen.explore.traversal import usage
@@ -125,6 +125,7 @@ def test_between_two_test_images(path, tmp_path, monkeypatch):
         assert np.abs(row[[0, -1]] - ends).max() <= 1
     assert np.abs(blend[2] - ends.mean(axis=0)).max() <= 2
     assert np.abs(straight[2] - context.decode(codes.mean.mean(axis=0)[None], 4)[0]).max() <= 1
+    assert len(drawn) == 1 + interpolation_module.FRAMES  # the strips, and each frame once: it is shown there and back
 
 
 @pytest.mark.parametrize(
@@ -216,15 +217,20 @@ def test_data_that_are_not_there_leave_pictures_out_and_say_so(tmp_path, capsys,
     assert "--what scatter: there is no mnist" in capsys.readouterr().err
 
 
-def test_the_dimension_that_moves_pixels_is_the_most_used():
+def test_the_dimension_that_moves_pixels_is_the_most_used_and_is_found_in_one_call():
+    calls = []
+
     def decode(z, labels):
+        calls.append(len(z))
         return images.to_uint8(np.clip(0.5 + 0.2 * z[:, 2, None, None, None] * np.ones((1, 4, 4, 1)), 0, 1))
 
     context = SimpleNamespace(
         no_encoder="none", no_data="none", code_dim=4, some_labels=lambda n: np.zeros(n, np.int32),
         sample_latents=lambda n, labels: np.zeros((n, 4), np.float32), decode=decode,
+        decode_rows=lambda z, labels: Context.decode_rows(context, z, labels),
     )  # fmt: skip
     found, _ = usage(context)
+    assert len(calls) == 1
     np.testing.assert_allclose(found, [0, 0, 0.4, 0], atol=0.005)
 
 
@@ -235,6 +241,20 @@ def test_a_sheet_keeps_pixels_and_wraps_its_caption():
         shown = picture[MARGIN : MARGIN + 56, MARGIN + 56 + GAP : MARGIN + 2 * 56 + GAP, 0]
         np.testing.assert_array_equal(shown, rows[0, 1, ..., 0])
     assert long.shape[0] > short.shape[0] + 20 and long.shape[1] == short.shape[1]
+
+
+def test_a_frame_that_is_shown_again_is_quantized_once(tmp_path, monkeypatch):
+    frames, quantized, quantize = list(np.zeros((3, 8, 8, 3), np.uint8)), [], Image.Image.quantize
+    monkeypatch.setattr(Image.Image, "quantize", lambda *a, **k: quantized.append(a) or quantize(*a, **k))
+    for number, frame in enumerate(frames):
+        frame[number] = 255
+    with Image.open(save_gif(tmp_path / "a.gif", [*frames, frames[1]], 20)) as picture:
+        assert (picture.n_frames, len(quantized)) == (4, 3)
+        shown = []
+        for number in (1, 3):
+            picture.seek(number)
+            shown.append(np.asarray(picture.convert("RGB")))
+    np.testing.assert_array_equal(*shown)
 
 
 def test_a_page_of_neither_a_run_nor_an_export(capsys, tmp_path):
