@@ -11,7 +11,8 @@ import kgen
 
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
-    ("registry", "spec", "options", "config", "images", "random", "errors", "io", "cache", "environment", "memory",
+    ("registry", "spec", "options", "config", "images", "random", "errors", "io", "progress",
+     "cache", "environment", "memory",
      "blas", "tfgan", "recipes", "web", "tables", "canvas", "checkpoints", "models.presets"),
     ("data", "nn", "losses", "metrics"),
     ("models", "divergence", "features"),

@@ -18,10 +18,13 @@ from absl import flags, logging
 
 from kgen.errors import ExportFailed, TrainingFailed, UserError
 from kgen.options import Option, coerce, options_of
+from kgen.progress import announce
 from kgen.registry import nearest
 
 WIDTH = 100
 """Columns of the help."""
+INSTALL = "install kgen with all that it needs: pip install kgen (in its folder: pip install .)"
+"""What to do where a package is missing: sampling from .tflite files needs few of them."""
 
 UNBROKEN = "\N{NO-BREAK SPACE}"
 
@@ -222,11 +225,15 @@ class Command:
             if self["help"]:
                 print(self.help(), end="")
                 return 0
-            silence_tensorflow()
+            prepare_tensorflow()
             body(*arguments)
             return 0
         except UserError as error:
             return self._end(error, 2)
+        except ModuleNotFoundError as error:
+            if error.name is None or not _is_distributed(error.name):
+                raise
+            return self._end(f"needs {error.name}, which is not installed here; {INSTALL}", 2)
         except BrokenPipeError:  # the reader of the output has closed it: `kgen-compare runs/* | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 141
@@ -244,6 +251,11 @@ class Command:
         return code
 
 
+def _is_distributed(module: str) -> bool:
+    """Whether a module is not kgen's own: one that an installation brings."""
+    return module.partition(".")[0] not in ("kgen", *sys.stdlib_module_names)
+
+
 def _absl_kind(option: Option) -> tuple[str, dict[str, Any]]:
     """The kind of absl flag that an option needs, and its keyword arguments."""
     if option.choices:
@@ -255,31 +267,62 @@ def _absl_kind(option: Option) -> tuple[str, dict[str, Any]]:
 
 # TensorFlow -----------------------------------------------------------------------------------------------------------
 
+NOT_NEEDED = ("sklearn", "matplotlib", "pandas", "IPython", "cv2")
+"""Packages that Keras imports with itself if they are installed, and works without: scikit-learn and Matplotlib alone
+are a third of the time that `import tensorflow` takes."""
 
-def silence_tensorflow():
-    """Hides the start-up remarks of TensorFlow's C++ side (CUDA not found, ...) whenever it is imported.
 
-    They go to file descriptor 2 before any log level counts, so that is put aside during the import; the rest obeys
-    TF_CPP_MIN_LOG_LEVEL, which stays as the user set it. TensorFlow takes seconds to import: a command that finds a
-    mistake before the first module that needs it answers at once.
+def prepare_tensorflow():
+    """Makes the first import of TensorFlow, wherever it happens, say so on standard error, be quiet and be short.
+
+    The start-up remarks of its C++ side (CUDA not found, ...) go to file descriptor 2 before any log level counts, so
+    that is put aside during the import; the rest obeys TF_CPP_MIN_LOG_LEVEL, which stays as the user set it. TensorFlow
+    takes seconds to import: a command that finds a mistake before the first module that needs it answers at once.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.set_verbosity(logging.ERROR)  # of the libraries; kgen has its own log
-    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ and "tensorflow" not in sys.modules:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        sys.meta_path.insert(0, _QuietImport())
+    if "tensorflow" not in sys.modules and not any(isinstance(finder, _FirstImport) for finder in sys.meta_path):
+        quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+        if quiet:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        sys.meta_path.insert(0, _FirstImport(quiet))
 
 
-class _QuietImport(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow as Python does, and puts standard error aside while its modules are executed."""
+class _FirstImport(importlib.abc.MetaPathFinder):
+    """Finds TensorFlow (or Keras, which imports it) as Python does, and surrounds the execution of its modules.
+
+    Args:
+        quiet: put standard error aside meanwhile.
+    """
+
+    def __init__(self, quiet: bool):
+        self.quiet = quiet
 
     def find_spec(self, fullname, path, target=None):
-        if fullname != "tensorflow":
+        if fullname not in ("tensorflow", "keras"):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = functools.partial(_without_stderr, spec.loader.exec_module)
+            spec.loader.exec_module = functools.partial(self._execute, spec.loader.exec_module)
         return spec
+
+    def _execute(self, execute: Callable[[Any], None], module: Any):
+        sys.meta_path.remove(self)
+        announce("starting TensorFlow")
+        hidden = _Hidden()
+        sys.meta_path.insert(0, hidden)
+        try:
+            _without_stderr(execute, module) if self.quiet else execute(module)
+        finally:
+            sys.meta_path.remove(hidden)
+
+
+class _Hidden(importlib.abc.MetaPathFinder):
+    """Answers that the packages of NOT_NEEDED are not installed."""
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname in NOT_NEEDED:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
 def _without_stderr(function: Callable[[Any], None], argument: Any):

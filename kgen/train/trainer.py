@@ -19,6 +19,7 @@ from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.io import check_writable
 from kgen.models import GenerativeModel, build_model, ema
 from kgen.models.presets import PRESETS
+from kgen.progress import announce
 from kgen.recipes import log_lines
 from kgen.run import Run
 from kgen.sampling import check_prior, open_run
@@ -325,6 +326,8 @@ def _fit(
 
     # Train. A run that was killed after it had stopped early, and before DONE was written, has no epoch left.
     stopped = devices.agreed(start is not None and not step and early_stopping.triggered)
+    if devices.is_chief and not stopped:
+        announce("compiling the training step")
     model.fit(
         batches,
         initial_epoch=epoch,

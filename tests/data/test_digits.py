@@ -7,6 +7,7 @@ from check_dataset import check_dataset, evaluated
 
 from kgen.config import DataConfig
 from kgen.data import load
+from kgen.data.sources.digits import stratified_split
 
 
 @pytest.mark.slow
@@ -42,8 +43,22 @@ def test_splits_are_stratified():
     assert np.bincount(labels).min() >= 34 and np.bincount(labels).max() <= 38  # 360 images, 10 classes
 
 
-def test_importing_loads_nothing_heavy():
+@pytest.mark.parametrize("test_size", [360, 100, 900])
+def test_the_split_is_that_of_scikit_learn(test_size):
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    labels = load_digits().target
+    expected = train_test_split(np.arange(len(labels)), test_size=test_size, random_state=0, stratify=labels)
+    for part, indices in zip(stratified_split(labels, test_size), expected, strict=True):
+        np.testing.assert_array_equal(part, indices)
+
+
+def test_opening_loads_nothing_heavy():
     heavy = ("tensorflow", "tensorflow_datasets", "scipy", "sklearn", "PIL", "psutil")
-    code = f"import sys, kgen.data; print([m for m in {heavy} if m in sys.modules])"
+    code = (
+        "import sys; from kgen.data.sources.digits import open_digits; open_digits()\n"
+        f"print([m for m in {heavy} if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
