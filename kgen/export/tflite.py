@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from kgen import random
 from kgen.errors import ExportFailed, UserError
@@ -56,22 +57,23 @@ def write_tflite(
         (folder / file).write_bytes(content)
         return folder / file
 
-    write("model.tflite", *(name for name in signatures if name != "encode"))
-    if "encode" in signatures:
-        write("encoder.tflite", "encode")
-    for kind in dict.fromkeys(quantize):
-        for name, signature in signatures.items():
-            if (kind, name) == (
-                "int8",
-                "interpolate",
-            ):  # 8 bits are too few for angles; decode takes interpolated points
-                continue
-            inputs = [tensor.name for tensor in signature.inputs]
+    excluded = ("int8", "interpolate")  # 8 bits are too few for angles; decode takes interpolated points
+    smaller = [(kind, name) for kind in dict.fromkeys(quantize) for name in signatures if (kind, name) != excluded]
+    form = {"unit": "file", "delay": 2, "leave": False, "disable": None}
+    with tqdm(total=1 + ("encode" in signatures) + len(smaller), desc="converting to TFLite", **form) as bar:
+        write("model.tflite", *(name for name in signatures if name != "encode"))
+        bar.update()
+        if "encode" in signatures:
+            write("encoder.tflite", "encode")
+            bar.update()
+        for kind, name in smaller:
+            inputs = [tensor.name for tensor in signatures[name].inputs]
             file = f"{name}-{kind}.tflite"
             written = write(file, name, quantize=kind, examples=lambda i=inputs: single_rows(rows, i))
             if kind == "dynamic":
                 coarser = write(f".{file}", name, quantize=kind, dense_per_channel=False)
                 _prefer_smaller(written, coarser, kind, name, golden)
+            bar.update()
 
 
 def _prefer_smaller(file: Path, coarser: Path, kind: str, signature: str, golden: Golden):

@@ -70,8 +70,12 @@ def verify_files(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
     Raises:
         ExportFailed: a tolerance is exceeded, in a batch or row by row.
     """
+    from tqdm import tqdm
+
     found: dict[str, dict[str, Any]] = {}
-    for file, kind, runtime in runtimes(folder):
+    form = {"unit": "file", "delay": 2, "leave": False, "disable": None}
+    files = 1 + len(list(folder.glob("*.tflite")))
+    for file, kind, runtime in tqdm(runtimes(folder), total=files, desc="comparing with the model", **form):
         for signature in runtime.signatures:
             for output, deviation in deviations(file, kind, runtime.call, signature, golden):
                 found[output] = deviation.to_json()
