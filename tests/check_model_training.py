@@ -288,7 +288,7 @@ def check_fit_equals_eager_steps(case: Case):
 
 
 def check_xla_fit_equals_eager_steps(case: Case):
-    """Many steps per call, unrolled under XLA: see below."""
+    """Many steps per call, some in one XLA program: see below."""
     _fit_equals_eager_steps(case, steps_per_execution=5, jit_compile=True, steps_per_graph=2)
 
 

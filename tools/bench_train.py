@@ -60,7 +60,7 @@ JOBS = {
         {
             "kgen": {"jit_compile": False},
             "kgen, XLA": {"jit_compile": True},
-            "kgen, XLA, eight unrolled": {"jit_compile": True, "steps_per_graph": 8},
+            "kgen, XLA, many steps per program": {"jit_compile": True, "steps_per_graph": 64},
         },
     ),
     "conv_vae": Job(
@@ -95,7 +95,7 @@ def kgen_turns(path: str, job: Job, **options):
     dataset = kgen.data.load(kgen.DataConfig(dataset=path, validation_fraction=0.0))
     model = kgen.build_model(job.model, dataset.spec, **job.model_args)
     model.compile(steps_per_execution=min(64, job.steps), **options)
-    batches = dataset.batches("train", batch_size=job.batch, repeat=True)
+    batches = dataset.batches("train", batch_size=job.batch, repeat=True, as_uint8=True)
     while True:
         history = model.fit(batches, steps_per_epoch=job.steps, verbose=0).history
         yield next(iter(history.values()))[0]

@@ -22,7 +22,7 @@ from kgen.spec import DataSpec
 
 SHUFFLE_BUFFER_BYTES = 2**29
 SHUFFLE_BUFFER_IMAGES = 16_384
-PREFETCHED_BATCHES, PREFETCHED_BYTES = 8, 2**24
+PREFETCHED_BATCHES, PREFETCHED_BYTES = 64, 2**24
 BINARIZED_AT_ONCE = 512
 
 
@@ -87,6 +87,7 @@ class Dataset:
         start_step: int = 0,
         repeat: bool = False,
         limit: int | None = None,
+        as_uint8: bool = False,
     ):
         """A `tf.data.Dataset` of (images [B, H, W, C] float32 in [0, 1], labels [B] int32; zeros when unlabelled).
 
@@ -102,6 +103,8 @@ class Dataset:
             repeat: without end, over epochs start_epoch, start_epoch + 1, ...; else one epoch per pass, and every pass
                 of training batches has a new order.
             limit: at most so many images, a seeded choice.
+            as_uint8: images as they are kept, uint8 of 0 to 255: a quarter of the bytes, which a model's `fit` takes as
+                well. Those that are binarized are float32 all the same.
 
         Raises:
             UserError: no such split, or a number that is not positive.
@@ -114,7 +117,7 @@ class Dataset:
             )
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(random.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
-        batches = self._batches_of(name, rows, self.binarize, seed)
+        batches = replace(self._batches_of(name, rows, self.binarize, seed), as_uint8=as_uint8)
         if split == "train" if training is None else training:
             return batches.training(batch_size, start_epoch, repeat, start_step)
         return batches.evaluation(batch_size, repeat)
@@ -187,6 +190,7 @@ class SplitBatches:
         transform: step 2, for images that are not kept.
         binarize: see DataConfig.
         seed: of order and binarization.
+        as_uint8: see `Dataset.batches`.
     """
 
     image_shape: tuple[int, int, int]
@@ -197,6 +201,7 @@ class SplitBatches:
     transform: Callable | None
     binarize: str
     seed: int
+    as_uint8: bool = False
 
     def training(self, batch_size: int, start_epoch: int, repeat: bool, start_step: int = 0):
         """Batches of exactly `batch_size` in the order of (seed, epoch); see `Dataset.batches`."""
@@ -305,7 +310,7 @@ class SplitBatches:
         return records.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
     def _normalise(self, batch, epoch, step):
-        """Step 5: (indices, pixels uint8, labels) -> (images float32 in [0, 1], labels).
+        """Step 5: (indices, pixels uint8, labels) -> (images float32 in [0, 1], labels); see also `as_uint8`.
 
         Args:
             epoch, step: int64 tensors, which give sampled binarization its key in training; None in evaluation.
@@ -318,7 +323,7 @@ class SplitBatches:
         if self.binarize == "sample":
             key = tf.stack([tf.constant(random.seed_of(self.seed, "binarize"), tf.int64), epoch])
             return binarize_sample(pixels, tf.random.experimental.stateless_fold_in(key, step)), labels
-        return images.to_unit(tf.cast(pixels, tf.float32)), labels
+        return pixels if self.as_uint8 else images.to_unit(tf.cast(pixels, tf.float32)), labels
 
     def binarized(self, indices, pixels):
         """Images that are evaluated: [B, H, W, C] uint8 -> float32 of 0 and 1, the same ones each time."""
@@ -338,7 +343,7 @@ class SplitBatches:
         options.autotune.enabled = False
         # TensorFlow's optimizer would write the images into the graph that it rewrites: a copy, of at most 2 GiB.
         options.experimental_optimization.apply_default_optimizations = False
-        batch_bytes = batch_size * int(np.prod(self.image_shape)) * np.dtype(np.float32).itemsize
+        batch_bytes = batch_size * int(np.prod(self.image_shape)) * batches.element_spec[0].dtype.size
         ahead = max(1, min(PREFETCHED_BATCHES, PREFETCHED_BYTES // batch_bytes))
         return batches.with_options(options).prefetch(ahead)
 

@@ -33,13 +33,18 @@ def bernoulli_nll(images, logits):
 
 @tf.custom_gradient
 def _bernoulli_nll(images, logits):
-    """With a gradient of half as many passes over the pixels as the one that TensorFlow derives."""
+    """softplus(l) = max(l, 0) + log(1 + e) and sigmoid(l) = (1 where l >= 0, else e) / (1 + e), both of e = exp(-|l|).
+
+    So the pixels need one exponential, which XLA computes once for the loss and its gradient.
+    """
 
     def gradients(upstream):
-        upstream = tf.reshape(upstream, [-1] + [1] * (len(logits.shape) - 1))
-        return -upstream * logits, upstream * (tf.sigmoid(logits) - images)
+        upstream, e = tf.reshape(upstream, [-1] + [1] * (len(logits.shape) - 1)), tf.exp(-tf.abs(logits))
+        sigmoid = tf.where(logits >= 0, tf.ones_like(e), e) / (1.0 + e)
+        return -upstream * logits, upstream * (sigmoid - images)
 
-    return sum_per_example(tf.nn.softplus(logits) - images * logits), gradients
+    softplus = tf.maximum(logits, 0.0) + tf.math.log1p(tf.exp(-tf.abs(logits)))
+    return sum_per_example(softplus - images * logits), gradients
 
 
 def gaussian_nll(images, mean, log_var):

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kgen import images as pixels
 from kgen.errors import UserError
 from kgen.models import train_function
 from kgen.models.ema import WeightAverages
@@ -228,7 +229,8 @@ class GenerativeModel(keras.Model):
                 preset that the model is named by.
             steps_per_execution: training steps per Python call.
             jit_compile: compile the step with XLA.
-            steps_per_graph: steps unrolled into one graph; faster where a step is so short that its launch counts.
+            steps_per_graph: with `jit_compile`, most steps that one XLA program loops over; more than one is faster
+                where a step is of small matrix products, and far slower with convolutions.
             ema_momentum: of the averages of the weights of `averaged_networks`; None: no averages.
 
         Raises:
@@ -396,8 +398,11 @@ class GenerativeModel(keras.Model):
 
 
 def unpack(data):
-    """(images, labels) of a batch; labels of None become zeros."""
+    """(images, labels) of a batch: uint8 images are taken to [0, 1], labels of None become zeros."""
     images, labels = data if isinstance(data, (tuple, list)) else (data, None)
+    images = tf.convert_to_tensor(images)
+    if images.dtype == tf.uint8:
+        images = pixels.to_unit(tf.cast(images, tf.float32))
     if labels is None:
         labels = tf.zeros(tf.shape(images)[:1], tf.int32)
     return images, labels

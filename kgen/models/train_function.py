@@ -1,17 +1,22 @@
-"""Many training steps per Python call, and several of them in one XLA program.
+"""Many training steps per Python call, and a loop over several of them in one XLA program.
 
 Keras' own `steps_per_execution` loops over steps that are compiled one by one, returns the metrics of each, and runs
-past `steps_per_epoch` when it does not divide it. Here `model.steps_per_graph` steps are unrolled into one program
-(measured by `tools/bench_train.py`), metrics are read once per call, and the last call of an epoch is as short as it
-must be.
+past `steps_per_epoch` when it does not divide it. Here metrics are read once per call, the last call of an epoch is as
+short as it must be, and XLA compiles one program that takes any number of steps up to `model.steps_per_graph`: weights
+and moments stay in its buffers from step to step, and a step is computed in the same way in whichever call it falls
+(measured by `tools/bench_train.py`).
 """
 
+import functools
 import time
 
 import tensorflow as tf
 
 SIGNAL_CHECK_SECONDS = 1.0
 """Upper bound on the time between two checks for a request to stop, e.g. SIGTERM, where a step is shorter than that."""
+
+STACKED_BYTES = 2**23
+"""Most bytes of the batches that are stacked for one XLA program: what does not fit into caches is read twice."""
 
 
 def train_function(model):
@@ -23,51 +28,24 @@ def train_function(model):
     Returns:
         function(iterator) -> dict of scalars; raises StopIteration at the end of the data.
     """
-    strategy, unrolled = model.distribute_strategy, min(model.steps_per_graph, model.steps_per_execution)
-
-    def program():
-        def run(batches):
-            for batch in batches:
-                model.train_step(batch)
-
-        if strategy.num_replicas_in_sync == 1 and not model.run_eagerly:  # replicas may not meet inside a function
-            run = tf.function(run, jit_compile=model._jit_steps, autograph=False)
-        return lambda batches: strategy.run(run, args=(tuple(batches),))
-
-    one, many = program(), program()
-
-    def run_chunk(iterator, wanted: int):
-        """Up to `wanted` steps; returns the number of steps that there was data for."""
-        optionals = [iterator.get_next_as_optional() for _ in range(wanted)]
-        present = [optional.has_value() for optional in optionals]
-
-        def whole():
-            (many if wanted > 1 else one)([optional.get_value() for optional in optionals])
-            return tf.constant(wanted)
-
-        def rest():
-            for optional, there in zip(optionals[:-1], present, strict=False):
-                tf.cond(there, lambda o=optional: _nothing(one([o.get_value()])), lambda: _nothing(None))
-            return tf.reduce_sum(tf.cast(present, tf.int32))
-
-        return tf.cond(present[-1], whole, rest)
+    at_once = min(model.steps_per_graph, model.steps_per_execution)
+    if not model._jit_steps or model.run_eagerly:
+        at_once = 1
+    one, several = _one_step(model), _several_steps(model)
 
     @tf.autograph.experimental.do_not_convert
     def steps(iterator, count):
-        def loop(until, size):
-            def body(done, _):
-                ran = run_chunk(iterator, size)
-                return done + ran, tf.equal(ran, size)
+        """Up to `count` steps; returns the number of steps that there was data for."""
+        most = min(at_once, _that_fit(iterator.element_spec)) if at_once > 1 else 1
+        take = functools.partial(several, most) if most > 1 else one
 
-            return lambda done, more: tf.while_loop(
-                lambda done, more: tf.logical_and(more, done + size <= until), body, [done, more]
-            )
+        def body(done, _):
+            wanted = tf.minimum(count - done, most)
+            taken = take(iterator, wanted)
+            return done + taken, tf.equal(taken, wanted)
 
-        done, more = tf.constant(0), tf.constant(True)
-        if unrolled > 1:
-            done, more = loop(count, unrolled)(done, more)
-        done, _ = loop(count, 1)(done, more)
-        return done
+        start = tf.constant(0), tf.constant(True)
+        return tf.while_loop(lambda done, more: tf.logical_and(more, done < count), body, start)[0]
 
     if not model.run_eagerly:
         steps = tf.function(steps, reduce_retracing=True)
@@ -90,8 +68,72 @@ def train_function(model):
         model._epoch_taken = model._epoch_taken % (model._epoch_steps or 1) + done
         return model.get_metrics_result()
 
-    pace = _Pace(model.steps_per_execution, unrolled)
+    pace = _Pace(model.steps_per_execution, at_once)
     return function
+
+
+def _that_fit(spec) -> int:
+    """The number of batches of a spec that make STACKED_BYTES; 1 where their shapes are not known."""
+    tensors = tf.nest.flatten(spec)
+    if not all(x.shape.is_fully_defined() for x in tensors):
+        return 1
+    return STACKED_BYTES // sum(x.dtype.size * x.shape.num_elements() for x in tensors)
+
+
+def _one_step(model):
+    """function(iterator, wanted) -> 1 after one step, 0 at the end of the data."""
+    step = model.train_step
+    if model.distribute_strategy.num_replicas_in_sync == 1 and not model.run_eagerly:
+        # Replicas may not meet inside a function.
+        step = tf.function(step, jit_compile=model._jit_steps, autograph=False)
+
+    def take(iterator, wanted):
+        optional = iterator.get_next_as_optional()
+
+        def present():
+            model.distribute_strategy.run(step, args=(optional.get_value(),))
+            return tf.constant(1)
+
+        return tf.cond(optional.has_value(), present, lambda: tf.constant(0))
+
+    return take
+
+
+def _several_steps(model):
+    """function(most, iterator, wanted) -> the number of steps taken, at most `most`, all in one XLA program.
+
+    The batches have one shape: they are stacked, and the program loops over them.
+    """
+
+    @tf.function(jit_compile=True, autograph=False)
+    def program(batches, count):
+        def body(i):
+            model.train_step(tf.nest.map_structure(lambda x: x[i], batches))
+            return i + 1
+
+        tf.while_loop(lambda i: i < count, body, [tf.constant(0)])
+
+    def take(most, iterator, wanted):
+        spec = iterator.element_spec
+
+        def collect(count, _, arrays):
+            optional = iterator.get_next_as_optional()
+
+            def present():
+                parts = tf.nest.flatten(optional.get_value())
+                return count + 1, True, [array.write(count, x) for array, x in zip(arrays, parts, strict=True)]
+
+            return tf.cond(optional.has_value(), present, lambda: (count, False, arrays))
+
+        arrays = [tf.TensorArray(x.dtype, size=most, element_shape=x.shape) for x in tf.nest.flatten(spec)]
+        count, _, arrays = tf.while_loop(
+            lambda count, more, _: tf.logical_and(more, count < wanted), collect, (tf.constant(0), True, arrays)
+        )
+        batches = tf.nest.pack_sequence_as(spec, [array.stack() for array in arrays])
+        model.distribute_strategy.run(program, args=(batches, count))
+        return count
+
+    return take
 
 
 def test_function(model):
@@ -120,8 +162,8 @@ class _Pace:
     One program until the speed is known: a whole call of slow steps would take a minute.
     """
 
-    def __init__(self, most: int, unrolled: int):
-        self.steps, self.most, self.unrolled, self.calls = unrolled, most, unrolled, 0
+    def __init__(self, most: int, at_once: int):
+        self.steps, self.most, self.at_once, self.calls = at_once, most, at_once, 0
 
     def begin(self):
         self.started = time.monotonic()
@@ -131,7 +173,7 @@ class _Pace:
         self.calls += 1
         if self.calls > 1:  # the first call compiles
             wanted = int(steps / max(now - self.started, 1e-9) * SIGNAL_CHECK_SECONDS)
-            self.steps = min(self.most, max(wanted // self.unrolled, 1) * self.unrolled)
+            self.steps = min(self.most, max(wanted // self.at_once, 1) * self.at_once)
         self.started = now
 
 

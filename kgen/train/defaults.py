@@ -37,8 +37,8 @@ EMA_HALFLIVES, MAX_EMA_HALFLIFE_IMAGES = 20, 50_000
 STEPS_PER_CALL = 64
 """Optimizer steps per call from Python: enough to hide its cost, and the progress bar still moves."""
 
-LONG_TRAINING_STEPS, UNROLLED_STEPS = 20_000, 8
-"""In trainings of so many steps it pays that XLA compiles several steps of a dense autoencoder into one program."""
+LONG_TRAINING_STEPS, STEPS_PER_PROGRAM = 3_000, 64
+"""In trainings of so many steps it pays that XLA compiles a loop over steps of a dense autoencoder into one program."""
 
 
 def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
@@ -184,9 +184,9 @@ def phase_optimizers(
 def use_xla(config: RunConfig, steps: int) -> bool:
     """Whether to compile the training step with XLA, for so many of them.
 
-    On a CPU it gains nothing with convolutions, helps the many small operations of a dense GAN, and a dense autoencoder
-    where steps are unrolled (`tools/bench_train.py`: a single one is hardly faster, and starts later). On a GPU it is
-    on.
+    On a CPU it gains nothing with convolutions, and helps the many small operations of a dense GAN, and a dense
+    autoencoder where one program takes many steps (`tools/bench_train.py`). It starts some seconds later. On a GPU it
+    is on.
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
@@ -195,13 +195,10 @@ def use_xla(config: RunConfig, steps: int) -> bool:
     return _dense(config) and (PRESETS[config.model].adversarial or steps >= LONG_TRAINING_STEPS)
 
 
-def steps_per_graph(config: RunConfig, steps: int) -> int:
-    """Steps unrolled into one XLA program.
-
-    Eight train a dense autoencoder a fifth faster than one, and compile some seconds longer; a GAN gains nothing.
-    """
+def steps_per_graph(config: RunConfig) -> int:
+    """Most steps of one XLA program: many train a dense autoencoder two fifths faster than one; a GAN gains nothing."""
     gains = _dense(config) and not PRESETS[config.model].adversarial
-    return UNROLLED_STEPS if gains and config.train.jit_compile and steps >= LONG_TRAINING_STEPS else 1
+    return STEPS_PER_PROGRAM if gains and config.train.jit_compile else 1
 
 
 def _dense(config: RunConfig) -> bool:

@@ -281,7 +281,7 @@ def _fit(
     model.stop_asked = lambda: stopper.received
 
     # Batches.
-    training = {"batch_size": train.batch_size, "seed": seed, "repeat": True}
+    training = {"batch_size": train.batch_size, "seed": seed, "repeat": True, "as_uint8": True}
     batches = dataset.batches("train", **training, start_epoch=epoch, start_step=step)
     first_batch = next(iter(dataset.batches("train", **training)))
     image_bytes = 4 * run.spec.num_pixels
@@ -360,7 +360,7 @@ def compile_model(model: GenerativeModel, config: RunConfig, steps_per_epoch: in
         defaults.phase_optimizers(config, updates, learning_rate_factor),
         steps_per_execution=train.steps_per_execution,
         jit_compile=train.jit_compile,
-        steps_per_graph=defaults.steps_per_graph(config, steps),
+        steps_per_graph=defaults.steps_per_graph(config),
         ema_momentum=ema.momentum_of(halflife, train.batch_size) if halflife else None,
     )
 
