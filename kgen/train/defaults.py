@@ -37,8 +37,11 @@ EMA_HALFLIVES, MAX_EMA_HALFLIFE_IMAGES = 20, 50_000
 STEPS_PER_CALL = 64
 """Optimizer steps per call from Python: enough to hide its cost, and the progress bar still moves."""
 
-LONG_TRAINING_STEPS, STEPS_PER_PROGRAM = 3_000, 64
-"""In trainings of so many steps it pays that XLA compiles a loop over steps of a dense autoencoder into one program."""
+AUTOENCODER_STEPS, PENALTY_STEPS = 3_000, 300
+"""In trainings of so many steps XLA gains more than it takes to compile, of a dense autoencoder and of a penalty on the
+slope of a discriminator."""
+STEPS_PER_PROGRAM = 64
+"""Steps that one XLA program of a dense autoencoder loops over."""
 
 
 def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
@@ -184,15 +187,18 @@ def phase_optimizers(
 def use_xla(config: RunConfig, steps: int) -> bool:
     """Whether to compile the training step with XLA, for so many of them.
 
-    On a CPU it gains nothing with convolutions, and helps the many small operations of a dense GAN, and a dense
-    autoencoder where one program takes many steps (`tools/bench_train.py`). It starts some seconds later. On a GPU it
-    is on.
+    On a CPU it helps the many small operations of a dense GAN, a discriminator that is differentiated twice, and a
+    dense autoencoder where one program takes many steps (`tools/bench_train.py`); other convolutions are slower with
+    it. It starts some seconds later. On a GPU it is on.
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
     if tf.config.list_physical_devices("GPU"):
         return True
-    return _dense(config) and (PRESETS[config.model].adversarial or steps >= LONG_TRAINING_STEPS)
+    if not PRESETS[config.model].adversarial:
+        return _dense(config) and steps >= AUTOENCODER_STEPS
+    penalized = any(config.model_args.get(name) for name in ("r1", "gradient_penalty"))
+    return _dense(config) or (penalized and steps >= PENALTY_STEPS)
 
 
 def steps_per_graph(config: RunConfig) -> int:
