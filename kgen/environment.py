@@ -5,7 +5,6 @@ on two kinds of machine agree to rounding and not to the bit. Runs, exports and 
 `python -m kgen.environment` prints it.
 """
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
@@ -48,6 +47,8 @@ def environment() -> dict[str, Any]:
         with its version and the processor that it took its kernels for; "variables": those of VARIABLES that are set;
         "gpus": names; "libraries": name -> version.
     """
+    import importlib.metadata
+
     import tensorflow as tf
     from tensorflow.python.util import _pywrap_util_port
 
@@ -83,6 +84,8 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
+    import importlib.metadata
+
     import kgen
 
     packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")

@@ -233,7 +233,7 @@ class Command:
         except ModuleNotFoundError as error:
             if error.name is None or not _is_distributed(error.name):
                 raise
-            return self._end(f"needs {error.name}, which is not installed here; {INSTALL}", 2)
+            return self._end(f"needs {error.name.partition('.')[0]}, which is not installed here; {INSTALL}", 2)
         except BrokenPipeError:  # the reader of the output has closed it: `kgen-compare runs/* | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             return 141

@@ -52,14 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         from kgen.io import check_writable
-        from kgen.sampling import generate, open_sampler
+        from kgen.sampling import certified_file, check_request, described, generate, open_sampler
 
         out = Path(cmd["out"] or ".")
         check_writable(out if cmd["format"] == "png-files" or not cmd["out"] else out.parent, "the samples")
-        sampler = open_sampler(path, dataset=cmd["dataset"], **flags.generator_choice(cmd))
-        samples = generate(sampler, cmd["count"], labels=cmd["label"], seed=cmd["seed"], temperature=cmd["temperature"])
+        request = {"labels": cmd["label"], "seed": cmd["seed"], "temperature": cmd["temperature"]}
+        if (generator := described(path)) is not None:
+            check_request(generator, cmd["count"], **request)
+        file = certified_file(path)
+        sampler = open_sampler(file or path, dataset=cmd["dataset"], **flags.generator_choice(cmd))
+        samples = generate(sampler, cmd["count"], **request)
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
-        print(f"wrote {write(samples, cmd['format'], cmd['out'], columns, sampler.spec)}")
+        by = f" by {file}" if file else ""
+        print(f"wrote {write(samples, cmd['format'], cmd['out'], columns, sampler.spec)}{by}")
 
     return cmd.run(body, argv)
 

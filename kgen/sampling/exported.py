@@ -19,6 +19,7 @@ from kgen.sampling.sampler import halves, in_chunks
 from kgen.spec import DataSpec, numbers_at
 
 MANIFEST = "manifest.json"
+MODEL = "model.tflite"
 METADATA = "kgen"
 """Name of the Metadata buffer of a .tflite file."""
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kgen.errors import UserError
-from kgen.run import Run
-from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
-from kgen.sampling.priors import PRIORS, StandardNormal, prior_of
+from kgen.models.presets import PRESETS
+from kgen.sampling.exported import MODEL, SavedModelSampler, TFLiteSampler, read_manifest, read_metadata
+from kgen.sampling.priors import PRIORS, StandardNormal, check_prior, prior_of
 from kgen.sampling.remote import SCHEME, GrpcSampler, ServerSampler
 from kgen.sampling.sampler import ModelSampler, Sampler
+from kgen.spec import DataSpec
 
 if TYPE_CHECKING:
     from kgen.data import Dataset
+    from kgen.run import Run
 
 
 def open_sampler(
@@ -45,6 +49,8 @@ def open_sampler(
     if path.suffix == ".tflite" and path.is_file():
         return TFLiteSampler(path, prior)
     if (path / "config.json").is_file():
+        from kgen.run import Run
+
         run = Run.open(path)
         if dataset is not None:
             run.move_data(dataset)
@@ -66,8 +72,58 @@ def open_run(
         checkpoint, prior: see `open_sampler`.
         dataset: of the run, if it is loaded already: a prior may have to be fitted to it.
     """
+    prior = prior or run.config.train.prior
+    check_prior(prior, run.config.model)
     model = run.load_model(checkpoint)
-    return ModelSampler(model, prior_of(run, model, checkpoint, prior or run.config.train.prior, dataset))
+    return ModelSampler(model, prior_of(run, model, checkpoint, prior, dataset))
+
+
+@dataclass(frozen=True)
+class Description:
+    """A generator as its files describe it, without opening it: see `kgen.sampling.sampler.check_request`."""
+
+    spec: DataSpec
+    conditional: bool
+
+
+def described(path: str | Path) -> Description | None:
+    """What a run, an export or a .tflite file says of itself; None of a server, and of what is none of these.
+
+    Raises:
+        UserError: its description cannot be read.
+    """
+    if is_url(path):
+        return None
+    path = Path(path)
+    if (path / "config.json").is_file():
+        from kgen.run import Run
+
+        run = Run.open(path)
+        return Description(run.spec, PRESETS[run.config.model].conditional)
+    if path.suffix == ".tflite" and path.is_file():
+        values = read_metadata(path)
+    elif version := path if (path / "saved_model.pb").is_file() else latest_version(path):
+        values = read_manifest(version)
+    else:
+        return None
+    return Description(DataSpec.from_json(values["spec"]), values["conditional"])
+
+
+def certified_file(path: str | Path) -> Path | None:
+    """model.tflite of the latest version of exports/NAME, if it is the file that its manifest certifies; else None.
+
+    kgen-export compares it with the model and writes nothing that differs, so it can stand in for the SavedModel, which
+    takes TensorFlow to run. It is not taken for exports/NAME/VERSION, which names the SavedModel.
+    """
+    if is_url(path) or (Path(path) / "config.json").is_file() or (Path(path) / "saved_model.pb").is_file():
+        return None
+    version = latest_version(Path(path))
+    if version is None or not (file := version / MODEL).is_file():
+        return None
+    manifest = read_manifest(version)
+    known = manifest.get("files", {}).get(MODEL, {}).get("sha256")
+    certified = f"{MODEL} decode" in manifest.get("measured", {})
+    return file if certified and known == hashlib.sha256(file.read_bytes()).hexdigest() else None
 
 
 def is_url(path: str | Path) -> bool:

@@ -171,18 +171,35 @@ def generate(
     Raises:
         UserError: labels for an unconditional model, an unknown class, or a value out of range.
     """
+    numbers = check_request(sampler, count, labels=labels, seed=seed, temperature=temperature)
+    z = sampler.density.sample(seed, count, numbers, temperature=temperature)
+    return Samples(np.asarray(sampler.decode(z, numbers), np.float32), numbers, z, seed)
+
+
+class Described(Protocol):
+    """What has to be known of a generator to check what is asked of it: a sampler knows it, and so does its file."""
+
+    spec: DataSpec
+    conditional: bool
+
+
+def check_request(
+    generator: Described, count: int, *, labels=None, seed: int = 0, temperature: float = 1.0
+) -> np.ndarray | None:
+    """The labels of what `generate` is asked for, [count] int32, or None of an unconditional model.
+
+    Args, Raises: as of `generate`; nothing is opened for it.
+    """
     if count < 1:
         raise UserError(f"--count must be at least 1. Received: {count}")
     if not 0 <= seed < random.SEED_LIMIT:
         raise UserError(f"--seed must lie in [0, 2^31). Received: {seed}")
     if not temperature >= 0:
         raise UserError(f"--temperature must be at least 0. Received: {temperature}")
-    numbers = _labels(sampler, count, labels)
-    z = sampler.density.sample(seed, count, numbers, temperature=temperature)
-    return Samples(np.asarray(sampler.decode(z, numbers), np.float32), numbers, z, seed)
+    return _labels(generator, count, labels)
 
 
-def _labels(sampler: Sampler, count: int, labels) -> np.ndarray | None:
+def _labels(sampler: Described, count: int, labels) -> np.ndarray | None:
     """Labels as a user writes them -> [count] int32."""
     if not sampler.conditional:
         if labels is not None:
