@@ -268,7 +268,7 @@ class Run:
         """Raises UserError where the model of an edited config.json cannot be built."""
         try:
             yield
-        except UserError:
+        except (UserError, ModuleNotFoundError):
             raise
         except Exception as error:  # any kind, from the layers
             raise UserError(
