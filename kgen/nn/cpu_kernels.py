@@ -1,9 +1,11 @@
 """Kernels that exist for speed on a CPU alone, behind one switch: `enabled`.
 
-- `Conv2D`, `Conv2DTranspose`: strided convolutions between images of few channels and maps of many, which are a
-  generator's last layer and a discriminator's first. oneDNN's transposed convolution to an image of one channel reaches
-  a fifteenth of what its others reach; here it is one product of matrices, whose columns XLA adds up where kernels
-  overlap (64 images of 28x28, 64 filters: 0.6 in place of 3.9 CPU-milliseconds; 64x64x3: 10 in place of 25).
+- `Conv2D`, `Conv2DTranspose`: convolutions between images of few channels and maps of many, which are a generator's
+  last layer and a discriminator's first. oneDNN's transposed convolution to an image of one channel reaches a fifteenth
+  of what its others reach, and so do the gradients of a convolution to one; here they are products of matrices, whose
+  columns XLA adds up where kernels overlap (64 images of 28x28, 64 filters: 0.6 in place of 3.9 CPU-milliseconds;
+  64x64x3: 10 in place of 25; a convolution of 128 maps of 28x28x32 to one channel, with its gradients: 16 in place of
+  86).
 - `UpsampledConv2D`: upsampling, padding and a convolution as one linear map, in the network "bilinear". 4.3 times fewer
   multiplications for 5x5x64 -> 32, twice fewer for 12x12x32 -> 16.
 - `relu`, `leaky_relu`: for discriminators whose penalty is differentiated twice. The second derivative of a
@@ -107,6 +109,34 @@ def conv2d(images, kernel, bias, strides: tuple[int, int]):
     return run(images, kernel, bias)
 
 
+@tf.function(jit_compile=True, autograph=False)
+def conv2d_to_few(maps, kernel, bias):
+    """The convolution of stride 1 with padding "same" to few channels; differentiable twice.
+
+    Every pixel is multiplied with the whole kernel; the products of each tap, shifted to where they belong, are added.
+
+    Args:
+        maps: [B, height, width, channels] float32.
+        kernel: [kernel height, kernel width, channels, filters].
+        bias: [filters].
+
+    Returns:
+        [B, height, width, filters] float32.
+    """
+    rows, columns, channels, filters = kernel.shape
+    height, width = maps.shape[1:3]
+    product = tf.matmul(
+        tf.reshape(maps, [-1, channels]), tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), [channels, -1])
+    )
+    of_taps = tf.unstack(tf.reshape(product, [-1, height, width, rows * columns, filters]), axis=3)
+    around = [[0, 0], [(rows - 1) // 2, rows // 2], [(columns - 1) // 2, columns // 2], [0, 0]]
+    shifted = []
+    for tap, values in enumerate(of_taps):
+        top, left = divmod(tap, columns)
+        shifted.append(tf.pad(values, around)[:, top : top + height, left : left + width])
+    return tf.add_n(shifted) + bias
+
+
 def _kernel_gradient(images, kernel, maps, strides):
     """The gradient of the kernel, from the gradient `maps` of the maps."""
     return tf.raw_ops.Conv2DBackpropFilter(
@@ -118,13 +148,14 @@ def _bias_gradient(outputs):
     return tf.raw_ops.BiasAddGrad(out_backprop=outputs)
 
 
-def is_faster(layer: keras.layers.Layer, images: tuple, channels: int | None) -> bool:
-    """Whether these kernels are on, apply (float32, stride above 1, "same", CPUs alone) and are faster.
+def is_faster(layer: keras.layers.Layer, images: tuple, channels: int | None, stride_1: bool = False) -> bool:
+    """Whether these kernels are on, apply (float32, "same", CPUs alone) and are faster.
 
     Args:
         layer: built or not.
         images: (height, width).
         channels: of the images.
+        stride_1: whether the kernel is one for a stride of 1, or of more.
     """
     return (
         enabled()
@@ -132,7 +163,7 @@ def is_faster(layer: keras.layers.Layer, images: tuple, channels: int | None) ->
         and channels <= FEW_CHANNELS
         and None not in images
         and min(images) >= LEAST_SIDE
-        and min(layer.strides) > 1
+        and (max(layer.strides) == 1 if stride_1 else min(layer.strides) > 1)
         and layer.padding == "same"
         and layer.compute_dtype == "float32"
         and {device.device_type for device in tf.config.list_logical_devices()} == {"CPU"}
@@ -141,12 +172,15 @@ def is_faster(layer: keras.layers.Layer, images: tuple, channels: int | None) ->
 
 @keras.saving.register_keras_serializable("kgen")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' layer, with the faster gradient in training; sampling and exports use Keras' own operation."""
+    """Keras' layer, with faster gradients in training; sampling and exports use Keras' own operation."""
 
     def call(self, inputs, training: bool = False):
-        if not training or not is_faster(self, tuple(inputs.shape[1:3]), inputs.shape[-1]):
-            return super().call(inputs)
-        return self.activation(conv2d(inputs, *_weights(self, self.filters), self.strides))
+        size, channels = tuple(inputs.shape[1:3]), inputs.shape[-1]
+        if training and is_faster(self, size, channels):
+            return self.activation(conv2d(inputs, *_weights(self, self.filters), self.strides))
+        if training and channels > FEW_CHANNELS and is_faster(self, size, self.filters, stride_1=True):
+            return self.activation(conv2d_to_few(inputs, *_weights(self, self.filters)))
+        return super().call(inputs)
 
 
 @keras.saving.register_keras_serializable("kgen")

@@ -73,6 +73,28 @@ def test_both_equal_tensorflows(size, taps, stride, channels):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("taps", [(3, 3), (4, 4), (5, 2), (1, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_convolution_to_few_channels_equals_tensorflows(taps, channels):
+    """With its gradients, and those of their size."""
+    maps, kernel, bias = normal(2, 7, 6, 5), normal(*taps, 5, channels), normal(channels)
+
+    def found(convolve):
+        with tf.GradientTape() as outer:
+            outer.watch([maps, kernel, bias])
+            with tf.GradientTape() as inner:
+                inner.watch(maps)
+                values = convolve(maps, kernel, bias)
+                size = tf.reduce_sum(tf.square(values))
+            slope = inner.gradient(size, maps)
+            total = size + tf.reduce_sum(tf.square(slope))
+        return values, slope, *outer.gradient(total, [maps, kernel, bias])
+
+    theirs = found(lambda maps, kernel, bias: tf.nn.conv2d(maps, kernel, 1, "SAME") + bias)
+    for one, other in zip(found(cpu_kernels.conv2d_to_few), theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_slopes_and_the_gradients_of_slopes_equal_tensorflows(jit):
     """What a gradient penalty needs: the gradient, with respect to all weights, of the size of a gradient."""
