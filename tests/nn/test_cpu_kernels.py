@@ -148,13 +148,16 @@ def test_what_is_sampled_and_exported_is_keras_own_operation():
     assert "Conv2DBackpropInput" not in operations(True)
 
 
-def test_small_images_many_channels_stride_one_and_half_precision_stay_with_keras():
-    assert not cpu_kernels.is_faster(cpu_kernels.Conv2D(8, 4, 2, padding="same"), (28, 8), 1)
-    assert not cpu_kernels.is_faster(cpu_kernels.Conv2D(8, 4, 2, padding="same"), (28, 28), 11)
-    assert not cpu_kernels.is_faster(cpu_kernels.Conv2D(8, 4, 1, padding="same"), (28, 28), 1)
-    assert not cpu_kernels.is_faster(cpu_kernels.Conv2D(8, 4, 2, padding="valid"), (28, 28), 1)
-    assert not cpu_kernels.is_faster(cpu_kernels.Conv2D(8, 4, 2, padding="same", dtype="mixed_bfloat16"), (28, 28), 1)
-    assert cpu_kernels.is_faster(cpu_kernels.Conv2D(8, 4, 2, padding="same"), (28, 28), 1)
+def test_where_the_kernels_take_the_place_of_keras():
+    def faster(images, channels, filters=8, stride=2, **kwargs):
+        layer = cpu_kernels.Conv2D(filters, 4, stride, padding=kwargs.pop("padding", "same"), **kwargs)
+        return cpu_kernels.is_faster(layer, images, channels, filters, stride_1=stride == 1)
+
+    assert faster((28, 28), 1) and faster((28, 28), 1, stride=1)  # images and maps
+    assert faster((16, 16), 64, 128) and not faster((18, 18), 64, 128)  # small deep maps
+    assert not faster((28, 8), 1) and not faster((28, 28), 11) and not faster((16, 16), 64, 127)
+    assert not faster((16, 16), 64, 128, stride=1) and not faster((28, 28), 1, 4)
+    assert not faster((28, 28), 1, padding="valid") and not faster((28, 28), 1, dtype="mixed_bfloat16")
 
 
 # Upsampling and convolution -------------------------------------------------------------------------------------------
