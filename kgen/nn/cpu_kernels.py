@@ -152,7 +152,9 @@ def _bias_gradient(outputs):
     return tf.raw_ops.BiasAddGrad(out_backprop=outputs)
 
 
-def is_faster(layer: keras.layers.Layer, images: tuple, channels: int | None, filters: int, stride_1: bool = False):
+def is_faster(
+    layer: keras.layers.Layer, images: tuple, channels: int | None, filters: int, *, stride_1: bool = False
+) -> bool:
     """Whether these kernels are on, apply (float32, "same", CPUs alone) and are faster.
 
     They are between images of few channels and maps of many, and, with a stride, where maps are small and deep.

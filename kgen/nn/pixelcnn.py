@@ -20,7 +20,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from kgen.losses.elbo import sum_per_example
+from kgen.losses.elbo import bernoulli_nll, sum_per_example
 from kgen.nn.networks import NetworkOptions
 
 # Pixels of a few levels -----------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def pixel_nll(pixels, logits):
         [B] float32, nats per image, with respect to the counting measure of the levels.
     """
     if logits.shape[-1] == 1:
-        return sum_per_example(tf.nn.softplus(logits[..., 0]) - pixels * logits[..., 0])
+        return bernoulli_nll(pixels, logits[..., 0])
     return sum_per_example(
         tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.cast(pixels, tf.int32), logits=logits)
     )

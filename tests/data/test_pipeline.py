@@ -76,6 +76,21 @@ def test_a_batch_larger_than_the_set_is_all_of_it(noise, tmp_path):
     assert batches.element_spec[0].shape == (5, 8, 8, 1) and [len(y) for _, y in batches] == [5]
 
 
+@pytest.mark.parametrize("binarize", ["none", "sample"])
+def test_batches_of_bytes_are_the_same_batches(noise, tmp_path, binarize):
+    np.savez(tmp_path / "a.npz", images=noise(12))
+    dataset = load(DataConfig(str(tmp_path / "a.npz"), validation_fraction=0, binarize=binarize))
+    options = {"batch_size": 4, "repeat": True, "start_epoch": 2}
+    expected = taken(dataset.batches("train", **options), 3)[0]
+    found = dataset.batches("train", **options, as_uint8=True)
+    if binarize == "none":
+        assert found.element_spec[0].dtype == np.uint8
+        np.testing.assert_array_equal(taken(found, 3)[0] / np.float32(255), expected)
+    else:
+        assert found.element_spec[0].dtype == np.float32
+        np.testing.assert_array_equal(taken(found, 3)[0], expected)
+
+
 def test_the_orders_of_passes_follow_from_the_seed(noise, tmp_path):
     np.savez(tmp_path / "a.npz", images=noise(32))
     dataset = load(DataConfig(str(tmp_path / "a.npz"), validation_fraction=0))

@@ -209,6 +209,17 @@ def test_images_alone_are_a_batch():
     assert int(model.step.numpy()) == 2
 
 
+def test_bytes_are_the_same_images():
+    """uint8 images of 0 to 255 are taken to [0, 1] in the step."""
+    found = []
+    for images in (np.uint8([51, 255, 0]), np.float32([0.2, 1.0, 0.0])):
+        model = compiled()
+        train(model, images.reshape(3, 1, 1, 1), np.zeros(3, np.int32))
+        found.append([w.numpy() for w in model.trainable_variables])
+    np.testing.assert_array_equal(*found)
+    assert found[0][0] == pytest.approx(1.2)  # three moves, each of one image: 0.2 + 1 + 0
+
+
 def test_unknown_models_name_the_nearest():
     with pytest.raises(UserError, match=r"'cvea'.*'cvae'"):
         build_model("cvea", SPEC)
