@@ -1,17 +1,19 @@
-"""Training speed, side by side: kgen's `fit`, a bare PyTorch eager loop and the Keras examples' way of writing it.
+"""Training speed, side by side: kgen's `fit`, loops of PyTorch and JAX, and the Keras examples' way of writing it.
 
-    pip install torch==2.13.0
-    python tools/bench_train.py [--job vae|conv_vae|wgan_gp|dcgan] [--rounds 5] [--torch_python PYTHON]
+    pip install torch==2.13.0 jax==0.10.2 optax
+    python tools/bench_train.py [--job vae|conv_vae|pixel_vae|wgan_gp|dcgan] [--rounds 5] [--peers_python PYTHON]
 
 vae: 784-400-20, batch 128, Adam, an epoch of 60,000 images a turn. conv_vae: 28x28, two strided convolutions of 32 and
-64 filters and their mirror, latent 20, 12,800 images per turn. wgan_gp: 28x28, networks of 64 and 128 filters, five
+64 filters and their mirror, latent 20, 12,800 images per turn. pixel_vae: 28x28, black and white, eight gated layers
+of 32 channels, batch 64; there is no Keras example of it. wgan_gp: 28x28, networks of 64 and 128 filters, five
 critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 filters, batch 64.
 Each contestant is a process of its own; they take turns. Run it on a quiet machine: PyTorch's threads wait in a loop,
 and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
 times as large, at random places (the posterior would collapse on noise). Printed: images per second of wall time and of
-CPU time, medians, and their ratio to PyTorch; the share of the floor is what would be left of the CPU time if there
-were nothing but matrix products and convolutions (`step_lower_bound.py`). `--torch_python` is an interpreter that has
-PyTorch and NumPy, if this one has not; without any, kgen's variants are compared alone.
+CPU time, medians, and their ratio to PyTorch's eager loop; the share of the floor is what would be left of the CPU time
+if there were nothing but matrix products and convolutions (`step_lower_bound.py`).
+`--peers_python` is an interpreter that has PyTorch, JAX, Optax and NumPy, if this one has not;
+whoever cannot run is left out.
 """
 
 import argparse
@@ -52,7 +54,8 @@ class Job:
         return self.model_args["filters"]
 
 
-KERAS, FLOOR = "Keras' example", "floor"
+EAGER, JAX, KERAS, FLOOR = "PyTorch eager", "JAX", "Keras' example", "floor"
+TORCH = (EAGER, "PyTorch, channels_last and fused Adam", "torch.compile")
 PLAIN_OR_XLA = {"kgen": {"jit_compile": False}, "kgen, XLA": {"jit_compile": True}}
 JOBS = {
     "vae": Job(
@@ -65,6 +68,13 @@ JOBS = {
     ),
     "conv_vae": Job(
         "conv_vae", {"latent_dim": 20, "filters": (32, 64), "hidden": ()}, 128, 100, (28, 28, 1), 12_800, PLAIN_OR_XLA
+    ),
+    "pixel_vae": Job(
+        "pixel_vae",
+        {
+            "latent_dim": 16, "filters": (32, 64), "width": 32, "layers": 8, "conditioned_layers": 4, "condition": 16,
+        },
+        64, 4, (28, 28, 1), 10_000, {"kgen": {"jit_compile": False}},
     ),
     "wgan_gp": Job("wgan_gp", {"filters": (64, 128)}, 320, 10, (28, 28, 1), 10_000, PLAIN_OR_XLA),
     "dcgan": Job(
@@ -117,10 +127,14 @@ def floor_turns(path: str, job: Job):
 def work(name: str, path: str, job_name: str):
     """A contestant: a turn for every line on standard input; the first warms up."""
     job = JOBS[job_name]
-    if name == "torch":
-        from torch_loops import LOOPS
+    if name in TORCH:
+        import torch_loops
 
-        turns = LOOPS[job_name](path, job)
+        turns = torch_loops.LOOPS[job_name](path, job, torch_loops.OPTIONS[name])
+    elif name == JAX:
+        import jax_loops
+
+        turns = jax_loops.LOOPS[job_name](path, job)
     elif name == KERAS:
         import keras_loops
 
@@ -156,7 +170,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--job", default="vae", choices=tuple(JOBS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--torch_python", default=sys.executable)
+    parser.add_argument("--peers_python", default=sys.executable)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -165,15 +179,17 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         np.savez(f"{folder}/digits.npz", images=pictures(JOBS[given.job]))
-        compare(f"{folder}/digits.npz", given.job, given.rounds, given.torch_python)
+        compare(f"{folder}/digits.npz", given.job, given.rounds, given.peers_python)
     return 0
 
 
-def compare(path: str, job_name: str, rounds: int, torch_python: str):
+def compare(path: str, job_name: str, rounds: int, peers_python: str):
     """Lets the contestants take turns and prints the medians."""
     job = JOBS[job_name]
-    names = ("torch", *job.variants, KERAS, FLOOR)
-    workers = {n: start(torch_python if n == "torch" else sys.executable, n, path, job_name) for n in names}
+    examples = () if job_name == "pixel_vae" else (KERAS,)
+    peers = (*TORCH, JAX)
+    names = (*peers, *job.variants, *examples, FLOOR)
+    workers = {n: start(peers_python if n in peers else sys.executable, n, path, job_name) for n in names}
     warm = {name: turn(worker) for name, worker in workers.items()}
     for name in [name for name, first in warm.items() if first is None]:
         print(f"{name}: could not run; left out", file=sys.stderr)
@@ -183,13 +199,13 @@ def compare(path: str, job_name: str, rounds: int, torch_python: str):
         for name, worker in workers.items():
             results[name].append(turn(worker))
     floor = results.get(FLOOR)
-    base, seen = results.get("torch") or results["kgen"], job.steps * job.batch
+    base, seen = results.get(EAGER) or results["kgen"], job.steps * job.batch
     for name, rows in results.items():
         wall, cpu = (statistics.median(row[i] for row in rows) for i in (0, 1))
         faster = [statistics.median(b[i] / r[i] for b, r in zip(base, rows, strict=True)) for i in (0, 1)]
         share = statistics.median(f[1] / r[1] for f, r in zip(floor, rows, strict=True)) if floor else 0.0
         print(
-            f"{name:25} {seen / wall:7,.0f} images/s ({faster[0]:.2f}x)   {seen / cpu:7,.0f} images/CPU-s "
+            f"{name:37} {seen / wall:7,.0f} images/s ({faster[0]:.2f}x)   {seen / cpu:7,.0f} images/CPU-s "
             f"({faster[1]:.2f}x)   {share:4.0%} of the floor   first turn {warm[name][0]:.1f} s"
             + ("" if name == FLOOR else f"   loss {rows[-1][2]:.1f}")
         )
