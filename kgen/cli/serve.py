@@ -44,13 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body(folder: str):
         if missing := [name for name in PACKAGES if find_spec(name) is None]:
             raise UserError(f"{', '.join(missing)}: not installed; pip install 'kgen[serve]'")
-        if not Path(folder).is_dir():
-            raise UserError(f"no folder {folder}; name the one that holds exports, e.g. kgen-serve exports/")
         config, limits = cmd.build(ServeConfig), cmd.build(RequestLimits)
         if cmd["engine"] == "tf_serving":
             from kgen.serve import tf_serving
 
             tf_serving.run(Path(folder), config.port, config.grpc_port, config.poll_seconds, limits.max_seconds)
+        from kgen.serve.discovery import check_folder
+        from kgen.serve.ports import check_ports
+
+        check_folder(Path(folder))
+        check_ports(config)
         from kgen.serve.server import serve  # imports TensorFlow
 
         serve(Path(folder), config, limits)

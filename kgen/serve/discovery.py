@@ -48,7 +48,7 @@ class FoundModel:
 def check_folder(root: Path):
     """Raises UserError unless the folder holds a model."""
     if not root.is_dir():
-        raise UserError(f"no folder {root}; {EXAMPLE}")
+        raise UserError(f"no folder {root}; name the one that holds exports, e.g. kgen-serve exports/")
     if (root / "saved_model.pb").is_file():
         base = root.resolve().parent
         raise UserError(f"{root} is one version of a model; name the folder of its model, {base}, or the one above")

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import json
 import math
-import os
 import signal
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from kgen.serve.discovery import check_folder
 from kgen.serve.grpc import SERVICES, add_services
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import LoadedModel, ModelStore, Servable, warm_up
+from kgen.serve.ports import listen, taking_grpc_port
 from kgen.serve.predictor import Predictor
 from kgen.serve.validation import DEFAULT, LABEL, Signature
 
@@ -71,7 +70,7 @@ class Server:
             UserError: a port is taken, the folder holds no model, or none can be loaded.
         """
         check_folder(self.root)
-        socket_ = self._bind()
+        socket_ = listen(self.config)
         try:
             self._bind_grpc()
             self.port = socket_.getsockname()[1]
@@ -146,19 +145,6 @@ class Server:
                 await reader.read()
                 writer.close()
 
-    def _bind(self) -> socket.socket:
-        host, port = self.config.host, self.config.port
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            bound = socket.create_server((host, port), family=family)
-        except OSError as error:
-            what = f"--port {port} on --host {host}: {os.strerror(error.errno) if error.errno else error}"
-            raise UserError(f"{what}; choose another with --port, 0 for any that is free") from error
-        # Accepted sockets inherit it; asyncio sets it only on sockets made with IPPROTO_TCP. Without it an answer,
-        # sent as head and body, waits 40 ms for the client's delayed acknowledgement.
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return bound
-
     def _bind_grpc(self):
         options = [
             ("grpc.so_reuseport", 0),
@@ -167,11 +153,8 @@ class Server:
         ]
         self._grpc = grpc.aio.server(options=options)
         host, port = self.config.host, self.config.grpc_port
-        try:
+        with taking_grpc_port(self.config):
             self.grpc_port = self._grpc.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        except RuntimeError as error:
-            what = f"--grpc_port {port} on --host {host} cannot be taken; choose another, 0 for any that is free"
-            raise UserError(what) from error
 
     async def _set_health(self, status):
         for service in ("", *SERVICES):
