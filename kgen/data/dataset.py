@@ -1,4 +1,4 @@
-"""A loaded data set and its batches: steps 4 (order) and 5 (normalise) of the pipeline, see `kgen.data.pipeline`.
+"""A loaded data set and its batches: steps 4 (order) and 5 (normalise) of the pipeline, see `kgen.data.loading`.
 
 Training batches come in an order that is a function of (seed, epoch) alone, so that a run can be resumed at any batch;
 evaluation batches have a fixed order. Images that are kept decoded are gathered a batch at a time, in any order. Images

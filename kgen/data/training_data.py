@@ -5,6 +5,8 @@ at that time, and what identifies the images: their numbers, the content hash of
 A path is looked for where it was, then from the current folder, then where it lay from the run.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -41,12 +43,12 @@ class Content:
     names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: data.Dataset) -> "Content":
+    def of(cls, dataset: data.Dataset) -> Content:
         """Of a data set that is loaded."""
         hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
         return cls(dict(dataset.spec.examples), hashes, {split: _names(dataset, split) for split in dataset.splits})
 
-    def difference(self, now: "Content") -> str:
+    def difference(self, now: Content) -> str:
         """How the images have changed, in words; "" where they are the same, as far as both say."""
         for split in {**self.examples, **now.examples}:
             if (was := self.examples.get(split, 0)) != (count := now.examples.get(split, 0)):
@@ -58,7 +60,7 @@ class Content:
                 return f"split {split!r} has the {what} {found.get(split)}, and that of the training is {was[split]}"
         return ""
 
-    def compared(self, now: "Content") -> str:
+    def compared(self, now: Content) -> str:
         """What `difference` goes by, in words."""
         if self.hashes and now.hashes:
             return "content hashes"

@@ -18,7 +18,7 @@ from kgen.data.audit.duplicates import NEAR, NEAR_COLOUR, ExactCopies, NearPairs
 from kgen.data.audit.indexed_images import IndexedImages
 from kgen.data.audit.outliers import Outlier, pixel_statistics, size_statistics
 from kgen.data.dataset import Dataset
-from kgen.data.pipeline import load
+from kgen.data.loading import load
 from kgen.data.sources.base import Skipped
 from kgen.data.sources.folder import FolderSource
 from kgen.data.sources.resolve import open_source
