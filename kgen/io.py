@@ -55,14 +55,27 @@ def check_writable(folder: str | os.PathLike, what: str, advice: str = "name ano
     Raises:
         UserError: they cannot.
     """
+    try:
+        try_to_write(folder)
+    except OSError as error:
+        reason, existing = error.strerror or error, error.filename
+        raise UserError(f"{what} cannot be written: {existing}: {reason}; {advice}") from error
+
+
+def try_to_write(folder: str | os.PathLike):
+    """Writes a file into a folder, or, if it does not exist yet, into the one that it would be made in, and removes it.
+
+    Raises:
+        OSError: that cannot be done; its `filename` is the folder.
+    """
     folder = Path(folder).absolute()
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=existing, prefix=ASIDE):
             pass
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{what} cannot be written: {existing}: {reason}; {advice}") from error
+        error.filename = str(existing)
+        raise
 
 
 # Data files -----------------------------------------------------------------------------------------------------------

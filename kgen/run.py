@@ -34,7 +34,7 @@ from kgen.config import RunConfig, override
 from kgen.data.training_data import Content, Places, TrainingData, places_of
 from kgen.environment import differences, environment, versions
 from kgen.errors import UserError
-from kgen.io import ASIDE, write_json, write_text
+from kgen.io import ASIDE, try_to_write, write_json, write_text
 from kgen.spec import DataSpec
 
 FREE_BYTES_NEEDED = 50 * 2**20
@@ -100,16 +100,10 @@ class Run:
         Raises:
             UserError: the directory holds something already, may not be written, or its disk is full.
         """
-        path = Path(run_dir) if run_dir else Path(runs_root)
-        setting = "--run_dir" if run_dir else "--runs_root"
-        try:
-            check_space(path, setting)
-            if run_dir:
-                path.mkdir(parents=True, exist_ok=True)
-                if any(not name.startswith(ASIDE) for name in os.listdir(path)):  # left by a process that was killed
-                    raise UserError(f"--run_dir {path} is not empty; name a new directory, or remove this one")
-            else:
-                path.mkdir(parents=True, exist_ok=True)
+        path = check_new(run_dir, runs_root)
+        with _creating(path, run_dir):
+            path.mkdir(parents=True, exist_ok=True)
+            if not run_dir:
                 path = _next_numbered(path, f"{config.model}-{spec.name}")
             places = places_of(config.data, path)
             run = cls(path, config, spec, data_hashes, versions(), [environment()], data_names, places)
@@ -117,8 +111,6 @@ class Run:
             about |= {"data_places": run.data_places}
             made_with = {"versions": run.versions, "environments": run.environments}
             write_json(path / "config.json", {"format": FORMAT, **config.to_json(), **about, **made_with})
-        except OSError as error:
-            raise UserError(f"{setting} {path}: {error.strerror or error}; name a place that can be written") from error
         return run
 
     @classmethod
@@ -227,17 +219,22 @@ class Run:
                 ) from error
         return rows
 
+    def check_checkpoint(self, which: str = "best") -> Path:
+        """The file of a checkpoint; raises UserError when there is none."""
+        if which not in CHECKPOINTS:
+            raise UserError(f"--checkpoint is one of {', '.join(CHECKPOINTS)}. Received: {which!r}")
+        path = self.checkpoint(which)
+        if not path.is_file():
+            raise UserError(f"run {self.path} has no checkpoint {which!r} ({path} is missing)")
+        return path
+
     def load_model(self, checkpoint: str = "best"):
         """The trained model with the weights of a checkpoint.
 
         Raises:
             UserError: there is no such checkpoint, or it is broken or of another model.
         """
-        if checkpoint not in CHECKPOINTS:
-            raise UserError(f"--checkpoint is one of {', '.join(CHECKPOINTS)}. Received: {checkpoint!r}")
-        path = self.checkpoint(checkpoint)
-        if not path.is_file():
-            raise UserError(f"run {self.path} has no checkpoint {checkpoint!r} ({path} is missing)")
+        path = self.check_checkpoint(checkpoint)
         model = self.build_model()
         try:
             weights = checkpoints.read(path, weights_only=True).weights()
@@ -351,6 +348,36 @@ def first_line(error: BaseException) -> str:
     """The first words of an error, or its kind."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def check_new(run_dir: str | None, runs_root: str) -> Path:
+    """The folder that a new run is created as, or below. Makes nothing.
+
+    Raises:
+        UserError: the directory holds something already, may not be written, or its disk is full.
+    """
+    path = Path(run_dir or runs_root)
+    check_space(path, _setting(run_dir))
+    with _creating(path, run_dir):
+        held = os.listdir(path) if path.exists() else ()
+        if run_dir and any(not name.startswith(ASIDE) for name in held):  # left by a process that was killed
+            raise UserError(f"--run_dir {path} is not empty; name a new directory, or remove this one")
+        try_to_write(path)
+    return path
+
+
+@contextlib.contextmanager
+def _creating(path: Path, run_dir: str | None):
+    """Raises UserError where a run cannot be created."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{_setting(run_dir)} {path}: {reason}; name a place that can be written") from error
+
+
+def _setting(run_dir: str | None) -> str:
+    return "--run_dir" if run_dir else "--runs_root"
 
 
 def _next_numbered(root: Path, name: str) -> Path:

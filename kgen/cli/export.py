@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
     def body(path: str):
+        from kgen.export.place import check_to, find_version
+
         if cmd["verify"]:
+            find_version(path)
             from kgen.export import verify_export
 
             folder, measured = verify_export(path)
@@ -54,10 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in cmd["quantize"]:
             QUANTIZATIONS[name]
         from kgen.run import Run
+        from kgen.sampling import check_generator
 
         run = Run.open(path)
         if cmd["dataset"] is not None:
             run.move_data(cmd["dataset"])
+        check_generator(run, **flags.generator_choice(cmd))
+        check_to(cmd["to"])
         from kgen.export import export  # imports TensorFlow
         from kgen.sampling.exported import read_manifest
 

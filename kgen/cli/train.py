@@ -142,16 +142,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         if cmd["resume"] is not None:
             from kgen.run import Run
 
-            changes = changes_of(cmd)
-            config = Run.open(cmd["resume"]).config_with(changes)
+            changes, run = changes_of(cmd), Run.open(cmd["resume"])
+            config = run.config_with(changes)
         else:
             config = config_of(cmd)
         check_names(config)
         check_names(config.train)
         parse_metrics(config.train.metrics)
-        from kgen.data.sources.resolve import check_path
+        from kgen.data.sources.resolve import check_name
+        from kgen.train import checks
 
-        check_path(config.data.dataset.strip())
+        check_name(config.data.dataset.strip())
+        if cmd["resume"] is not None:
+            checks.check_early_stopping(config)
+            checks.check_settings(run, config)
+        else:
+            checks.checked(config)
+            if not cmd["dry_run"] and config.train.strategy != "multi_worker":  # where the chief alone creates the run
+                checks.check_run_dir(cmd["run_dir"], cmd["runs_root"])
         from kgen.train import resume, train  # imports TensorFlow
         from kgen.train.dry_run import dry_run
 

@@ -13,6 +13,7 @@ from kgen import images
 from kgen.cache import cached_json
 from kgen.config import EvalConfig
 from kgen.data.reference import RealImages, Reference, load_reference
+from kgen.data.sources.resolve import check_name
 from kgen.environment import environment
 from kgen.errors import UserError
 from kgen.evaluate.compute import Inputs, LikelihoodInputs, MetricValue
@@ -61,6 +62,11 @@ def evaluate(
     """
     config = config or EvalConfig()
     parse_metrics(config.metrics)  # an unknown name is an error before anything is opened
+    if dataset is not None:
+        check_name(dataset)
+    if out is not None:
+        check_space(Path(out), "--out")
+        check_writable(Path(out).parent, f"--out {out}")
     target = open_target(path, checkpoint=checkpoint, prior=prior, dataset=dataset)
     real, own = target.real_images(dataset, data_settings)
     reference = load_reference(
@@ -71,9 +77,6 @@ def evaluate(
     if dataset is None and not data_settings:
         _check_unchanged(target, reference)
     path = Path(out or target.out)
-    if out is not None:
-        check_space(path, "--out")
-        check_writable(path.parent, f"--out {path}")
     if path.exists():
         read_results(path)  # a file that cannot be extended is an error before anything is computed
     evaluator = Evaluator(reference, config)

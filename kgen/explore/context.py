@@ -17,6 +17,7 @@ from kgen.evaluate.target import open_target
 from kgen.explore.kinds import Options
 from kgen.run import Run
 from kgen.sampling import ROWS_PER_CALL
+from kgen.sampling.sampler import Described
 
 MAX_CODES = 2_000
 """Real images that are encoded."""
@@ -128,11 +129,7 @@ class Context:
     @functools.cached_property
     def label(self) -> int | None:
         """The class that was asked for."""
-        if self.options.label is None:
-            return None
-        if not self.sampler.conditional:
-            raise UserError(f"--label {self.options.label!r} was given, but the model is unconditional")
-        return self.spec.label(self.options.label)
+        return label_of(self.options, self.sampler)
 
     @property
     def classes(self) -> list[int]:
@@ -213,6 +210,22 @@ class Context:
         z = np.repeat(self.sample_latents(1, self.some_labels(1)), len(codes), axis=0)
         z[:, : self.code_dim] = codes[:, : self.code_dim]
         return z
+
+
+def label_of(options: Options, generator: Described) -> int | None:
+    """The class that was asked for; raises UserError when the generator has none of it."""
+    if options.label is None:
+        return None
+    if not generator.conditional:
+        raise UserError(f"--label {options.label!r} was given, but the model is unconditional")
+    return generator.spec.label(options.label)
+
+
+def check_dims(options: Options, code_dim: int):
+    """Raises UserError when `dims` are not two of the dimensions of a code."""
+    dims = options.dims
+    if dims and (len({*dims}) != 2 or not all(0 <= d < code_dim for d in dims)):
+        raise UserError(f"--dims takes two of the dimensions 0 to {code_dim - 1}. Received: {dims[0]},{dims[1]}")
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,21 @@
 import importlib
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from kgen.data.sources.resolve import check_name
 from kgen.errors import UserError
-from kgen.explore.context import Context
+from kgen.explore.context import Context, check_dims, label_of
 from kgen.explore.figures import Picture
 from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import write_page
 from kgen.io import check_writable
 from kgen.run import Run
-from kgen.sampling import latest_version
+from kgen.sampling import described, latest_version
 
 FOLDER = "explore"
 
@@ -54,10 +55,17 @@ def explore(
     """
     for name in what:
         KINDS[name]
-    context = Context(path, options or Options(), checkpoint=checkpoint, prior=prior, dataset=dataset,
+    options = options or Options()
+    check_options(path, options, what or KINDS)
+    if dataset is not None:
+        check_name(dataset)
+    if out is not None:
+        check_writable(out, f"the pictures of {path}")
+    context = Context(path, options, checkpoint=checkpoint, prior=prior, dataset=dataset,
                       data_settings=data_settings)  # fmt: skip
     folder = Path(out) if out else default_folder(context)
-    check_writable(folder, f"the pictures of {path}")
+    if out is None:
+        check_writable(folder, f"the pictures of {path}")
     reasons = {name: missing(context, name) for name in dict.fromkeys(what or KINDS)}
     wanted = [name for name, reason in reasons.items() if not reason]
     for name, reason in reasons.items() if what else ():
@@ -70,6 +78,14 @@ def explore(
             bar.set_description(name)
             for picture in drawing_function(name)(context):
                 yield picture.save(folder, context.options.milliseconds), picture
+
+
+def check_options(path: str | Path, options: Options, what: Collection[str]):
+    """Raises UserError for a class or dimensions that a generator does not have, as its files describe it."""
+    if (generator := described(path)) is not None:
+        label_of(options, generator)
+        if "traversal" in what and (generator.code_dim or 0) > 1:
+            check_dims(options, generator.code_dim)
 
 
 def drawing_function(name: str) -> Callable[[Context], Iterator[Picture]]:

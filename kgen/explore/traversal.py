@@ -8,8 +8,7 @@ from scipy.special import ndtri
 
 from kgen import images
 from kgen.blas import threads_for
-from kgen.errors import UserError
-from kgen.explore.context import Context
+from kgen.explore.context import Context, check_dims
 from kgen.explore.figures import Picture, captioned, sheet
 
 MAX_DIMENSIONS = 10
@@ -41,14 +40,12 @@ def traversal(context: Context) -> Iterator[Picture]:
     headings = [f"{step:+.1f}" for step in steps]
     yield Picture("traversal", [sheet(rows, names=names, columns=headings, caption=caption)], caption)
     if context.code_dim > 1:
+        check_dims(context.options, context.code_dim)
         yield _perturbation(context, base, label[0], context.options.dims or tuple(int(d) for d in order[:2]))
 
 
 def _perturbation(context: Context, base: np.ndarray, label: int, dims: tuple[int, int]) -> Picture:
     """The plane of two dimensions, with the point `base` in the middle."""
-    if len({*dims}) != 2 or not all(0 <= d < context.code_dim for d in dims):
-        last = context.code_dim - 1
-        raise UserError(f"--dims takes two of the dimensions 0 to {last}. Received: {dims[0]},{dims[1]}")
     steps = np.linspace(-RANGE, RANGE, PLANE_SIDE)
     z = np.tile(base, (PLANE_SIDE, PLANE_SIDE, *[1] * base.ndim))
     z[:, :, dims[0]], z[:, :, dims[1]] = base[dims[0]] + steps, (base[dims[1]] + steps[::-1])[:, None]

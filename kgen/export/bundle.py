@@ -17,6 +17,7 @@ from kgen.data.training_data import places_of
 from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
 from kgen.export.golden import golden_batch
+from kgen.export.place import check_to, writing_to
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
 from kgen.export.tf_serving import write_server_files, write_warmup
@@ -24,7 +25,7 @@ from kgen.export.tflite import calibration_rows, write_tflite
 from kgen.export.tolerances import QUANTIZATIONS
 from kgen.export.verify import file_hashes, verify_files
 from kgen.io import write_json
-from kgen.run import Run, check_space
+from kgen.run import Run
 from kgen.sampling.exported import MANIFEST, prior_file
 
 
@@ -58,14 +59,12 @@ def export(
     sampler = sampling.open_run(run, checkpoint=checkpoint, prior=prior)
     _check_quantize(quantize, sampler.model)
     rows = calibration_rows(run, sampler.model, sampler.density) if "int8" in quantize else {}
-    try:
-        check_space(to, "--to")
+    check_to(to)
+    with writing_to(to):
         to.mkdir(parents=True, exist_ok=True)
         staging = to / f".part-{os.getpid()}"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
-    except OSError as error:
-        raise UserError(f"--to {to}: {error.strerror or error}; name a folder that can be written") from error
     try:
         golden = golden_batch(sampler, sampler.model.encode if sampler.model.has_encoder else None)
         golden.save(staging)

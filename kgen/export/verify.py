@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from kgen.errors import ExportFailed, UserError
+from kgen.errors import ExportFailed
 from kgen.export.golden import FEW, Golden
+from kgen.export.place import find_version
 from kgen.export.tolerances import BORDER, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
-from kgen.sampling import latest_version
 from kgen.sampling.exported import MANIFEST, Runtime, SavedModelRuntime, TFLiteRuntime, read_manifest, row_by_row
 
 TIMED_CALLS = 20
@@ -36,10 +36,7 @@ def verify_export(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
         UserError: the path is not an export.
         ExportFailed: a file has changed since the export, or exceeds its tolerance here.
     """
-    path = Path(path)
-    folder = path if (path / MANIFEST).is_file() else latest_version(path)
-    if folder is None:
-        raise UserError(f"{path} {'is no export' if path.exists() else 'does not exist'}; give exports/NAME")
+    folder = find_version(path)
     files, found = read_manifest(folder).get("files", {}), file_hashes(folder)
     for name in files:
         if files[name] != found.get(name):

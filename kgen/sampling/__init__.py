@@ -1,7 +1,15 @@
 """Sampling: one interface over a run, a SavedModel, a .tflite file and a server; `generate` works with each of them."""
 
 from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
-from kgen.sampling.opening import certified_file, described, is_url, latest_version, open_run, open_sampler
+from kgen.sampling.opening import (
+    certified_file,
+    check_generator,
+    described,
+    is_url,
+    latest_version,
+    open_run,
+    open_sampler,
+)
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal, check_prior, stored_priors
 from kgen.sampling.remote import GrpcSampler, ServerSampler
 from kgen.sampling.sampler import ROWS_PER_CALL, ModelSampler, Sampler, Samples, check_request, generate
@@ -20,6 +28,7 @@ __all__ = [
     "StandardNormal",
     "TFLiteSampler",
     "certified_file",
+    "check_generator",
     "check_prior",
     "check_request",
     "described",

@@ -72,18 +72,36 @@ def open_run(
         checkpoint, prior: see `open_sampler`.
         dataset: of the run, if it is loaded already: a prior may have to be fitted to it.
     """
-    prior = prior or run.config.train.prior
-    check_prior(prior, run.config.model)
+    prior = check_generator(run, checkpoint=checkpoint, prior=prior)
     model = run.load_model(checkpoint)
     return ModelSampler(model, prior_of(run, model, checkpoint, prior, dataset))
 
 
+def check_generator(run: Run, *, checkpoint: str = "best", prior: str | None = None) -> str:
+    """The prior of the sampler over a run that `open_run` would open.
+
+    Raises:
+        UserError: the run has no such checkpoint, or its model cannot have the prior.
+    """
+    prior = prior or run.config.train.prior
+    check_prior(prior, run.config.model)
+    run.check_checkpoint(checkpoint)
+    return prior
+
+
 @dataclass(frozen=True)
 class Description:
-    """A generator as its files describe it, without opening it: see `kgen.sampling.sampler.check_request`."""
+    """A generator as its files describe it, without opening it: see `kgen.sampling.sampler.check_request`.
+
+    Attributes:
+        spec: of its data.
+        conditional: whether it takes labels.
+        code_dim: dimensions of its code; None where that is not recorded.
+    """
 
     spec: DataSpec
     conditional: bool
+    code_dim: int | None = None
 
 
 def described(path: str | Path) -> Description | None:
@@ -99,14 +117,15 @@ def described(path: str | Path) -> Description | None:
         from kgen.run import Run
 
         run = Run.open(path)
-        return Description(run.spec, PRESETS[run.config.model].conditional)
+        return Description(run.spec, PRESETS[run.config.model].conditional, run.config.model_args.get("latent_dim"))
     if path.suffix == ".tflite" and path.is_file():
         values = read_metadata(path)
     elif version := path if (path / "saved_model.pb").is_file() else latest_version(path):
         values = read_manifest(version)
     else:
         return None
-    return Description(DataSpec.from_json(values["spec"]), values["conditional"])
+    arguments = values.get("model_args", {})
+    return Description(DataSpec.from_json(values["spec"]), values["conditional"], arguments.get("latent_dim"))
 
 
 def certified_file(path: str | Path) -> Path | None:

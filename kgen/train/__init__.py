@@ -1,7 +1,17 @@
-"""Training: the loop, its defaults and callbacks, checkpoints and resuming, diagnostics, several devices."""
+"""Training: the loop, its defaults and callbacks, checkpoints and resuming, diagnostics, several devices.
 
-from kgen.train.defaults import resolve_defaults
-from kgen.train.dry_run import DryRun, dry_run
-from kgen.train.trainer import resume, train
+Names load when they are first used: the checks of a configuration need no TensorFlow. `dry_run` is in the module of its
+name.
+"""
 
-__all__ = ["DryRun", "dry_run", "resolve_defaults", "resume", "train"]
+import importlib
+
+_HOMES = {"DryRun": "dry_run", "resolve_defaults": "defaults", "resume": "trainer", "train": "trainer"}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kgen.train.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'kgen.train' has no attribute {name!r}")

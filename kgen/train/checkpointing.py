@@ -8,7 +8,6 @@ last bit. On Ctrl-C and SIGTERM a checkpoint is written before the training stop
 
 import _thread
 import contextlib
-import dataclasses
 import signal
 import threading
 import time
@@ -19,11 +18,12 @@ import keras
 import numpy as np
 
 from kgen.checkpoints import Checkpoint
-from kgen.config import RunConfig, flatten
+from kgen.config import RunConfig
 from kgen.data.training_data import Content
 from kgen.errors import UserError
 from kgen.io import ASIDE
 from kgen.run import Run
+from kgen.train.checks import check_settings
 
 # What a checkpoint holds ----------------------------------------------------------------------------------------------
 
@@ -228,33 +228,12 @@ class SignalHandler:
 # How a training resumes -----------------------------------------------------------------------------------------------
 
 
-MAY_CHANGE = (
-    "recipe", "data.dataset", "data.labels", "train.epochs", "train.patience", "train.samples_every",
-    "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile",
-    "train.strategy",
-)  # fmt: skip
-"""Settings that may differ when a training resumes: they do not change the steps that were taken. Data may have been
-moved: their content is compared."""
-
-DECIDED = (
-    "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",
-    "ema_halflife_images",
-)  # fmt: skip
-"""Settings of `train` that a run's config.json always holds, whoever decided them."""
-
 OTHER_ENVIRONMENT = (
     "results may be rounded differently here and are not bit-identical to those of an uninterrupted training; over 600 "
     "steps on CPUs the validation loss of autoencoders differed by at most 0.03 % (measured), an adversarial model "
     "becomes another one, as with another seed"
 )
 """What a change of the environment does to a training that resumes."""
-
-
-def with_decided(run: Run, config: RunConfig) -> RunConfig:
-    """The configuration with the run's values where it has none: defaults stay as they were decided for the run."""
-    unset = [name for name in DECIDED if name != "epochs" and getattr(config.train, name) is None]
-    decided = {name: getattr(run.config.train, name) for name in unset}
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 
 
 def check_resumable(run: Run, config: RunConfig, content: Content):
@@ -265,17 +244,7 @@ def check_resumable(run: Run, config: RunConfig, content: Content):
         config: complete.
         content: of the data set.
     """
-    for name in DECIDED:
-        if getattr(run.config.train, name) is None:
-            raise UserError(f"{run.path / 'config.json'} was changed: train.{name} is missing; restore it as it was")
-    stored, wanted = flatten(run.config.to_json()), flatten(config.to_json())
-    differ = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key) and key not in MAY_CHANGE]
-    if differ:
-        changes = "; ".join(f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}" for key in differ[:5])
-        raise UserError(
-            f"{run.path} was trained with other settings: {changes}. Only {', '.join(MAY_CHANGE)} may change; name a "
-            "new --run_dir, or give the settings as they were"
-        )
+    check_settings(run, config)
     if changed := run.training_data.content.difference(content):
         raise UserError(
             f"{config.data.dataset!r} does not hold the images that {run.path} was trained on: {changed}; bring the "

@@ -17,6 +17,7 @@ from kgen.models import resolve_model_args
 from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
+from kgen.train.checks import check_early_stopping
 
 TRAINING_STEPS = 4_000
 """About as many steps has a training whose epochs are not given."""
@@ -95,30 +96,6 @@ def with_class_metrics(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     every = train.eval_every or -(-train.epochs // CLASS_MEASUREMENTS)
     train = dataclasses.replace(train, eval_every=every, metrics=tuple(dict.fromkeys(metrics)))
     return dataclasses.replace(config, train=train)
-
-
-def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None = None):
-    """Raises UserError when the training does not have the metric that `train.patience` goes by.
-
-    Args:
-        config: of the training.
-        examples: split -> number of images; None where the data have not been read.
-    """
-    train = config.train
-    if not train.patience or train.best_by != "loss":
-        return
-    by_samples = "--eval_every 1 --metrics fid --best_by fid"
-    if PRESETS[config.model].adversarial:
-        raise UserError(
-            f"train.patience goes by the metric that the best checkpoint is chosen by, and the losses of "
-            f"{config.model!r} choose none; add {by_samples}, or leave out --patience. Received: {train.patience}"
-        )
-    if examples is not None and not examples.get("validation"):
-        raise UserError(
-            f"train.patience goes by the validation loss, and {config.data.dataset!r} has no validation images "
-            f"(data.validation_fraction is {config.data.validation_fraction:g}); set some aside with "
-            f"--validation_fraction 0.1, add {by_samples}, or leave out --patience. Received: {train.patience}"
-        )
 
 
 def check_labels(config: RunConfig, dataset: data.Dataset):

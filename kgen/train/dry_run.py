@@ -10,8 +10,7 @@ import tensorflow as tf
 from kgen import data
 from kgen.config import RunConfig
 from kgen.models import build_model
-from kgen.sampling import check_prior
-from kgen.train import defaults, init_from
+from kgen.train import checks, defaults
 from kgen.train.memory import StepMemory, check_memory, gib, out_of_memory
 from kgen.train.trainer import compile_model, set_precision
 
@@ -81,9 +80,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
         UserError: as `kgen.train` would; also for a model that is too large for the memory.
         TrainingFailed: memory was not enough.
     """
-    check_prior(config.train.prior, config.model)
-    defaults.check_early_stopping(config)
-    config = init_from.with_architecture(config)
+    config = checks.checked(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
     defaults.check_labels(config, dataset)
     config = defaults.resolve_defaults(config, dataset)

@@ -2,16 +2,22 @@
 is wanted, from its encoder (with another output layer).
 """
 
-import dataclasses
+from __future__ import annotations
 
-import keras
+import dataclasses
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.models import GenerativeModel
 from kgen.models.presets import PRESETS
 from kgen.run import Run
+
+if TYPE_CHECKING:
+    import keras
+
+    from kgen.models import GenerativeModel
 
 SHARED = ("latent_dim", "network", "hidden", "filters", "activation", "batch_norm")
 """Arguments of a VAE that define its decoder; those of the generator have the same names."""

@@ -22,9 +22,9 @@ from kgen.models.presets import PRESETS
 from kgen.progress import announce
 from kgen.recipes import log_lines
 from kgen.run import Run
-from kgen.sampling import check_prior, open_run
+from kgen.sampling import open_run
 from kgen.tables import counted
-from kgen.train import callbacks, checkpointing, defaults, init_from
+from kgen.train import callbacks, checkpointing, checks, defaults, init_from
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
@@ -65,17 +65,14 @@ def train(
     started = time.monotonic()
     devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
     with devices.errors_converted():
-        PRESETS[config.model]  # an unknown name is an error before any data is read
-        check_prior(config.train.prior, config.model)
-        defaults.check_early_stopping(config)
         notes = log_lines(config)
-        config = init_from.with_architecture(config)
+        config = checks.checked(config)  # before any data is read
         dataset = dataset or data.load(config.data, seed=config.seed)
         defaults.check_labels(config, dataset)
         run = None
         if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
             run = devices.open_run(run_dir)
-            config = checkpointing.with_decided(run, config)
+            config = checks.with_decided(run, config)
         config = defaults.resolve_defaults(config, dataset)
         if monitor is not None:
             config = defaults.with_class_metrics(config, dataset)
@@ -95,7 +92,7 @@ def resume(
 
     Args:
         path: of the run.
-        changes: settings to change; see `checkpointing.MAY_CHANGE`. "data.dataset" is where its data are now.
+        changes: settings to change; see `checks.MAY_CHANGE`. "data.dataset" is where its data are now.
         dataset, monitor, on_start: as of `train`.
 
     Raises:
@@ -106,12 +103,12 @@ def resume(
     config = Run.open(path).config_with(changes or {})
     devices = devices_of(config.train.strategy)
     with devices.errors_converted():
-        defaults.check_early_stopping(config)
+        checks.check_early_stopping(config)
         run = devices.open_run(path)
         if devices.is_chief:
             check_writable(run.path, f"run {run.path}", "copy it to a place that can")
         dataset = dataset or data.load(config.data, seed=config.seed)
-        defaults.check_early_stopping(config, dataset.spec.examples)
+        checks.check_early_stopping(config, dataset.spec.examples)
         return _train(run, config, dataset, devices, monitor, on_start, started)
 
 

@@ -16,7 +16,8 @@ from kgen.models import GenerativeModel
 from kgen.report import write_report
 from kgen.run import Run
 from kgen.train import DryRun, callbacks, resume, train, trainer
-from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback
+from kgen.train.checkpointing import CheckpointCallback
+from kgen.train.checks import MAY_CHANGE
 from kgen.train.distribution import Devices
 
 LOSSES = (9.0, 8.0, 7.0, 8.0, 7.5, 6.0, 7.0, 6.0, 7.0, 5.0)

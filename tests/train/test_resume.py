@@ -25,7 +25,8 @@ from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
 from kgen.train import callbacks, checkpointing, defaults, resume, train
 from kgen.train.callbacks import Evaluate
-from kgen.train.checkpointing import MAY_CHANGE, CheckpointCallback, SignalHandler
+from kgen.train.checkpointing import CheckpointCallback, SignalHandler
+from kgen.train.checks import MAY_CHANGE
 
 SMALL = {
     "model": "vae", "data.limit": 100, "train.batch_size": 10, "train.epochs": 3, "train.checkpoint_steps": 4,

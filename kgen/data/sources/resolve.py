@@ -56,15 +56,12 @@ def open_source(config: DataConfig) -> Source:
         return open_digits()
     if name.startswith("tfds:"):
         _refuse_settings(config, "labels", "layout", *OF_ARRAYS)
-        _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
+        check_name(name)
         return open_tfds(name.removeprefix("tfds:"), config.value_range)
-    check_path(name)
+    check_name(name)
     path = Path(name).expanduser()
     if path.exists():
         return _open_path(path, config)
-    if "/" in name and not _known_to_tfds(name):
-        raise _missing(name)
-    _known_to_tfds(name, or_raise=True)
     _refuse_settings(config, "labels", "layout", *OF_ARRAYS)
     return open_tfds(name, config.value_range)
 
@@ -84,6 +81,19 @@ def check_path(name: str):
     """Raises UserError if the name can only be that of a file or folder, and there is none. Opens nothing."""
     if _must_be_path(name) and not Path(name).expanduser().exists():
         raise _missing(name)
+
+
+def check_name(name: str):
+    """Raises UserError if there is neither a file, a folder nor a set of this name. Opens nothing."""
+    if is_name(name):
+        if name != "digits":
+            _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
+        return
+    check_path(name)
+    if not Path(name).expanduser().exists():
+        if "/" in name and not _known_to_tfds(name):
+            raise _missing(name)
+        _known_to_tfds(name, or_raise=True)
 
 
 def is_data_file(path: Path) -> bool:
@@ -158,8 +168,8 @@ def _known_to_tfds(name: str, *, or_raise: bool = False) -> bool:
     from kgen.data.sources.tfds import prepared_sets, registered_sets
 
     base = name.split("/")[0].split(":")[0]
-    registered, prepared = registered_sets(), prepared_sets()
-    if base in registered or base in {p.split("/")[0] for p in prepared}:
+    prepared = prepared_sets()
+    if base in {p.split("/")[0] for p in prepared} or base in (registered := registered_sets()):
         return True
     if or_raise:
         close = difflib.get_close_matches(base, registered, n=5, cutoff=0.6)

@@ -1,0 +1,101 @@
+"""What a training refuses by its configuration and its folder alone: the checks that need no TensorFlow.
+
+The command line makes them before it imports TensorFlow, and `train`, `resume` and `dry_run` make them again.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from kgen.config import RunConfig, flatten
+from kgen.errors import UserError
+from kgen.models.presets import PRESETS
+from kgen.run import Run, check_new
+from kgen.sampling import check_prior
+from kgen.train.init_from import with_architecture
+
+MAY_CHANGE = (
+    "recipe", "data.dataset", "data.labels", "train.epochs", "train.patience", "train.samples_every",
+    "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile",
+    "train.strategy",
+)  # fmt: skip
+"""Settings that may differ when a training resumes: they do not change the steps that were taken. Data may have been
+moved: their content is compared."""
+
+DECIDED = (
+    "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",
+    "ema_halflife_images",
+)  # fmt: skip
+"""Settings of `train` that a run's config.json always holds, whoever decided them."""
+
+
+def checked(config: RunConfig) -> RunConfig:
+    """The configuration of a new training, with the architecture of the run that it starts from.
+
+    Raises:
+        UserError: an unknown model, a prior that it cannot have, early stopping without a metric to go by, or
+            `train.init_from` of what it cannot start from.
+    """
+    PRESETS[config.model]
+    check_prior(config.train.prior, config.model)
+    check_early_stopping(config)
+    return with_architecture(config)
+
+
+def check_run_dir(run_dir: str | None, runs_root: str):
+    """Raises UserError unless `run_dir` is a run, which is resumed, or one can be created; see `Run.create`."""
+    if run_dir and (Path(run_dir) / "config.json").is_file():
+        Run.open(run_dir)
+    else:
+        check_new(run_dir, runs_root)
+
+
+def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None = None):
+    """Raises UserError when the training does not have the metric that `train.patience` goes by.
+
+    Args:
+        config: of the training.
+        examples: split -> number of images; None where the data have not been read.
+    """
+    train = config.train
+    if not train.patience or train.best_by != "loss":
+        return
+    by_samples = "--eval_every 1 --metrics fid --best_by fid"
+    if PRESETS[config.model].adversarial:
+        raise UserError(
+            f"train.patience goes by the metric that the best checkpoint is chosen by, and the losses of "
+            f"{config.model!r} choose none; add {by_samples}, or leave out --patience. Received: {train.patience}"
+        )
+    if examples is not None and not examples.get("validation"):
+        raise UserError(
+            f"train.patience goes by the validation loss, and {config.data.dataset!r} has no validation images "
+            f"(data.validation_fraction is {config.data.validation_fraction:g}); set some aside with "
+            f"--validation_fraction 0.1, add {by_samples}, or leave out --patience. Received: {train.patience}"
+        )
+
+
+def with_decided(run: Run, config: RunConfig) -> RunConfig:
+    """The configuration with the run's values where it has none: defaults stay as they were decided for the run."""
+    unset = [name for name in DECIDED if name != "epochs" and getattr(config.train, name) is None]
+    decided = {name: getattr(run.config.train, name) for name in unset}
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
+
+
+def check_settings(run: Run, config: RunConfig):
+    """Raises UserError when `config` is another training than the run's.
+
+    Args:
+        run: to resume.
+        config: complete.
+    """
+    for name in DECIDED:
+        if getattr(run.config.train, name) is None:
+            raise UserError(f"{run.path / 'config.json'} was changed: train.{name} is missing; restore it as it was")
+    stored, wanted = flatten(run.config.to_json()), flatten(config.to_json())
+    differ = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key) and key not in MAY_CHANGE]
+    if differ:
+        changes = "; ".join(f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}" for key in differ[:5])
+        raise UserError(
+            f"{run.path} was trained with other settings: {changes}. Only {', '.join(MAY_CHANGE)} may change; name a "
+            "new --run_dir, or give the settings as they were"
+        )
