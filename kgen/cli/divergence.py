@@ -83,9 +83,9 @@ def refuse_contradictions(cmd: Command):
 
 def phis_of(cmd: Command) -> Sequence[float]:
     """The values of --phi."""
-    from kgen.divergence.toy import PHIS
-
     if not cmd["phi"]:
+        from kgen.divergence.toy import PHIS
+
         return PHIS
     try:
         phis = [float(text) for text in cmd["phi"]]
@@ -102,9 +102,10 @@ def estimators_of(cmd: Command) -> Sequence[str]:
 
 def of_lines(cmd: Command, settings: dict) -> list[dict]:
     """Trains on the toy distributions, prints the table, plots; returns the results for results.json."""
-    from kgen.divergence import estimate, plots
+    phis = phis_of(cmd)
+    from kgen.divergence import estimate, plots  # imports TensorFlow
 
-    phis, steps, rows = phis_of(cmd), cmd["steps"] or estimate.STEPS, []
+    steps, rows = cmd["steps"] or estimate.STEPS, []
     training = {name: cmd[name] for name in ("optimizer", "penalty", "seed")} | {"steps": steps}
     settings |= training | {"batch_size": estimate.BATCH_SIZE}
     for estimator in estimators_of(cmd):
@@ -125,11 +126,12 @@ def of_lines(cmd: Command, settings: dict) -> list[dict]:
 
 def of_samples(cmd: Command, settings: dict) -> list[dict]:
     """Trains on the user's samples, prints, plots; returns the results for samples.json."""
-    from kgen.divergence import plots, samples
+    from kgen.divergence.files import check_pair, load_samples
+
+    p, q = check_pair(load_samples(cmd["p"], "--p"), load_samples(cmd["q"], "--q"))
+    from kgen.divergence import plots, samples  # imports TensorFlow
 
     steps, rows = cmd["steps"] or samples.SAMPLE_STEPS, []
-    p, q = samples.load_samples(cmd["p"], "--p"), samples.load_samples(cmd["q"], "--q")
-    samples.check_pair(p, q)
     training = {name: cmd[name] for name in ("optimizer", "penalty", "seed")} | {"steps": steps}
     settings |= training | {"batch_size": samples.BATCH_SIZE, "p": cmd["p"], "q": cmd["q"], "dimension": p.shape[1]}
     for estimator in estimators_of(cmd):
@@ -151,13 +153,14 @@ def of_samples(cmd: Command, settings: dict) -> list[dict]:
 
 def of_density(cmd: Command, settings: dict) -> tuple[str, list[dict]]:
     """Estimates a density, prints, plots; returns the name of the files and the results for density-*.json."""
-    from kgen.divergence import density, plots
-    from kgen.divergence.samples import load_samples
+    from kgen.divergence.files import check_column, load_samples
+
+    p = check_column(load_samples(cmd["p"], "--p")) if cmd["p"] else None
+    from kgen.divergence import density, plots  # imports TensorFlow
 
     steps = cmd["steps"] or density.DENSITY_STEPS
     settings |= {"steps": steps, "batch_size": density.DENSITY_BATCH_SIZE}
     name = "samples" if cmd["p"] else cmd["density"]
-    p = density.check_column(load_samples(cmd["p"], "--p")) if cmd["p"] else None
     with progress("density", steps) as on_steps:
         if p is None:
             found = density.estimate_density(name, steps=steps, seed=cmd["seed"], on_steps=on_steps)

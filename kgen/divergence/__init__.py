@@ -1,18 +1,27 @@
-"""Divergences and densities estimated by critics, and checked where the answer is known."""
+"""Divergences and densities estimated by critics, and checked where the answer is known.
 
-from kgen.divergence.density import DensityEstimate, estimate_density, estimate_density_of_samples
-from kgen.divergence.estimate import LineEstimate, estimate_lines, jsd_from_logits, wasserstein_from_scores
-from kgen.divergence.samples import SampleEstimate, estimate_samples, load_samples
+Names load when they are first used: reading samples needs no TensorFlow.
+"""
 
-__all__ = [
-    "DensityEstimate",
-    "LineEstimate",
-    "SampleEstimate",
-    "estimate_density",
-    "estimate_density_of_samples",
-    "estimate_lines",
-    "estimate_samples",
-    "jsd_from_logits",
-    "load_samples",
-    "wasserstein_from_scores",
-]
+import importlib
+
+_HOMES = {
+    "DensityEstimate": "density",
+    "LineEstimate": "estimate",
+    "SampleEstimate": "samples",
+    "estimate_density": "density",
+    "estimate_density_of_samples": "density",
+    "estimate_lines": "estimate",
+    "estimate_samples": "samples",
+    "jsd_from_logits": "estimate",
+    "load_samples": "files",
+    "wasserstein_from_scores": "estimate",
+}
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"kgen.divergence.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'kgen.divergence' has no attribute {name!r}")

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from kgen import random
 from kgen.divergence.critics import Critics, make_loss, make_optimizer, train_critics
-from kgen.divergence.samples import MAX_CHOICE, check_samples, sample_rows, split_samples
+from kgen.divergence.files import check_column
+from kgen.divergence.samples import MAX_CHOICE, sample_rows, split_samples
 from kgen.divergence.toy import DENSITIES
-from kgen.errors import UserError
 
 DENSITY_STEPS = 2000
 DENSITY_BATCH_SIZE = 4096
@@ -100,22 +100,6 @@ def estimate_density(
     critics = train_discriminator(sample_points, steps, seed, None, on_steps)
     x = np.linspace(*target.bounds, POINTS)
     return evaluate_density(critics, x, batch_size, base_batch_size, truth=target.density(x))
-
-
-def check_column(samples: np.ndarray) -> np.ndarray:
-    """The samples as [N, 1] float64.
-
-    Raises:
-        UserError: as `check_samples`; more than one number per row; all samples equal.
-    """
-    samples = check_samples(samples, "p")
-    if samples.shape[1] > 1:
-        raise UserError(
-            f"a density is estimated of samples of one number per row. Received: {samples.shape[1]} per row in p"
-        )
-    if np.ptp(samples) == 0.0:
-        raise UserError(f"a density needs samples that differ. Received: {samples[0, 0]:g} in every row of p")
-    return samples
 
 
 def estimate_density_of_samples(

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from kgen.divergence.files import check_pair, check_samples, load_samples
 from kgen.divergence.samples import (
-    check_pair,
-    check_samples,
     estimate_samples,
-    load_samples,
     split_samples,
     standardization,
 )
