@@ -11,12 +11,13 @@ Each contestant is a process of its own; they take turns. Run it on a quiet mach
 and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
 times as large, at random places (the posterior would collapse on noise). Printed: images per second of wall time and of
 CPU time, medians, and their ratio to PyTorch's eager loop; the share of the floor is what would be left of the CPU time
-if there were nothing but matrix products and convolutions (`step_lower_bound.py`).
-`--peers_python` is an interpreter that has PyTorch, JAX, Optax and NumPy, if this one has not;
-whoever cannot run is left out.
+if there were nothing but matrix products and convolutions (`step_lower_bound.py`). `--peers_python` is an interpreter
+that has PyTorch, JAX, Optax and NumPy, if this one has not; whoever cannot run is left out, and whoever `--without`
+names.
 """
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
@@ -156,14 +157,16 @@ def start(python: str, name: str, path: str, job: str) -> subprocess.Popen:
     )
 
 
-def turn(worker: subprocess.Popen) -> list[float] | None:
-    """One turn: [wall seconds, CPU seconds, loss], or None when the process has ended."""
-    try:
+def begin(worker: subprocess.Popen):
+    """Asks for a turn."""
+    with contextlib.suppress(BrokenPipeError):
         worker.stdin.write("go\n")
         worker.stdin.flush()
-        return json.loads(worker.stdout.readline() or "null")
-    except BrokenPipeError:
-        return None
+
+
+def result(worker: subprocess.Popen) -> list | None:
+    """Of a turn: [wall seconds, CPU seconds, loss or program], or None when the process has ended."""
+    return json.loads(worker.stdout.readline() or "null")
 
 
 def main() -> int:
@@ -171,6 +174,7 @@ def main() -> int:
     parser.add_argument("--job", default="vae", choices=tuple(JOBS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers_python", default=sys.executable)
+    parser.add_argument("--without", nargs="*", default=[], metavar="CONTESTANT")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -179,25 +183,28 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         np.savez(f"{folder}/digits.npz", images=pictures(JOBS[given.job]))
-        compare(f"{folder}/digits.npz", given.job, given.rounds, given.peers_python)
+        compare(f"{folder}/digits.npz", given.job, given.rounds, given.peers_python, given.without)
     return 0
 
 
-def compare(path: str, job_name: str, rounds: int, peers_python: str):
+def compare(path: str, job_name: str, rounds: int, peers_python: str, without: list[str]):
     """Lets the contestants take turns and prints the medians."""
     job = JOBS[job_name]
     examples = () if job_name == "pixel_vae" else (KERAS,)
     peers = (*TORCH, JAX)
-    names = (*peers, *job.variants, *examples, FLOOR)
+    names = [name for name in (*peers, *job.variants, *examples, FLOOR) if name not in without]
     workers = {n: start(peers_python if n in peers else sys.executable, n, path, job_name) for n in names}
-    warm = {name: turn(worker) for name, worker in workers.items()}
+    for worker in workers.values():
+        begin(worker)  # they start together, and each has its first turn
+    warm = {name: result(worker) for name, worker in workers.items()}
     for name in [name for name, first in warm.items() if first is None]:
         print(f"{name}: could not run; left out", file=sys.stderr)
         del workers[name]
     results = {name: [] for name in workers}
     for _ in range(rounds):
         for name, worker in workers.items():
-            results[name].append(turn(worker))
+            begin(worker)
+            results[name].append(result(worker))
     floor = results.get(FLOOR)
     base, seen = results.get(EAGER) or results["kgen"], job.steps * job.batch
     for name, rows in results.items():
@@ -206,8 +213,8 @@ def compare(path: str, job_name: str, rounds: int, peers_python: str):
         share = statistics.median(f[1] / r[1] for f, r in zip(floor, rows, strict=True)) if floor else 0.0
         print(
             f"{name:37} {seen / wall:7,.0f} images/s ({faster[0]:.2f}x)   {seen / cpu:7,.0f} images/CPU-s "
-            f"({faster[1]:.2f}x)   {share:4.0%} of the floor   first turn {warm[name][0]:.1f} s"
-            + ("" if name == FLOOR else f"   loss {rows[-1][2]:.1f}")
+            f"({faster[1]:.2f}x)   {share:4.0%} of the floor   "
+            + (rows[-1][2] if name == FLOOR else f"loss {rows[-1][2]:.1f}")
         )
     for worker in workers.values():
         worker.stdin.close()

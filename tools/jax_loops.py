@@ -1,9 +1,9 @@
 """JAX loops that `bench_train.py` compares with: generators of the last loss, a turn each.
 
-The networks, losses, optimizers and initial distributions of `torch_loops.py`, maps [B, H, W, C], compiled by XLA. The
-images stay in JAX's memory and each step gathers its batch; weights and moments are donated. The dense autoencoder's
-turn is one `lax.scan`, the others' a call per step. The
-running averages of batch normalization, which nothing here reads, are left out.
+The networks, losses and optimizers of `torch_loops.py`, with initial weights of the same family, on maps [B, H, W, C],
+compiled by XLA. The images stay in JAX's memory and each step gathers its batch; weights and moments are donated. A
+turn of the dense autoencoder is one `lax.scan`, of the others a call per step. The running averages of batch
+normalization, which nothing here reads, are left out.
 """
 
 import math
