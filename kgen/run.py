@@ -5,6 +5,7 @@ config.json       the complete configuration, the format of the directory, the d
                   trained in
 log.txt           timestamped console log
 metrics.jsonl     one line per epoch
+costs.json        seconds of steps, evaluation, pictures and so on; see `kgen.train.costs`
 checkpoints/      best.npz and step-N.npz, the newest of which is "last"; see `kgen.checkpoints`
 priors/           NAME-CHECKPOINT.npz: priors fitted to the encodings of a checkpoint
 samples/ plots/   PNG

@@ -5,6 +5,7 @@ whose weights it may change, an optimizer and its metrics. A subclass defines `p
 it can; compilation, the training step, its random streams and exact resuming are here.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ class GenerativeModel(keras.Model):
         self._jit_steps = False
         self._epoch_steps, self._epoch_taken, self._skipped = None, 0, 0
         self.stop_asked, self.agreed = lambda: False, lambda value: value
+        self.timed = contextlib.nullcontext
 
     def _counter(self, name: str, start: int):
         return self.add_weight(
@@ -324,9 +326,15 @@ class GenerativeModel(keras.Model):
 
     def evaluate(self, *args, **kwargs):
         """Keras' `evaluate`, with the metrics of an evaluation."""
+        with self.evaluating():
+            return super().evaluate(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def evaluating(self):
+        """The metrics are meanwhile those of an evaluation."""
         self._evaluates = True
         try:
-            return super().evaluate(*args, **kwargs)
+            yield
         finally:
             self._evaluates = False
 

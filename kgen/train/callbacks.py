@@ -21,11 +21,14 @@ from tqdm import tqdm
 from kgen import checkpoints, images
 from kgen.config import TrainConfig
 from kgen.models.base import share, unpack
+from kgen.models.train_function import evaluation_function
 from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
+from kgen.train.costs import Costs
 from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
 from kgen.train.plots import draw_curves, draw_norms, draw_quality, path_sheet, sample_sheet
+from kgen.train.tensorboard import EventFile
 
 Row = dict[str, Any]
 """Of metrics.jsonl: name -> value, "epoch" and "step" among them."""
@@ -166,18 +169,20 @@ class EpochRow(EpochCallback, ResumableCallback):
     Args:
         run, rows: see `EpochCallback`.
         batch_size: for the speed.
+        costs: of the training; resumed with the clock.
     """
 
-    def __init__(self, run: Run, rows: list[Row], batch_size: int):
+    def __init__(self, run: Run, rows: list[Row], batch_size: int, costs: Costs):
         super().__init__(run, rows)
-        self.batch_size = batch_size
+        self.batch_size, self.costs = batch_size, costs
         self.paused, self.before = 0.0, 0.0
 
-    def get_state(self) -> dict[str, float]:
-        return {"elapsed_seconds": self.elapsed_seconds}
+    def get_state(self) -> dict[str, Any]:
+        return {"elapsed_seconds": self.elapsed_seconds, "costs": self.costs.get_state()}
 
-    def set_state(self, state: Mapping[str, float]):
+    def set_state(self, state: Mapping[str, Any]):
         self.before = state["elapsed_seconds"]
+        self.costs.set_state(state.get("costs", {}))  # checkpoints of older versions have none
 
     @property
     def elapsed_seconds(self) -> float:
@@ -224,9 +229,12 @@ class Evaluate(EpochCallback):
         super().__init__(run, rows)
         self.batches, self.every = batches, every
 
+    def on_train_begin(self, logs=None):
+        self.functions = {split: evaluation_function(self.model, found) for split, found in self.batches.items()}
+
     def on_row(self, row: Row):
-        for split, batches in self.batches.items() if self.is_due(row["epoch"], self.every) else ():
-            row |= with_prefix(split, self.model, self.model.evaluate(batches, verbose=0, return_dict=True))
+        for split, evaluate in self.functions.items() if self.is_due(row["epoch"], self.every) else ():
+            row |= with_prefix(split, self.model, evaluate())
 
 
 def with_prefix(split: str, model, logs: Mapping[str, float]) -> dict[str, float]:
@@ -284,18 +292,14 @@ class TensorBoardScalars(EpochCallback):
 
     SPLITS = ("train", "validation", "test", "health")
 
-    def on_train_begin(self, logs=None):
-        self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
+    def __init__(self, run: Run, rows: list[Row], events: EventFile):
+        super().__init__(run, rows)
+        self.events = events
 
     def on_row(self, row: Row):
-        with self.writer.as_default(step=row["epoch"]):
-            for key, value in row.items():
-                split, _, term = key.partition("_")
-                if split in self.SPLITS and value is not None:
-                    tf.summary.scalar(f"{term}/{split}", value)
-
-    def on_train_end(self, logs=None):
-        self.writer.close()
+        named = {key.partition("_"): value for key, value in row.items() if value is not None}
+        scalars = {f"{term}/{split}": value for (split, _, term), value in named.items() if split in self.SPLITS}
+        self.events.write(row["epoch"], scalars=scalars)
 
 
 @dataclass(frozen=True)
@@ -503,14 +507,15 @@ class Histograms(EpochCallback, ResumableCallback):
     Args:
         run, rows: see `EpochCallback`.
         batch: (images, labels) that the gradients are of, always the same.
+        events: written to.
     """
 
     MAX_EPOCHS = 50
-    """About so many epochs of a training have histograms: one costs 40 ms."""
+    """About so many epochs of a training have histograms."""
 
-    def __init__(self, run: Run, rows: list[Row], batch):
+    def __init__(self, run: Run, rows: list[Row], batch, events: EventFile):
         super().__init__(run, rows)
-        self.batch, self.norms, self.epochs = batch, {}, []
+        self.batch, self.events, self.norms, self.epochs = batch, events, {}, []
 
     def get_state(self) -> dict[str, Any]:
         return {"norms": self.norms, "epochs": self.epochs}
@@ -520,29 +525,31 @@ class Histograms(EpochCallback, ResumableCallback):
 
     def on_train_begin(self, logs=None):
         self.every = math.ceil(self.params["epochs"] / self.MAX_EPOCHS)
-        self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".histograms")
+        self.gradients = tf.function(
+            lambda: [gradients_of(self.model, phase, self.batch) for phase in self.model.phases()], autograph=False
+        )
 
     def on_epoch_end(self, epoch, logs=None):
         if not self.is_due(epoch + 1, self.every):
             return
         self.epochs.append(epoch + 1)
-        with self.writer.as_default(step=epoch + 1):
-            for phase in self.model.phases():
-                for weight, gradient in zip(phase.weights, gradients_of(self.model, phase, self.batch), strict=True):
-                    name = f"{phase.name}/{weight.path}"
-                    tf.summary.histogram(f"weights/{name}", thinned(np.asarray(weight)))
-                    if np.isfinite(gradient).all():
-                        tf.summary.histogram(f"gradients/{name}", thinned(gradient))
-                    self.norms.setdefault(name, []).append(float(np.linalg.norm(gradient)))
+        histograms = {}
+        for phase, gradients in zip(self.model.phases(), self.gradients(), strict=True):
+            for weight, gradient in zip(phase.weights, map(np.asarray, gradients), strict=True):
+                name = f"{phase.name}/{weight.path}"
+                histograms[f"weights/{name}"] = thinned(np.asarray(weight))
+                if np.isfinite(gradient).all():
+                    histograms[f"gradients/{name}"] = thinned(gradient)
+                self.norms.setdefault(name, []).append(float(np.linalg.norm(gradient)))
+        self.events.write(epoch + 1, histograms={k: v for k, v in histograms.items() if np.isfinite(v).all()})
 
     def on_train_end(self, logs=None):
-        self.writer.close()
         if self.epochs:
             draw_norms(self.norms, self.epochs, self.run.path / "plots" / "layers.png", title=self.run.name)
 
 
 MAX_HISTOGRAM_VALUES = 100_000
-"""TensorBoard's histogram needs a quarter of a kilobyte for each value."""
+"""In a histogram: it does not look different with more."""
 
 
 def thinned(values: np.ndarray) -> np.ndarray:
@@ -551,14 +558,13 @@ def thinned(values: np.ndarray) -> np.ndarray:
     return flat[:: math.ceil(flat.size / MAX_HISTOGRAM_VALUES)]
 
 
-def gradients_of(model, phase, batch) -> list[np.ndarray]:
+def gradients_of(model, phase, batch) -> list[tf.Tensor]:
     """The gradient of a phase's loss with respect to each of its weights, in evaluation mode: nothing changes."""
     images, labels = (share(x, 0, max(p.repeats for p in model.phases())) for x in unpack(batch))
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([w.value for w in phase.weights])
         loss = tf.reduce_mean(phase.terms(images, labels, training=False)["loss"])
-    gradients = tape.gradient(loss, [w.value for w in phase.weights], unconnected_gradients="zero")
-    return [np.asarray(gradient) for gradient in gradients]
+    return tape.gradient(loss, [w.value for w in phase.weights], unconnected_gradients="zero")
 
 
 class SampleGrids(EpochCallback):
@@ -570,12 +576,11 @@ class SampleGrids(EpochCallback):
     SHEETS = (("epoch", "samples", sample_sheet), ("interpolation", "interpolation", path_sheet))
     """(prefix of the files, name in TensorBoard, function that draws)."""
 
-    def __init__(self, run: Run, rows: list[Row], every: int):
+    def __init__(self, run: Run, rows: list[Row], every: int, events: EventFile):
         super().__init__(run, rows)
-        self.every = every
+        self.every, self.events = every, events
 
     def on_train_begin(self, logs=None):
-        self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"), filename_suffix=".images")
         self.sampler = ModelSampler(self.model)
         if not int(self.model.step.numpy()):
             self.draw(0)
@@ -589,8 +594,4 @@ class SampleGrids(EpochCallback):
         for prefix, name, make in self.SHEETS:
             sheet = make(self.sampler, seed)
             images.save_png(folder / f"{prefix}-{epoch:04d}.png", sheet)
-            with self.writer.as_default(step=epoch):
-                tf.summary.image(name, sheet[None])
-
-    def on_train_end(self, logs=None):
-        self.writer.close()
+            self.events.write(epoch, images={name: sheet})

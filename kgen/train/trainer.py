@@ -26,10 +26,12 @@ from kgen.sampling import open_run
 from kgen.tables import counted
 from kgen.train import callbacks, checkpointing, checks, defaults, init_from
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
+from kgen.train.costs import OTHER, Costs
 from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
 from kgen.train.memory import check_memory, out_of_memory
 from kgen.train.plots import sample_sheet
+from kgen.train.tensorboard import EventFile
 
 EVALUATION_BYTES = 2**23
 """Largest batch of images, in float32, of an evaluation of the loss: the activations are a multiple of it."""
@@ -290,52 +292,60 @@ def _fit(
     }
 
     # Callbacks: what is done beside the steps, in this order.
-    rows = run.metrics()
+    rows, events, costs = run.metrics(), EventFile(run), Costs()
     health = HealthMetrics(model, dataset, seed) if PRESETS[run.config.model].adversarial else None
     objective = callbacks.Objective.of(train, model, evaluation, monitor)
-    epoch_row = callbacks.EpochRow(run, rows, train.batch_size)
+    epoch_row = callbacks.EpochRow(run, rows, train.batch_size, costs)
     best = callbacks.BestCheckpoint(run, rows, objective)
     early_stopping = callbacks.EarlyStopping(run, rows, best)
-    histograms = callbacks.Histograms(run, rows, first_batch)
+    histograms = callbacks.Histograms(run, rows, first_batch, events)
     diagnoses = [callbacks.LogDiagnoses(run, rows, health)] if health else []
-    averaged = model.averages is not None
+    timed, averaged = costs.callback, model.averages is not None
     resumable = [epoch_row, best, early_stopping, histograms, *diagnoses]
     used = [
+        events,
         callbacks.Progress(train.epochs, steps_per_epoch, epoch * steps_per_epoch + step, shown=devices.is_chief),
         callbacks.StopOnFailure(),
         *([callbacks.Profile(run)] if train.profile else []),
         *([callbacks.SwapAverages(at_train_end=True)] if averaged else []),  # what follows sees the averages
         epoch_row,
-        callbacks.Evaluate(run, rows, evaluation, train.validate_every),
-        *([callbacks.MeasureSamples(run, rows, monitor, epoch_row, train.eval_every)] if monitor else []),
-        *([callbacks.MeasureHealth(run, rows, health)] if health else []),
+        timed("evaluation", callbacks.Evaluate(run, rows, evaluation, train.validate_every)),
+        *(
+            [timed("samples", callbacks.MeasureSamples(run, rows, monitor, epoch_row, train.eval_every))]
+            if monitor
+            else []
+        ),
+        *([timed("health", callbacks.MeasureHealth(run, rows, health))] if health else []),
         callbacks.MetricsLog(run, rows),
-        callbacks.TensorBoardScalars(run, rows),
-        best,
+        timed("tensorboard", callbacks.TensorBoardScalars(run, rows, events)),
+        timed("checkpoints", best),
         early_stopping,
-        callbacks.Curves(run, rows, unit="" if health else "nats per image", monitor=monitor),
+        timed("pictures", callbacks.Curves(run, rows, unit="" if health else "nats per image", monitor=monitor)),
         *diagnoses,
-        callbacks.SampleGrids(run, rows, train.samples_every),
+        timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, events)),
         *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),
-        histograms,  # of the weights that are trained
-        CheckpointCallback(run, rows, resumable, stopper, start, rollbacks),
+        timed("tensorboard", histograms),  # of the weights that are trained
+        timed("checkpoints", CheckpointCallback(run, rows, resumable, stopper, start, rollbacks)),
     ]
 
     # Train. A run that was killed after it had stopped early, and before DONE was written, has no epoch left.
     stopped = devices.agreed(start is not None and not step and early_stopping.triggered)
     if devices.is_chief and not stopped:
         announce("compiling the training step")
-    model.fit(
-        batches,
-        initial_epoch=epoch,
-        initial_step=step,
-        epochs=epoch if stopped else train.epochs,
-        steps_per_epoch=steps_per_epoch,
-        verbose=0,
-        callbacks=used,
-    )
+    model.timed = costs.of
+    with costs.of(OTHER):
+        model.fit(
+            batches,
+            initial_epoch=epoch,
+            initial_step=step,
+            epochs=epoch if stopped else train.epochs,
+            steps_per_epoch=steps_per_epoch,
+            verbose=0,
+            callbacks=used,
+        )
     if (failed := int(model.failed_step.numpy())) >= 0:
         raise TrainingFailed(_failure(run, failed, steps_per_epoch))
+    costs.write(run)
     return early_stopping.reason()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from model_case import Case
+from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
 import kgen
 from kgen import checkpoints
@@ -11,6 +12,7 @@ from kgen.config import override
 from kgen.train import callbacks, train
 from kgen.train.callbacks import MAX_HISTOGRAM_VALUES, gradients_of, thinned
 from kgen.train.checkpointing import model_variables
+from kgen.train.tensorboard import buckets
 
 ARGS = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
 
@@ -34,14 +36,25 @@ def test_every_weight_has_its_histograms(tmp_path):
         override(kgen.RunConfig(), settings | {f"model_args.{k}": v for k, v in ARGS.items()}),
         run_dir=str(tmp_path / "run"),
     )
-    (file,) = (run.path / "tensorboard").glob("*.histograms")
+    (file,) = (run.path / "tensorboard").iterdir()
     tags = [(event.step, value.tag) for record in tf.data.TFRecordDataset(str(file))
-            for event in [tf.compat.v1.Event.FromString(record.numpy())] for value in event.summary.value]  # fmt: skip
+            for event in [tf.compat.v1.Event.FromString(record.numpy())] for value in event.summary.value
+            if value.metadata.plugin_data.plugin_name == "histograms"]  # fmt: skip
     model = run.load_model("last")
     names = [f"{phase.name}/{weight.path}" for phase in model.phases() for weight in phase.weights]
     assert sorted(tags) == sorted(
         (epoch, f"{kind}/{name}") for epoch in (1, 2) for kind in ("weights", "gradients") for name in names
     )
+
+
+@pytest.mark.parametrize("size", [1, 2, 30, 5000])
+def test_buckets_are_those_of_tensorboard(size):
+    random = np.random.default_rng(0).normal(size=size)
+    for values in (random, np.float32(1e-6 * random), np.zeros(size), np.arange(size)):
+        # Edges are min + i * width in both, of 3 roundings to 2^-53 = 1.1e-16 of the largest: 1e-15.
+        atol = 1e-15 * max(1e-300, np.abs(values).max())
+        expected = tf.make_ndarray(histogram_pb("tag", values).value[0].tensor)
+        np.testing.assert_allclose(buckets(values), expected, rtol=0, atol=atol)
 
 
 def test_large_weights_are_thinned_out():
@@ -61,7 +74,7 @@ def test_they_are_taken_at_the_trained_weights_and_not_at_their_averages(tmp_pat
     seen = []
 
     def spy(model, phase, batch):
-        seen.append([weight.numpy() for weight in model_variables(model)])
+        tf.py_function(lambda: seen.append([weight.numpy() for weight in model_variables(model)]), [], [])
         return gradients_of(model, phase, batch)
 
     monkeypatch.setattr(callbacks, "gradients_of", spy)

@@ -27,6 +27,7 @@ from kgen.train import callbacks, checkpointing, defaults, resume, train
 from kgen.train.callbacks import Evaluate
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.checks import MAY_CHANGE
+from kgen.train.costs import Costs
 
 SMALL = {
     "model": "vae", "data.limit": 100, "train.batch_size": 10, "train.epochs": 3, "train.checkpoint_steps": 4,
@@ -327,7 +328,7 @@ def test_the_speed_of_a_resumed_epoch_counts_its_own_steps(monkeypatch):
     monkeypatch.setattr(callbacks, "time", clock)
     step, never = SimpleNamespace(numpy=lambda: step.value, value=5), SimpleNamespace(numpy=lambda: -1)
     model = SimpleNamespace(step=step, failed_step=never, trackers={})
-    row = callbacks.EpochRow(None, [], batch_size=10)
+    row = callbacks.EpochRow(None, [], 10, Costs())
     row.set_model(model)
     row.on_train_begin()
     row.on_epoch_begin(0)
