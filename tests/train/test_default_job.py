@@ -1,5 +1,6 @@
 """`kgen-train --model cvae`, whole: digits that one can look at."""
 
+import json
 import math
 
 import label_agreement
@@ -17,6 +18,15 @@ def test_the_run_directory_is_complete(default_job):
         assert (run.path / path).is_file(), path
     assert not (run.path / "FAILED").exists()
     assert not [p for p in run.path.rglob("*") if ".part" in p.name]
+
+
+def test_it_tells_what_it_spent_its_time_on(default_job):
+    run, _, _ = default_job
+    found = json.loads((run.path / "costs.json").read_text())
+    parts = {"steps", "compilation", "evaluation", "tensorboard", "pictures", "other", "checkpoints"}
+    assert {*found["parts"]} == parts
+    assert all(seconds > 0 for part in found["parts"].values() for seconds in part.values())
+    assert "CPU time: steps " in (run.path / "log.txt").read_text()
 
 
 def test_config_is_complete_and_builds_the_run_again(default_job):
