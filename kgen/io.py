@@ -3,9 +3,13 @@
 Data files are looked for in $KGEN_DATA_DIR, or in ../shared/data where that exists.
 """
 
+import contextlib
 import json
 import os
+import secrets
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,27 @@ from typing import Any
 from kgen.errors import UserError
 
 ASIDE = ".part-"
-"""How the name of a file that is not whole yet starts; the id of the process that writes it follows."""
+"""How the name of a file or folder that is not whole yet starts."""
+LEFTOVER_SECONDS = 24 * 3600
+"""Age at which what is not whole yet is a leftover of a process that was killed."""
+
+
+def aside_of(path: Path) -> Path:
+    """A new name beside a path, with its suffixes; ids of processes repeat between containers, so it has none."""
+    return path.with_name(f"{ASIDE}{secrets.token_hex(6)}-{path.name}")
+
+
+def remove_leftovers(folder: Path):
+    """Removes what processes that were killed left in a folder a day ago; what cannot be removed stays."""
+    for path in folder.glob(f"{ASIDE}*"):
+        with contextlib.suppress(OSError):  # another process removes it as well
+            newest = max(part.lstat().st_mtime for part in (path, *path.rglob("*")))
+            if time.time() - newest < LEFTOVER_SECONDS:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
@@ -25,7 +49,7 @@ def write_aside(path: str | os.PathLike, write: Callable[[Path], Any]) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    aside = aside_of(path)
     try:
         write(aside)
         os.replace(aside, path)

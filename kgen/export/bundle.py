@@ -24,9 +24,9 @@ from kgen.export.tf_serving import write_server_files, write_warmup
 from kgen.export.tflite import calibration_rows, write_tflite
 from kgen.export.tolerances import QUANTIZATIONS
 from kgen.export.verify import file_hashes, verify_files
-from kgen.io import write_json
+from kgen.io import aside_of, remove_leftovers, write_json
 from kgen.run import Run
-from kgen.sampling.exported import MANIFEST, prior_file
+from kgen.sampling.exported import LARGEST_VERSION, MANIFEST, prior_file, version_number
 
 
 def export(
@@ -62,8 +62,8 @@ def export(
     check_to(to)
     with writing_to(to):
         to.mkdir(parents=True, exist_ok=True)
-        staging = to / f".part-{os.getpid()}"
-        shutil.rmtree(staging, ignore_errors=True)
+        remove_leftovers(to)
+        staging = aside_of(to / "version")
         staging.mkdir()
     try:
         golden = golden_batch(sampler, sampler.model.encode if sampler.model.has_encoder else None)
@@ -136,13 +136,14 @@ def _sizes(files: dict[str, dict[str, Any]]) -> dict[str, int]:
 
 
 def _publish(staging: Path, to: Path) -> Path:
-    """Renames to the next free version number."""
-    version = 1 + max((int(p.name) for p in to.iterdir() if p.name.isdigit()), default=0)
-    while True:
+    """Renames to the next free version number; of several processes at once each gets one of its own."""
+    version = 1 + max((version_number(p.name) or 0 for p in to.iterdir()), default=0)
+    while version <= LARGEST_VERSION:
         try:
-            os.rename(staging, to / str(version))
+            os.rename(staging, to / str(version))  # fails where a folder that is not empty has the name
             return to / str(version)
         except OSError:
             if not (to / str(version)).exists():
                 raise
             version += 1  # another process took it
+    raise UserError(f"--to {to}: it holds version {LARGEST_VERSION}, the largest that there is; export to another name")

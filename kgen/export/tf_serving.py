@@ -3,6 +3,7 @@
 `kgen-serve --engine tf_serving` (kgen.serve.tf_serving) runs it on the same files.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from kgen.export.golden import Golden
-from kgen.io import write_text
+from kgen.io import remove_leftovers, write_text
+from kgen.sampling.exported import version_number
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 WARMUP_BATCH_SIZES = (1, 8)
@@ -126,26 +128,63 @@ def exports_in(folder: Path) -> list[str]:
 
 
 def write_server_files(folder: Path) -> bool:
-    """Writes models.config of all exports in a folder, and the other files where they are missing.
+    """Lists all exports of a folder in its models.config, and writes the other files where they are missing.
 
-    A folder that holds anything else is left as it is.
+    Entries that were added or changed by hand (labels, version policies, other models) stay as they are. A folder that
+    holds anything else is left alone, and so is a models.config that is none.
 
     Returns:
         Whether the files were written.
     """
+    remove_leftovers(folder)
     ours = {CONFIG, *OTHER_FILES}
     if any(not (p.name.startswith(".") or p.name in ours or _is_export(p)) for p in folder.iterdir()):
         return False
-    listed = "".join(
-        f'  config {{\n    name: "{name}"\n    base_path: "{MOUNTED}/{name}"\n    model_platform: "tensorflow"\n  }}\n'
-        for name in exports_in(folder)
-    )
-    write_text(folder / CONFIG, f"model_config_list {{\n{listed}}}\n")
+    written = None
+    while (text := _config_text(folder)) != written:  # another export may have appeared, and its file been written over
+        write_text(folder / CONFIG, text)
+        written = text
     for name, text in OTHER_FILES.items():
         if not (folder / name).exists():
             write_text(folder / name, text)
     return True
 
 
+def _config_text(folder: Path) -> str:
+    """What models.config should hold: an entry for each export, and what somebody else wrote there."""
+    names = exports_in(folder)
+    text = (folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).exists() else ""
+    if GENERATED.fullmatch(text) or not text.strip():
+        return f"model_config_list {{\n{''.join(map(_entry, names))}}}\n"
+    missing = "".join(_entry(name) for name in names if name not in _listed(text))
+    head, brace, tail = text.rpartition("}")
+    extended = f"{head}{missing}{brace}{tail}"
+    return extended if missing and {*names} <= _listed(extended) else text
+
+
+def _entry(name: str) -> str:
+    return (
+        f'  config {{\n    name: "{name}"\n    base_path: "{MOUNTED}/{name}"\n    model_platform: "tensorflow"\n  }}\n'
+    )
+
+
+GENERATED = re.compile(r"model_config_list \{\n(?:" + re.escape(_entry("NAME")).replace("NAME", r'[^"\n]+') + r")*\}\n")
+"""A models.config that no hand has changed."""
+
+
+def _listed(text: str) -> set[str]:
+    """The names of the models in the text of a models.config; none if it is not one."""
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    try:
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    except text_format.ParseError:
+        return set()
+    return {model.name for model in config.model_config_list.config}
+
+
 def _is_export(path: Path) -> bool:
-    return path.is_dir() and any(p.name.isdigit() and (p / "saved_model.pb").is_file() for p in path.iterdir())
+    return path.is_dir() and any(
+        version_number(p.name) is not None and (p / "saved_model.pb").is_file() for p in path.iterdir()
+    )

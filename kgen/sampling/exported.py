@@ -22,6 +22,16 @@ MANIFEST = "manifest.json"
 MODEL = "model.tflite"
 METADATA = "kgen"
 """Name of the Metadata buffer of a .tflite file."""
+LARGEST_VERSION = 2**63 - 1
+"""TF Serving's version numbers are int64."""
+
+
+def version_number(name: str) -> int | None:
+    """The version that a folder's name is the number of; None for other names, and for numbers beyond int64."""
+    if not (name.isascii() and name.isdigit() and len(name) <= 255):  # int() refuses longer ones
+        return None
+    number = int(name)
+    return number if number <= LARGEST_VERSION else None
 
 
 class _ExportSampler:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from kgen.errors import UserError
 from kgen.models.presets import PRESETS
-from kgen.sampling.exported import MODEL, SavedModelSampler, TFLiteSampler, read_manifest, read_metadata
+from kgen.sampling.exported import (
+    MODEL,
+    SavedModelSampler,
+    TFLiteSampler,
+    read_manifest,
+    read_metadata,
+    version_number,
+)
 from kgen.sampling.priors import PRIORS, StandardNormal, check_prior, prior_of
 from kgen.sampling.remote import SCHEME, GrpcSampler, ServerSampler
 from kgen.sampling.sampler import ModelSampler, Sampler
@@ -152,6 +159,6 @@ def is_url(path: str | Path) -> bool:
 
 def latest_version(path: Path) -> Path | None:
     """The subdirectory of an export with the highest number, or None."""
-    versions = [p for p in path.iterdir() if p.name.isdigit()] if path.is_dir() else []
-    versions = [p for p in versions if (p / "saved_model.pb").is_file()]
-    return max(versions, key=lambda p: int(p.name), default=None)
+    numbers = {p: version_number(p.name) for p in path.iterdir()} if path.is_dir() else {}
+    versions = [p for p, number in numbers.items() if number is not None and (p / "saved_model.pb").is_file()]
+    return max(versions, key=numbers.get, default=None)

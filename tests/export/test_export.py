@@ -1,10 +1,13 @@
 """Exports: they need no kgen, agree with the model, and appear whole or not at all."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +25,7 @@ from kgen.export.signatures import ExportSignature, signatures
 from kgen.export.tf_serving import write_server_files
 from kgen.export.tflite import convert
 from kgen.export.verify import verify_files
+from kgen.io import aside_of, remove_leftovers
 from kgen.models import PRESETS
 from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime, read_metadata
 from kgen.train import train
@@ -258,6 +262,80 @@ def test_the_files_beside_exports_start_tf_serving(default_export):
     assert {"batching.config", "monitoring.config", "compose.yaml", "README.md"} <= {p.name for p in base.iterdir()}
     (base / "README.md").write_text("mine")
     assert write_server_files(base) and (base / "README.md").read_text() == "mine"
+
+
+def exports_of(folder, *names):
+    """Folders that look like exports."""
+    for name in names:
+        (folder / name / "1").mkdir(parents=True)
+        (folder / name / "1" / "saved_model.pb").write_bytes(b"")
+    return folder
+
+
+def test_what_somebody_wrote_into_models_config_stays(tmp_path):
+    write_server_files(exports_of(tmp_path, "a"))
+    config = tmp_path / "models.config"
+    mine = config.read_text().replace(
+        '"tensorflow"', '"tensorflow"\n    version_labels { key: "live" value: 1 } # mine'
+    )
+    config.write_text(mine)
+    write_server_files(tmp_path)
+    assert config.read_text() == mine
+    write_server_files(exports_of(tmp_path, "b"))
+    assert config.read_text().startswith(mine[: mine.rindex("}")])
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    config = text_format.Parse(config.read_text(), model_server_config_pb2.ModelServerConfig()).model_config_list.config
+    assert [(m.name, m.base_path, dict(m.version_labels)) for m in config] == [
+        ("a", "/models/a", {"live": 1}),
+        ("b", "/models/b", {}),
+    ]
+
+
+def test_an_export_that_appears_meanwhile_is_listed(tmp_path, monkeypatch):
+    """Two exports end at the same time: the file of the later one is written over by that of the earlier one."""
+    from kgen.export import tf_serving
+
+    write, other = tf_serving.write_text, iter("b")
+
+    def meanwhile(path, text):
+        for name in other:
+            exports_of(tmp_path, name)
+        return write(path, text)
+
+    monkeypatch.setattr(tf_serving, "write_text", meanwhile)
+    write_server_files(exports_of(tmp_path, "a"))
+    assert "/models/b" in (tmp_path / "models.config").read_text()
+
+
+def test_exports_to_one_target_at_the_same_time(tmp_path):
+    """Each takes a number of its own, whatever the processes' ids; names that are no version do not count."""
+    (tmp_path / "20260730120000123456789").mkdir()  # a time stamp beyond int64
+    taken = []
+
+    def publish(_):
+        staging = aside_of(tmp_path / "version")
+        staging.mkdir()
+        (staging / "file").write_text(staging.name)
+        taken.append(bundle._publish(staging, tmp_path).name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(publish, range(40)))
+    assert sorted(map(int, taken)) == [*range(1, 41)]
+    assert len({(tmp_path / name / "file").read_text() for name in taken}) == 40
+
+
+def test_leftovers_of_killed_exports_go_after_a_day(tmp_path):
+    now = time.time()
+    for name, hours in ((".part-1", 25), (".part-2-version", 23)):
+        (tmp_path / name / "variables").mkdir(parents=True)
+        for path in (tmp_path / name / "variables", tmp_path / name):
+            os.utime(path, (now - 3600 * hours,) * 2)
+    (tmp_path / ".part-0-models.config").write_text("")
+    os.utime(tmp_path / ".part-0-models.config", (now - 90_000,) * 2)
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".part-2-version"]
 
 
 def test_a_folder_of_other_things_is_left_alone(default_export, tmp_path):
