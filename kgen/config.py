@@ -428,6 +428,10 @@ class ServeConfig:
     port: int = option(8501, "Port of REST; 0: any free one.", at_least=0, at_most=65535, group="Address")
     grpc_port: int = option(8500, "Port of gRPC; 0: any free one.", at_least=0, at_most=65535, group="Address")
     poll_seconds: float = option(1.0, "Time between two looks for new versions.", at_least=0.01, group="Models")
+    settle_seconds: float = option(
+        3.0, "Time without a change after which a version whose manifest lists no files is whole.", at_least=0,
+        group="Models",
+    )  # fmt: skip
     max_batch_size: int = option(64, "Rows of a call that joins several requests; 1: join none.", at_least=1)
     batch_timeout_ms: float = option(2.0, "Longest time that a request waits for others to join.", at_least=0)
     threads: int = option(2, "Threads that run TensorFlow.", at_least=1)

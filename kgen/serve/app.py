@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from kgen.sampling.exported import class_numbers_of
+from kgen.sampling.exported import LARGEST_VERSION, class_numbers_of, version_number
 from kgen.serve import metrics
 from kgen.serve.codec import decode_json, encode_json, parse_json, signature_name
 from kgen.serve.models import ModelStore, Version
@@ -30,7 +30,6 @@ MODEL = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 POST = re.compile(MODEL + r":(predict|classify|regress)", re.IGNORECASE)
 GET = re.compile(MODEL + r"(/metadata)?", re.IGNORECASE)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-LARGEST_VERSION = 2**63 - 1
 
 Target = tuple[str, int | None, str | None]
 """(model, version, label)"""
@@ -52,15 +51,22 @@ def application(predictor: Predictor) -> Starlette:
     async def prometheus(request: Request) -> Response:
         return Response(predictor.metrics.text(), media_type=metrics.CONTENT_TYPE)
 
-    async def health(request: Request) -> Response:
-        return _json({"status": "ok", "models": predictor.store.available()})
+    async def ready(request: Request) -> Response:
+        store = predictor.store
+        status, code = ("ok", 200) if store.ready else ("not ready", 503)
+        return _json({"status": status, "models": store.available()}, code)
+
+    async def alive(request: Request) -> Response:
+        return _json({"status": "ok"})
 
     return Starlette(
         routes=[
             Route("/v1/{path:path}", api, methods=METHODS),  # first: the most frequent
             Route("/metrics", prometheus),
             Route("/monitoring/prometheus/metrics", prometheus),
-            Route("/healthz", health),
+            Route("/readyz", ready),
+            Route("/healthz", ready),
+            Route("/livez", alive),
             *page_routes(predictor.store),
             Route("/{path:path}", api, methods=METHODS),
         ]
@@ -91,9 +97,9 @@ async def answer(predictor: Predictor, request: Request) -> Response:
 
 def _target(found: re.Match) -> Target:
     """Names are looked up among known models and never become paths."""
-    version = found[2] and int(found[2])
-    if version is not None and version > LARGEST_VERSION:
-        raise invalid(f"a version may be at most {LARGEST_VERSION}. Received: {found[2]}")
+    version = found[2] and version_number(found[2].lstrip("0") or "0")
+    if found[2] and version is None:
+        raise invalid(f"a version may be at most {LARGEST_VERSION}. Received: {found[2][:100]}")
     return unquote(found[1]), version, found[3] and unquote(found[3])
 
 

@@ -1,19 +1,57 @@
-"""The served folder: its models, their versions, and models.config with their labels and version policies.
+"""What is to be served from a folder: its models, their versions, and models.config with labels and version policies.
 
-NAME/VERSION/saved_model.pb, as TF Serving's model base paths; models.config is what TF Serving takes as
---model_config_file. Nothing here needs TensorFlow.
+NAME/VERSION/, as TF Serving's model base paths; models.config is what TF Serving takes as --model_config_file. Nothing
+here needs TensorFlow.
 """
 
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from kgen.errors import UserError
+from kgen.sampling.exported import LARGEST_VERSION, MANIFEST, version_number
 
 MODEL_CONFIG_FILE = "models.config"
 EXAMPLE = "name the folder that holds exports, e.g. kgen-serve exports/"
+MOUNTED = Path("/models")
+"""Where the exports are in the container that kgen-export writes models.config for; here it is the served folder."""
+PLATFORM = "tensorflow"
+MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "model.tflite")
+"""What makes a folder a version that can be loaded."""
+
+
+def _to_stderr(message: str):
+    print(f"kgen-serve: {message}", file=sys.stderr, flush=True)
+
+
+class Notices:
+    """Says what is wrong once, and once more when it is over."""
+
+    def __init__(self, write: Callable[[str], None] = _to_stderr):
+        self._write = write
+        self.current: dict[tuple, str] = {}
+
+    def tell(self, key: tuple, message: str):
+        """Writes a message unless it is the last one of this key."""
+        if self.current.get(key) != message:
+            self.current[key] = message
+            self._write(message)
+
+    def over(self, key: tuple, message: str = ""):
+        """Forgets the message of a key; writes this one if there was one."""
+        if self.current.pop(key, None) and message:
+            self._write(message)
+
+
+# models.config --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -22,106 +60,88 @@ class ModelConfig:
 
     Args:
         latest: how many of the newest versions are served; 0 for all.
-        specific: versions to serve; empty for those of `latest`.
+        specific: versions to serve; None for those of `latest`.
         labels: label -> version.
     """
 
     latest: int = 1
-    specific: frozenset[int] = frozenset()
+    specific: frozenset[int] | None = None
     labels: dict[str, int] = field(default_factory=dict)
 
     def select(self, versions: set[int]) -> set[int]:
         """The versions to serve, of those on the disk."""
-        if self.specific:
+        if self.specific is not None:
             return versions & self.specific
         return set(sorted(versions)[-self.latest :])
 
 
-@dataclass(frozen=True)
-class FoundModel:
-    """A model on the disk: the folders of its versions, and its configuration."""
+def read_model_config(root: Path) -> dict[str, tuple[Path, ModelConfig]] | None:
+    """Name of a model -> (its base path, its entry) in models.config; None where the file sets nothing.
 
-    versions: dict[int, Path]
-    config: ModelConfig = field(default_factory=ModelConfig)
-
-
-def check_folder(root: Path):
-    """Raises UserError unless the folder holds a model."""
-    if not root.is_dir():
-        raise UserError(f"no folder {root}; name the one that holds exports, e.g. kgen-serve exports/")
-    if (root / "saved_model.pb").is_file():
-        base = root.resolve().parent
-        raise UserError(f"{root} is one version of a model; name the folder of its model, {base}, or the one above")
-    if not find_models(root):
-        message = f"{root} holds no model (NAME/VERSION/saved_model.pb)"
-        raise UserError(f"{message}; write one with kgen-export, or {EXAMPLE}")
-
-
-def find_models(root: Path) -> dict[str, FoundModel]:
-    """The models of a folder by name: NAME/VERSION/ below it, or VERSION/ if the folder is one model.
+    A relative base path is below `root` (TF Serving's --model_config_list_root_dir). So is one below /models, the
+    folder of TF Serving's container, unless this machine has it. Others are taken as they are.
 
     Raises:
-        UserError: models.config cannot be read.
+        FileNotFoundError: there is no models.config.
+        UserError: it is not a ModelServerConfig, or TF Serving would refuse it; the message names the entry.
     """
-    configured = read_model_config(root)
-    by_folder = {folder: (name, config) for name, (folder, config) in configured.items()}
-    if own := find_versions(root):
-        folders = {root.resolve().name: own}
-    else:
-        children = [path for path in _subfolders(root) if not path.name.startswith(".")]
-        folders = {path.name: versions for path in children if (versions := find_versions(path))}
-    models = {}
-    for folder, versions in folders.items():
-        name, config = by_folder.get(folder, (folder, ModelConfig()))
-        models[name] = FoundModel(versions, config)
-    return models
-
-
-def find_versions(base: Path) -> dict[int, Path]:
-    """The folders below a model base path whose names are numbers."""
-    return {int(path.name): path for path in _subfolders(base) if path.name.isascii() and path.name.isdigit()}
-
-
-def fingerprint(path: Path) -> tuple:
-    """Names, sizes and times of the files below a folder: differs when one of them has changed."""
-    stats = [(file, file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
-    return tuple((str(file.relative_to(path)), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
-
-
-def _subfolders(path: Path) -> list[Path]:
-    try:
-        return sorted(child for child in path.iterdir() if child.is_dir())
-    except OSError:  # removed in the meantime
-        return []
-
-
-def read_model_config(root: Path) -> dict[str, tuple[str, ModelConfig]]:
-    """Name of a model -> (name of its folder, its entry) in models.config; empty without the file.
-
-    Base paths are those of the machine that the file was written for (a container): only their last part is used.
-
-    Raises:
-        UserError: it is not a ModelServerConfig.
-    """
-    return {model.name: (Path(model.base_path).name or model.name, _entry(model)) for model in _entries(root)}
-
-
-def base_paths(root: Path) -> list[Path]:
-    """The base paths in models.config."""
-    return [Path(model.base_path) for model in _entries(root)]
-
-
-def _entries(root: Path) -> list:
-    """The ModelConfig messages of models.config."""
     path = root / MODEL_CONFIG_FILE
     try:
         text = path.read_text(encoding="utf-8")
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except FileNotFoundError:
-        return []
+        raise
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise UserError(f"{path} is not a ModelServerConfig ({error}); correct or remove it") from error
-    return [*config.model_config_list.config]
+    kind = config.WhichOneof("config")
+    if kind is None:
+        return None
+    if kind != "model_config_list":
+        raise UserError(f"{path}: {kind} is not supported; list the models in model_config_list")
+    models = {}
+    for number, model in enumerate(config.model_config_list.config, 1):
+        entry = f"{path}: entry {number} (name '{model.name}', base_path '{model.base_path}')"
+        if problem := _problem(model, {*models}):
+            raise UserError(f"{entry} {problem}")
+        models[model.name] = (base_path(root, model.base_path), _entry(model))
+    return models
+
+
+def _problem(model, names: set[str]) -> str | None:
+    """Why TF Serving refuses an entry."""
+    tensorflow = model_server_config_pb2.ModelType.TENSORFLOW
+    if not model.name:
+        return "has no name, so that no request can name it; give it one"
+    if model.name in names:
+        return "has the name of an entry before it; each model is listed once"
+    if not model.base_path:
+        return "has no base_path; name the folder that holds its versions"
+    if model.model_type and model.model_platform:
+        return "sets both model_platform and the deprecated model_type; leave out model_type"
+    if not model.model_platform and model.model_type != tensorflow:
+        return f'has no model_platform; write model_platform: "{PLATFORM}"'
+    if model.model_platform not in ("", PLATFORM):
+        return f"has model_platform '{model.model_platform}'; only '{PLATFORM}' can be served"
+    versions = [*model.model_version_policy.specific.versions, *model.version_labels.values()]
+    if wrong := [version for version in versions if version < 0]:
+        return f"names version {wrong[0]}; versions are from 0 to {LARGEST_VERSION}"
+    return None
+
+
+def base_path(root: Path, text: str) -> Path:
+    """The folder of a base path in a models.config."""
+    path = Path(text.removeprefix("file://"))
+    if path.is_absolute() and path.is_relative_to(MOUNTED) and not path.is_dir():
+        path = path.relative_to(MOUNTED)
+    return root / path  # an absolute path stays as it is
+
+
+def base_paths(root: Path) -> list[Path]:
+    """The base paths in models.config, as they stand there."""
+    config = text_format.Parse(
+        (root / MODEL_CONFIG_FILE).read_text("utf-8"), model_server_config_pb2.ModelServerConfig()
+    )
+    return [Path(model.base_path) for model in config.model_config_list.config]
 
 
 def _entry(model) -> ModelConfig:
@@ -129,6 +149,212 @@ def _entry(model) -> ModelConfig:
     kind = policy.WhichOneof("policy_choice")
     return ModelConfig(
         latest=0 if kind == "all" else max(1, policy.latest.num_versions),
-        specific=frozenset(policy.specific.versions) if kind == "specific" else frozenset(),
+        specific=frozenset(policy.specific.versions) if kind == "specific" else None,
         labels=dict(model.version_labels),
     )
+
+
+# Models and versions --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that is to be served.
+
+    Args:
+        base: its base path.
+        versions: the folders of its versions; None while the base path cannot be listed.
+        config: its entry in models.config.
+    """
+
+    base: Path
+    versions: dict[int, Path] | None
+    config: ModelConfig = field(default_factory=ModelConfig)
+
+
+def check_folder(root: Path):
+    """Raises UserError unless the folder holds a model, or a models.config that lists some."""
+    if not root.is_dir():
+        raise UserError(f"no folder {root}; name the one that holds exports, e.g. kgen-serve exports/")
+    if any((root / name).is_file() for name in MODEL_FILES):
+        base = root.resolve().parent
+        raise UserError(f"{root} is one version of a model; name the folder of its model, {base}, or the one above")
+    if not ServedFolder(root, Notices(lambda message: None)).look():
+        message = f"{root} holds no model (NAME/VERSION/saved_model.pb)"
+        raise UserError(f"{message}; write one with kgen-export, or {EXAMPLE}")
+
+
+class ServedFolder:
+    """The models to serve from a folder, looked at again and again.
+
+    As with TF Serving, what cannot be listed or read changes nothing: a folder that is gone for a while (a remount, a
+    rename) keeps its models, and a models.config that is gone or wrong keeps what it said.
+
+    Args:
+        root: the folder.
+        notices: say what is wrong.
+    """
+
+    def __init__(self, root: Path, notices: Notices):
+        self.root, self._notices = root, notices
+        self._listed: dict[str, tuple[Path, ModelConfig]] | None = None  # by models.config
+        self._bases: dict[str, Path] = {}  # without it
+        self._single = False  # whether the folder is the base path of one model
+
+    def look(self) -> dict[str, FoundModel]:
+        """The models by name.
+
+        Raises:
+            UserError: models.config is wrong, and was not read before.
+        """
+        try:
+            children = [entry.name for entry in os.scandir(self.root) if not entry.name.startswith(".")]
+            self._notices.over(("root",), f"{self.root} is back")
+        except OSError as error:
+            reason = error.strerror or error
+            self._notices.tell(("root",), f"{self.root} cannot be listed ({reason}); what is loaded keeps serving")
+            children = None
+        models = self._configured(children is not None)
+        if models is None:
+            models = self._discovered(children)
+        elif children is not None:
+            self._tell_unlisted(children, models)
+        return {name: self._found(name, *model, told=children is None) for name, model in models.items()}
+
+    def _configured(self, listed: bool) -> dict[str, tuple[Path, ModelConfig]] | None:
+        """What models.config says, or said last; None if there was never one."""
+        path, key = self.root / MODEL_CONFIG_FILE, ("config",)
+        first = self._listed is None and not self._bases
+        try:
+            read = read_model_config(self.root)
+            if read is None:
+                raise UserError(f"{path} lists nothing; write a model_config_list, or remove it")
+        except FileNotFoundError:
+            if self._listed is not None and listed:
+                self._notices.tell(key, f"{path} is gone; what it said holds until kgen-serve is started again")
+        except UserError as error:
+            if first:
+                raise
+            self._notices.tell(key, f"{error}; what is loaded keeps serving")
+        else:
+            self._notices.over(key, f"{path} can be read again")
+            for name in {**(self._listed or {}), **self._bases}:
+                if name not in read:
+                    self._notices.tell(("removed", name), f"{path} does not list '{name}': it is not served any more")
+            for name in read:
+                self._notices.over(("removed", name))
+            self._listed, self._bases = read, {}
+        return self._listed
+
+    def _discovered(self, children: list[str] | None) -> dict[str, tuple[Path, ModelConfig]]:
+        """Every folder with versions, or the folder itself if it has versions that can be loaded."""
+        if children is not None and not self._bases:
+            own = _versions(self.root).values()
+            self._single = any((path / name).is_file() for path in own for name in MODEL_FILES)
+            if self._single:
+                self._bases = {self.root.resolve().name: self.root}
+        if not self._single:
+            for name in sorted(children or []):
+                if name not in self._bases and _versions(self.root / name):
+                    self._bases[name] = self.root / name
+        return {name: (base, ModelConfig()) for name, base in self._bases.items()}
+
+    def _tell_unlisted(self, children: list[str], models: dict[str, tuple[Path, ModelConfig]]):
+        """Names folders with versions that models.config does not list."""
+        bases = {os.path.realpath(base) for base, _ in models.values()}
+        for name in sorted(children):
+            key, path = ("unlisted", name), self.root / name
+            if os.path.realpath(path) not in bases and _versions(path):
+                self._notices.tell(key, f"{path} is not served: {self.root / MODEL_CONFIG_FILE} does not list it")
+            else:
+                self._notices.over(key)
+
+    def _found(self, name: str, base: Path, config: ModelConfig, told: bool) -> FoundModel:
+        key = ("base", name)
+        try:
+            versions = find_versions(base)
+            self._notices.over(key, f"{base}, the base path of '{name}', is back")
+        except OSError as error:
+            if not told or not base.is_relative_to(self.root):
+                message = f"{base}, the base path of '{name}', cannot be listed ({error.strerror or error})"
+                self._notices.tell(key, f"{message}; what is loaded of it keeps serving")
+            versions = None
+        return FoundModel(base, versions, config)
+
+
+def find_versions(base: Path) -> dict[int, Path]:
+    """The folders below a model base path whose names are versions; of `01` and `1` the last in the order of names.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    names = sorted(entry.name for entry in os.scandir(base) if version_number(entry.name) is not None)
+    return {version_number(name): base / name for name in names if not _is_file(base / name)}
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()  # a link to what is gone is none
+    except OSError:
+        return False
+
+
+def _versions(base: Path) -> dict[int, Path]:
+    """Those below a folder; none where it is a file, or gone."""
+    try:
+        return find_versions(base)
+    except OSError:
+        return {}
+
+
+# One version ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The files of a version as they were at one moment.
+
+    Args:
+        fingerprint: their names, sizes and times: differs when one of them has changed.
+        age_seconds: since the last change of any of them.
+        missing: what the manifest lists and is not there, or "" if all is there; None if no manifest lists files.
+    """
+
+    fingerprint: tuple
+    age_seconds: float
+    missing: str | None
+
+
+def inspect(path: Path) -> Inspection:
+    """Looks at the files of a version.
+
+    Raises:
+        OSError: one is removed at this moment.
+    """
+    parts = [path, *sorted(path.rglob("*"))]
+    folders, files = [], {}
+    for part in parts:
+        stat = part.stat()
+        if S_ISDIR(stat.st_mode):
+            folders.append(stat)
+        else:
+            files[part.relative_to(path).as_posix()] = stat
+    times = [when for stat in files.values() for when in (stat.st_mtime, stat.st_ctime)]
+    changed = max(times + [stat.st_mtime for stat in folders])  # their ctime changes when the version is renamed
+    fingerprint = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in files.items())
+    sizes = {name: stat.st_size for name, stat in files.items()}
+    return Inspection(fingerprint, time.time() - changed, _missing(path, sizes))
+
+
+def _missing(path: Path, sizes: dict[str, int]) -> str | None:
+    try:
+        files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
+        expected = {name: int(about["bytes"]) for name, about in files.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    for name, size in expected.items():
+        if name not in sizes:
+            return f"{name} is missing"
+        if sizes[name] != size:
+            return f"{name} has {sizes[name]} of {size} bytes"
+    return ""

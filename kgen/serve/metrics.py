@@ -30,6 +30,9 @@ class Metrics:
             "kgen_serve_version_available", "1 for each available version.", ["model", "version"],
             registry=self.registry,
         )  # fmt: skip
+        self.problems = Gauge(
+            "kgen_serve_problems", "Folders and versions that cannot be served as they are.", registry=self.registry
+        )
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

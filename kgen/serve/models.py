@@ -10,8 +10,8 @@ import contextlib
 import gc
 import json
 import logging
-import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from kgen.config import RequestLimits
 from kgen.errors import UserError
 from kgen.serve.batcher import Batcher
 from kgen.serve.codec import decode_proto
-from kgen.serve.discovery import FoundModel, find_models, fingerprint
+from kgen.serve.discovery import FoundModel, Inspection, Notices, ServedFolder, inspect
 from kgen.serve.metrics import Metrics
 from kgen.serve.validation import DEFAULT, Code, ServingError, Signature, TensorInfo, graph_message, invalid
 
@@ -234,13 +234,15 @@ class Version:
         model: its name.
         number: its version.
         path: its folder.
-        fingerprint: of the folder when it was found.
     """
 
-    def __init__(self, model: str, number: int, path: Path, fingerprint: tuple):
-        self.model, self.number, self.path, self.fingerprint = model, number, path, fingerprint
+    def __init__(self, model: str, number: int, path: Path):
+        self.model, self.number, self.path = model, number, path
         self.state = State.START
+        self.fingerprint: tuple | None = None
+        """Of the files that were loaded last, or failed to."""
         self.error: ServingError | None = None
+        self.failures, self.failed_at = 0, 0.0
         self.servable: Servable | None = None
         self._users = 0
         self._unused = asyncio.Event()
@@ -278,7 +280,12 @@ class ModelStore:
         load: reads and warms up a version; runs in a thread.
         servable: makes a Servable of a model's name and what `load` returned.
         metrics: show which versions are available.
+        settle_seconds: how long the files of a version whose manifest lists none must be unchanged before it is loaded.
+        on_change: called after each look at the folder.
     """
+
+    RETRIES, RETRY_SECONDS = 5, 60.0
+    """Loads that failed are tried again that often, as by TF Serving; and at once when files have changed."""
 
     def __init__(
         self,
@@ -286,10 +293,17 @@ class ModelStore:
         load: Callable[[Path], LoadedModel],
         servable: Callable[[str, LoadedModel], Servable],
         metrics: Metrics,
+        *,
+        settle_seconds: float = 0.0,
+        on_change: Callable[[], Awaitable[None]] | None = None,
     ):
         self.root, self._load, self._servable, self._metrics = root, load, servable, metrics
+        self._settle_seconds, self._on_change = settle_seconds, on_change
+        self.notices, self.stopping = Notices(), False
+        self._folder = ServedFolder(root, self.notices)
         self._models: dict[str, dict[int, Version]] = {}
         self._labels: dict[str, dict[str, int]] = {}
+        self._seen: dict[tuple[str, int], tuple[tuple, float]] = {}  # fingerprint of a version to load, and since when
         self._loader = ThreadPoolExecutor(1, "kgen-serve-load")
         self._retirements: set[asyncio.Task] = set()
         self._polling = asyncio.Lock()
@@ -305,10 +319,7 @@ class ModelStore:
         if not name:
             raise invalid("the request names no model")
         if label is not None:
-            labels = self._labels.get(name, {})
-            if label not in labels:
-                raise invalid(f"model '{name}' has no label '{label}'; models.config has {', '.join(labels) or 'none'}")
-            version = labels[label]
+            version = self.label(name, label)
         available = {v.number: v for v in self._models.get(name, {}).values() if v.state == State.AVAILABLE}
         if version is None and available:
             return available[max(available)]
@@ -330,6 +341,17 @@ class ModelStore:
             raise ServingError(Code.NOT_FOUND, f"{what} is not in the served folder")
         return found
 
+    def label(self, name: str, label: str) -> int:
+        """The version that a label of a model names.
+
+        Raises:
+            ServingError: there is no such label.
+        """
+        labels = self._labels.get(name, {})
+        if label not in labels:
+            raise invalid(f"model '{name}' has no label '{label}'; models.config has {', '.join(labels) or 'none'}")
+        return labels[label]
+
     def available(self) -> dict[str, list[int]]:
         """Model -> its available versions."""
         found = {
@@ -342,18 +364,37 @@ class ModelStore:
         """All models since the start."""
         return sorted(self._models)
 
+    @property
+    def ready(self) -> bool:
+        """Whether something can be served."""
+        return not self.stopping and bool(self.available())
+
+    @property
+    def settling(self) -> bool:
+        """Whether files of a version that is not loaded have changed just now."""
+        now = time.monotonic()
+        return any(now - since < self._settle_seconds + 1 for _, since in self._seen.values())
+
     # -- updates ------------------------------------------------------------------------------------------------------
 
     async def poll(self):
         """Reads the folder once; returns when new versions are available. Old ones retire as their requests end."""
         async with self._polling:
             try:
-                found = await self._in_thread(find_models, self.root)
-            except UserError as error:  # models.config is being edited: nothing changes
-                print(f"kgen-serve: {error}", file=sys.stderr)
+                found = await self._in_thread(self._folder.look)
+            except UserError as error:  # a wrong models.config, before any was right
+                self.notices.tell(("config",), str(error))
                 return
-            for name in [*found, *(name for name in self._models if name not in found)]:
-                await self._update(name, found.get(name, FoundModel({})))
+            for name, model in found.items():
+                await self._update(name, model)
+            for name in self._models.keys() - found.keys():  # models.config does not list it any more
+                for version in self._models[name].values():
+                    if version.state == State.AVAILABLE:
+                        self._retire(version)
+                self._labels.pop(name, None)
+            self._metrics.problems.set(len(self.notices.current))
+            if self._on_change:
+                await self._on_change()
 
     async def poll_forever(self, seconds: float):
         """Polls until cancelled."""
@@ -370,43 +411,135 @@ class ModelStore:
         self._loader.shutdown()
 
     async def _update(self, name: str, found: FoundModel):
-        versions = self._models.setdefault(name, {})
-        self._labels[name] = found.config.labels
-        wanted = found.config.select({*found.versions})
-        for number in sorted(wanted, reverse=True):
-            await self._ensure(name, number, found.versions[number])
-        available = {number for number, version in versions.items() if version.state == State.AVAILABLE}
+        if found.versions is None:  # the base path cannot be listed
+            return
+        versions, candidates = self._models.setdefault(name, {}), {*found.versions}
+        for key in [key for key in self._seen if key[0] == name and key[1] not in candidates]:
+            del self._seen[key]
+        while True:
+            wanted = found.config.select(candidates)
+            failed = {n for n in sorted(wanted, reverse=True) if not await self._ensure(name, n, found.versions[n])}
+            available = {number for number, version in versions.items() if version.state == State.AVAILABLE}
+            if available or not failed:
+                break
+            candidates -= failed  # nothing serves: an older version is better than none
         if available & wanted or not wanted:
             for number in available - wanted:
                 self._retire(versions[number])
+        if wanted:
+            self.notices.over(("empty", name))
+        elif available:
+            self.notices.tell(("empty", name), f"{found.base} holds no version of '{name}' to serve: it is unloaded")
+        self._assign_labels(name, found.config.labels)
 
-    async def _ensure(self, name: str, number: int, path: Path):
-        """Loads a version unless it is loaded, or failed and has not changed since."""
+    def _assign_labels(self, name: str, wanted: Mapping[str, int]):
+        """Points labels to versions; one that is in use moves only to a version that is available, as in TF Serving."""
+        old, new = self._labels.get(name, {}), {}
+        available = {v.number for v in self._models[name].values() if v.state == State.AVAILABLE}
+        for label, number in wanted.items():
+            key, what = ("label", name, label), f"label '{label}' of model '{name}'"
+            if number in available:
+                new[label] = number
+                self.notices.over(key, f"{what} is version {number}")
+            elif label in old and old[label] != number and old[label] in available:
+                new[label] = old[label]
+                self.notices.tell(key, f"{what} stays on version {old[label]}: version {number} is not available")
+            else:
+                new[label] = number
+                self.notices.tell(key, f"{what} is version {number}, which is not available")
+        self._labels[name] = new
+
+    async def _ensure(self, name: str, number: int, path: Path) -> bool:
+        """Loads a version when its files are complete, and again when they have changed since.
+
+        Returns:
+            Whether it is available.
+        """
+        await self._look(name, number, path)
         known = self._models[name].get(number)
-        if known and known.state != State.END:
-            return
+        return known is not None and known.state == State.AVAILABLE
+
+    async def _look(self, name: str, number: int, path: Path):
+        versions, key = self._models[name], (name, number)
+        known = versions.get(number)
         try:
-            found = await self._in_thread(fingerprint, path)
+            seen = await self._in_thread(inspect, path)
         except OSError:  # removed in the meantime, or still being written: next time
             return
-        if known and known.error and known.fingerprint == found:
+        if known and known.path == path and known.fingerprint == seen.fingerprint:
+            self._seen.pop(key, None)
+            unloaded = known.state == State.END and not known.failures
+            again = 0 < known.failures <= self.RETRIES and time.monotonic() - known.failed_at >= self.RETRY_SECONDS
+            if not (unloaded or again):
+                return
+        elif not self._settled(key, seen):
+            if known is None or known.state == State.END:
+                waiting = versions[number] = Version(name, number, path)
+                waiting.error = ServingError(
+                    Code.UNAVAILABLE, f"{path} is not complete: {seen.missing or 'it changes'}"
+                )
             return
-        version = self._models[name][number] = Version(name, number, path, found)
-        version.state = State.LOADING
+        await self._reload(name, number, path, seen)
+
+    def _settled(self, key: tuple[str, int], seen: Inspection) -> bool:
+        """Whether the files of a version are complete."""
+        (name, number), now, notice = key, time.monotonic(), ("incomplete", *key)
+        fingerprint, since = self._seen.get(key, ((), now))
+        if fingerprint != seen.fingerprint:
+            since = now
+        self._seen[key] = seen.fingerprint, since
+        still = max(now - since, seen.age_seconds) >= self._settle_seconds
+        if seen.missing and still:
+            text = (
+                f"version {number} of '{name}' is not complete: {seen.missing} (see its manifest.json); it has to wait"
+            )
+            self.notices.tell(notice, text)
+        if seen.missing or (seen.missing is None and not still):
+            return False
+        self.notices.over(notice)
+        del self._seen[key]
+        return True
+
+    async def _reload(self, name: str, number: int, path: Path, seen: Inspection):
+        """Loads a version; the one of this number that is available serves until then, and further if this fails."""
+        versions = self._models[name]
+        known = versions.get(number)
+        serving = known if known and known.state == State.AVAILABLE else None
+        version = Version(name, number, path)
+        version.state, version.fingerprint = State.LOADING, seen.fingerprint
+        if serving is None:
+            versions[number] = version
+        notice, what = ("load", name, number), f"{name} version {number}"
         try:
             loaded = await self._in_thread(self._load, path)
+            servable = self._servable(name, loaded)
         except Exception as error:
-            version.error = error if isinstance(error, ServingError) else ServingError(Code.UNKNOWN, str(error))
-            version.state = State.END
-            print(f"kgen-serve: {name} version {number} failed to load: {version.error}", file=sys.stderr)
+            failed = serving or version
+            same = known is not None and known.fingerprint == seen.fingerprint
+            failed.failures, failed.failed_at = (known.failures if same else 0) + 1, time.monotonic()
+            failed.fingerprint = seen.fingerprint
+            reason = error if isinstance(error, ServingError) else ServingError(Code.UNKNOWN, str(error))
+            if serving:
+                self.notices.tell(notice, f"{what} has changed and failed to load, the old one serves: {reason}")
+            else:
+                version.error, version.state = reason, State.END
+                self.notices.tell(notice, f"{what} failed to load: {reason}")
             return
-        version.servable = self._servable(name, loaded)
-        version.state = State.AVAILABLE
+        self.notices.over(notice, f"{what} is loaded")
+        version.servable, version.state = servable, State.AVAILABLE
+        versions[number] = version
+        if serving:
+            self.notices.tell(("again", name, number), f"{what} has changed and is loaded again")
+            self.notices.over(("again", name, number))
+            self._unload_when_unused(serving)
         self._metrics.versions.labels(name, number).set(1)
 
     def _retire(self, version: Version):
-        version.state = State.UNLOADING
         self._metrics.versions.remove(version.model, version.number)
+        self._unload_when_unused(version)
+
+    def _unload_when_unused(self, version: Version):
+        version.state = State.UNLOADING
         task = asyncio.create_task(self._unload(version))
         self._retirements.add(task)
         task.add_done_callback(self._retirements.discard)

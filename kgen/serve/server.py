@@ -55,7 +55,16 @@ class Server:
             batch_timeout_ms=config.batch_timeout_ms,
             metrics=self.metrics,
         )
-        self.store = ModelStore(root, self._load, servable, self.metrics)
+        self.store = ModelStore(
+            root,
+            self._load,
+            servable,
+            self.metrics,
+            settle_seconds=config.settle_seconds,
+            on_change=self._update_health,
+        )
+        self._health = health.aio.HealthServicer()
+        self._health_of: dict[str, int] = {}
         self.predictor = Predictor(self.store, limits, self.metrics)
 
     def _load(self, path: Path) -> LoadedModel:
@@ -75,15 +84,16 @@ class Server:
             self._bind_grpc()
             self.port = socket_.getsockname()[1]
             await self.store.poll()
+            while not self.store.available() and self.store.settling:
+                await asyncio.sleep(min(self.config.poll_seconds, 0.5))
+                await self.store.poll()
             if not self.store.available():
                 raise UserError(f"{self.root}: no model could be loaded; {self._first_error()}")
         except UserError:
             socket_.close()
             raise
         add_services(self._grpc, self.predictor)
-        self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        await self._set_health(Health.SERVING)
         await self._grpc.start()
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
@@ -103,8 +113,9 @@ class Server:
 
     async def stop(self):
         """Accepts no more requests, finishes those in progress, and closes."""
-        await self._set_health(Health.NOT_SERVING)
         self._polling.cancel()
+        self.store.stopping = True
+        await self._update_health()
         self._uvicorn.should_exit = True
         await asyncio.gather(self.serving, self._grpc.stop(self.limits.max_seconds))
         with contextlib.suppress(asyncio.CancelledError):
@@ -131,7 +142,8 @@ class Server:
 
     def _first_error(self) -> str:
         versions = [version for name in self.store.names() for version in self.store.versions(name)]
-        return str(next((version.error for version in versions if version.error), "there is none"))
+        errors = [str(version.error) for version in versions if version.error]
+        return next(iter([*errors, *self.store.notices.current.values()]), "there is none")
 
     async def _warm_up_http(self):
         """Sends itself one request, so that no client waits for what is built with the first one."""
@@ -156,9 +168,16 @@ class Server:
         with taking_grpc_port(self.config):
             self.grpc_port = self._grpc.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
-    async def _set_health(self, status):
-        for service in ("", *SERVICES):
-            await self._health.set(service, status)
+    async def _update_health(self):
+        """Tells gRPC's health service: readiness for "" and the services, and for each model by its name."""
+        available = self.store.available()
+        serving = dict.fromkeys(("", *SERVICES), self.store.ready)
+        serving |= {name: self.store.ready and name in available for name in self.store.names()}
+        for service, ready in serving.items():
+            status = Health.SERVING if ready else Health.NOT_SERVING
+            if self._health_of.get(service) != status:
+                self._health_of[service] = status
+                await self._health.set(service, status)
 
 
 def _example_inputs(signature: Signature) -> dict | None:
@@ -183,8 +202,12 @@ async def _serve(root: Path, config: ServeConfig, limits: RequestLimits):
     server, stop = Server(root, config, limits), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await server.start()
+    stopping, starting = asyncio.create_task(stop.wait()), asyncio.create_task(server.start())
+    await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        return
+    await starting
     print(f"kgen-serve is {server.ready()}", flush=True)
-    stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({stopping, server.serving}, return_when=asyncio.FIRST_COMPLETED)
     await server.stop()

@@ -11,7 +11,15 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from kgen.errors import UserError
 from kgen.io import write_text
-from kgen.serve.discovery import MODEL_CONFIG_FILE, FoundModel, base_paths, check_folder, find_models, find_versions
+from kgen.serve.discovery import (
+    MODEL_CONFIG_FILE,
+    PLATFORM,
+    FoundModel,
+    Notices,
+    ServedFolder,
+    base_paths,
+    check_folder,
+)
 
 BINARY = "tensorflow_model_server"
 BATCHING, MONITORING = "batching.config", "monitoring.config"
@@ -57,10 +65,10 @@ def arguments(root: Path, port: int, grpc_port: int, poll_seconds: float, max_se
 
 
 def _models(root: Path) -> list[str]:
-    found = find_models(root)
-    if find_versions(root):
-        return [f"--model_name={next(iter(found))}", f"--model_base_path={root}"]
+    found = ServedFolder(root, Notices()).look()
     path = root / MODEL_CONFIG_FILE
+    if not path.is_file() and len(found) == 1 and (model := next(iter(found.items())))[1].base == root:
+        return [f"--model_name={model[0]}", f"--model_base_path={root}"]
     if not path.is_file() or not all(base.is_dir() for base in base_paths(root)):
         path = write_text(Path(tempfile.mkdtemp(prefix="kgen-serve-")) / MODEL_CONFIG_FILE, config_text(found))
     labelled = any(model.config.labels for model in found.values())
@@ -74,12 +82,11 @@ def config_text(found: dict[str, FoundModel]) -> str:
     """A ModelServerConfig of the models found; for a folder without one, or whose own has paths of another machine."""
     config = model_server_config_pb2.ModelServerConfig()
     for name, model in found.items():
-        base = next(iter(model.versions.values())).parent
         entry = config.model_config_list.config.add(
-            name=name, base_path=str(base), model_platform="tensorflow", version_labels=model.config.labels
+            name=name, base_path=str(model.base), model_platform=PLATFORM, version_labels=model.config.labels
         )
         policy = entry.model_version_policy
-        if model.config.specific:
+        if model.config.specific is not None:
             policy.specific.versions.extend(sorted(model.config.specific))
         elif model.config.latest:
             policy.latest.num_versions = model.config.latest

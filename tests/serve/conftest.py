@@ -20,7 +20,9 @@ def tiny(tmp_path_factory):
 @pytest.fixture
 def exports(tiny, tmp_path):
     """A copy of it that a test may change."""
-    return shutil.copytree(tiny, tmp_path / "exports")
+    copy = shutil.copytree(tiny, tmp_path / "exports")
+    (copy / "models.config").write_text(tiny_models.config(copy, **{tiny_models.LABEL: 1}))
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ class Running(Address):
 @contextlib.contextmanager
 def running(root, *, limits: dict | None = None, **settings):
     """A server as long as the context lasts; its folder is read only by `poll`."""
-    config = ServeConfig(**({"port": 0, "grpc_port": 0, "poll_seconds": 3600} | settings))
+    config = ServeConfig(**({"port": 0, "grpc_port": 0, "poll_seconds": 3600, "settle_seconds": 0} | settings))
     server = Running(root, config, RequestLimits(**(limits or {})))
     try:
         yield server

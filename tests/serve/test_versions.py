@@ -149,7 +149,7 @@ def test_models_come_and_go(exports, second):
         server.poll()
         assert states(server, "other") == {"5": "AVAILABLE"}
         assert server.http.get("/healthz").json()["models"] == {"other": [5], "tiny": [1]}
-        shutil.rmtree(exports / "tiny")
+        shutil.rmtree(exports / "tiny" / "1")
         server.poll()
         settle(server)
         assert states(server) == {"1": "END"}
