@@ -4,7 +4,9 @@ Exit codes: 0 success; 1 failure (a loss that is not finite, an export that diff
 the user can correct; 130 interrupted; 141 the reader of the output has closed it.
 """
 
+import atexit
 import functools
+import gc
 import importlib.abc
 import importlib.machinery
 import os
@@ -278,6 +280,10 @@ def prepare_tensorflow():
     The start-up remarks of its C++ side (CUDA not found, ...) go to file descriptor 2 before any log level counts, so
     that is put aside during the import; the rest obeys TF_CPP_MIN_LOG_LEVEL, which stays as the user set it. TensorFlow
     takes seconds to import: a command that finds a mistake before the first module that needs it answers at once.
+
+    Its modules are half a million objects that stay until the end. Python's garbage collector walks through all of them
+    again and again: while they are made, while graphs are traced, and at the exit. They are frozen (`gc.freeze`), and
+    with all others at the exit, which saves two to three CPU seconds per command.
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     logging.set_verbosity(logging.ERROR)  # of the libraries; kgen has its own log
@@ -311,10 +317,16 @@ class _FirstImport(importlib.abc.MetaPathFinder):
         announce("starting TensorFlow")
         hidden = _Hidden()
         sys.meta_path.insert(0, hidden)
+        collects = gc.isenabled()
+        gc.disable()
         try:
             _without_stderr(execute, module) if self.quiet else execute(module)
         finally:
             sys.meta_path.remove(hidden)
+            gc.freeze()
+            if collects:
+                gc.enable()
+        atexit.register(gc.freeze)
 
 
 class _Hidden(importlib.abc.MetaPathFinder):
