@@ -1,6 +1,7 @@
 """kgen-export: writes a trained model as a SavedModel and .tflite files, and measures every one."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kgen.cli import flags
@@ -13,6 +14,8 @@ EXAMPLES = (
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --checkpoint last", "the last weights, not the best"),
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --quantize float16,int8", "smaller .tflite files as well"),
     ("kgen-export --verify exports/cvae", "compare the files with their golden batch again, on any machine"),
+    ("kgen-export runs/00000-cvae-digits --to exports/cvae --sign key.pem", "signed, so that others know the author"),
+    ("kgen-export --verify exports/cvae --public_key key.pub", "and whether the owner of this key signed it"),
 )
 
 
@@ -31,6 +34,8 @@ def command() -> Command:
     )
     cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written in it.")
     cmd.flag("Output", "boolean", "verify", False, "Only compare an export, given as RUN, with its golden batch.")
+    cmd.flag("Output", "string", "sign", None, "Sign the manifest with this Ed25519 key.", metavar="PEM")
+    cmd.flag("Output", "string", "public_key", None, "With --verify: who must have signed it.", metavar="PEM")
     return cmd
 
 
@@ -44,14 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         from kgen.export.place import check_to, find_version
+        from kgen.sampling.manifest import private_key, public_key
 
+        for flag, needed in (("public_key", True), ("sign", False)):
+            if cmd[flag] is not None and cmd["verify"] is not needed:
+                raise UserError(f"--{flag} goes {'with' if needed else 'without'} --verify")
         if cmd["verify"]:
-            find_version(path)
-            from kgen.export import verify_export
-
-            folder, measured = verify_export(path)
-            print(f"{folder} agrees with the model that was trained:")
-            return _show(measured)
+            return _verify(find_version(path), None if cmd["public_key"] is None else public_key(cmd["public_key"]))
         if not cmd["to"]:
             raise UserError("--to is missing: name where to export, e.g. --to exports/cvae")
         for name in cmd["quantize"]:
@@ -64,16 +68,39 @@ def main(argv: Sequence[str] | None = None) -> int:
             run.move_data(cmd["dataset"])
         check_generator(run, **flags.generator_choice(cmd))
         check_to(cmd["to"])
+        key = None if cmd["sign"] is None else private_key(cmd["sign"])
         from kgen.export import export  # imports TensorFlow
-        from kgen.sampling.exported import read_manifest
+        from kgen.sampling.manifest import read_manifest
 
-        version = export(run, cmd["to"], quantize=cmd["quantize"], **flags.generator_choice(cmd))
+        version = export(run, cmd["to"], quantize=cmd["quantize"], key=key, **flags.generator_choice(cmd))
         manifest = read_manifest(version)
         print(f"wrote {version}: {', '.join([*manifest['files'], 'manifest.json'])}")
         _show(manifest["measured"])
         print(f"next:  kgen-sample {cmd['to']} --count 64")
 
     return cmd.run(body, argv)
+
+
+def _verify(folder: Path, key: Any):
+    """Verifies a version, with its manifest and hashes before TensorFlow is imported, and says what it found."""
+    from kgen.export.integrity import check_files
+    from kgen.sampling.manifest import is_older, signing_key
+
+    manifest = check_files(folder, key)
+    if is_older(manifest):
+        print(
+            f"{folder}: its manifest is of an older form without a digest: files are checked against it, but whether "
+            "it was changed itself cannot be told; export the run again"
+        )
+    if key is None and (author := signing_key(manifest)):
+        print(f"{folder} is signed, by the owner of {author} as it states; check that with --public_key")
+    from kgen.export import verify_export
+
+    _, measured = verify_export(folder, key=key)
+    if key is not None:
+        print(f"{folder} was signed with the key {signing_key(manifest)}")
+    print(f"{folder} agrees with the model that was trained:")
+    _show(measured)
 
 
 def _show(measured: Mapping[str, Mapping[str, Any]]):

@@ -12,7 +12,8 @@ from typing import Any
 from kgen.errors import UserError
 from kgen.explore.litert_js import CORE, LOADER, VERSION, WASM, WASM_UTILS, runtime_files
 from kgen.io import write_text
-from kgen.sampling.exported import class_numbers_of, read_manifest
+from kgen.sampling.exported import class_numbers_of
+from kgen.sampling.manifest import read_manifest
 from kgen.web.html import asset, content_policy, data_url, script_json
 
 DECODER = "model.tflite"

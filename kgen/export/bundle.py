@@ -17,16 +17,18 @@ from kgen.data.training_data import places_of
 from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
 from kgen.export.golden import golden_batch
+from kgen.export.integrity import file_hashes
 from kgen.export.place import check_to, writing_to
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
 from kgen.export.tf_serving import write_server_files, write_warmup
 from kgen.export.tflite import calibration_rows, write_tflite
 from kgen.export.tolerances import QUANTIZATIONS
-from kgen.export.verify import file_hashes, verify_files
-from kgen.io import aside_of, remove_leftovers, write_json
+from kgen.export.verify import verify_files
+from kgen.io import aside_of, remove_leftovers
 from kgen.run import Run
-from kgen.sampling.exported import LARGEST_VERSION, MANIFEST, prior_file, version_number
+from kgen.sampling.exported import LARGEST_VERSION, prior_file, version_number
+from kgen.sampling.manifest import write_manifest
 
 
 def export(
@@ -36,6 +38,7 @@ def export(
     checkpoint: str = "best",
     prior: str | None = None,
     quantize: Sequence[str] = (),
+    key: Any = None,
 ) -> Path:
     """Exports a run as the next version of `to`.
 
@@ -46,6 +49,7 @@ def export(
         prior: the prior that z is sampled from with a seed, and the default of samplers over the export; None takes
             that of the run. All fitted priors that the run has stored for these weights are exported.
         quantize: of QUANTIZATIONS; each adds a smaller .tflite file per signature.
+        key: a `private_key` to sign the manifest with; None signs nothing.
 
     Returns:
         exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, encoder.tflite (of a model that encodes),
@@ -77,7 +81,7 @@ def export(
         write_warmup(staging, to.name, list(described), golden)
         files, measured = file_hashes(staging), verify_files(staging, golden)
         results = {"signatures": described, "measured": measured, "bytes": _sizes(files), "files": files}
-        write_json(staging / MANIFEST, about | results)
+        write_manifest(staging, about | results, key)
         version = _publish(staging, to)
     except ExportFailed as error:
         raise ExportFailed(f"{error}; nothing was written") from error

@@ -7,7 +7,7 @@ from kgen.errors import UserError
 from kgen.io import try_to_write
 from kgen.run import check_space
 from kgen.sampling import latest_version
-from kgen.sampling.exported import MANIFEST
+from kgen.sampling.manifest import MANIFEST
 
 
 def find_version(path: str | Path) -> Path:

@@ -3,7 +3,6 @@
 That needs the folder alone: neither the run nor its data, on any machine.
 """
 
-import hashlib
 import io
 import time
 from collections.abc import Callable, Iterator
@@ -13,48 +12,34 @@ from typing import Any
 
 import numpy as np
 
-from kgen.errors import ExportFailed
 from kgen.export.golden import FEW, Golden
+from kgen.export.integrity import check_files
 from kgen.export.place import find_version
 from kgen.export.tolerances import BORDER, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
-from kgen.sampling.exported import MANIFEST, Runtime, SavedModelRuntime, TFLiteRuntime, read_manifest, row_by_row
+from kgen.sampling.exported import Runtime, SavedModelRuntime, TFLiteRuntime, row_by_row
 
 TIMED_CALLS = 20
 TIMED_SECONDS = 0.5
 
 
-def verify_export(path: str | Path) -> tuple[Path, dict[str, dict[str, Any]]]:
+def verify_export(path: str | Path, *, key: Any = None) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Verifies an export again, on this machine.
 
     Args:
         path: exports/NAME (its latest version), or exports/NAME/VERSION.
+        key: a `public_key` that the manifest must be signed with; None for any, or no signature.
 
     Returns:
         The version, and the result of `verify_files`.
 
     Raises:
-        UserError: the path is not an export.
-        ExportFailed: a file has changed since the export, or exceeds its tolerance here.
+        UserError: the path is not an export, or its manifest is damaged.
+        ExportFailed: a file has changed since the export or was added, exceeds its tolerance here, or the signature is
+            not that of the key.
     """
     folder = find_version(path)
-    files, found = read_manifest(folder).get("files", {}), file_hashes(folder)
-    for name in files:
-        if files[name] != found.get(name):
-            problem = "has changed" if name in found else "is missing"
-            raise ExportFailed(f"{folder / name} {problem} since the export was written")
+    check_files(folder, key)
     return folder, verify_files(folder, Golden.load(folder))
-
-
-def file_hashes(folder: Path) -> dict[str, dict[str, Any]]:
-    """Name -> {"bytes", "sha256"} of every file of a version, except its manifest."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
-    return {
-        file.relative_to(folder).as_posix(): {
-            "bytes": file.stat().st_size,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        }
-        for file in files
-    }
 
 
 def verify_files(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Samplers over what kgen-export wrote, a SavedModel or a .tflite file, and the runtimes that call their signatures.
 
-A version of an export is a folder with manifest.json; a .tflite file carries the same values in itself, as a JSON text
-in a Metadata buffer. That buffer changes no output, and any reader of the format finds it by its name.
+A version of an export is a folder with manifest.json (`manifest.py`); a .tflite file carries the same values in itself,
+as a JSON text in a Metadata buffer. That buffer changes no output, and any reader of the format finds it by its name.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from kgen.errors import UserError
+from kgen.sampling.manifest import read_manifest
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.sampler import halves, in_chunks
 from kgen.spec import DataSpec, numbers_at
 
-MANIFEST = "manifest.json"
 MODEL = "model.tflite"
 METADATA = "kgen"
 """Name of the Metadata buffer of a .tflite file."""
@@ -185,18 +185,6 @@ def row_by_row(call: Callable[..., dict[str, np.ndarray]], signature: str, **inp
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a version of an export.
-
-    Raises:
-        UserError: there is none.
-    """
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        raise UserError(f"{manifest} is missing: keep what kgen-export wrote together, or export the run again")
-    return json.loads(manifest.read_text(encoding="utf-8"))
 
 
 def class_numbers_of(values: dict[str, Any]) -> list[int]:

@@ -13,10 +13,10 @@ from kgen.sampling.exported import (
     MODEL,
     SavedModelSampler,
     TFLiteSampler,
-    read_manifest,
     read_metadata,
     version_number,
 )
+from kgen.sampling.manifest import read_manifest
 from kgen.sampling.priors import PRIORS, StandardNormal, check_prior, prior_of
 from kgen.sampling.remote import SCHEME, GrpcSampler, ServerSampler
 from kgen.sampling.sampler import ModelSampler, Sampler

@@ -14,6 +14,7 @@ from kgen.errors import UserError
 from kgen.explore import page as explore_page
 from kgen.export.golden import Golden
 from kgen.sampling.exported import TFLiteRuntime
+from kgen.sampling.manifest import unsealed
 from kgen.sampling.priors import GaussianMixture
 from kgen.sampling.slerp import slerp
 from kgen.spec import DataSpec
@@ -282,7 +283,7 @@ def test_what_makes_no_page(tmp_path, monkeypatch):
     assert not (tmp_path / "page.html").exists()
     manifest = json.loads((SAMPLE / "manifest.json").read_text())
     drawn = {"model": "pixel_vae", "latent_shape": [2 + 784], "model_args": {"latent_dim": 2, "levels": 2}}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest | drawn))
+    (tmp_path / "manifest.json").write_text(json.dumps(unsealed(manifest) | drawn))
     with pytest.raises(UserError, match="'pixel_vae' with two levels ends in a loop"):
         explore_page.write_page(tmp_path, tmp_path / "page.html")
     with pytest.raises(UserError, match=r"manifest\.json is missing"):

@@ -20,6 +20,7 @@ from kgen.models.presets import PRESETS, Preset
 from kgen.run import Run
 from kgen.sampling import GaussianMixture, StandardNormal, check_prior, priors
 from kgen.sampling.exported import prior_file
+from kgen.sampling.manifest import unsealed
 from kgen.train.plots import sample_sheet
 
 SMALL = {
@@ -218,7 +219,7 @@ def test_an_export_with_another_prior_than_it_was_made_with(exported, tmp_path):
         open_sampler(version)
     manifest = json.loads((version / "manifest.json").read_text())
     del manifest["priors"]  # as before there was a choice
-    (version / "manifest.json").write_text(json.dumps(manifest | {"prior": "standard_normal"}))
+    (version / "manifest.json").write_text(json.dumps(unsealed(manifest) | {"prior": "standard_normal"}))
     assert open_sampler(version).prior == "standard_normal"
 
 

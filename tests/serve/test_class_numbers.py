@@ -25,6 +25,7 @@ from kgen.export import verify_export
 from kgen.export.golden import Golden
 from kgen.export.signatures import class_positions
 from kgen.sampling.exported import read_metadata
+from kgen.sampling.manifest import unsealed
 
 NAMES = ("3", "5", "10")
 REFUSED = (0, -1, 1, 2, 4, 11, 2**31 - 1, -(2**31))
@@ -223,7 +224,7 @@ def test_an_export_without_numbers_takes_positions(tmp_path):
     manifest = json.loads((old / "manifest.json").read_text())
     assert "class_numbers" not in manifest
     manifest["spec"]["class_names"] = manifest["class_names"] = [str(number) for number in range(1, 11)]
-    (old / "manifest.json").write_text(json.dumps(manifest))
+    (old / "manifest.json").write_text(json.dumps(unsealed(manifest)))
     nine, ten = (generate(open_sampler(path), 1, labels=label) for path, label in ((DIGITS, "9"), (old, "10")))
     np.testing.assert_array_equal(nine.images, ten.images)
 
