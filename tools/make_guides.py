@@ -111,6 +111,23 @@ def packages() -> str:
     return table(("in `kgen/`", "what it is for"), rows)
 
 
+def tf_serving() -> str:
+    """Where kgen-serve differs from TF Serving, as tests/serve/tf_serving_cases.py lists it."""
+    sys.path.insert(0, str(ROOT / "tests" / "serve"))
+    try:
+        from tf_serving_cases import BEYOND, DIFFERS, all_cases
+    finally:
+        sys.path.pop(0)
+    rows = [("<br>".join(f"`{name}`" for name in names), theirs, ours) for names, theirs, ours in DIFFERS]
+    count = sum(len(names) for names, _, _ in DIFFERS)
+    return (
+        f"Of {len(all_cases())} cases of TF Serving's own tests {count} differ:\n\n"
+        + table(("case", "TF Serving", "kgen-serve"), rows)
+        + "\nBeyond them:\n\n"
+        + table(("what", "TF Serving", "kgen-serve"), BEYOND)
+    )
+
+
 SECTIONS = ("data", "train", "eval", "explore", "serve", "limits")
 PARTS = {
     "models": models,
@@ -121,6 +138,7 @@ PARTS = {
     "results": results,
     "layers": layers,
     "packages": packages,
+    "tf serving": tf_serving,
 }
 """NAME of a generated part -> what makes it."""
 

@@ -7,6 +7,7 @@ public REST calls, and one endpoint of its own for what TF Serving does not stat
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from importlib import resources
 from pathlib import Path
 from urllib.parse import unquote
@@ -22,6 +23,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from kgen.sampling.exported import LARGEST_VERSION, class_numbers_of, version_number
 from kgen.serve import metrics
 from kgen.serve.codec import decode_json, encode_json, parse_json, signature_name
+from kgen.serve.examples import from_json, to_json
 from kgen.serve.models import ModelStore, Version
 from kgen.serve.predictor import Predictor
 from kgen.serve.validation import Code, ServingError, body_too_large, check_depth, invalid, serving_error
@@ -43,8 +45,6 @@ def application(predictor: Predictor) -> Starlette:
             return await answer(predictor, request)
         except ServingError as error:
             return _failure(error)
-        except ClientDisconnect:
-            return Response(status_code=400)
         except Exception as error:
             return _failure(serving_error(error, predictor.limits.max_seconds))
 
@@ -104,7 +104,7 @@ def _target(found: re.Match) -> Target:
 
 
 async def _predict(predictor: Predictor, request: Request, target: Target) -> Response:
-    async with predictor.request("rest") as account:
+    async with predictor.request("rest", "predict") as account:
         body = await _json_body(predictor, request)
         name = signature_name(body)
         version = predictor.store.find(*target)
@@ -118,9 +118,16 @@ async def _predict(predictor: Predictor, request: Request, target: Target) -> Re
 
 
 async def _classify(predictor: Predictor, request: Request, target: Target, method: str) -> Response:
-    async with predictor.request("rest"):
-        name = signature_name(await _json_body(predictor, request))
-        raise predictor.classify_error(*target, name, method)
+    async with predictor.request("rest", method) as account:
+        body = await _json_body(predictor, request)
+        name, examples = signature_name(body), from_json(body)
+        version = predictor.store.find(*target)
+        account.model = version.model
+        with version.lease() as servable:
+            signature = servable.loaded.signature(name)
+            account.signature = signature.name
+            result = await predictor.classify(servable, signature, method, examples)
+        return Response(to_json(result), media_type="application/json")
 
 
 async def _json_body(predictor: Predictor, request: Request) -> dict:
@@ -130,7 +137,7 @@ async def _json_body(predictor: Predictor, request: Request) -> dict:
     if announced.isascii() and announced.isdigit() and int(announced) > limits.max_body_bytes:
         raise body_too_large(limits.max_body_bytes)
     parts, length = [], 0
-    async for part in request.stream():
+    async for part in _stream(request):
         parts.append(part)
         length += len(part)
         if length > limits.max_body_bytes:
@@ -138,6 +145,19 @@ async def _json_body(predictor: Predictor, request: Request) -> dict:
     body = b"".join(parts)
     check_depth(body, limits.max_depth)
     return parse_json(body)
+
+
+async def _stream(request: Request) -> AsyncIterator[bytes]:
+    """The parts of the body.
+
+    Raises:
+        ServingError: the client closed the connection before its end.
+    """
+    try:
+        async for part in request.stream():
+            yield part
+    except ClientDisconnect as error:
+        raise ServingError(Code.CANCELLED, "the client closed the connection") from error
 
 
 def _metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> Response:

@@ -262,7 +262,8 @@ def decode_proto(
         ServingError: the request has another form than the signature, or a tensor is invalid.
     """
     signature.check_names(tensors)
-    return {name: _array(name, tensor, signature, limits) for name, tensor in tensors.items()}
+    given = {name: _array(name, tensor, signature, limits) for name, tensor in tensors.items()}
+    return {**signature.defaults, **given}
 
 
 def _array(name: str, tensor: tensor_pb2.TensorProto, signature: Signature, limits: RequestLimits) -> np.ndarray:

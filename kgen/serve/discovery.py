@@ -17,7 +17,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from kgen.errors import UserError
-from kgen.sampling.exported import LARGEST_VERSION, MANIFEST, version_number
+from kgen.sampling.exported import LARGEST_VERSION, version_number
+from kgen.sampling.manifest import MANIFEST
 
 MODEL_CONFIG_FILE = "models.config"
 EXAMPLE = "name the folder that holds exports, e.g. kgen-serve exports/"

@@ -16,8 +16,9 @@ from tensorflow_serving.apis import (
 )
 
 from kgen.serve.codec import decode_proto, encode_proto
+from kgen.serve.examples import CLASSIFY, METHODS, REGRESS, unsupported
 from kgen.serve.predictor import Predictor
-from kgen.serve.validation import Code, ServingError, invalid, serving_error
+from kgen.serve.validation import DEFAULT, Code, ServingError, invalid, serving_error
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 MAX_DETAIL_CHARACTERS = 2000  # details are sent in a header
@@ -85,8 +86,7 @@ class Services:
                 inputs = decode_proto(request.inputs, signature, predictor.limits)
                 outputs = await predictor.predict(servable, signature, inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
-        response.model_spec.name, response.model_spec.signature_name = spec.name, signature.name
-        response.model_spec.version.value = version.number
+        _set_spec(response.model_spec, spec.name, signature.name, version.number)
         for name, values in outputs.items():
             response.outputs[name].CopyFrom(encode_proto(values, signature.outputs[name].dtype))
         return response
@@ -103,27 +103,70 @@ class Services:
         return self.predictor.status(name, version)
 
     async def classify(self, request: classification_pb2.ClassificationRequest) -> Message:
-        raise self._classify_error(request, "classify")
+        response = classification_pb2.ClassificationResponse()
+        await self._infer(_spec(request), CLASSIFY, request.input, response)
+        return response
 
     async def regress(self, request: regression_pb2.RegressionRequest) -> Message:
-        raise self._classify_error(request, "regress")
+        response = regression_pb2.RegressionResponse()
+        await self._infer(_spec(request), REGRESS, request.input, response)
+        return response
 
     async def multi_inference(self, request: inference_pb2.MultiInferenceRequest) -> Message:
-        raise ServingError(Code.UNIMPLEMENTED, "MultiInference is not offered by kgen-serve; call Predict")
+        tasks = request.tasks
+        if not tasks or not all(task.model_spec.name for task in tasks):
+            raise invalid("each of the tasks must name a model; there must be at least one")
+        if len({task.model_spec.name for task in tasks}) > 1:
+            raise invalid("all tasks must name the same model")
+        names = [task.model_spec.signature_name or DEFAULT for task in tasks]
+        if len({*names}) < len(names):
+            raise invalid(f"each signature may be evaluated once. Received: {', '.join(names)}")
+        response = inference_pb2.MultiInferenceResponse()
+        for task in tasks:
+            if task.method_name not in METHODS:
+                raise unsupported(task.method_name)
+        for task in tasks:
+            method = METHODS[task.method_name]
+            one = (
+                classification_pb2.ClassificationResponse()
+                if method == CLASSIFY
+                else regression_pb2.RegressionResponse()
+            )
+            spec = model_pb2.ModelSpec()
+            spec.CopyFrom(tasks[0].model_spec)  # whose version all are evaluated by
+            spec.signature_name = task.model_spec.signature_name
+            await self._infer(spec, method, request.input, one, "MultiInference")
+            result = response.results.add(model_spec=one.model_spec)
+            field = result.classification_result if method == CLASSIFY else result.regression_result
+            field.CopyFrom(one.result)
+        return response
+
+    async def _infer(self, spec: model_pb2.ModelSpec, method: str, examples, response: Message, api: str = ""):
+        """Fills the response of a classification or regression."""
+        predictor = self.predictor
+        async with predictor.request("grpc", api or method.capitalize()) as account:
+            version = predictor.store.find(*_target(spec))
+            account.model = version.model
+            with version.lease() as servable:
+                signature = servable.loaded.signature(spec.signature_name)
+                account.signature = signature.name
+                response.result.CopyFrom(await predictor.classify(servable, signature, method, examples))
+        _set_spec(response.model_spec, spec.name, signature.name, version.number)
 
     async def reload(self, request: model_management_pb2.ReloadConfigRequest) -> Message:
         message = "kgen-serve is not configured by requests; edit models.config in the served folder, which is polled"
         raise ServingError(Code.UNIMPLEMENTED, message)
-
-    def _classify_error(self, request: Message, method: str) -> ServingError:
-        spec = _spec(request)
-        return self.predictor.classify_error(*_target(spec), spec.signature_name, method)
 
 
 def _spec(request: Message) -> model_pb2.ModelSpec:
     if not request.HasField("model_spec"):
         raise invalid("the request has no model_spec")
     return request.model_spec
+
+
+def _set_spec(spec: model_pb2.ModelSpec, name: str, signature: str, version: int):
+    """What answered."""
+    spec.name, spec.signature_name, spec.version.value = name, signature, version
 
 
 def _target(spec: model_pb2.ModelSpec) -> tuple[str, int | None, str | None]:

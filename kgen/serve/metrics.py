@@ -1,10 +1,16 @@
-"""Metrics of the server in Prometheus' text format."""
+"""Metrics of the server in Prometheus' text format, under names of its own and under TF Serving's."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+TF_SERVING = ":tensorflow:serving:"
+"""Prefix of TF Serving's names (tensorflow_serving/servables/tensorflow/util.cc)."""
+MICROSECONDS = tuple(float(f"{10 * 1.8**i:.6g}") for i in range(33))
+EXAMPLES = tuple(float(2**i) for i in range(15))
+ENTRY_POINTS = {"rest": "REST", "grpc": "GRPC"}
 
 
 class Metrics:
@@ -33,6 +39,69 @@ class Metrics:
         self.problems = Gauge(
             "kgen_serve_problems", "Folders and versions that cannot be served as they are.", registry=self.registry
         )
+        self._add_tf_serving()
+
+    def _add_tf_serving(self):
+        self.tf_registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(TF_SERVING + name, text, labels, registry=self.tf_registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(TF_SERVING + name, text, labels, buckets=buckets, registry=self.tf_registry)
+
+        latency = "Distribution of wall time (in microseconds) for"
+        self._request_count = counter("request_count", "The total number of requests.", "model_name", "status")
+        self._request_latency = histogram(
+            "request_latency", f"{latency} a request.", MICROSECONDS, "model_name", "API", "entrypoint"
+        )
+        self._runtime_latency = histogram(
+            "runtime_latency", f"{latency} TensorFlow.", MICROSECONDS, "model_name", "API", "runtime"
+        )
+        self._example_counts = histogram(
+            "request_example_counts", "The number of tensorflow.Examples per request.", EXAMPLES, "model"
+        )
+        self._example_count_total = counter(
+            "request_example_count_total", "The total number of tensorflow.Examples.", "model"
+        )
+        self._warmup_latency = histogram(
+            "model_warmup_latency", f"{latency} model warmup.", MICROSECONDS, "model_path", "status"
+        )
+
+    def count_request(self, account, code: str, seconds: float):
+        """Counts a request that was answered.
+
+        Args:
+            account: its labels; see kgen.serve.predictor.Account.
+            code: name of its Code.
+            seconds: from its start to its answer.
+        """
+        self.requests.labels(account.api, account.model, account.signature, code).inc()
+        self.seconds.labels(account.api, account.model, account.signature).observe(seconds)
+        self._request_count.labels(account.model, code).inc()
+        if code == "OK":
+            entry = ENTRY_POINTS[account.api]
+            self._request_latency.labels(account.model, account.method, entry).observe(1e6 * seconds)
+
+    def count_run(self, model: str, method: str, seconds: float):
+        """Counts the time that a request waited for TensorFlow and its batch."""
+        self._runtime_latency.labels(model, method, "TF1").observe(1e6 * seconds)
+
+    def count_examples(self, model: str, count: int):
+        """Counts the tf.Examples of a request."""
+        self._example_counts.labels(model).observe(count)
+        self._example_count_total.labels(model).inc(count)
+
+    def count_warmup(self, path: str, code: str, seconds: float):
+        """Counts a replay of recorded requests."""
+        self._warmup_latency.labels(path, code).observe(1e6 * seconds)
 
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + _without_suffix(generate_latest(self.tf_registry))
+
+
+def _without_suffix(text: bytes) -> bytes:
+    """Counters under the names that TF Serving gives them: without the `_total` and `_created` of OpenMetrics."""
+    lines = [line for line in text.splitlines(keepends=True) if b"_created" not in line]
+    total = f"{TF_SERVING}request_count_total".encode()
+    return b"".join(line.replace(total, total.removesuffix(b"_total")) for line in lines)

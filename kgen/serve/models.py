@@ -18,27 +18,26 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_status_pb2, prediction_log_pb2
 
 from kgen.config import RequestLimits
 from kgen.errors import UserError
+from kgen.sampling.exported import MODEL, read_metadata
+from kgen.sampling.manifest import MANIFEST
 from kgen.serve.batcher import Batcher
 from kgen.serve.codec import decode_proto
 from kgen.serve.discovery import FoundModel, Inspection, Notices, ServedFolder, inspect
+from kgen.serve.examples import INPUTS, serialized
 from kgen.serve.metrics import Metrics
+from kgen.serve.runtimes import open_runtime
 from kgen.serve.validation import DEFAULT, Code, ServingError, Signature, TensorInfo, graph_message, invalid
 
 log = logging.getLogger(__name__)
 
-INTERNAL_SIGNATURES = "__saved_model_"
-"""Prefix of the signatures that TensorFlow adds, e.g. for initialization."""
-
 
 class LoadedModel:
-    """A SavedModel in memory; loaded and called in threads.
+    """A version in memory; loaded and called in threads.
 
     Args:
         path: exports/NAME/VERSION.
@@ -50,10 +49,10 @@ class LoadedModel:
     def __init__(self, path: Path):
         self.path = path
         try:
-            self.signature_defs = _signature_defs(path)
-            self._module = tf.saved_model.load(str(path))
+            self._runtime = open_runtime(path)
         except Exception as error:  # files of any content
             raise ServingError(Code.NOT_FOUND, f"no SavedModel can be loaded from {path}: {error}") from error
+        self.signature_defs = self._runtime.definitions
         ranges, class_numbers = stated_values(path)
         self.signatures = {
             name: Signature(
@@ -63,9 +62,9 @@ class LoadedModel:
                 {key: TensorInfo.from_proto(info) for key, info in definition.outputs.items()},
                 ranges,
                 class_numbers,
+                {key: tf.make_ndarray(tensor) for key, tensor in definition.defaults.items()},
             )
             for name, definition in self.signature_defs.items()
-            if name in self._module.signatures
         }
 
     def signature(self, name: str, code: Code = Code.INVALID_ARGUMENT) -> Signature:
@@ -81,22 +80,7 @@ class LoadedModel:
 
     def call(self, name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs a signature on inputs that fit it."""
-        types = self.signatures[name].inputs
-        tensors = {key: tf.constant(values, types[key].dtype) for key, values in inputs.items()}
-        return {key: np.asarray(tensor) for key, tensor in self._module.signatures[name](**tensors).items()}
-
-
-def _signature_defs(path: Path) -> dict:
-    """The SignatureDefs of the graph tagged "serve"."""
-    saved = saved_model_pb2.SavedModel()
-    if (path / "saved_model.pb").is_file():
-        saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    else:
-        text_format.Parse((path / "saved_model.pbtxt").read_text(encoding="utf-8"), saved)
-    for graph in saved.meta_graphs:
-        if tf.saved_model.SERVING in graph.meta_info_def.tags:
-            return {k: v for k, v in graph.signature_def.items() if not k.startswith(INTERNAL_SIGNATURES)}
-    raise ValueError(f"it has no graph with the tag '{tf.saved_model.SERVING}'")
+        return self._runtime.call(name, inputs)
 
 
 def stated_values(path: Path) -> tuple[dict[str, tuple[float, float]], list[int]]:
@@ -109,15 +93,23 @@ def stated_values(path: Path) -> tuple[dict[str, tuple[float, float]], list[int]
         ServingError: they are not of the form {"label": [0, 9]} and [0, 1, 2].
     """
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        manifest = _statements(path)
         ranges = {name: (low + 0, high + 0) for name, (low, high) in manifest.get("ranges", {}).items()}
         return ranges, [number + 0 for number in manifest.get("class_numbers", [])]  # + 0 fails unless it is a number
-    except FileNotFoundError:
-        return {}, []
     except (OSError, ValueError, TypeError, AttributeError) as error:
         form = '"ranges" must be like {"label": [0, 9]} and "class_numbers" like [0, 1, 2]'
         message = f"{path / 'manifest.json'}: {form} ({error}); export again"
         raise ServingError(Code.FAILED_PRECONDITION, message) from error
+
+
+def _statements(path: Path) -> dict:
+    """The manifest of a version; without one the metadata of its .tflite file, where that is what runs."""
+    if (path / MANIFEST).exists():
+        return json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    if (path / MODEL).exists() and not any(path.glob("saved_model.pb*")):
+        with contextlib.suppress(UserError):  # kgen did not write it
+            return read_metadata(path / MODEL)
+    return {}
 
 
 # Warm-up --------------------------------------------------------------------------------------------------------------
@@ -167,11 +159,17 @@ def _replay(model: LoadedModel, record: bytes, limits: RequestLimits):
     except DecodeError as error:
         raise invalid("it is not a PredictionLog") from error
     kind = recorded.WhichOneof("log_type")
-    if kind != "predict_log":
-        raise ServingError(Code.UNIMPLEMENTED, f"only predict_log can be replayed. Received: {kind}")
-    request = recorded.predict_log.request
-    signature = model.signature(request.model_spec.signature_name, Code.FAILED_PRECONDITION)
-    model.call(signature.name, decode_proto(request.inputs, signature, limits))
+    if kind == "predict_log":
+        request = recorded.predict_log.request
+        signature = model.signature(request.model_spec.signature_name, Code.FAILED_PRECONDITION)
+        model.call(signature.name, decode_proto(request.inputs, signature, limits))
+    elif kind in ("classify_log", "regress_log", "multi_inference_log"):
+        request = getattr(recorded, kind).request
+        specs = [task.model_spec for task in request.tasks] if kind == "multi_inference_log" else [request.model_spec]
+        for spec in specs:
+            model.call(model.signature(spec.signature_name).name, {INPUTS: serialized(request.input, limits)})
+    else:
+        raise ServingError(Code.UNIMPLEMENTED, f"requests of a {kind} cannot be replayed")
 
 
 # Servable -------------------------------------------------------------------------------------------------------------
@@ -198,7 +196,7 @@ class Servable:
         batch_timeout_ms: float,
         metrics: Metrics,
     ):
-        self.loaded, self._threads = loaded, threads
+        self.name, self.loaded, self._threads = name, loaded, threads
         self._batchers = {
             signature.name: Batcher(
                 partial(self._call, signature.name),

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, input_pb2
 
 from kgen.config import RequestLimits
+from kgen.serve.examples import INPUTS, RESULTS, check_method, serialized
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import ModelStore, Servable
 from kgen.serve.validation import Code, ServingError, Signature, invalid, serving_error
@@ -17,9 +18,15 @@ from kgen.serve.validation import Code, ServingError, Signature, invalid, servin
 
 @dataclass
 class Account:
-    """Labels of the metrics of one request; model and signature are set when they are known to exist."""
+    """Labels of the metrics of one request; model and signature are set when they are known to exist.
+
+    Args:
+        api: "rest" or "grpc".
+        method: "Predict", "Classify", ...
+    """
 
     api: str
+    method: str
     model: str = ""
     signature: str = ""
 
@@ -58,16 +65,16 @@ class Predictor:
         self._gate = Gate(limits.max_concurrent)
 
     @contextlib.asynccontextmanager
-    async def request(self, api: str) -> AsyncIterator[Account]:
+    async def request(self, api: str, method: str = "Predict") -> AsyncIterator[Account]:
         """Around a prediction: counts it, times it, and ends it at the time limit.
 
         Args:
-            api: "rest" or "grpc".
+            api, method: see Account.
 
         Raises:
             ServingError: for any error inside.
         """
-        account, started, code = Account(api), time.perf_counter(), Code.OK
+        account, started, code = Account(api, method), time.perf_counter(), Code.OK
         try:
             with self._gate:
                 async with asyncio.timeout(self.limits.max_seconds):
@@ -79,9 +86,7 @@ class Predictor:
                 raise
             raise failure from error
         finally:
-            self.metrics.requests.labels(api, account.model, account.signature, code.name).inc()
-            elapsed = time.perf_counter() - started
-            self.metrics.seconds.labels(api, account.model, account.signature).observe(elapsed)
+            self.metrics.count_request(account, code.name, time.perf_counter() - started)
 
     async def predict(
         self,
@@ -103,7 +108,9 @@ class Predictor:
         for name, values in inputs.items():
             signature.check_form(name, signature.inputs[name].dtype, values.shape, self.limits.max_rows)
             signature.check_values(name, values)
+        started = time.perf_counter()
         outputs = await servable.predict(signature, inputs)
+        self.metrics.count_run(servable.name, "Predict", time.perf_counter() - started)
         return {name: outputs[name] for name in output_filter} if output_filter else outputs
 
     def metadata(
@@ -125,17 +132,14 @@ class Predictor:
         versions = self.store.versions(name, version)
         return get_model_status_pb2.GetModelStatusResponse(model_version_status=[v.status() for v in versions])
 
-    def classify_error(
-        self, name: str, version: int | None, label: str | None, signature_name: str, method: str
-    ) -> ServingError:
-        """The error of `classify` and `regress`, which are not offered here.
+    async def classify(self, servable: Servable, signature: Signature, method: str, examples: input_pb2.Input):
+        """The ClassificationResult or RegressionResult of examples.
 
         Args:
             method: "classify" or "regress".
         """
-        with self.store.find(name, version, label).lease() as servable:
-            signature = servable.loaded.signature(signature_name)
-        if signature.method_name != f"tensorflow/serving/{method}":
-            return invalid(f"signature '{signature.name}' has the method {signature.method_name}, not {method}")
-        message = f"{method} is not offered by kgen-serve; call predict, or use --engine tf_serving"
-        return ServingError(Code.UNIMPLEMENTED, message, 400)
+        check_method(signature, method)
+        values = serialized(examples, self.limits)
+        self.metrics.count_examples(servable.name, len(values))
+        outputs = await servable.predict(signature, {INPUTS: values})
+        return RESULTS[method](outputs, len(values))

@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from kgen.serve.metrics import Metrics
 from kgen.serve.models import LoadedModel, ModelStore, Servable, warm_up
 from kgen.serve.ports import listen, taking_grpc_port
 from kgen.serve.predictor import Predictor
-from kgen.serve.validation import DEFAULT, LABEL, Signature
+from kgen.serve.validation import DEFAULT, LABEL, Code, ServingError, Signature
 
 Health = health_pb2.HealthCheckResponse
 
@@ -69,7 +70,16 @@ class Server:
 
     def _load(self, path: Path) -> LoadedModel:
         model = LoadedModel(path)
-        warm_up(model, self.limits)
+        started, code = time.perf_counter(), Code.UNKNOWN
+        try:
+            if warm_up(model, self.limits):
+                code = Code.OK
+        except ServingError as error:
+            code = error.code
+            raise
+        finally:
+            if code != Code.UNKNOWN:
+                self.metrics.count_warmup(str(path), code.name, time.perf_counter() - started)
         return model
 
     async def start(self):

@@ -135,6 +135,8 @@ def check_depth(body: bytes, max_depth: int):
 # Signatures -----------------------------------------------------------------------------------------------------------
 
 DEFAULT = "serving_default"
+REFERENCE = 100
+"""What the type of a reference to a variable of TensorFlow 1 has above that of its values."""
 LABEL = "label"
 
 
@@ -155,7 +157,7 @@ class TensorInfo:
         """From a tensorflow.TensorInfo message."""
         shape = info.tensor_shape
         sizes = None if shape.unknown_rank else tuple(d.size if d.size >= 0 else None for d in shape.dim)
-        return cls(info.dtype, sizes)
+        return cls(info.dtype % REFERENCE, sizes)
 
     @property
     def type_name(self) -> str:
@@ -178,6 +180,12 @@ class TensorInfo:
             expected in (None, size) for expected, size in zip(self.shape, shape, strict=True)
         )
 
+    def may_take(self, shape: Sequence[int]) -> bool:
+        """Whether a tensor of this shape may be accepted by a graph that takes more than it states."""
+        if self.shape is None or len(shape) != len(self.shape):
+            return True
+        return all(expected in (None, 1, size) for expected, size in zip(self.shape[1:], shape[1:], strict=True))
+
 
 def type_name(dtype: int) -> str:
     """float, int32, half, ..."""
@@ -198,6 +206,7 @@ class Signature:
         inputs, outputs: by name.
         ranges: [least, greatest] value of inputs, by name; inputs without an entry may have any finite value.
         class_numbers: the values of the input `label`; empty where any in its range will do.
+        defaults: of inputs that a gRPC request may leave out, by name.
     """
 
     name: str
@@ -206,6 +215,7 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     class_numbers: Sequence[int] = ()
+    defaults: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def batchable(self) -> bool:
@@ -217,19 +227,23 @@ class Signature:
         )
 
     def check_names(self, names: Iterable[str]):
-        """Raises ServingError unless these are the names of the inputs."""
-        if {*names} != {*self.inputs}:
+        """Raises ServingError unless these are the names of the inputs; those with a default may be left out."""
+        if not self.inputs.keys() - self.defaults.keys() <= {*names} <= self.inputs.keys():
             expected, received = (", ".join(sorted(x)) or "none" for x in (self.inputs, names))
             raise invalid(f"signature '{self.name}' takes the inputs {expected}. Received: {received}")
 
     def check_form(self, name: str, dtype: int, shape: Sequence[int], max_rows: int):
-        """Raises ServingError unless type, shape and batch size of an input are accepted; needs no values."""
+        """Raises ServingError unless type, shape and batch size of an input are accepted; needs no values.
+
+        The shape must be the one that a kgen export states. Other models take more than they state, and TF Serving
+        leaves all shapes to the graph: of them only sizes other than the first and than 1 must be met.
+        """
         info, what = self.inputs[name], self.describe_input(name)
         if dtype != info.dtype:
             raise invalid(f"{what} must have type {info.type_name}. Received: {type_name(dtype)}")
-        if not info.fits(shape):
+        if not (info.fits(shape) if self.ranges else info.may_take(shape)):
             raise invalid(f"{what} must have shape {shape_text(info.shape)}. Received: {shape_text(shape)}")
-        if shape and (info.shape is None or info.batched) and shape[0] > max_rows:
+        if shape and not (info.shape and info.shape[0] == shape[0]) and shape[0] > max_rows:
             raise invalid(f"{what} may have at most {max_rows} rows (--max_rows). Received: {shape[0]}")
 
     def check_values(self, name: str, values: np.ndarray):

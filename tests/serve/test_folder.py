@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tf_serving_cases import case
 
 from kgen.config import RequestLimits, ServeConfig
 from kgen.errors import UserError
@@ -132,6 +133,9 @@ def test_the_folder_of_a_model_vanishes(root, capsys):
     ]
 
 
+@case(
+    "file_system_storage_path_source_test: ServableVersionDirRenamed",
+)
 def test_a_folder_that_is_emptied_ends_its_model(root, capsys):
     store = Store(root)
     polled(store)
@@ -160,12 +164,21 @@ def test_names_that_are_no_version(root, name):
     assert [version.status().version for version in store.versions("m")] == [1]
 
 
+@case(
+    "file_system_storage_path_source_test: SpecificVersionsLeadingZeros",
+    "file_system_storage_path_source_test: ParseTimestampedVersion",
+    "file_system_storage_path_source_test: DuplicateVersions",
+)
 def test_names_that_are_versions(root):
     add(root / "m", "0012", "leading zeros")
+    add(root / "m", "00012", "leading zeros")
+    add(root / "m", 20170111173521, "a time stamp")
     add(root / "m", 2**63 - 1, "the largest")
     (root / "m" / "99").write_text("a file")
     configure(root, entry(root / "m", more="model_version_policy { all {} }"))
-    assert {*polled(Store(root))["m"]} == {1, 12, 2**63 - 1}
+    assert {*polled(Store(root))["m"]} == {1, 12, 20170111173521, 2**63 - 1}
+    configure(root, entry(root / "m", more="model_version_policy { specific { versions: 12 } }"))
+    assert polled(Store(root)) == {"m": {12: "leading zeros without manifest"}}
 
 
 # -- models.config ----------------------------------------------------------------------------------------------------
@@ -176,6 +189,12 @@ def test_two_names_of_one_folder(root):
     assert polled(Store(root)) == {"a": ONE["m"], "b": ONE["m"]}
 
 
+@case(
+    "server_core_test: AbsolutePathSucceeds",
+    "server_core_test: RelativePathWithOptionsSucceeds",
+    "server_core_test: AbsoluteAndRelativePathsWithOptionsSucceed",
+    "file_system_storage_path_source_test: MultipleServables",
+)
 def test_two_folders_of_one_last_name(root, tmp_path):
     """Also outside of the served folder, in TF Serving's container, and relative (--model_config_list_root_dir)."""
     add(tmp_path / "other" / "m", 7, "other")
@@ -205,6 +224,14 @@ def test_what_the_file_does_not_list_is_not_served(root, capsys):
         store.find("n")
 
 
+@case(
+    "server_core_test: CreateWaitsTillModelsAvailable",
+    "server_core_test: ReloadConfigWaitsTillModelsAvailable",
+    "server_core_test: ReloadConfigUnloadsModels",
+    "server_core_test: ReloadConfigHandlesLoadingAPreviouslyUnloadedModel",
+    "file_system_storage_path_source_test: ChangeSetOfServables",
+    "tensorflow_model_server_test: testModelConfigReload",
+)
 def test_a_model_removed_from_the_file_and_listed_again(root):
     add(root / "n")
     configure(root, entry(root / "m"), entry(root / "n", "n"))
@@ -216,6 +243,9 @@ def test_a_model_removed_from_the_file_and_listed_again(root):
     assert {*polled(store)} == {"m", "n"}
 
 
+@case(
+    "server_core_test: ReloadConfigChangeModelBasePath",
+)
 def test_another_base_path(root, tmp_path):
     add(tmp_path / "other", 1, "other")
     configure(root, entry(root / "m"))
@@ -239,6 +269,14 @@ WRONG = {
 }
 
 
+@case(
+    "server_core_test: AbsolutePathWithEmptyPathFails",
+    "server_core_test: IllegalReconfigurationToCustomConfig",
+    "server_core_test: IllegalConfigModelTypeAndPlatformSet",
+    "server_core_test: DuplicateModelNameInConfig",
+    "server_core_test: UnknownModelPlatform",
+    "tensorflow_model_server_test: testBadModelConfig",
+)
 @pytest.mark.parametrize(("text", "message"), WRONG.items(), ids=WRONG.values())
 def test_a_file_that_tf_serving_refuses(root, capsys, text, message):
     """At the start a message; later the message, and what serves goes on."""
@@ -271,6 +309,14 @@ def test_a_file_that_is_removed_holds(root, capsys):
     ]
 
 
+@case(
+    "file_system_storage_path_source_test: MultipleVersionsAtTheSameTime",
+    "file_system_storage_path_source_test: NLatestVersions",
+    "file_system_storage_path_source_test: SpecificVersions",
+    "file_system_storage_path_source_test: SpecificVersionsEmpty",
+    "file_system_storage_path_source_test: DefaultVersionPolicy",
+    "file_system_storage_path_source_test: DefaultNumLatestVersions",
+)
 @pytest.mark.parametrize(
     ("policy", "served"),
     [
@@ -289,6 +335,10 @@ def test_policies(root, policy, served):
     assert [*polled(Store(root)).get("m", {})] == served
 
 
+@case(
+    "server_core_test: AssignLabelToUnavailableVersionAllowed",
+    "server_core_test: AssignExistingLabelToUnavailableVersionDisallowed",
+)
 def test_labels_follow_versions_that_are_available(root, capsys):
     """A label of a version that is not loaded is refused to requests; one in use does not move to such a version."""
     policy = "model_version_policy { all {} }"
@@ -314,6 +364,33 @@ def test_labels_follow_versions_that_are_available(root, capsys):
     add(root / "m", 3, "good now")
     polled(store)
     assert store.find("m", label="live").number == 3
+
+
+@case(
+    "server_core_test: DeprecatedModelTypeConfig",
+    "server_core_test: RequestLoggingOff",
+)
+def test_the_deprecated_type_of_a_model(root):
+    configure(root, f"config {{ name: 'm' base_path: '{root}/m' model_type: TENSORFLOW }}")
+    assert polled(Store(root)) == ONE
+
+
+@case(
+    "file_system_storage_path_source_test: FilesAppearAfterStartup",
+    "file_system_storage_path_source_test: MultipleVersions",
+    "file_system_storage_path_source_test: ChangeVersionPolicy",
+)
+def test_versions_and_policies_change(root):
+    shutil.rmtree(root / "m" / "1")
+    configure(root, entry(root / "m"))
+    store = Store(root)
+    assert polled(store) == {}
+    add(root / "m", 42)
+    assert [*polled(store)["m"]] == [42]
+    add(root / "m", 17)
+    assert [*polled(store)["m"]] == [42]
+    configure(root, entry(root / "m", more="model_version_policy { specific { versions: 17 } }"))
+    assert [*polled(store)["m"]] == [17]
 
 
 # -- whole versions ---------------------------------------------------------------------------------------------------
@@ -392,6 +469,9 @@ def test_a_change_that_cannot_be_loaded_leaves_the_old(root, capsys):
     assert polled(store) == {"m": {1: "mended without manifest"}}
 
 
+@case(
+    "server_core_test: ErroringModel",
+)
 def test_a_load_that_failed_is_tried_again(root, monkeypatch):
     """As by TF Serving: five times, a minute apart; and at once when its files change."""
     now = 1000.0

@@ -1,11 +1,13 @@
 """Metrics, health, and the services that are not offered."""
 
+import socket
+
 import grpc
 import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 from serving_case import SECONDS, ask, refusal, running
-from tensorflow_serving.apis import inference_pb2, model_management_pb2
+from tensorflow_serving.apis import model_management_pb2
 
 BODY = {"inputs": {"label": [1, 2, 3], "seed": [2, 2, 2]}}
 
@@ -58,8 +60,20 @@ def test_health(served):
 def test_calls_that_are_not_offered(served):
     code, text = refusal(served.models.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest())
     assert code == grpc.StatusCode.UNIMPLEMENTED and "edit models.config in the served folder" in text
-    code, text = refusal(served.prediction.MultiInference, inference_pb2.MultiInferenceRequest())
-    assert code == grpc.StatusCode.UNIMPLEMENTED and "call Predict" in text
+
+
+def test_a_body_that_is_broken_off_is_no_error_of_the_server(tiny, caplog):
+    """It is counted as cancelled; the log gets no traceback."""
+    with running(tiny) as server:
+        host, port = server.rest.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), SECONDS) as connection:
+            connection.sendall(b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        labels = {"api": "rest", "model": "", "signature": "", "code": "CANCELLED"}
+        for _ in range(1000):
+            if value(samples(server), "requests_total", **labels):
+                break
+        assert value(samples(server), "requests_total", **labels) == 1
+    assert not caplog.records
 
 
 def test_places_outside_of_the_api(served):

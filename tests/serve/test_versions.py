@@ -11,6 +11,7 @@ import pytest
 import tiny_models
 from serving_case import SECONDS, Held, request_of, running
 from tensorflow_serving.apis import prediction_log_pb2
+from tf_serving_cases import case
 from tiny_models import images_of
 
 BODY = {"inputs": {"label": [1], "seed": [2]}}
@@ -231,6 +232,7 @@ def test_a_record_that_fails_fails_the_load(exports, records, code, text, capsys
         assert server.predict(BODY).status_code == 200  # version 1
 
 
+@case("saved_model_warmup_util_test: UnsupportedFileFormat")
 def test_no_file_of_records_at_all(exports, capsys):
     path = tiny_models.write(exports / "tiny" / "2", warmup=[])
     (path / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord at all")
