@@ -186,7 +186,7 @@ class TrainConfig:
         "Epochs between two evaluations of the loss on validation images.",
         auto="1; in long trainings about 200 evaluations in all",
         above=0,
-        more="The last epoch is always evaluated. Test images are evaluated too where there are some.",
+        more="The last epoch is always evaluated. Test images are evaluated about ten times, and after the last epoch.",
     )
     patience: int = option(
         0,

@@ -115,7 +115,7 @@ class GenerativeModel(keras.Model):
         self.averages: WeightAverages | None = None
         self.steps_per_graph = 1
         self._repeat, self._evaluates = 0, False
-        self._jit_steps = False
+        self._jit_steps, self.evaluation_step = False, None
         self._epoch_steps, self._epoch_taken, self._skipped = None, 0, 0
         self.stop_asked, self.agreed = lambda: False, lambda value: value
         self.timed = contextlib.nullcontext
@@ -255,6 +255,7 @@ class GenerativeModel(keras.Model):
             averaged = [w for network in self.averaged_networks for w in network.weights]
             self.averages = WeightAverages(averaged, ema_momentum) if ema_momentum is not None else None
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
+        self.evaluation_step = None
         self.steps_per_graph = steps_per_graph or 1
 
     def _prepared(self, optimizer, phase: Phase):

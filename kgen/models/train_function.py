@@ -179,16 +179,28 @@ def evaluation_function(model, batches: tf.data.Dataset):
     if shared or model.run_eagerly or steps < 1:
         return lambda: model.evaluate(batches, verbose=0, return_dict=True)
     iterator = iter(batches.repeat())
-    step = tf.function(lambda: model.test_step(next(iterator)), autograph=False)
+    model.evaluation_step = model.evaluation_step or _evaluation_step(model)
 
     def evaluate():
         with model.evaluating():
-            model.reset_metrics()
-            for _ in range(steps):  # a loop in the graph is rounded differently
-                step()
-            return {key: float(value) for key, value in model.get_metrics_result().items()}
+            for i in range(steps):  # a loop in the graph is rounded differently
+                values = model.evaluation_step(iterator, i == 0, i == steps - 1)
+            return {key: float(value) for key, value in values.items()}
 
     return evaluate
+
+
+def _evaluation_step(model):
+    """One graph, whatever the split; function(iterator, first, last) -> the metrics after the last batch of a pass."""
+
+    @tf.function(autograph=False)
+    def step(iterator, first: bool, last: bool):
+        if first:
+            model.reset_metrics()
+        model.test_step(next(iterator))
+        return model.get_metrics_result() if last else {}
+
+    return step
 
 
 class _Pace:

@@ -21,6 +21,8 @@ ROWS_PER_CALL = 32
 size, and an image should not depend on how many others were asked for."""
 VALUES_PER_CALL = 2**25
 """Largest number of values of the images that a call decodes."""
+MAX_CALLS = 8
+"""Calls of ROWS_PER_CALL rows that one graph makes: TensorFlow's threads wake once for all of them."""
 
 
 class Sampler(Protocol):
@@ -79,9 +81,9 @@ class ModelSampler:
         self.prior = self.density.name
         self.encodes = model.has_encoder
         self.model = model
-        self._generate = tf.function(model.generate, reduce_retracing=True, autograph=False)
+        self._generate = self._graph(model.generate)
         if self.encodes:
-            self._encode = tf.function(model.encode, reduce_retracing=True, autograph=False)
+            self._encode = self._graph(lambda *rows: tf.stack(model.encode(*rows), 1))
 
     @property
     def parameters(self) -> int:
@@ -91,12 +93,25 @@ class ModelSampler:
     def weights_hash(self) -> str:
         return self.model.weights_hash()
 
+    def _graph(self, call: Callable):
+        """A graph that makes `call` of up to MAX_CALLS times the rows that fit into one."""
+        import tensorflow as tf
+
+        call, size = tf.function(call, autograph=False), rows_per_call(self.spec)
+
+        @tf.function(autograph=False)
+        def calls(*rows):
+            starts = range(0, rows[0].shape[0], size)
+            return tf.concat([call(*(x[start : start + size] for x in rows)) for start in starts], 0)
+
+        return calls
+
     def decode(self, z, labels=None):
-        return in_chunks(self._generate, z, labels, self.spec)
+        return in_chunks(self._generate, z, labels, self.spec, MAX_CALLS)
 
     def encode(self, images, labels=None):
         labels = labels if self.conditional else None
-        return halves(in_chunks(lambda *x: np.stack(self._encode(*x), 1), images, labels, self.spec))
+        return halves(in_chunks(self._encode, images, labels, self.spec, MAX_CALLS))
 
     def reconstruct(self, images, labels=None):
         labels = labels if self.conditional else None
@@ -108,19 +123,28 @@ def halves(stacked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return stacked[:, 0], stacked[:, 1]
 
 
-def in_chunks(call: Callable, rows: np.ndarray, labels: np.ndarray | None, spec: DataSpec) -> np.ndarray:
+def rows_per_call(spec: DataSpec) -> int:
+    """ROWS_PER_CALL; of large images fewer, because maps of more than 2^31 values crash TensorFlow's convolutions."""
+    return max(1, min(ROWS_PER_CALL, VALUES_PER_CALL // spec.num_pixels))
+
+
+def in_chunks(call: Callable, rows: np.ndarray, labels: np.ndarray | None, spec: DataSpec, most: int = 1) -> np.ndarray:
     """`call(rows, labels)`, or `call(rows)` without labels, over some rows at a time, concatenated.
 
     Args:
         call: gives an array with as many rows.
         rows: [N, ...].
         labels: [N], or None.
-        spec: of the images: ROWS_PER_CALL rows are taken at a time, of large images fewer, because maps of more than
-            2^31 values crash TensorFlow's convolutions.
+        spec: of the images: `rows_per_call` rows are taken at a time; the last are filled up.
+        most: times as many rows are given to `call` where there are so many, in powers of two.
     """
-    count, size = len(rows), max(1, min(ROWS_PER_CALL, VALUES_PER_CALL // spec.num_pixels))
-    indices = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
-    parts = [np.asarray(call(rows[i]) if labels is None else call(rows[i], labels[i])) for i in indices]
+    count, size, parts, start = len(rows), rows_per_call(spec), [], 0
+    most = max(1, min(most, VALUES_PER_CALL // (size * spec.num_pixels)))
+    while start < count:
+        calls = 2 ** min(most.bit_length() - 1, (-(-(count - start) // size)).bit_length() - 1)
+        indices = np.minimum(np.arange(start, start + calls * size), count - 1)
+        parts.append(np.asarray(call(rows[indices]) if labels is None else call(rows[indices], labels[indices])))
+        start += calls * size
     return np.concatenate(parts)[:count]
 
 

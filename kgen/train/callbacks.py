@@ -1,8 +1,8 @@
 """What a training does beside its steps, as Keras callbacks of one duty each. The trainer runs them in this order.
 
 At the end of an epoch `EpochRow` begins a row of metrics.jsonl, `Evaluate`, `MeasureSamples` and `MeasureHealth` add to
-it, `MetricsLog` writes it, and those after them read it. They share the list of the rows of all epochs. In the epoch in
-which a loss was not finite there is no row.
+it, `BestCheckpoint` and `EarlyStopping` decide by it, `MetricsLog` writes it, and those after them read it. They share
+the list of the rows of all epochs. In the epoch in which a loss was not finite there is no row.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class EpochCallback(keras.callbacks.Callback):
         self.run, self.rows = run, rows
 
     def on_epoch_end(self, epoch, logs=None):
-        if not has_failed(self.model):
+        if self.rows and self.rows[-1]["epoch"] == epoch + 1:
             self.on_row(self.rows[-1])
 
     def on_row(self, row: Row):
@@ -217,24 +217,25 @@ class EpochRow(EpochCallback, ResumableCallback):
 
 
 class Evaluate(EpochCallback):
-    """Adds the losses on the images of other splits.
+    """Adds the losses on the images of another split.
 
     Args:
         run, rows: see `EpochCallback`.
-        batches: split -> its batches.
-        every: epochs between two evaluations.
+        split: its name.
+        batches: of the split.
+        every: epochs between two evaluations; the epoch after which training stops early is evaluated too.
     """
 
-    def __init__(self, run: Run, rows: list[Row], batches: Mapping[str, tf.data.Dataset], every: int):
+    def __init__(self, run: Run, rows: list[Row], split: str, batches: tf.data.Dataset, every: int):
         super().__init__(run, rows)
-        self.batches, self.every = batches, every
+        self.split, self.batches, self.every = split, batches, every
 
     def on_train_begin(self, logs=None):
-        self.functions = {split: evaluation_function(self.model, found) for split, found in self.batches.items()}
+        self.evaluate = evaluation_function(self.model, self.batches)
 
     def on_row(self, row: Row):
-        for split, evaluate in self.functions.items() if self.is_due(row["epoch"], self.every) else ():
-            row |= with_prefix(split, self.model, evaluate())
+        if self.is_due(row["epoch"], self.every) or self.model.stop_training:
+            row |= with_prefix(self.split, self.model, self.evaluate())
 
 
 def with_prefix(split: str, model, logs: Mapping[str, float]) -> dict[str, float]:
@@ -337,8 +338,8 @@ class Objective:
 class BestCheckpoint(EpochCallback, ResumableCallback):
     """Writes the weights of the epoch with the best score to checkpoints/best.npz.
 
-    They are written every SECONDS, before each checkpoint to resume from and at the end; if no epoch had a score, those
-    of the last epoch.
+    They are written an epoch later, at most every SECONDS, and before each checkpoint to resume from and at the end; if
+    no epoch had a score, those of the last epoch.
 
     Attributes:
         score, epoch: of the best so far; lower is better.
@@ -372,25 +373,26 @@ class BestCheckpoint(EpochCallback, ResumableCallback):
         self._write()
 
     def on_row(self, row: Row):
+        if time.monotonic() - self._written_at > self.SECONDS:
+            self._write()
         score = self.objective.score(row)
         self.improved = None if score is None else score < self.score or score == -math.inf
         if self.improved:
-            self.score, self.epoch, self._unwritten = score, row["epoch"], self._content(row)
-        if time.monotonic() - self._written_at > self.SECONDS:
-            self._write()
+            self.score, self.epoch, self._unwritten = score, row["epoch"], (self._weights(), row)
 
     def on_train_end(self, logs=None):
         if self.rows and self.score == math.inf and not has_failed(self.model):
-            self._unwritten = self._content(self.rows[-1])
+            self._unwritten = self._weights(), self.rows[-1]
         self._write()
 
-    def _content(self, row: Row) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        weights = {f"model/{i}": variable.numpy() for i, variable in enumerate(model_variables(self.model))}
-        return weights, {"epoch": row["epoch"], "step": row["step"], "metrics": losses_of(self.run, row)}
+    def _weights(self) -> dict[str, np.ndarray]:
+        return {f"model/{i}": variable.numpy() for i, variable in enumerate(model_variables(self.model))}
 
     def _write(self):
         if self._unwritten:
-            checkpoints.write(self.run.checkpoint("best"), *self._unwritten)
+            weights, row = self._unwritten  # a row that other callbacks have added to
+            state = {"epoch": row["epoch"], "step": row["step"], "metrics": losses_of(self.run, row)}
+            checkpoints.write(self.run.checkpoint("best"), weights, state)
             self._unwritten, self._written_at = None, time.monotonic()
 
 
@@ -510,7 +512,7 @@ class Histograms(EpochCallback, ResumableCallback):
         events: written to.
     """
 
-    MAX_EPOCHS = 50
+    MAX_EPOCHS = 20
     """About so many epochs of a training have histograms."""
 
     def __init__(self, run: Run, rows: list[Row], batch, events: EventFile):
@@ -592,6 +594,5 @@ class SampleGrids(EpochCallback):
     def draw(self, epoch: int):
         seed, folder = self.run.config.seed, self.run.path / "samples"
         for prefix, name, make in self.SHEETS:
-            sheet = make(self.sampler, seed)
-            images.save_png(folder / f"{prefix}-{epoch:04d}.png", sheet)
+            sheet = images.save_png(folder / f"{prefix}-{epoch:04d}.png", make(self.sampler, seed))
             self.events.write(epoch, images={name: sheet})

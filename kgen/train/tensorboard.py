@@ -4,7 +4,9 @@
 they write, and one call writes all values of an epoch. TensorBoard shows the same.
 """
 
+import struct
 from collections.abc import Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -32,7 +34,7 @@ class EventFile(keras.callbacks.Callback):
         *,
         scalars: Mapping[str, float] | None = None,
         histograms: Mapping[str, np.ndarray] | None = None,
-        images: Mapping[str, np.ndarray] | None = None,
+        images: Mapping[str, Path] | None = None,
     ):
         """Writes values, by their tags.
 
@@ -40,11 +42,11 @@ class EventFile(keras.callbacks.Callback):
             epoch: TensorBoard's step.
             scalars: tag -> value.
             histograms: tag -> finite values of any shape.
-            images: tag -> [H, W, C] uint8.
+            images: tag -> its PNG file.
         """
         tensors = [(tag, "scalars", np.float32(value)) for tag, value in (scalars or {}).items()]
         tensors += [(tag, "histograms", buckets(values)) for tag, values in (histograms or {}).items()]
-        tensors += [(tag, "images", _png(image)) for tag, image in (images or {}).items()]
+        tensors += [(tag, "images", _png(path)) for tag, path in (images or {}).items()]
         summary = tf.compat.v1.Summary()
         for tag, plugin, values in tensors:
             about = tf.compat.v1.SummaryMetadata(plugin_data={"plugin_name": plugin})
@@ -56,10 +58,11 @@ class EventFile(keras.callbacks.Callback):
         self.writer.close()
 
 
-def _png(image: np.ndarray) -> np.ndarray:
-    """[3] bytes: width, height and file of an image, as TensorBoard stores one."""
-    height, width = image.shape[:2]
-    return np.array([str(width).encode(), str(height).encode(), tf.io.encode_png(image).numpy()], object)
+def _png(path: Path) -> np.ndarray:
+    """[3] bytes: width, height and content of a PNG file, as TensorBoard stores an image."""
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # of its first chunk
+    return np.array([str(width).encode(), str(height).encode(), content], object)
 
 
 def buckets(values: np.ndarray) -> np.ndarray:

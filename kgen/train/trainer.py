@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ from kgen.train.memory import check_memory, out_of_memory
 from kgen.train.plots import sample_sheet
 from kgen.train.tensorboard import EventFile
 
+MAX_TESTS = 10
+"""About so many epochs of a training evaluate the test images: nothing is chosen by them."""
 EVALUATION_BYTES = 2**23
 """Largest batch of images, in float32, of an evaluation of the loss: the activations are a multiple of it."""
 
@@ -279,22 +282,24 @@ def _fit(
             ) from error
     model.stop_asked = lambda: stopper.received
 
-    # Batches.
+    # Batches, and the rows of metrics.jsonl.
+    rows = run.metrics()
     training = {"batch_size": train.batch_size, "seed": seed, "repeat": True, "as_uint8": True}
     batches = dataset.batches("train", **training, start_epoch=epoch, start_step=step)
     first_batch = next(iter(dataset.batches("train", **training)))
     image_bytes = 4 * run.spec.num_pixels
     size = min(PRESETS[run.config.model].evaluation_batch_size, max(1, EVALUATION_BYTES // image_bytes))
-    evaluation = {
-        split: dataset.batches(split, batch_size=size, seed=seed)
-        for split in ("validation", "test")
+    tests_every = train.validate_every * math.ceil(train.epochs / (train.validate_every * MAX_TESTS))
+    evaluate = {
+        split: callbacks.Evaluate(run, rows, split, dataset.batches(split, batch_size=size, seed=seed), every)
+        for split, every in (("validation", train.validate_every), ("test", tests_every))
         if split in run.spec.examples
     }
 
     # Callbacks: what is done beside the steps, in this order.
-    rows, events, costs = run.metrics(), EventFile(run), Costs()
+    events, costs = EventFile(run), Costs()
     health = HealthMetrics(model, dataset, seed) if PRESETS[run.config.model].adversarial else None
-    objective = callbacks.Objective.of(train, model, evaluation, monitor)
+    objective = callbacks.Objective.of(train, model, evaluate, monitor)
     epoch_row = callbacks.EpochRow(run, rows, train.batch_size, costs)
     best = callbacks.BestCheckpoint(run, rows, objective)
     early_stopping = callbacks.EarlyStopping(run, rows, best)
@@ -309,17 +314,18 @@ def _fit(
         *([callbacks.Profile(run)] if train.profile else []),
         *([callbacks.SwapAverages(at_train_end=True)] if averaged else []),  # what follows sees the averages
         epoch_row,
-        timed("evaluation", callbacks.Evaluate(run, rows, evaluation, train.validate_every)),
+        *([timed("evaluation", evaluate["validation"])] if "validation" in evaluate else []),
         *(
             [timed("samples", callbacks.MeasureSamples(run, rows, monitor, epoch_row, train.eval_every))]
             if monitor
             else []
         ),
         *([timed("health", callbacks.MeasureHealth(run, rows, health))] if health else []),
-        callbacks.MetricsLog(run, rows),
-        timed("tensorboard", callbacks.TensorBoardScalars(run, rows, events)),
         timed("checkpoints", best),
         early_stopping,
+        *([timed("evaluation", evaluate["test"])] if "test" in evaluate else []),
+        callbacks.MetricsLog(run, rows),
+        timed("tensorboard", callbacks.TensorBoardScalars(run, rows, events)),
         timed("pictures", callbacks.Curves(run, rows, unit="" if health else "nats per image", monitor=monitor)),
         *diagnoses,
         timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, events)),

@@ -1,6 +1,7 @@
 """Early stopping: when it should and not before, the same after an interruption, and on all workers at once."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,6 +115,23 @@ def test_it_ends_when_it_should_and_not_before(scripted, alone, patience):
     assert ("stopped early" in log) == ("stopped early" in done) == early
     page = write_report(run).read_text()
     assert (f"S{sentence[1:]}." in page) == ("Ended before the last epoch" in page) == early
+
+
+def test_the_epoch_of_the_stop_is_evaluated_too():
+    model = SimpleNamespace(trackers={"loss": None}, stop_training=False)
+    evaluate = callbacks.Evaluate(None, rows := [], "test", None, every=4)
+    evaluate.evaluate = lambda: {"loss": 2.5}
+    evaluate.set_params({"epochs": 10})
+    evaluate._model = model
+    for epoch in range(7):
+        rows.append({"epoch": epoch + 1})
+        model.stop_training = epoch == 6
+        evaluate.on_epoch_end(epoch)
+    assert [row["epoch"] for row in rows if row.get("test_loss") == 2.5] == [4, 7]
+    evaluate.set_params({"epochs": 7})
+    rows[6], model.stop_training = {"epoch": 7}, False
+    evaluate.on_epoch_end(6)
+    assert rows[6] == {"epoch": 7, "test_loss": 2.5}
 
 
 @pytest.mark.slow
