@@ -4,16 +4,16 @@
     python tools/bench_train.py [--job vae|conv_vae|pixel_vae|wgan_gp|dcgan] [--rounds 5] [--peers_python PYTHON]
 
 vae: 784-400-20, batch 128, Adam, an epoch of 60,000 images a turn. conv_vae: 28x28, two strided convolutions of 32 and
-64 filters and their mirror, latent 20, 12,800 images per turn. pixel_vae: 28x28, black and white, eight gated layers
+64 filters and their mirror, latent 20, 6,400 images per turn. pixel_vae: 28x28, black and white, eight gated layers
 of 32 channels, batch 64; there is no Keras example of it. wgan_gp: 28x28, networks of 64 and 128 filters, five
 critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 filters, batch 64.
-Each contestant is a process of its own; they take turns. Run it on a quiet machine: PyTorch's threads wait in a loop,
-and lose far more than kgen's when something else wants the cores. The images are the embedded digits, three (or seven)
-times as large, at random places (the posterior would collapse on noise). Printed: images per second of wall time and of
-CPU time, medians, and their ratio to PyTorch's eager loop; the share of the floor is what would be left of the CPU time
-if there were nothing but matrix products and convolutions (`step_lower_bound.py`). `--peers_python` is an interpreter
-that has PyTorch, JAX, Optax and NumPy, if this one has not; whoever cannot run is left out, and whoever `--without`
-names.
+Each contestant is a process of its own; they start one after the other, and take turns. Run it on a quiet machine:
+PyTorch's threads wait in a loop, and lose far more than kgen's when something else wants the cores. The images are the
+embedded digits, three (or seven) times as large, at random places (the posterior would collapse on noise). Printed:
+images per second of wall time and of CPU time, medians, and their ratio to PyTorch's eager loop; the share of the floor
+is what would be left of the CPU time if there were nothing but matrix products and convolutions
+(`step_lower_bound.py`). `--peers_python` is an interpreter that has PyTorch, JAX, Optax and NumPy, if this one has not;
+whoever cannot run is left out, and whoever `--without` names.
 """
 
 import argparse
@@ -68,7 +68,8 @@ JOBS = {
         },
     ),
     "conv_vae": Job(
-        "conv_vae", {"latent_dim": 20, "filters": (32, 64), "hidden": ()}, 128, 100, (28, 28, 1), 12_800, PLAIN_OR_XLA
+        "conv_vae", {"latent_dim": 20, "filters": (32, 64), "hidden": ()}, 128, 50, (28, 28, 1), 6_400,
+        {"kgen": {"jit_compile": False}},  # XLA takes seconds per step for transposed convolutions
     ),
     "pixel_vae": Job(
         "pixel_vae",
@@ -109,7 +110,7 @@ def kgen_turns(path: str, job: Job, **options):
     batches = dataset.batches("train", batch_size=job.batch, repeat=True, as_uint8=True)
     while True:
         history = model.fit(batches, steps_per_epoch=job.steps, verbose=0).history
-        yield next(iter(history.values()))[0]
+        yield next(values for name, values in history.items() if name.endswith("loss"))[0]
 
 
 def floor_turns(path: str, job: Job):
@@ -157,15 +158,11 @@ def start(python: str, name: str, path: str, job: str) -> subprocess.Popen:
     )
 
 
-def begin(worker: subprocess.Popen):
-    """Asks for a turn."""
+def turn(worker: subprocess.Popen) -> list | None:
+    """[wall seconds, CPU seconds, loss or program] of a turn, or None when the process has ended."""
     with contextlib.suppress(BrokenPipeError):
         worker.stdin.write("go\n")
         worker.stdin.flush()
-
-
-def result(worker: subprocess.Popen) -> list | None:
-    """Of a turn: [wall seconds, CPU seconds, loss or program], or None when the process has ended."""
     return json.loads(worker.stdout.readline() or "null")
 
 
@@ -193,18 +190,19 @@ def compare(path: str, job_name: str, rounds: int, peers_python: str, without: l
     examples = () if job_name == "pixel_vae" else (KERAS,)
     peers = (*TORCH, JAX)
     names = [name for name in (*peers, *job.variants, *examples, FLOOR) if name not in without]
-    workers = {n: start(peers_python if n in peers else sys.executable, n, path, job_name) for n in names}
-    for worker in workers.values():
-        begin(worker)  # they start together, and each has its first turn
-    warm = {name: result(worker) for name, worker in workers.items()}
-    for name in [name for name, first in warm.items() if first is None]:
-        print(f"{name}: could not run; left out", file=sys.stderr)
-        del workers[name]
+    workers = {}
+    for name in names:  # one after the other: PyTorch's threads wait in a loop, for minutes beside others that compile
+        worker = start(peers_python if name in peers else sys.executable, name, path, job_name)
+        if first := turn(worker):
+            print(f"{name}: started, {first[0]:.0f} s", file=sys.stderr, flush=True)
+            workers[name] = worker
+        else:
+            print(f"{name}: could not run; left out", file=sys.stderr, flush=True)
     results = {name: [] for name in workers}
-    for _ in range(rounds):
+    for number in range(rounds):
         for name, worker in workers.items():
-            begin(worker)
-            results[name].append(result(worker))
+            results[name].append(turn(worker))
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
     floor = results.get(FLOOR)
     base, seen = results.get(EAGER) or results["kgen"], job.steps * job.batch
     for name, rows in results.items():
