@@ -377,9 +377,9 @@ def _interval(values: list[MetricValue], share: bool) -> list[float] | None:
         return list(wilson_interval(int(hits), int(trials)))
     if len(values) == 1:
         return list(values[0].interval) if values[0].interval else None
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     numbers = np.array([value.value for value in values])
-    half = t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / np.sqrt(len(numbers))
+    half = stdtrit(len(numbers) - 1, 0.975) * numbers.std(ddof=1) / np.sqrt(len(numbers))
     low, high = float(numbers.mean() - half), float(numbers.mean() + half)
     return [max(low, 0.0), min(high, 1.0)] if share else [low, high]

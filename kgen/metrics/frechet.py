@@ -15,6 +15,7 @@ from kgen.metrics.checks import checked_features
 
 BLOCK = 2_000  # images whose features are float64 at a time
 EPSILON = np.finfo(np.float64).eps
+FEW_DIMENSIONS = 512  # the import of SciPy's routines takes longer than they save
 NEGLIGIBLE = 1e-11  # of the traces: what rounding may do to the quicker ways
 
 
@@ -162,11 +163,9 @@ def fid_infinity(
 
 def _trace_of_root(a: Moments, b: Moments, tolerance: float) -> float:
     """tr (S1 S2)^(1/2) within about the tolerance, which is in the same units: the quickest way that holds it."""
-    from scipy.linalg.lapack import dpotrf, dsygst
-
-    lower, failed = dpotrf(b.covariance, lower=1)
-    if not failed:
-        total, error = _sum_of_roots(dsygst(a.covariance, lower, itype=2, lower=1)[0])
+    similar = _similar(a.covariance, b.covariance)
+    if similar is not None:
+        total, error = _sum_of_roots(similar)
         if error <= tolerance:
             return total
     product = a.root.T @ b.root
@@ -175,6 +174,20 @@ def _trace_of_root(a: Moments, b: Moments, tolerance: float) -> float:
     product = product if product.shape[0] <= product.shape[1] else product.T
     total, error = _sum_of_roots(product @ product.T)
     return total if error <= tolerance else float(np.linalg.svd(product, compute_uv=False).sum())
+
+
+def _similar(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """The lower triangle of L^T a L, which has the eigenvalues of a b, with b = L L^T; None where b has no such L."""
+    if len(a) <= FEW_DIMENSIONS:
+        try:
+            lower = np.linalg.cholesky(b)
+        except np.linalg.LinAlgError:
+            return None
+        return lower.T @ a @ lower
+    from scipy.linalg.lapack import dpotrf, dsygst
+
+    lower, failed = dpotrf(b, lower=1)
+    return None if failed else dsygst(a, lower, itype=2, lower=1)[0]
 
 
 def _sum_of_roots(matrix: np.ndarray) -> tuple[float, float]:

@@ -92,8 +92,8 @@ def _blocks(features: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _sum_of_kernels(a: np.ndarray, b: np.ndarray) -> float:
-    base = a @ b.T
-    return np.einsum("ij,ij,ij->", base, base, base)
+    base = (a @ b.T).reshape(-1)
+    return float((base * base) @ base)
 
 
 def _sum_of_pairs(features: np.ndarray) -> float:
