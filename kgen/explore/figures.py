@@ -14,6 +14,7 @@ LINE_HEIGHT = 13  # of a caption, in pixels
 GAP = 3
 MARGIN = 8
 MIN_WIDTH = 460  # so that a caption has room
+PALETTE_COLORS, PALETTE_STEP = 128, 7  # of an animation, chosen for every seventh pixel of all frames
 MAX_SIDE = 2400  # pixels of a sheet; larger ones are scaled down
 TEXT_COLOR, HEADING_COLOR, BACKGROUND = (20, 20, 24), (90, 90, 100), (255, 255, 255)
 
@@ -126,11 +127,23 @@ def wrapped(text: str, width: float) -> list[str]:
 def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int) -> Path:
     """Writes frames, each [H, W, 3] uint8, as a GIF that repeats forever; the last is shown four times as long.
 
-    A frame that is the same object as an earlier one is quantized once.
+    All frames have one palette, so that colors do not flicker and a frame is only looked up in it. One that is the same
+    object as an earlier one is looked up once.
     """
     from PIL import Image
 
-    quantized = {id(frame): Image.fromarray(frame).quantize(64) for frame in {id(f): f for f in frames}.values()}
+    different = {id(frame): frame for frame in frames}
+    some = np.concatenate([frame.reshape(1, -1, 3)[:, ::PALETTE_STEP] for frame in different.values()], axis=1)
+    palette = Image.fromarray(some).quantize(PALETTE_COLORS)
+
+    def look_up(picture: Image.Image) -> Image.Image:
+        return picture.quantize(palette=palette, dither=Image.Dither.NONE)
+
+    quantized = {name: look_up(Image.fromarray(frame)) for name, frame in different.items()}
+    colors = np.reshape(palette.getpalette(), (-1, 3)).astype(np.uint8)
+    colors[look_up(Image.new("RGB", (1, 1), BACKGROUND)).getpixel((0, 0))] = BACKGROUND  # Pillow looks up by steps of 4
+    for picture in quantized.values():
+        picture.putpalette(colors.tobytes())
     first, *rest = (quantized[id(frame)] for frame in frames)
     durations = [milliseconds] * len(rest) + [4 * milliseconds]
     return write_aside(

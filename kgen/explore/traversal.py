@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from kgen import images
 from kgen.blas import threads_for
@@ -90,7 +90,7 @@ def manifold(context: Context) -> Iterator[Picture]:
     plane = _plane(context)
     per_class = context.sampler.conditional and len(context.classes) > 1
     side = PANEL_SIDE if per_class else MANIFOLD_SIDE
-    quantiles = ndtri((np.arange(side) + 0.5) / side)
+    quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)])
     right, up = np.meshgrid(quantiles, quantiles[::-1])
     codes = plane.center + right.reshape(-1, 1) * plane.right + up.reshape(-1, 1) * plane.up
     z = context.latents_of(codes)

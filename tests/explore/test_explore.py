@@ -243,13 +243,13 @@ def test_a_sheet_keeps_pixels_and_wraps_its_caption():
     assert long.shape[0] > short.shape[0] + 20 and long.shape[1] == short.shape[1]
 
 
-def test_a_frame_that_is_shown_again_is_quantized_once(tmp_path, monkeypatch):
+def test_frames_have_one_palette_and_one_that_is_shown_again_is_quantized_once(tmp_path, monkeypatch):
     frames, quantized, quantize = list(np.zeros((3, 8, 8, 3), np.uint8)), [], Image.Image.quantize
     monkeypatch.setattr(Image.Image, "quantize", lambda *a, **k: quantized.append(a) or quantize(*a, **k))
     for number, frame in enumerate(frames):
         frame[number] = 255
     with Image.open(save_gif(tmp_path / "a.gif", [*frames, frames[1]], 20)) as picture:
-        assert (picture.n_frames, len(quantized)) == (4, 3)
+        assert (picture.n_frames, len(quantized)) == (4, 1 + 3 + 1)  # the palette, the frames, the background
         shown = []
         for number in (1, 3):
             picture.seek(number)
