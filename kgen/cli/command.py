@@ -10,6 +10,7 @@ import gc
 import importlib.abc
 import importlib.machinery
 import os
+import platform
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -292,6 +293,16 @@ def prepare_tensorflow():
         if quiet:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         sys.meta_path.insert(0, _FirstImport(quiet))
+
+
+def use_onednn():
+    """Lets TensorFlow, if it is not imported yet, compute by oneDNN, unless the user has set its variable.
+
+    TensorFlow itself does so only on CPUs with AVX-512 or matrix units. On others too it halves the time of the
+    convolutions of a classifier or a generator, and rounds otherwise. For commands that write no weights.
+    """
+    if "tensorflow" not in sys.modules and platform.machine() in ("x86_64", "AMD64"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 class _FirstImport(importlib.abc.MetaPathFinder):
