@@ -426,6 +426,20 @@ def test_files_that_arrive_after_the_manifest(root, capsys):
     assert polled(store) == {"m": {2: "the second"}}
 
 
+def test_links_are_followed(root, tmp_path):
+    """To a version, and to a folder in it; a link whose target is gone for a while changes nothing."""
+    store_of_files = tmp_path / "store"
+    version = add(store_of_files, "linked", "linked", files={"variables/index": {"bytes": 2}})
+    (store_of_files / "variables").mkdir()
+    (store_of_files / "variables" / "index").write_text("12")
+    (version / "variables").symlink_to(store_of_files / "variables")
+    (root / "m" / "2").symlink_to(version)
+    store = Store(root)
+    assert polled(store) == {"m": {2: "linked"}}
+    store_of_files.rename(tmp_path / "away")
+    assert polled(store, 2) == {"m": {2: "linked"}} and len(store.loads) == 1
+
+
 def test_an_older_version_serves_where_none_does(root):
     """At a start with a newest version that is not whole, or cannot be loaded."""
     add(root / "m", 3, "bad")
