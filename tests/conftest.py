@@ -1,6 +1,7 @@
 """Two logical CPU devices, so that tests of replicas run on any machine; a cache of the session's own; and no test
 leaves a dtype policy behind."""
 
+import gc
 import contextlib
 import fcntl
 import fnmatch
@@ -166,3 +167,8 @@ def default_export(default_job, make_once):
     from kgen.export import export
 
     return make_once("default_export", lambda folder: export(default_job[0], folder / "cvae")) / "cvae" / "1"
+
+
+def pytest_collection_finish():
+    """Python's garbage collector walks through the half a million objects of TensorFlow no more."""
+    gc.freeze()

@@ -13,12 +13,14 @@ embedded digits, three (or seven) times as large, at random places (the posterio
 images per second of wall time and of CPU time, medians, and their ratio to PyTorch's eager loop; the share of the floor
 is what would be left of the CPU time if there were nothing but matrix products and convolutions
 (`step_lower_bound.py`). `--peers_python` is an interpreter that has PyTorch, JAX, Optax and NumPy, if this one has not;
-whoever cannot run is left out, and whoever `--without` names.
+whoever cannot run is left out, and whoever `--without` names. TensorFlow computes by oneDNN, as under `kgen-train`, also
+in the Keras examples.
 """
 
 import argparse
 import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -153,9 +155,8 @@ def work(name: str, path: str, job_name: str):
 
 def start(python: str, name: str, path: str, job: str) -> subprocess.Popen:
     command = [python, __file__, "--work", name, "--data", path, "--job", job]
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, **pipes, text=True, bufsize=1, env=os.environ | {"TF_ENABLE_ONEDNN_OPTS": "1"})
 
 
 def turn(worker: subprocess.Popen) -> list | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kgen.cli import flags
-from kgen.cli.command import Command, use_onednn
+from kgen.cli.command import Command
 from kgen.config import EvalConfig
 from kgen.evaluate.registry import METRICS, parse_metrics
 from kgen.features import EXTRACTORS
@@ -55,7 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = cmd.build(EvalConfig)
         parse_metrics(config.metrics)
         settings = flags.data_settings(cmd)
-        use_onednn()
         from kgen.evaluate import evaluate
         from kgen.evaluate.tables import eval_table
 
