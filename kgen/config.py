@@ -414,6 +414,12 @@ class RequestLimits:
     max_depth: int = option(16, "Deepest nesting of JSON lists and objects.", at_least=1)
     max_concurrent: int = option(256, "Predictions in progress at the same time; further requests get 429.", at_least=1)
     max_seconds: float = option(60.0, "Longest time from request to answer; then 504.", at_least=0.001)
+    max_header_bytes: int = option(2**15, "Largest header of a request; then 431.", at_least=64)
+    header_seconds: float = option(10.0, "Longest time for a header, and for a TLS handshake; then 408.", at_least=0.01)
+    idle_seconds: float = option(30.0, "Longest time between two requests of a connection.", at_least=0.01)
+    max_connections: int = option(
+        256, "HTTP connections of one address; a further one closes one without a request.", at_least=1
+    )
 
     def __post_init__(self):
         check_ranges(self, "--")
@@ -427,6 +433,32 @@ class ServeConfig:
     host: str = option("127.0.0.1", "Address to listen on; 0.0.0.0 accepts other machines.", group="Address")
     port: int = option(8501, "Port of REST; 0: any free one.", at_least=0, at_most=65535, group="Address")
     grpc_port: int = option(8500, "Port of gRPC; 0: any free one.", at_least=0, at_most=65535, group="Address")
+    rest_socket_path: str | None = option(
+        None, "Unix socket that REST listens on instead of a port.", group="Address", takes="a path"
+    )
+    grpc_socket_path: str | None = option(
+        None, "Unix socket that gRPC listens on instead of a port.", group="Address", takes="a path"
+    )
+    ssl_certificate: str | None = option(
+        None, "Certificate chain (PEM) for TLS on both ports.", group="Access", takes="a file"
+    )
+    ssl_key: str | None = option(None, "Its private key (PEM, not encrypted).", group="Access", takes="a file")
+    token_file: str | None = option(
+        None, "File of tokens, one per line; a call must show one as a bearer token.", group="Access", takes="a file"
+    )
+    allow_origin: tuple[str, ...] = option(
+        (),
+        "Origins whose web pages may call the server (CORS), e.g. https://example.org; *: all.",
+        group="Access",
+        takes="origins with commas between them",
+    )
+    allow_host: tuple[str, ...] = option(
+        (),
+        "Names by which the server may be called, in the header Host; *: any.",
+        auto="localhost with a loopback --host, else any",
+        group="Access",
+        takes="names with commas between them",
+    )
     poll_seconds: float = option(1.0, "Time between two looks for new versions.", at_least=0.01, group="Models")
     settle_seconds: float = option(
         3.0, "Time without a change after which a version whose manifest lists no files is whole.", at_least=0,
@@ -438,6 +470,8 @@ class ServeConfig:
 
     def __post_init__(self):
         check_ranges(self, "--")
+        if bool(self.ssl_certificate) != bool(self.ssl_key):
+            raise UserError("--ssl_certificate and --ssl_key are given together")
 
 
 def _build(cls, prefix: str, values: Mapping[str, Any], **ready: Any):

@@ -14,6 +14,16 @@ EXAMPLES = (
     ("kgen-serve exports/ --max_batch_size 16 --max_concurrent 32", "smaller batches, fewer requests at once"),
     ("kgen-serve exports/ --engine tf_serving", "starts the TF Serving that is installed here on the same folder"),
 )
+OWN = (
+    "rest_socket_path",
+    "grpc_socket_path",
+    "ssl_certificate",
+    "ssl_key",
+    "token_file",
+    "allow_origin",
+    "allow_host",
+)
+"""Settings that TF Serving is not given."""
 PACKAGES = ("starlette", "uvicorn", "grpc", "grpc_health", "tensorflow_serving", "prometheus_client", "orjson")
 
 
@@ -46,13 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"{', '.join(missing)}: not installed; pip install 'kgen[serve]'")
         config, limits = cmd.build(ServeConfig), cmd.build(RequestLimits)
         if cmd["engine"] == "tf_serving":
+            if given := [f"--{name}" for name in OWN if getattr(config, name)]:
+                raise UserError(
+                    f"--engine tf_serving takes no {', '.join(given)}: give TF Serving's own flags to itself"
+                )
             from kgen.serve import tf_serving
 
             tf_serving.run(Path(folder), config.port, config.grpc_port, config.poll_seconds, limits.max_seconds)
+        from kgen.serve.credentials import check_access
         from kgen.serve.discovery import check_folder
         from kgen.serve.ports import check_ports
 
         check_folder(Path(folder))
+        check_access(config)
         check_ports(config)
         from kgen.serve.server import serve  # imports TensorFlow
 

@@ -5,6 +5,7 @@ public REST calls, and one endpoint of its own for what TF Serving does not stat
 """
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator
@@ -20,25 +21,30 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
+from kgen.config import ServeConfig
 from kgen.sampling.exported import LARGEST_VERSION, class_numbers_of, version_number
 from kgen.serve import metrics
-from kgen.serve.codec import decode_json, encode_json, parse_json, signature_name
-from kgen.serve.examples import from_json, to_json
+from kgen.serve.access import Access
+from kgen.serve.codec import answer_bytes, decode_query, encode_json
+from kgen.serve.examples import to_json
 from kgen.serve.models import ModelStore, Version
-from kgen.serve.predictor import Predictor
-from kgen.serve.validation import Code, ServingError, body_too_large, check_depth, invalid, serving_error
+from kgen.serve.parsing import SMALL_BYTES, JsonBody
+from kgen.serve.predictor import SMALL_ARRAY_BYTES, Predictor
+from kgen.serve.validation import Code, ServingError, body_too_large, invalid, serving_error
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 POST = re.compile(MODEL + r":(predict|classify|regress)", re.IGNORECASE)
 GET = re.compile(MODEL + r"(/metadata)?", re.IGNORECASE)
+IMAGE = re.compile(MODEL + r"/image\.png", re.IGNORECASE)
+IMAGE_SIGNATURE, IMAGE_OUTPUT = "generate_png", "png_bytes"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 Target = tuple[str, int | None, str | None]
 """(model, version, label)"""
 
 
-def application(predictor: Predictor) -> Starlette:
-    """All routes over one Predictor."""
+def application(predictor: Predictor, config: ServeConfig, tokens: tuple[bytes, ...]) -> Access:
+    """All routes over one Predictor, for those who may call them."""
 
     async def api(request: Request) -> Response:
         try:
@@ -59,7 +65,7 @@ def application(predictor: Predictor) -> Starlette:
     async def alive(request: Request) -> Response:
         return _json({"status": "ok"})
 
-    return Starlette(
+    routes = Starlette(
         routes=[
             Route("/v1/{path:path}", api, methods=METHODS),  # first: the most frequent
             Route("/metrics", prometheus),
@@ -71,6 +77,7 @@ def application(predictor: Predictor) -> Starlette:
             Route("/{path:path}", api, methods=METHODS),
         ]
     )
+    return Access(routes, config, tokens, _failure)
 
 
 async def answer(predictor: Predictor, request: Request) -> Response:
@@ -92,6 +99,8 @@ async def answer(predictor: Predictor, request: Request) -> Response:
         if found[4]:
             return _metadata(predictor.metadata(name, version, label))
         return _json(_dict(predictor.status(name, version)))
+    if request.method == "GET" and (found := IMAGE.fullmatch(path)):
+        return await _image(predictor, request, _target(found))
     raise invalid(f"no such call: {request.method} {path}; POST /v1/models/NAME:predict, or GET /v1/models/NAME")
 
 
@@ -104,47 +113,76 @@ def _target(found: re.Match) -> Target:
 
 
 async def _predict(predictor: Predictor, request: Request, target: Target) -> Response:
-    async with predictor.request("rest", "predict") as account:
-        body = await _json_body(predictor, request)
-        name = signature_name(body)
-        version = predictor.store.find(*target)
-        account.model = version.model
-        with version.lease() as servable:
-            signature = servable.loaded.signature(name)
-            account.signature = signature.name
-            inputs, by_rows = decode_json(body, signature)
+    async with predictor.request("rest", "predict") as account, _body(predictor, request) as (body, encoding):
+        with predictor.gate, contextlib.ExitStack() as leases:
+            async with predictor.parser.parsed(JsonBody, body, encoding) as parsed:
+                version = predictor.store.find(*target)
+                account.model = version.model
+                servable = leases.enter_context(version.lease())
+                signature = servable.loaded.signature(parsed.head)
+                account.signature = signature.name
+                inputs, by_rows = await parsed.inputs(signature)
             outputs = await predictor.predict(servable, signature, inputs)
-        return Response(encode_json(outputs, by_rows), media_type="application/json")
+        if answer_bytes(outputs) <= SMALL_ARRAY_BYTES:
+            written = encode_json(outputs, by_rows)
+        else:
+            written = await asyncio.to_thread(encode_json, outputs, by_rows)
+        return Response(written, media_type="application/json")
+
+
+async def _image(predictor: Predictor, request: Request, target: Target) -> Response:
+    """A picture for `<img src>`; TF Serving has no such call."""
+    async with predictor.request("rest") as account:
+        with predictor.gate:
+            version = predictor.store.find(*target)
+            account.model = version.model
+            with version.lease() as servable:
+                signature = servable.loaded.signature(IMAGE_SIGNATURE)
+                account.signature = signature.name
+                inputs = decode_query(request.scope["query_string"].decode("latin-1"), signature)
+                outputs = await predictor.predict(servable, signature, inputs, [IMAGE_OUTPUT])
+    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    return Response(outputs[IMAGE_OUTPUT][0], media_type="image/png", headers=headers)
 
 
 async def _classify(predictor: Predictor, request: Request, target: Target, method: str) -> Response:
-    async with predictor.request("rest", method) as account:
-        body = await _json_body(predictor, request)
-        name, examples = signature_name(body), from_json(body)
-        version = predictor.store.find(*target)
-        account.model = version.model
-        with version.lease() as servable:
-            signature = servable.loaded.signature(name)
-            account.signature = signature.name
+    async with predictor.request("rest", method) as account, _body(predictor, request) as (body, encoding):
+        with predictor.gate, contextlib.ExitStack() as leases:
+            async with predictor.parser.parsed(JsonBody, body, encoding) as parsed:
+                examples = await parsed.examples()
+                version = predictor.store.find(*target)
+                account.model = version.model
+                servable = leases.enter_context(version.lease())
+                signature = servable.loaded.signature(parsed.head)
+                account.signature = signature.name
             result = await predictor.classify(servable, signature, method, examples)
         return Response(to_json(result), media_type="application/json")
 
 
-async def _json_body(predictor: Predictor, request: Request) -> dict:
-    """The JSON object in the body, of which no more is read than --max_body_bytes."""
-    limits = predictor.limits
+@contextlib.asynccontextmanager
+async def _body(predictor: Predictor, request: Request) -> AsyncIterator[tuple[bytes, str]]:
+    """The body and its content coding, of which no more is read than --max_body_bytes; it counts to the memory of
+    large bodies as long as the context lasts."""
+    limits, memory = predictor.limits, predictor.parser.memory
     announced = request.headers.get("content-length", "0")
     if announced.isascii() and announced.isdigit() and int(announced) > limits.max_body_bytes:
         raise body_too_large(limits.max_body_bytes)
-    parts, length = [], 0
-    async for part in _stream(request):
-        parts.append(part)
-        length += len(part)
-        if length > limits.max_body_bytes:
-            raise body_too_large(limits.max_body_bytes)
-    body = b"".join(parts)
-    check_depth(body, limits.max_depth)
-    return parse_json(body)
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    parts, length, taken = [], 0, 0
+    try:
+        async for part in _stream(request):
+            parts.append(part)
+            length += len(part)
+            if length > limits.max_body_bytes:
+                raise body_too_large(limits.max_body_bytes)
+            if length > SMALL_BYTES:
+                memory.take(length - taken)
+                taken = length
+        body = b"".join(parts)
+        parts.clear()
+        yield body, "" if encoding == "identity" else encoding
+    finally:
+        memory.give_back(taken)
 
 
 async def _stream(request: Request) -> AsyncIterator[bytes]:
@@ -178,7 +216,10 @@ def _json(values, status: int = 200) -> Response:
 
 
 def _failure(error: ServingError) -> Response:
-    return _json({"error": error.message.encode("utf-8", "replace").decode()}, error.http_status)
+    response = _json({"error": error.message.encode("utf-8", "replace").decode()}, error.http_status)
+    if error.code == Code.UNAUTHENTICATED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 # The page -------------------------------------------------------------------------------------------------------------

@@ -9,17 +9,28 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Mapping
+import sys
+import zlib
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import orjson
-import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from kgen.config import RequestLimits
-from kgen.serve.validation import Code, ServingError, Signature, TensorInfo, body_too_large, invalid
+from kgen.serve.validation import (
+    NUMPY_TYPES,
+    Code,
+    ServingError,
+    Signature,
+    TensorInfo,
+    body_too_large,
+    check_depth,
+    invalid,
+)
 
 # JSON requests --------------------------------------------------------------------------------------------------------
 
@@ -35,17 +46,63 @@ INTEGERS = {
 }
 JSON_TYPES = {*FLOATS, *INTEGERS, types_pb2.DT_BOOL, types_pb2.DT_STRING}
 EXCERPT_CHARACTERS = 300
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP = {"gzip", "x-gzip"}
+LARGEST_EXPONENT = 308  # of a float64
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
-    """The JSON object in the body of a request."""
+def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """The body of a request without its content coding.
+
+    Raises:
+        ServingError: the coding is neither gzip nor none, the bytes are not of it, or more than `max_bytes` come out.
+    """
+    if encoding not in GZIP:
+        message = f"a body may be compressed by gzip alone. Received: content-encoding {encoding[:EXCERPT_CHARACTERS]}"
+        raise ServingError(Code.INVALID_ARGUMENT, message, 415)
+    parts, length = [], 0
+    while body:
+        stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            parts.append(stream.decompress(body, max_bytes + 1 - length))
+        except zlib.error as error:
+            raise invalid(f"the body is not gzip, as its content-encoding says: {error}") from error
+        length += len(parts[-1])
+        if length > max_bytes:
+            raise body_too_large(max_bytes)
+        if not stream.eof:
+            raise invalid("the gzip data in the body has no end")
+        body = stream.unused_data  # another member
+    return b"".join(parts)
+
+
+def parse_json(body: bytes, limits: RequestLimits) -> dict[str, Any]:
+    """The JSON object in the body of a request.
+
+    NaN, Infinity and numbers beyond float64 are read as TF Serving's RapidJSON reads them.
+    """
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    check_depth(body, limits.max_depth)
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise invalid(f"the body must be JSON: {error.msg} at position {error.pos}") from error
+        try:
+            request = json.loads(body.decode(), parse_float=_parse_float)
+        except (ValueError, RecursionError):
+            raise invalid(f"the body must be JSON: {error.msg} at position {error.pos}") from error
     if not isinstance(request, dict):
         raise invalid(f"the body must be a JSON object. Received: {_excerpt(request)}")
     return request
+
+
+def _parse_float(text: str) -> float:
+    """1.8e308 is Infinity, and 1e999 an error, as in RapidJSON."""
+    value = float(text)
+    if math.isinf(value):
+        digits, _, exponent = text.lower().partition("e")
+        if int(exponent or 0) > LARGEST_EXPONENT + len(digits.partition(".")[2]):
+            raise ValueError(f"{text} is too big")
+    return value
 
 
 def signature_name(request: Mapping[str, Any]) -> str:
@@ -56,7 +113,9 @@ def signature_name(request: Mapping[str, Any]) -> str:
     return name
 
 
-def decode_json(request: Mapping[str, Any], signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
+def decode_json(
+    request: Mapping[str, Any], signature: Signature, limits: RequestLimits
+) -> tuple[dict[str, np.ndarray], bool]:
     """The inputs of a request by name, and whether it is in the row format.
 
     Raises:
@@ -67,14 +126,16 @@ def decode_json(request: Mapping[str, Any], signature: Signature) -> tuple[dict[
     if ("instances" in request) == ("inputs" in request):
         raise invalid(f"a request needs either 'instances' or 'inputs'. Received the keys: {_excerpt(list(request))}")
     if "instances" in request:
-        return _decode_rows(request["instances"], signature), True
+        return _decode_rows(request["instances"], signature, limits), True
     return _decode_columns(request["inputs"], signature), False
 
 
-def _decode_rows(instances: Any, signature: Signature) -> dict[str, np.ndarray]:
+def _decode_rows(instances: Any, signature: Signature, limits: RequestLimits) -> dict[str, np.ndarray]:
     if not isinstance(instances, list) or not instances:
         raise invalid(f"'instances' must be a list of at least one row. Received: {_excerpt(instances)}")
     names = sorted(signature.inputs)
+    for name in names:
+        signature.check_rows(name, len(instances), limits.max_rows)
     named = len(names) > 1 or _is_object(instances[0])
     for number, row in enumerate(instances):
         if _is_object(row) != named or (named and row.keys() != signature.inputs.keys()):
@@ -95,18 +156,63 @@ def _decode_columns(inputs: Any, signature: Signature) -> dict[str, np.ndarray]:
     return {name: _tensor(name, inputs[name], signature, Code.UNIMPLEMENTED) for name in signature.inputs}
 
 
+QUERY_DEFAULTS = {"seed": 0, "temperature": 1}
+
+
+def decode_query(query: str, signature: Signature) -> dict[str, np.ndarray]:
+    """The inputs of one row from a query like `label=3&seed=1`; see QUERY_DEFAULTS.
+
+    Raises:
+        ServingError: a name is none of the inputs, is given twice or is missing, or a value is no number of its type.
+    """
+    given = parse_qsl(query, keep_blank_values=True)
+    names = [name for name, _ in given]
+    if len({*names}) < len(names) or not {*names} <= {*signature.inputs}:
+        known = ", ".join(sorted(signature.inputs))
+        raise invalid(f"the query may have each of {known} once, as numbers. Received: {query[:EXCERPT_CHARACTERS]}")
+    row = QUERY_DEFAULTS | {name: _number(name, text, signature) for name, text in given}
+    if missing := [name for name in signature.inputs if name not in row]:
+        raise invalid(f"{signature.describe_input(missing[0])} is missing in the query, e.g. ?{missing[0]}=0&seed=1")
+    return {name: _tensor(name, [row[name]], signature, Code.INVALID_ARGUMENT) for name in signature.inputs}
+
+
+def _number(name: str, text: str, signature: Signature) -> int | float:
+    try:
+        if isinstance(value := orjson.loads(text), (int, float)) and not isinstance(value, bool):
+            return value
+    except orjson.JSONDecodeError:
+        pass
+    raise invalid(f"{signature.describe_input(name)} must be a number. Received: {text[:EXCERPT_CHARACTERS]}")
+
+
+class _Misfit(Exception):
+    """A part of a value has another shape or type than the others.
+
+    Args:
+        index: of the part among all of its level.
+        part: what it is.
+    """
+
+    def __init__(self, index: int, part: Any):
+        self.index, self.part = index, part
+
+
 def _tensor(name: str, value: Any, signature: Signature, code_of_type: Code) -> np.ndarray:
     """The array of an input; `code_of_type` is the error of a type that JSON has no form for."""
     info, shape = signature.inputs[name], _shape_of_first(value)
     if info.dtype not in JSON_TYPES:
         message = f"{signature.describe_input(name)} has type {info.type_name}, which JSON cannot carry: call by gRPC"
         raise ServingError(code_of_type, f"{message}. Received: {_excerpt(value)}")
-    if (array := _convert(value, shape, info)) is not None:
-        return array
-    place, wrong = _first_misfit(value, shape, info)
-    where = "".join(f"[{i}]" for i in place)
-    what = f"{signature.describe_input(name)} must be {info.type_name} values in nested lists of equal lengths"
-    raise invalid(f"{what}. Received{' at ' + where if where else ''}: {_excerpt(wrong)}")
+    level, flat = 0, [value]
+    try:
+        for size in shape:
+            flat = _flatten(flat, size)
+            level += 1
+        return _values(flat, info).reshape(shape)
+    except _Misfit as misfit:
+        where = "".join(f"[{i}]" for i in np.unravel_index(misfit.index, shape[:level])) if level else ""
+        what = f"{signature.describe_input(name)} must be {info.type_name} values in nested lists of equal lengths"
+        raise invalid(f"{what}. Received{' at ' + where if where else ''}: {_excerpt(misfit.part)}") from None
 
 
 def _shape_of_first(value: Any) -> tuple[int, ...]:
@@ -120,46 +226,47 @@ def _shape_of_first(value: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _convert(value: Any, shape: tuple[int, ...], info: TensorInfo) -> np.ndarray | None:
-    """The array, flattened level by level; None if any value has another shape or type, or loses precision."""
-    flat = [value]
-    for size in shape:
-        if not {*map(type, flat)} <= {list} or any(len(part) != size for part in flat):
-            return None
-        flat = list(chain.from_iterable(flat))
-    types = {*map(type, flat)}
-    if info.dtype in FLOATS and types <= {int, float}:
-        values, limits = np.array(flat, np.float64), np.finfo(FLOATS[info.dtype])
-        exact = int not in types or not any(type(x) is int and abs(x) >= 2 ** (limits.nmant + 1) for x in flat)
-        return values.astype(FLOATS[info.dtype]).reshape(shape) if exact and (abs(values) <= limits.max).all() else None
-    if info.dtype in INTEGERS and types <= {int}:
+def _flatten(parts: list, size: int) -> list:
+    """The elements of lists that must all have this size."""
+    if not {*map(type, parts)} <= {list} or not {*map(len, parts)} <= {size}:
+        raise next(_Misfit(i, part) for i, part in enumerate(parts) if type(part) is not list or len(part) != size)
+    return list(chain.from_iterable(parts))
+
+
+def _values(flat: list, info: TensorInfo) -> np.ndarray:
+    """The values as an array of the type; numbers are rounded to a float, beyond its range to infinity."""
+    if info.dtype in FLOATS:
+        _check_types(flat, int, float)
+        try:
+            values = np.array(flat, np.float64)
+        except OverflowError:  # an integer of hundreds of digits
+            raise next(_Misfit(i, x) for i, x in enumerate(flat) if abs(x) > sys.float_info.max) from None
+        with np.errstate(over="ignore"):
+            return values.astype(FLOATS[info.dtype])
+    if info.dtype in INTEGERS:
+        _check_types(flat, int)
         bounds = np.iinfo(info.numpy_dtype)
         if flat and (min(flat) < bounds.min or max(flat) > bounds.max):
-            return None
-        return np.array(flat, info.numpy_dtype).reshape(shape)
-    if info.dtype == types_pb2.DT_BOOL and types <= {bool}:
-        return np.array(flat, bool).reshape(shape)
-    if info.dtype == types_pb2.DT_STRING and types <= {str, dict}:
-        values = np.empty(len(flat), object)
-        values[:] = [_to_bytes(x) for x in flat]
-        return values.reshape(shape)
-    return None
+            raise next(_Misfit(i, x) for i, x in enumerate(flat) if not bounds.min <= x <= bounds.max)
+        return np.array(flat, info.numpy_dtype)
+    if info.dtype == types_pb2.DT_BOOL:
+        _check_types(flat, bool)
+        return np.array(flat, bool)
+    _check_types(flat, str, dict)
+    values = np.empty(len(flat), object)
+    values[:] = [_to_bytes(x) for x in flat]
+    return values
 
 
-def _first_misfit(value: Any, shape: tuple[int, ...], info: TensorInfo, place: tuple[int, ...] = ()):
-    """(indices, value) of the first part of a value that has another shape or type; None if there is none."""
-    if not shape:
-        return None if _convert(value, (), info) is not None else (place, value)
-    if not isinstance(value, list) or len(value) != shape[0]:
-        return place, value
-    parts = (_first_misfit(part, shape[1:], info, (*place, i)) for i, part in enumerate(value))
-    return next((found for found in parts if found is not None), None)
+def _check_types(flat: list, *types: type):
+    if not {*map(type, flat)} <= {*types}:
+        raise next(_Misfit(i, x) for i, x in enumerate(flat) if type(x) not in types)
 
 
 def _to_bytes(value: str | dict) -> bytes:
-    if isinstance(value, str):
-        return value.encode()
     try:
+        if isinstance(value, str):
+            return value.encode()
         if not _is_base64(value):
             raise ValueError("other keys")
         text = "".join(value["b64"].split()).rstrip("=")
@@ -178,12 +285,18 @@ def _is_object(value: Any) -> bool:
 
 
 def _excerpt(value: Any) -> str:
-    """The start of a value, for messages."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= EXCERPT_CHARACTERS else text[:EXCERPT_CHARACTERS] + "..."
+    """The start of a value, for messages; no more of it is written than that."""
+    text = ""
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        text += piece
+        if len(text) > EXCERPT_CHARACTERS:
+            return text[:EXCERPT_CHARACTERS] + "..."
+    return text
 
 
 # JSON answers ---------------------------------------------------------------------------------------------------------
+
+PIECE_ELEMENTS = 2**16  # written by one call, so that it does not hold the interpreter for long
 
 
 def encode_json(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes:
@@ -196,26 +309,45 @@ def encode_json(outputs: Mapping[str, np.ndarray], by_rows: bool) -> bytes:
     Raises:
         ServingError: an output has no batch (row format), or a type that JSON cannot carry.
     """
-    values = {name: _json_value(name, array) for name, array in sorted(outputs.items())}
+    floats = [array for array in outputs.values() if array.dtype.kind == "f"]
+    finite = all(np.isfinite(array).all() for array in floats)
+    dump = _dump if finite else _dump_plain
+    values = {name: _json_value(name, array, finite) for name, array in sorted(outputs.items())}
     if not by_rows:
-        return _dump({"outputs": values if len(values) > 1 else next(iter(values.values()))}, outputs)
+        texts = {name: _write(value, dump) for name, value in values.items()}
+        named = b"{" + b",".join(orjson.dumps(name) + b":" + text for name, text in texts.items()) + b"}"
+        return b'{"outputs":' + (named if len(texts) > 1 else next(iter(texts.values()))) + b"}"
     sizes = {name: len(array) if array.ndim else None for name, array in outputs.items()}
     if None in sizes.values() or len({*sizes.values()}) > 1:
         raise invalid(f"the outputs are no batch of rows (sizes: {sizes}): call with 'inputs' instead of 'instances'")
     if len(values) == 1:
-        return _dump({"predictions": next(iter(values.values()))}, outputs)
-    count = next(iter(sizes.values()))
-    return _dump({"predictions": [{name: values[name][row] for name in values} for row in range(count)]}, outputs)
+        return b'{"predictions":' + _write(next(iter(values.values())), dump) + b"}"
+    rows = next(iter(sizes.values()))
+    step = _rows_of_a_piece(rows, sum(array.size for array in outputs.values()))
+    pieces = (
+        dump([{name: value[row] for name, value in values.items()} for row in range(first, min(first + step, rows))])
+        for first in range(0, rows, step)
+    )
+    return b'{"predictions":[' + b",".join(piece[1:-1] for piece in pieces) + b"]}"
 
 
-def _json_value(name: str, array: np.ndarray) -> Any:
-    """A value that orjson writes; float32 with as many digits as it takes to read the same number back."""
+def answer_bytes(outputs: Mapping[str, np.ndarray]) -> int:
+    """The size of the values of an answer."""
+    return sum(sum(map(len, a.flat)) if a.dtype == object else a.nbytes for a in outputs.values())
+
+
+def _json_value(name: str, array: np.ndarray, finite: bool) -> Any:
+    """A value that `_dump` writes, or `_dump_plain` unless all are `finite`; float32 with its shortest digits."""
     if array.dtype == object:
         write = _b64 if name.endswith("_bytes") else lambda value: _utf8(name, value)
         return np.frompyfunc(write, 1, 1)(array).tolist() if array.ndim else write(array.item())
     if array.dtype.kind not in "fiub" or array.dtype == np.float16:
         raise invalid(f"output '{name}' has type {array.dtype.name}, which JSON cannot carry: call by gRPC")
-    return np.ascontiguousarray(array) if array.ndim else array[()]
+    if finite:
+        return np.ascontiguousarray(array) if array.ndim else array[()]
+    if array.dtype.kind == "f":
+        array = np.array([float(str(x)) for x in array.ravel()]).reshape(array.shape)
+    return array.tolist()
 
 
 def _b64(value: bytes) -> dict[str, str]:
@@ -229,11 +361,25 @@ def _utf8(name: str, value: bytes) -> str:
         raise invalid(f"output '{name}' is not UTF-8; the name of an output of bytes must end in _bytes") from error
 
 
-def _dump(values: Any, outputs: Mapping[str, np.ndarray]) -> bytes:
-    floats = [array for array in outputs.values() if array.dtype.kind == "f"]
-    if all(np.isfinite(array).all() for array in floats):
-        return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
-    return json.dumps(values, default=lambda array: array.tolist()).encode()  # NaN and Infinity, as TF Serving
+def _write(value: Any, dump: Callable[[Any], bytes]) -> bytes:
+    if not isinstance(value, np.ndarray) or value.size <= PIECE_ELEMENTS:
+        return dump(value)
+    step = _rows_of_a_piece(len(value), value.size)
+    pieces = (dump(value[first : first + step]) for first in range(0, len(value), step))
+    return b"[" + b",".join(piece[1:-1] for piece in pieces) + b"]"
+
+
+def _rows_of_a_piece(rows: int, elements: int) -> int:
+    return max(1, PIECE_ELEMENTS * rows // max(1, elements))
+
+
+def _dump(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _dump_plain(value: Any) -> bytes:
+    """With NaN and Infinity, as TF Serving."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 # gRPC -----------------------------------------------------------------------------------------------------------------
@@ -251,6 +397,13 @@ VALUE_FIELDS = {
     types_pb2.DT_UINT64: "uint64_val",
     types_pb2.DT_STRING: "string_val",
 }
+STORED_AS = {
+    types_pb2.DT_HALF: ("half_val", np.uint16),
+    types_pb2.DT_BFLOAT16: ("half_val", np.uint16),
+    types_pb2.DT_COMPLEX64: ("scomplex_val", np.float32),
+    types_pb2.DT_COMPLEX128: ("dcomplex_val", np.float64),
+}
+"""(field, type of its values) of types that are stored as another."""
 
 
 def decode_proto(
@@ -276,17 +429,37 @@ def _array(name: str, tensor: tensor_pb2.TensorProto, signature: Signature, limi
     if math.prod(shape) * signature.inputs[name].numpy_dtype.itemsize > limits.max_body_bytes:
         raise body_too_large(limits.max_body_bytes)
     try:
-        return tf.make_ndarray(tensor).reshape(shape)
-    except (TypeError, ValueError, IndexError, OverflowError) as error:
+        return _values_of(tensor, math.prod(shape)).reshape(shape)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise invalid(f"{signature.describe_input(name)} is not a valid tensor: {error}") from error
+
+
+def _values_of(tensor: tensor_pb2.TensorProto, size: int) -> np.ndarray:
+    """The values in a tensor; the last one is repeated where there are fewer, as in TensorFlow."""
+    dtype = np.dtype(NUMPY_TYPES[tensor.dtype])
+    if tensor.tensor_content:
+        return np.frombuffer(tensor.tensor_content, dtype).copy()
+    name, stored = STORED_AS.get(tensor.dtype) or (VALUE_FIELDS[tensor.dtype], dtype)
+    field = getattr(tensor, name)
+    values = np.empty(len(field), stored)
+    for first in range(0, len(field), PIECE_ELEMENTS):
+        part = field[first : first + PIECE_ELEMENTS]
+        values[first : first + len(part)] = part
+    values = values.view(dtype)
+    last = values[-1] if len(values) else b"" if dtype.hasobject else 0
+    return np.concatenate([values, np.full(max(0, size - len(values)), last, dtype)])
 
 
 def encode_proto(values: np.ndarray, dtype: int) -> tensor_pb2.TensorProto:
     """A tensor with its values in the field of their type (`float_val`, ...) as TF Serving answers, not raw bytes."""
     if dtype not in VALUE_FIELDS:
-        return tf.make_tensor_proto(values, dtype=dtype)
+        from tensorflow import make_tensor_proto
+
+        return make_tensor_proto(values, dtype=dtype)
     tensor = tensor_pb2.TensorProto(dtype=dtype)
     for size in values.shape:
         tensor.tensor_shape.dim.add(size=size)
-    getattr(tensor, VALUE_FIELDS[dtype]).extend(values.ravel().tolist())
+    field, flat = getattr(tensor, VALUE_FIELDS[dtype]), values.ravel()
+    for first in range(0, len(flat), PIECE_ELEMENTS):
+        field.extend(flat[first : first + PIECE_ELEMENTS].tolist())
     return tensor

@@ -1,6 +1,9 @@
 """TF Serving's gRPC services, PredictionService and ModelService, by the stubs of `tensorflow-serving-api`."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -15,13 +18,15 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from kgen.serve.codec import decode_proto, encode_proto
-from kgen.serve.examples import CLASSIFY, METHODS, REGRESS, unsupported
-from kgen.serve.predictor import Predictor
+from kgen.serve.codec import answer_bytes, encode_proto
+from kgen.serve.examples import CLASSIFY, METHODS, REGRESS, serialized, unsupported
+from kgen.serve.parsing import SMALL_BYTES, PredictBody
+from kgen.serve.predictor import SMALL_ARRAY_BYTES, Predictor
 from kgen.serve.validation import DEFAULT, Code, ServingError, invalid, serving_error
 
 STATUS = {code.value[0]: code for code in grpc.StatusCode}
 MAX_DETAIL_CHARACTERS = 2000  # details are sent in a header
+MAX_PARSED_BYTES = 2**20  # of requests but Predict, which are parsed while all others wait
 SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 
@@ -30,7 +35,7 @@ def add_services(server: grpc.aio.Server, predictor: Predictor):
     service = Services(predictor)
     calls = (
         {
-            "Predict": (predict_pb2.PredictRequest, service.predict),
+            "Predict": (None, service.predict),
             "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, service.metadata),
             "Classify": (classification_pb2.ClassificationRequest, service.classify),
             "Regress": (regression_pb2.RegressionRequest, service.regress),
@@ -46,19 +51,28 @@ def add_services(server: grpc.aio.Server, predictor: Predictor):
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 
 
-def _handler(kind: type[Message], call: Callable[[Message], Awaitable[Message]], predictor: Predictor):
-    """A method that answers bytes which are not a message as it does any other invalid request."""
+def _handler(kind: type[Message] | None, call: Callable[[Any], Awaitable[Message]], predictor: Predictor):
+    """A method that answers bytes which are not a message as it does any other invalid request.
 
-    def parse(data: bytes) -> Message | DecodeError:
+    Args:
+        kind: of the request; None for a method that takes the bytes.
+        call: the method.
+    """
+
+    def parse(data: bytes) -> Any:
+        if kind is None:
+            return data
+        if len(data) > MAX_PARSED_BYTES:
+            return invalid(f"this request may have at most {MAX_PARSED_BYTES} bytes")
         try:
             return kind.FromString(data)
-        except DecodeError as error:
-            return error
+        except DecodeError:
+            return invalid(f"the request is not a {kind.DESCRIPTOR.full_name}")
 
-    async def handle(request: Message | DecodeError, context: grpc.aio.ServicerContext) -> Message:
+    async def handle(request: Any, context: grpc.aio.ServicerContext) -> Message:
         try:
-            if isinstance(request, DecodeError):
-                raise invalid(f"the request is not a {kind.DESCRIPTOR.full_name}")
+            if isinstance(request, ServingError):
+                raise request
             return await call(request)
         except Exception as error:
             failure = serving_error(error, predictor.limits.max_seconds)
@@ -75,20 +89,32 @@ class Services:
     def __init__(self, predictor: Predictor):
         self.predictor = predictor
 
-    async def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        predictor, spec = self.predictor, _spec(request)
+    async def predict(self, request: bytes) -> predict_pb2.PredictResponse:
+        predictor, memory = self.predictor, self.predictor.parser.memory
+        counted = len(request) if len(request) > SMALL_BYTES else 0
         async with predictor.request("grpc") as account:
-            version = predictor.store.find(*_target(spec))
-            account.model = version.model
-            with version.lease() as servable:
-                signature = servable.loaded.signature(spec.signature_name, Code.FAILED_PRECONDITION)
-                account.signature = signature.name
-                inputs = decode_proto(request.inputs, signature, predictor.limits)
-                outputs = await predictor.predict(servable, signature, inputs, request.output_filter)
+            with predictor.gate, memory.taken(counted), contextlib.ExitStack() as leases:
+                async with predictor.parser.parsed(PredictBody, request) as parsed:
+                    spec, output_filter = parsed.head
+                    spec = _given(None if spec is None else model_pb2.ModelSpec.FromString(spec))
+                    version = predictor.store.find(*_target(spec))
+                    account.model = version.model
+                    servable = leases.enter_context(version.lease())
+                    signature = servable.loaded.signature(spec.signature_name, Code.FAILED_PRECONDITION)
+                    account.signature = signature.name
+                    inputs, _ = await parsed.inputs(signature)
+                outputs = await predictor.predict(servable, signature, inputs, output_filter)
         response = predict_pb2.PredictResponse()
         _set_spec(response.model_spec, spec.name, signature.name, version.number)
-        for name, values in outputs.items():
-            response.outputs[name].CopyFrom(encode_proto(values, signature.outputs[name].dtype))
+
+        def write():
+            for name, values in outputs.items():
+                response.outputs[name].CopyFrom(encode_proto(values, signature.outputs[name].dtype))
+
+        if answer_bytes(outputs) <= SMALL_ARRAY_BYTES:
+            write()
+        else:
+            await asyncio.to_thread(write)
         return response
 
     async def metadata(self, request: get_model_metadata_pb2.GetModelMetadataRequest) -> Message:
@@ -147,10 +173,11 @@ class Services:
         async with predictor.request("grpc", api or method.capitalize()) as account:
             version = predictor.store.find(*_target(spec))
             account.model = version.model
-            with version.lease() as servable:
+            with predictor.gate, version.lease() as servable:
                 signature = servable.loaded.signature(spec.signature_name)
                 account.signature = signature.name
-                response.result.CopyFrom(await predictor.classify(servable, signature, method, examples))
+                values = serialized(examples, predictor.limits)
+                response.result.CopyFrom(await predictor.classify(servable, signature, method, values))
         _set_spec(response.model_spec, spec.name, signature.name, version.number)
 
     async def reload(self, request: model_management_pb2.ReloadConfigRequest) -> Message:
@@ -159,9 +186,13 @@ class Services:
 
 
 def _spec(request: Message) -> model_pb2.ModelSpec:
-    if not request.HasField("model_spec"):
+    return _given(request.model_spec if request.HasField("model_spec") else None)
+
+
+def _given(spec: model_pb2.ModelSpec | None) -> model_pb2.ModelSpec:
+    if spec is None:
         raise invalid("the request has no model_spec")
-    return request.model_spec
+    return spec
 
 
 def _set_spec(spec: model_pb2.ModelSpec, name: str, signature: str, version: int):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import stat
 
 from kgen.config import ServeConfig
 from kgen.errors import UserError
@@ -15,6 +16,8 @@ def listen(config: ServeConfig) -> socket.socket:
         UserError: the port cannot be taken.
     """
     host, port = config.host, config.port
+    if config.rest_socket_path:
+        return _listen_unix(config.rest_socket_path, "--rest_socket_path")
     try:
         bound = _create(host, port)
     except OSError as error:
@@ -32,6 +35,8 @@ def taking_grpc_port(config: ServeConfig):
     try:
         yield
     except (OSError, RuntimeError) as error:
+        if config.grpc_socket_path:
+            raise UserError(f"--grpc_socket_path {config.grpc_socket_path} cannot be taken: {error}") from error
         what = f"--grpc_port {config.grpc_port} on --host {config.host} cannot be taken"
         raise UserError(f"{what}; choose another, 0 for any that is free") from error
 
@@ -42,8 +47,44 @@ def check_ports(config: ServeConfig):
     Raises:
         UserError: one cannot be taken.
     """
-    with listen(config), taking_grpc_port(config), _create(config.host, config.grpc_port):
+    with listen(config):
+        if config.grpc_socket_path:
+            _listen_unix(config.grpc_socket_path, "--grpc_socket_path").close()
+        else:
+            with taking_grpc_port(config), _create(config.host, config.grpc_port):
+                pass
+    for path in filter(None, (config.rest_socket_path, config.grpc_socket_path)):
+        os.unlink(path)
+
+
+def free_socket_path(path: str, flag: str):
+    """Removes the socket that a server left which is no more.
+
+    Raises:
+        UserError: something else is there.
+    """
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise UserError(f"{flag} {path}: there is a file that is no socket")
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.connect(path)
+        raise UserError(f"{flag} {path}: a server listens there")
+    except FileNotFoundError:
         pass
+    except ConnectionRefusedError:
+        os.unlink(path)
+
+
+def _listen_unix(path: str, flag: str) -> socket.socket:
+    free_socket_path(path, flag)
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(path)
+        bound.listen()
+    except OSError as error:
+        bound.close()
+        raise UserError(f"{flag} {path}: {error}") from error
+    return bound
 
 
 def _create(host: str, port: int) -> socket.socket:

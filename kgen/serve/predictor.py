@@ -7,13 +7,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, input_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from kgen.config import RequestLimits
-from kgen.serve.examples import INPUTS, RESULTS, check_method, serialized
+from kgen.serve.examples import INPUTS, RESULTS, check_method
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import ModelStore, Servable
+from kgen.serve.parsing import Parser
 from kgen.serve.validation import Code, ServingError, Signature, invalid, serving_error
+
+SMALL_ARRAY_BYTES = 2**18
+"""Arrays up to here are checked, and answers up to here are written, without a thread."""
 
 
 @dataclass
@@ -62,11 +66,14 @@ class Predictor:
 
     def __init__(self, store: ModelStore, limits: RequestLimits, metrics: Metrics):
         self.store, self.limits, self.metrics = store, limits, metrics
-        self._gate = Gate(limits.max_concurrent)
+        self.gate = Gate(limits.max_concurrent)
+        self.parser = Parser(limits)
 
     @contextlib.asynccontextmanager
     async def request(self, api: str, method: str = "Predict") -> AsyncIterator[Account]:
         """Around a prediction: counts it, times it, and ends it at the time limit.
+
+        Inside, `gate` is entered when the body of the request is there.
 
         Args:
             api, method: see Account.
@@ -76,9 +83,8 @@ class Predictor:
         """
         account, started, code = Account(api, method), time.perf_counter(), Code.OK
         try:
-            with self._gate:
-                async with asyncio.timeout(self.limits.max_seconds):
-                    yield account
+            async with asyncio.timeout(self.limits.max_seconds):
+                yield account
         except (Exception, asyncio.CancelledError) as error:
             failure = serving_error(error, self.limits.max_seconds)
             code = failure.code
@@ -105,13 +111,20 @@ class Predictor:
             if name not in signature.outputs or name in output_filter[:position]:
                 known = ", ".join(sorted(signature.outputs))
                 raise invalid(f"output_filter may name each of {known} once. Received: {name}")
-        for name, values in inputs.items():
-            signature.check_form(name, signature.inputs[name].dtype, values.shape, self.limits.max_rows)
-            signature.check_values(name, values)
+        if sum(values.nbytes for values in inputs.values()) <= SMALL_ARRAY_BYTES:
+            self._check(signature, inputs)
+        else:
+            await asyncio.to_thread(self._check, signature, inputs)
         started = time.perf_counter()
         outputs = await servable.predict(signature, inputs)
         self.metrics.count_run(servable.name, "Predict", time.perf_counter() - started)
         return {name: outputs[name] for name in output_filter} if output_filter else outputs
+
+    def _check(self, signature: Signature, inputs: Mapping[str, np.ndarray]):
+        for name, values in inputs.items():
+            signature.check_form(name, signature.inputs[name].dtype, values.shape, self.limits.max_rows)
+            signature.check_values(name, values)
+        signature.check_batch(inputs)
 
     def metadata(
         self, name: str, version: int | None, label: str | None
@@ -132,14 +145,14 @@ class Predictor:
         versions = self.store.versions(name, version)
         return get_model_status_pb2.GetModelStatusResponse(model_version_status=[v.status() for v in versions])
 
-    async def classify(self, servable: Servable, signature: Signature, method: str, examples: input_pb2.Input):
+    async def classify(self, servable: Servable, signature: Signature, method: str, values: np.ndarray):
         """The ClassificationResult or RegressionResult of examples.
 
         Args:
+            values: [B], the serialized examples.
             method: "classify" or "regress".
         """
         check_method(signature, method)
-        values = serialized(examples, self.limits)
         self.metrics.count_examples(servable.name, len(values))
         outputs = await servable.predict(signature, {INPUTS: values})
         return RESULTS[method](outputs, len(values))

@@ -5,6 +5,8 @@ import contextlib
 import json
 import math
 import signal
+import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,24 +19,52 @@ from tensorflow.core.framework import types_pb2
 
 from kgen.config import RequestLimits, ServeConfig
 from kgen.errors import UserError
+from kgen.serve.access import TokenInterceptor
 from kgen.serve.app import application
+from kgen.serve.connection import Connection
+from kgen.serve.credentials import grpc_credentials, read_tokens, tls_context
 from kgen.serve.discovery import check_folder
 from kgen.serve.grpc import SERVICES, add_services
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import LoadedModel, ModelStore, Servable, warm_up
-from kgen.serve.ports import listen, taking_grpc_port
+from kgen.serve.ports import free_socket_path, listen, taking_grpc_port
 from kgen.serve.predictor import Predictor
 from kgen.serve.validation import DEFAULT, LABEL, Code, ServingError, Signature
 
+BACKLOG = 2048  # connections that wait to be accepted
 Health = health_pb2.HealthCheckResponse
 
 
 class _Uvicorn(uvicorn.Server):
-    """Without signal handlers: `serve` has its own."""
+    """Without signal handlers: `serve` has its own.
+
+    Args:
+        config: uvicorn's.
+        limits: of the connections.
+        tls: None for none.
+    """
+
+    def __init__(self, config: uvicorn.Config, limits: RequestLimits, tls: ssl.SSLContext | None):
+        super().__init__(config)
+        self._limits, self._tls = limits, tls
 
     @contextlib.contextmanager
     def capture_signals(self):
         yield
+
+    async def startup(self, sockets: list[socket.socket]):
+        connection = partial(
+            Connection,
+            self.config,
+            self.server_state,
+            app_state={},
+            limits=self._limits,
+            connections={},
+        )
+        loop = asyncio.get_running_loop()
+        tls = {"ssl": self._tls, "ssl_handshake_timeout": self._limits.header_seconds} if self._tls else {}
+        self.servers = [await loop.create_server(connection, sock=bound, backlog=BACKLOG, **tls) for bound in sockets]
+        self.started = True
 
 
 class Server:
@@ -89,10 +119,11 @@ class Server:
             UserError: a port is taken, the folder holds no model, or none can be loaded.
         """
         check_folder(self.root)
+        tokens, tls = read_tokens(self.config), tls_context(self.config)
         socket_ = listen(self.config)
         try:
-            self._bind_grpc()
-            self.port = socket_.getsockname()[1]
+            self._bind_grpc(tokens)
+            self.port = 0 if self.config.rest_socket_path else socket_.getsockname()[1]
             await self.store.poll()
             while not self.store.available() and self.store.settling:
                 await asyncio.sleep(min(self.config.poll_seconds, 0.5))
@@ -107,7 +138,7 @@ class Server:
         await self._grpc.start()
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
-                application(self.predictor),
+                application(self.predictor, self.config, tokens),
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -115,7 +146,9 @@ class Server:
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=math.ceil(self.limits.max_seconds),
-            )
+            ),
+            self.limits,
+            tls,
         )
         self.serving = asyncio.create_task(self._uvicorn.serve([socket_]))
         self._polling = asyncio.create_task(self.store.poll_forever(self.config.poll_seconds))
@@ -130,25 +163,41 @@ class Server:
         await asyncio.gather(self.serving, self._grpc.stop(self.limits.max_seconds))
         with contextlib.suppress(asyncio.CancelledError):
             await self._polling
+        await self.predictor.parser.close()
         await self.store.close()
         self._threads.shutdown()
+        if self.config.rest_socket_path:
+            Path(self.config.rest_socket_path).unlink(missing_ok=True)
 
     def ready(self) -> str:
         """One line: addresses, models, and an example call."""
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         models = {name: ", ".join(map(str, versions)) for name, versions in self.store.available().items()}
         listed = "; ".join(f"{name} (version {versions})" for name, versions in models.items())
-        url = f"http://{host}:{self.port}"
-        return f"ready: REST {url}, gRPC {host}:{self.grpc_port}; serving {listed}; try: {self._example(url)}"
+        grpc_place = (
+            f"unix:{self.config.grpc_socket_path}" if self.config.grpc_socket_path else f"{host}:{self.grpc_port}"
+        )
+        if self.config.rest_socket_path:
+            rest, url = f"unix:{self.config.rest_socket_path}", "http://localhost"
+        else:
+            rest = url = f"{'https' if self.config.ssl_certificate else 'http'}://{host}:{self.port}"
+        return f"ready: REST {rest}, gRPC {grpc_place}; serving {listed}; try: {self._example(url)}"
 
     def _example(self, url: str) -> str:
         name = next(iter(self.store.available()))
         signature = self.store.find(name).servable.loaded.signatures.get(DEFAULT)
         inputs = None if signature is None else _example_inputs(signature)
         address = f"{url}/v1/models/{name}"
+        curl = "curl"
+        if self.config.rest_socket_path:
+            curl += f" --unix-socket {self.config.rest_socket_path}"
+        if self.config.token_file:
+            curl += f' -H "Authorization: Bearer $(head -1 {self.config.token_file})"'
+        if self.config.ssl_certificate:
+            curl += f" --cacert {self.config.ssl_certificate}"
         if inputs is None:
-            return f"curl {address}/metadata"
-        return f"curl -d '{json.dumps({'inputs': inputs})}' {address}:predict"
+            return f"{curl} {address}/metadata"
+        return f"{curl} -d '{json.dumps({'inputs': inputs})}' {address}:predict"
 
     def _first_error(self) -> str:
         versions = [version for name in self.store.names() for version in self.store.versions(name)]
@@ -162,21 +211,33 @@ class Server:
             OSError
         ):  # TimeoutError is an OSError; where connecting is forbidden, the first client waits
             async with asyncio.timeout(self.limits.max_seconds):
-                reader, writer = await asyncio.open_connection(host, self.port)
+                if self.config.rest_socket_path:
+                    reader, writer = await asyncio.open_unix_connection(self.config.rest_socket_path)
+                else:
+                    reader, writer = await asyncio.open_connection(host, self.port)
                 writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
                 await reader.read()
                 writer.close()
 
-    def _bind_grpc(self):
+    def _bind_grpc(self, tokens: tuple[bytes, ...]):
         options = [
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", self.limits.max_body_bytes),
             ("grpc.max_send_message_length", -1),
+            ("grpc.max_concurrent_streams", self.limits.max_concurrent),
+            ("grpc.server_handshake_timeout_ms", math.ceil(1000 * self.limits.header_seconds)),
         ]
-        self._grpc = grpc.aio.server(options=options)
-        host, port = self.config.host, self.config.grpc_port
+        self._grpc = grpc.aio.server(options=options, interceptors=[TokenInterceptor(tokens)] if tokens else [])
+        host, port, credentials = self.config.host, self.config.grpc_port, grpc_credentials(self.config)
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if self.config.grpc_socket_path:
+            free_socket_path(self.config.grpc_socket_path, "--grpc_socket_path")
+            place = f"unix:{self.config.grpc_socket_path}"
         with taking_grpc_port(self.config):
-            self.grpc_port = self._grpc.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            if credentials is None:
+                self.grpc_port = self._grpc.add_insecure_port(place)
+            else:
+                self.grpc_port = self._grpc.add_secure_port(place, credentials)
 
     async def _update_health(self):
         """Tells gRPC's health service: readiness for "" and the services, and for each model by its name."""

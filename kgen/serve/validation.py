@@ -10,9 +10,10 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
+import ml_dtypes
 import numpy as np
-import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
 from kgen.spec import number_list
@@ -97,7 +98,9 @@ def serving_error(error: BaseException, max_seconds: float) -> ServingError:
         return ServingError(Code.DEADLINE_EXCEEDED, f"not answered within {max_seconds:g} seconds (--max_seconds)")
     if isinstance(error, asyncio.CancelledError):
         return ServingError(Code.CANCELLED, "the client closed the connection")
-    if isinstance(error, tf.errors.OpError):
+    from tensorflow.errors import OpError
+
+    if isinstance(error, OpError):
         return ServingError(Code(error.error_code), graph_message(error.message))
     log.error("a request failed", exc_info=error)
     return ServingError(Code.INTERNAL, f"internal error ({type(error).__name__}); see the log of the server")
@@ -112,10 +115,6 @@ def graph_message(message: str) -> str:
 
 # Limits ---------------------------------------------------------------------------------------------------------------
 
-STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
-BRACKETS = b"[]{}"
-OTHERS = bytes(byte for byte in range(256) if byte not in BRACKETS)
-
 
 def body_too_large(max_body_bytes: int) -> ServingError:
     """The error of a request, or of a tensor in it, with more bytes than that."""
@@ -124,10 +123,16 @@ def body_too_large(max_body_bytes: int) -> ServingError:
 
 
 def check_depth(body: bytes, max_depth: int):
-    """Raises ServingError if a JSON text is nested deeper; counts brackets, parses nothing."""
-    brackets = np.frombuffer(STRINGS.sub(b"", body).translate(None, OTHERS), np.uint8)
-    opening = (brackets == ord("[")) | (brackets == ord("{"))
-    depth = int(np.cumsum(np.where(opening, 1, -1)).max(initial=0))
+    """Raises ServingError if a JSON text is nested deeper; counts brackets outside of strings, parses nothing."""
+    if body.count(b"[") + body.count(b"{") <= max_depth:
+        return
+    # Two backslashes first: what is left before a quote is then one that escapes it.
+    text = np.frombuffer(body.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
+    in_string = np.cumsum(text == ord('"'), dtype=np.uint8) & 1  # whether the number of quotes so far is odd
+    change = ((text == ord("[")) | (text == ord("{"))).astype(np.int8)
+    change -= (text == ord("]")) | (text == ord("}"))
+    change[in_string == 1] = 0
+    depth = int(np.cumsum(change, dtype=np.int32).max(initial=0))
     if depth > max_depth:
         raise invalid(f"JSON may be nested at most {max_depth} deep (--max_depth). Received: {depth}")
 
@@ -138,6 +143,27 @@ DEFAULT = "serving_default"
 REFERENCE = 100
 """What the type of a reference to a variable of TensorFlow 1 has above that of its values."""
 LABEL = "label"
+MAX_NAMES = 20  # in a message
+NUMPY_TYPES = {
+    types_pb2.DT_FLOAT: np.float32,
+    types_pb2.DT_DOUBLE: np.float64,
+    types_pb2.DT_HALF: np.float16,
+    types_pb2.DT_BFLOAT16: ml_dtypes.bfloat16,
+    types_pb2.DT_INT8: np.int8,
+    types_pb2.DT_INT16: np.int16,
+    types_pb2.DT_INT32: np.int32,
+    types_pb2.DT_INT64: np.int64,
+    types_pb2.DT_UINT8: np.uint8,
+    types_pb2.DT_UINT16: np.uint16,
+    types_pb2.DT_UINT32: np.uint32,
+    types_pb2.DT_UINT64: np.uint64,
+    types_pb2.DT_BOOL: np.bool_,
+    types_pb2.DT_STRING: np.object_,
+    types_pb2.DT_COMPLEX64: np.complex64,
+    types_pb2.DT_COMPLEX128: np.complex128,
+}
+"""The types that a request can carry. As a table, so that nothing here imports TensorFlow: requests are parsed in a
+process that has none."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +191,7 @@ class TensorInfo:
 
     @property
     def numpy_dtype(self) -> np.dtype:
-        return np.dtype(tf.as_dtype(self.dtype).as_numpy_dtype)
+        return np.dtype(NUMPY_TYPES.get(self.dtype, np.object_))
 
     @property
     def batched(self) -> bool:
@@ -204,7 +230,7 @@ class Signature:
     Args:
         method_name: e.g. tensorflow/serving/predict.
         inputs, outputs: by name.
-        ranges: [least, greatest] value of inputs, by name; inputs without an entry may have any finite value.
+        ranges: [least, greatest] value of inputs, by name; inputs without an entry may have any value, NaN too.
         class_numbers: the values of the input `label`; empty where any in its range will do.
         defaults: of inputs that a gRPC request may leave out, by name.
     """
@@ -229,7 +255,7 @@ class Signature:
     def check_names(self, names: Iterable[str]):
         """Raises ServingError unless these are the names of the inputs; those with a default may be left out."""
         if not self.inputs.keys() - self.defaults.keys() <= {*names} <= self.inputs.keys():
-            expected, received = (", ".join(sorted(x)) or "none" for x in (self.inputs, names))
+            expected, received = (", ".join(sorted(islice(x, MAX_NAMES))) or "none" for x in (self.inputs, names))
             raise invalid(f"signature '{self.name}' takes the inputs {expected}. Received: {received}")
 
     def check_form(self, name: str, dtype: int, shape: Sequence[int], max_rows: int):
@@ -243,23 +269,39 @@ class Signature:
             raise invalid(f"{what} must have type {info.type_name}. Received: {type_name(dtype)}")
         if not (info.fits(shape) if self.ranges else info.may_take(shape)):
             raise invalid(f"{what} must have shape {shape_text(info.shape)}. Received: {shape_text(shape)}")
-        if shape and not (info.shape and info.shape[0] == shape[0]) and shape[0] > max_rows:
-            raise invalid(f"{what} may have at most {max_rows} rows (--max_rows). Received: {shape[0]}")
+        if shape:
+            self.check_rows(name, shape[0], max_rows)
+
+    def check_rows(self, name: str, rows: int, max_rows: int):
+        """Raises ServingError if the batch of an input is too large."""
+        info = self.inputs[name]
+        if not (info.shape and info.shape[0] == rows) and rows > max_rows:
+            what = self.describe_input(name)
+            raise invalid(f"{what} may have at most {max_rows} rows (--max_rows). Received: {rows}")
 
     def check_values(self, name: str, values: np.ndarray):
-        """Raises ServingError unless the values are finite, and among those that the export states."""
+        """Raises ServingError unless the values are among those that the export states; NaN lies in no range."""
         what = self.describe_input(name)
-        if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all():
-            raise invalid(f"{what} must be finite. Received: {values[~np.isfinite(values)].flat[0]}")
         low, high = self.ranges.get(name, (None, None))
         if low is not None and values.size and values.dtype != object:
-            outside = values[(values < low) | (values > high)]
+            outside = values[~((values >= low) & (values <= high))]
             if outside.size:
                 raise invalid(f"{what} must lie in [{low}, {high}]. Received: {outside.flat[0]}")
         if name == LABEL and self.class_numbers and values.dtype != object:
             unknown = values[~np.isin(values, self.class_numbers)]
             if unknown.size:
                 raise invalid(f"{what} must be {number_list(self.class_numbers)}. Received: {unknown.flat[0]}")
+
+    def check_batch(self, inputs: Mapping[str, np.ndarray]):
+        """Raises ServingError unless all inputs have the same rows, at least one; for kgen's exports, which state the
+        ranges of their inputs. Other models may mean something by it."""
+        if not self.ranges:
+            return
+        sizes = {name: len(values) for name, values in inputs.items() if self.inputs[name].batched}
+        if sizes and (0 in sizes.values() or len({*sizes.values()}) > 1):
+            received = ", ".join(f"{rows} of '{name}'" for name, rows in sorted(sizes.items()))
+            what = f"the inputs of signature '{self.name}' must have the same number of rows, at least one"
+            raise invalid(f"{what}. Received: {received}")
 
     def batch_size(self, inputs: Mapping[str, np.ndarray]) -> int | None:
         """The first dimension of a request's inputs; None if they have none, or differ."""

@@ -22,7 +22,7 @@ def alive_and_correct(served):
     yield
     answer = served.predict(GOOD)
     np.testing.assert_array_equal(answer.json()["predictions"], images_of([3, 4], [7, 8]))
-    assert served.server.predictor._gate.inside == 0
+    assert served.server.predictor.gate.inside == 0
     assert not any(b._waiting for b in served.server.store.find("tiny").servable._batchers.values())
 
 
@@ -107,7 +107,7 @@ def test_odd_paths(served, noise):
     path = b"/v1/models/" + noise.replace(b"\n", b"").replace(b"\r", b"") + b":predict"
     host, port = served.rest.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), SECONDS) as connection:
-        head = b"POST " + path + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+        head = b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
         connection.sendall(head)
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 4"), (path, answer)

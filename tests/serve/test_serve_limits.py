@@ -94,7 +94,7 @@ def test_requests_at_once(small, monkeypatch):
     with ThreadPoolExecutor(2) as clients:
         asked = [clients.submit(small.predict, BODY) for _ in range(2)]
         assert held.running.wait(SECONDS)
-        while small.server.predictor._gate.inside < 2:
+        while small.server.predictor.gate.inside < 2:
             threading.Event().wait(0.001)
         answer = small.predict(BODY)
         assert answer.status_code == 429
@@ -144,14 +144,13 @@ def test_a_body_that_never_ends(tiny):
                 ended.set()
 
 
-def test_what_is_not_finite_is_refused(served):
-    for value, shown in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")):
-        code, text = refusal(served.prediction.Predict, request_of(served, "single", x=np.float32([1, value])))
-        assert code == grpc.StatusCode.INVALID_ARGUMENT
-        assert "'x'" in text and "'single'" in text and f"finite. Received: {shown}" in text
-    for word in ("NaN", "Infinity", "-Infinity", "1e999"):
-        answer = served.predict('{"signature_name": "single", "instances": [' + word + "]}")
-        assert answer.status_code == 400 and "JSON" in answer.text
+def test_what_is_not_finite_reaches_a_model_that_states_no_ranges(served):
+    found = ask(served, "single", x=np.float32([1, np.nan, np.inf, -np.inf]))["y"]
+    np.testing.assert_array_equal(found, np.float32([2, np.nan, np.inf, -np.inf]))
+    answer = served.predict('{"signature_name": "single", "instances": [0.1, NaN, Infinity, -Infinity, 1.8e308]}')
+    assert answer.text == '{"predictions":[0.2,NaN,Infinity,-Infinity,Infinity]}'
+    answer = served.predict('{"signature_name": "single", "instances": [1e999]}')
+    assert answer.status_code == 400 and "JSON" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -215,6 +214,13 @@ def test_ranges_of_the_manifest(exports):
         code, text = refusal(server.prediction.Predict, request_of(server, "decode", **wrong))
         assert code == grpc.StatusCode.INVALID_ARGUMENT
         assert re.search(r"'z'.*'decode'.*\[-4.5, 4.5\].*: 5\.0", text)
+        for value, shown in ((np.nan, "nan"), (np.inf, "inf"), (-np.inf, "-inf")):
+            odd = wrong | {"z": np.float32([[0, value, 0]])}
+            code, text = refusal(server.prediction.Predict, request_of(server, "decode", **odd))
+            assert code == grpc.StatusCode.INVALID_ARGUMENT and re.search(rf"'z'.*: {shown}", text)
+        for body in ({"label": [1, 2], "seed": [1]}, {"label": [], "seed": []}):
+            answer = server.predict({"inputs": body})
+            assert answer.status_code == 400 and "same number of rows, at least one" in answer.json()["error"]
         assert ask(server, "decode", **wrong | {"z": np.zeros([1, 3], np.float32)})["images"].shape == (1, 2, 2, 1)
 
 

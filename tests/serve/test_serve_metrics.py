@@ -67,7 +67,9 @@ def test_a_body_that_is_broken_off_is_no_error_of_the_server(tiny, caplog):
     with running(tiny) as server:
         host, port = server.rest.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), SECONDS) as connection:
-            connection.sendall(b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            connection.sendall(
+                b"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
+            )
         labels = {"api": "rest", "model": "", "signature": "", "code": "CANCELLED"}
         for _ in range(1000):
             if value(samples(server), "requests_total", **labels):

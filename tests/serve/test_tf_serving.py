@@ -289,7 +289,8 @@ def test_rows(classic, signature, given, expected):
 def test_a_body_ends_where_its_length_says(classic):
     body = b'{"signature_name": "int", "instances": [[1,2]]}'
     head = (
-        f"POST /v1/models/echo:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        "POST /v1/models/echo:predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
     )
     import socket
 

@@ -96,11 +96,6 @@ DIFFERS = (
         "it is looked at whenever the folder is",
     ),
     (
-        ("tensorflow_model_server_test: testPredictUDS",),
-        "gRPC on a Unix socket",
-        "gRPC on TCP alone",
-    ),
-    (
         ("tensorflow_model_server_test: testGoodGrpcChannelArgs",),
         "a flag for arguments of gRPC channels",
         "there is no such flag",
@@ -128,6 +123,11 @@ BEYOND = (
         "must be those of the signature for kgen exports; for others sizes but the first, and but those of 1",
     ),
     ("NaN, infinity or a value outside of a kgen export's ranges", "left to the graph", "400 with the range"),
+    ("text after the JSON object, and `Inf` for Infinity", "ignored; read", "400"),
+    ("`Content-Encoding` other than gzip", "ignored", "415"),
+    ("another `Host`, pages of other origins", "everybody may call", "403; flags allow them"),
+    ("`OPTIONS`", "headers of CORS for all or none", "for the origins of `--allow_origin`"),
+    ("`--grpc_socket_path`", "beside the port", "instead of the port"),
     ("metric labels of models that do not exist", "the name that was sent", "an empty label"),
 )
 """(what, what TF Serving does, what kgen-serve does): beyond the cases of its tests."""

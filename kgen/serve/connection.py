@@ -1,0 +1,226 @@
+"""Connections of HTTP/1.1: uvicorn's, over httptools, with bounds on what a client may send and hold.
+
+uvicorn's protocol over httptools bounds neither the header nor the time that it takes, and drops the body of a request
+that offers an upgrade (Java's HttpClient offers HTTP/2 with its first request). Its other one, over h11, does not, and
+costs a third more CPU time per request.
+"""
+
+import asyncio
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from kgen.config import RequestLimits
+
+SLICE_BYTES = 2**14
+"""So much is parsed at once: what a client sends ahead waits until the requests before it are answered."""
+
+
+CHUNK_OVERHEAD = 8
+"""A chunk of one byte is sent as six."""
+NO_REQUEST, INCOMPLETE, COMPLETE = range(3)
+Connections = dict[str, dict["Connection", None]]
+
+
+class Connection(HttpToolsProtocol):
+    """A connection, bounded by the limits:
+
+    - `max_connections` of one address: a further one closes the oldest of them that has no request, or none that is
+      complete, and is refused where all have,
+    - `max_header_bytes` of a header, `header_seconds` until it is complete,
+    - `idle_seconds` between two requests, for the rest of a body after an early answer, and for a client that does not
+      read its answer.
+
+    Args:
+        limits: these.
+        connections: address -> its connections, the oldest first; shared by all.
+    """
+
+    def __init__(self, *arguments, limits: RequestLimits, connections: "Connections", **keywords):
+        super().__init__(*arguments, **keywords)
+        self.timeout_keep_alive = limits.idle_seconds
+        self._limits, self._connections = limits, connections
+        self._unread = b""
+        self._in_header, self._message_bytes, self._body_bytes = False, 0, 0
+        self._refusal: tuple[int, str] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    # -- the connection -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport):
+        super().connection_made(transport)
+        siblings = self._connections.setdefault(self._address(), {})
+        if len(siblings) >= self._limits.max_connections:
+            rest = min(siblings, key=lambda one: one.progress)  # the first of the least
+            if rest.progress == COMPLETE:
+                message = f"this address has {len(siblings)} requests in progress (--max_connections); try again later"
+                self._refuse(429, message)
+                return
+            del siblings[rest]
+            rest.transport.abort()
+        siblings[self] = None
+        self._start_timer(self._limits.header_seconds)
+
+    def connection_lost(self, exc: Exception | None):
+        siblings = self._connections.get(self._address(), {})
+        siblings.pop(self, None)
+        if not siblings:
+            self._connections.pop(self._address(), None)
+        self._stop_timers()
+        self._unset_keepalive_if_required()
+        self._unread = b""
+        super().connection_lost(exc)
+
+    @property
+    def progress(self) -> int:
+        """NO_REQUEST, INCOMPLETE or COMPLETE."""
+        if self.cycle is None or self.cycle.response_complete:
+            return NO_REQUEST
+        return INCOMPLETE if self.cycle.more_body else COMPLETE
+
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes):
+        self._unread += data
+        self._read()
+
+    def _read(self):
+        data, position = memoryview(self._unread), 0
+        if data:
+            self._unset_keepalive_if_required()
+        while position < len(data) and not self.pipeline and not self.transport.is_closing():
+            part = data[position : position + SLICE_BYTES]
+            position += len(part)
+            try:
+                self.parser.feed_data(part)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = data[position - len(part) + upgrade.args[0] :]
+                data, position = memoryview(self._without_upgrade() + rest), 0
+                continue
+            except httptools.HttpParserError:
+                self._refuse(*(self._refusal or (400, "the request is not HTTP/1.1")))
+            if self._in_header or self.progress == INCOMPLETE:
+                self._message_bytes += len(part)
+                beside = self._message_bytes - CHUNK_OVERHEAD * self._body_bytes  # header, chunk sizes, trailers
+                if beside > self._limits.max_header_bytes + SLICE_BYTES:  # a part may begin with another request's end
+                    self._refuse(*self._header_too_large())
+        self._unread = bytes(data[position:])
+        if self._unread:  # the client waits for us
+            self._stop_timer()
+        if self._unread or self._timer or self.timeout_keep_alive_task or self.transport.is_closing():
+            return
+        if self._in_header:
+            self._start_timer(self._limits.header_seconds)
+        elif self.cycle is None or self.cycle.response_complete:  # empty lines, or the rest of a body
+            self._start_timer(self._limits.idle_seconds)
+
+    def _without_upgrade(self) -> bytes:
+        """The header that was read, for a new parser: an upgrade is an offer, and declined by an answer in HTTP/1.1."""
+        if self.parser.get_method() == b"CONNECT":
+            self._refuse(400, "there is no CONNECT here")
+            return b""
+        line = b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = (b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade")
+        header = b"\r\n".join([line, *headers, b"", b""])
+        self._in_header = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        return header
+
+    def _header_too_large(self) -> tuple[int, str]:
+        return 431, f"a header may have at most {self._limits.max_header_bytes} bytes (--max_header_bytes)"
+
+    # -- called by the parser -----------------------------------------------------------------------------------------
+
+    def on_message_begin(self):
+        super().on_message_begin()
+        self._in_header, self._message_bytes, self._body_bytes = True, 0, 0
+
+    def on_header(self, name: bytes, value: bytes):
+        if self._in_header:  # not a trailer
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes):
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_headers_complete(self):
+        if self.parser.should_upgrade():
+            return
+        self._in_header = False
+        self._stop_timer()
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self._limits.max_header_bytes:
+            self._refusal = self._header_too_large()
+            raise ValueError(self._refusal)  # ends the parser's work
+        super().on_headers_complete()
+
+    def on_message_complete(self):
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._stop_timer()
+
+    # -- answering ----------------------------------------------------------------------------------------------------
+
+    def on_response_complete(self):
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._start_timer(self._limits.idle_seconds)  # to read the answer
+        elif self.cycle.response_complete and self.cycle.more_body:
+            self._unset_keepalive_if_required()
+            self._start_timer(self._limits.idle_seconds)  # to send the rest
+        if self._unread:
+            self.loop.call_soon(self._read)
+
+    def pause_writing(self):
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(self._limits.max_seconds, self.transport.abort)
+
+    def resume_writing(self):
+        super().resume_writing()
+        if self._write_timer:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _refuse(self, status: int, message: str):
+        """Answers with an error, and closes."""
+        if self.transport.is_closing():
+            return
+        body = orjson.dumps({"error": message})
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+    # -- timers -------------------------------------------------------------------------------------------------------
+
+    def _start_timer(self, seconds: float):
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self._time_is_over)
+
+    def _stop_timer(self):
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stop_timers(self):
+        self._stop_timer()
+        if self._write_timer:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _time_is_over(self):
+        self._timer = None
+        if self._in_header and not self.transport.is_closing():
+            self._refuse(408, f"the header was not complete after {self._limits.header_seconds:g} seconds")
+        else:
+            self.transport.abort()
+
+    def timeout_keep_alive_handler(self):
+        self.transport.abort() if self.transport.get_write_buffer_size() else self.transport.close()
