@@ -1,10 +1,10 @@
 """Two logical CPU devices, so that tests of replicas run on any machine; a cache of the session's own; and no test
 leaves a dtype policy behind."""
 
-import gc
 import contextlib
 import fcntl
 import fnmatch
+import gc
 import io
 import os
 import shutil
