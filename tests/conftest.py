@@ -87,12 +87,16 @@ def _pattern(entry: str) -> str:
 
 
 def pytest_collection_finish(session):
-    """Splits the CPU in two before TensorFlow starts; a session that never imports TensorFlow stays quick."""
+    """Splits the CPU in two before TensorFlow starts; a session that never imports TensorFlow stays quick.
+
+    Python's garbage collector walks through the half a million objects of TensorFlow no more.
+    """
     if "tensorflow" in sys.modules:
         import tensorflow as tf
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -167,8 +171,3 @@ def default_export(default_job, make_once):
     from kgen.export import export
 
     return make_once("default_export", lambda folder: export(default_job[0], folder / "cvae")) / "cvae" / "1"
-
-
-def pytest_collection_finish():
-    """Python's garbage collector walks through the half a million objects of TensorFlow no more."""
-    gc.freeze()
