@@ -13,8 +13,8 @@ embedded digits, three (or seven) times as large, at random places (the posterio
 images per second of wall time and of CPU time, medians, and their ratio to PyTorch's eager loop; the share of the floor
 is what would be left of the CPU time if there were nothing but matrix products and convolutions
 (`step_lower_bound.py`). `--peers_python` is an interpreter that has PyTorch, JAX, Optax and NumPy, if this one has not;
-whoever cannot run is left out, and whoever `--without` names. TensorFlow computes by oneDNN, as under `kgen-train`, also
-in the Keras examples.
+whoever cannot run is left out, and whoever `--without` names. TensorFlow computes by oneDNN, as under `kgen-train`,
+also in the Keras examples.
 """
 
 import argparse
