@@ -6,8 +6,9 @@ from typing import Any
 
 from kgen.cli import flags
 from kgen.cli.command import Command
-from kgen.errors import UserError
+from kgen.errors import ExportFailed, UserError
 from kgen.export import QUANTIZATIONS
+from kgen.tables import render_table
 
 EXAMPLES = (
     ("kgen-export runs/00000-cvae-digits --to exports/cvae", "writes exports/cvae/1, then /2, ..."),
@@ -75,8 +76,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         version = export(run, cmd["to"], quantize=cmd["quantize"], key=key, **flags.generator_choice(cmd))
         manifest = read_manifest(version)
         print(f"wrote {version}: {', '.join([*manifest['files'], 'manifest.json'])}")
-        _show(manifest["measured"])
+        quantized = manifest.get("quantized", [])
+        small = {found["file"] for found in quantized}
+        _show({name: found for name, found in manifest["measured"].items() if name.partition(" ")[0] not in small})
+        if quantized:
+            print(f"\n{quantized_table(quantized)}")
         print(f"next:  kgen-sample {cmd['to']} --count 64")
+        if quantized and all(found["refused"] for found in quantized):
+            raise ExportFailed(
+                f"no file of --quantize {','.join(cmd['quantize'])} is near enough to the trained model; {version} has "
+                "those that are not quantized"
+            )
 
     return cmd.run(body, argv)
 
@@ -101,6 +111,24 @@ def _verify(folder: Path, key: Any):
         print(f"{folder} was signed with the key {signing_key(manifest)}")
     print(f"{folder} agrees with the model that was trained:")
     _show(measured)
+
+
+def quantized_table(quantized: Sequence[Mapping[str, Any]]) -> str:
+    """A line per quantized file, whether it was kept or refused."""
+    headers = ["quantized file", "in fewer bits", "bytes", "of float32", "PSNR", "largest difference", ""]
+    rows = [
+        [
+            found["file"],
+            found["form"],
+            found["bytes"],
+            f"{found['share_of_float32']:.1%}",
+            "-" if found["psnr_db"] is None else f"{found['psnr_db']:.1f} dB",
+            f"{found['max_abs_difference']:.1e}",
+            f"refused: {found['refused']}" if found["refused"] else "kept",
+        ]
+        for found in quantized
+    ]
+    return render_table(headers, rows)
 
 
 def _show(measured: Mapping[str, Mapping[str, Any]]):

@@ -48,7 +48,7 @@ def export(
         checkpoint: "best" or "last".
         prior: the prior that z is sampled from with a seed, and the default of samplers over the export; None takes
             that of the run. All fitted priors that the run has stored for these weights are exported.
-        quantize: of QUANTIZATIONS; each adds a smaller .tflite file per signature.
+        quantize: of QUANTIZATIONS; each adds a smaller .tflite file per signature that is within its tolerance.
         key: a `private_key` to sign the manifest with; None signs nothing.
 
     Returns:
@@ -57,7 +57,7 @@ def export(
 
     Raises:
         UserError: no such run or prior, a model that cannot be quantized, or `to` cannot be written.
-        ExportFailed: a file exceeds its tolerance; nothing is written.
+        ExportFailed: a file that is not quantized exceeds its tolerance; nothing is written.
     """
     run, to = (run if isinstance(run, Run) else Run.open(run)), Path(to)
     sampler = sampling.open_run(run, checkpoint=checkpoint, prior=prior)
@@ -77,10 +77,12 @@ def export(
         for fitted in priors:
             fitted.save(prior_file(staging, fitted.name))
         about = _about(run, sampler, checkpoint, priors)
-        write_tflite(signatures(sampler.model, sampler.density, batch_size=1), about, staging, golden, quantize, rows)
+        smaller = signatures(sampler.model, sampler.density, batch_size=1)
+        quantized = write_tflite(smaller, about, staging, golden, quantize, rows)
         write_warmup(staging, to.name, list(described), golden)
         files, measured = file_hashes(staging), verify_files(staging, golden)
         results = {"signatures": described, "measured": measured, "bytes": _sizes(files), "files": files}
+        results |= {"quantized": quantized} if quantized else {}
         write_manifest(staging, about | results, key)
         version = _publish(staging, to)
     except ExportFailed as error:

@@ -1,12 +1,14 @@
 """The .tflite files of an export: signatures of batch 1 with builtin operators only, in float32 or quantized.
 
 The batch is fixed because a dynamic one is slower (up to 100 times, quantized) and not every runtime takes it. The
-signatures of a file share weights in float32 but not quantized ones, so each quantized signature gets its own file.
+signatures of a file share weights in float32 but not quantized ones, so each quantized signature gets its own file,
+made from the float32 file by `quantization.py`.
 """
 
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,16 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from kgen import random
-from kgen.errors import ExportFailed, UserError
+from kgen.errors import UserError
 from kgen.export.golden import Golden
+from kgen.export.quantization import Range, calibrate, float16, folded, integer, only, weights8
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import PNG, ExportSignature
-from kgen.export.verify import deviations
+from kgen.export.tolerances import TOLERANCES, Deviation
+from kgen.export.verify import compare_signature
 from kgen.run import Run
 from kgen.sampling import Prior
 from kgen.sampling.exported import TFLiteRuntime, with_metadata
-
-Examples = Callable[[], Iterable[Mapping[str, np.ndarray]]]
-
-SMALLER = 0.9
-"""Share of the bytes of a file at which a coarser quantization is preferred."""
 
 
 def write_tflite(
@@ -37,107 +36,158 @@ def write_tflite(
     golden: Golden,
     quantize: Sequence[str],
     rows: Mapping[str, np.ndarray],
-):
+) -> list[dict[str, Any]]:
     """Writes model.tflite and encoder.tflite in float32, and SIGNATURE-QUANTIZATION.tflite for each quantization.
+
+    Of the forms of a quantization the first that is within its tolerance is written; none if none is.
 
     Args:
         signatures: of batch 1, by name.
         about: metadata of each file.
         folder: where they are written.
-        golden: decides between two ways of quantization.
+        golden: decides between the forms of a quantization.
         quantize: of QUANTIZATIONS.
         rows: calibration rows for "int8", see `calibration_rows`.
-    """
-    signatures = {name: found for name, found in signatures.items() if name != PNG}  # no builtin operator writes PNG
-
-    def write(file: str, *names: str, **options) -> Path:
-        chosen = {name: signatures[name] for name in names}
-        inputs = {name: [tensor.name for tensor in found.inputs] for name, found in chosen.items()}
-        content = with_metadata(convert(chosen, **options), {**about, "signatures": inputs})
-        (folder / file).write_bytes(content)
-        return folder / file
-
-    excluded = ("int8", "interpolate")  # 8 bits are too few for angles; decode takes interpolated points
-    smaller = [(kind, name) for kind in dict.fromkeys(quantize) for name in signatures if (kind, name) != excluded]
-    form = {"unit": "file", "delay": 2, "leave": False, "disable": None}
-    with tqdm(total=1 + ("encode" in signatures) + len(smaller), desc="converting to TFLite", **form) as bar:
-        write("model.tflite", *(name for name in signatures if name != "encode"))
-        bar.update()
-        if "encode" in signatures:
-            write("encoder.tflite", "encode")
-            bar.update()
-        for kind, name in smaller:
-            inputs = [tensor.name for tensor in signatures[name].inputs]
-            file = f"{name}-{kind}.tflite"
-            written = write(file, name, quantize=kind, examples=lambda i=inputs: single_rows(rows, i))
-            if kind == "dynamic":
-                coarser = write(f".{file}", name, quantize=kind, dense_per_channel=False)
-                _prefer_smaller(written, coarser, kind, name, golden)
-            bar.update()
-
-
-def _prefer_smaller(file: Path, coarser: Path, kind: str, signature: str, golden: Golden):
-    """Replaces a file by the coarser one if that is smaller and within the tolerance.
-
-    A dense layer with few inputs needs more bytes for the scales of its outputs than for its weights.
-    """
-    try:
-        if coarser.stat().st_size <= SMALLER * file.stat().st_size:
-            call = TFLiteRuntime(coarser).call
-            list(deviations(coarser.name, kind, call, signature, golden))  # raises ExportFailed
-            coarser.replace(file)
-    except ExportFailed:
-        pass
-    finally:
-        coarser.unlink(missing_ok=True)
-
-
-def convert(
-    signatures: Mapping[str, ExportSignature],
-    *,
-    quantize: str | None = None,
-    examples: Examples | None = None,
-    dense_per_channel: bool = True,
-) -> bytes:
-    """Converts signatures into one .tflite file.
-
-    Args:
-        signatures: of batch 1, by name; a single one if quantized.
-        quantize: None keeps float32. "float16" halves the weights. "dynamic" stores weights in 8 bits and quantizes
-            activations at run time. "int8" computes in 8 bits; inputs and outputs keep their types.
-        examples: rows of a signature's inputs, from which "int8" takes the ranges of activations.
-        dense_per_channel: 8-bit weights of dense layers get a scale per output (12 bytes each), not one per layer.
 
     Returns:
-        The bytes of the file.
+        For each quantized file {"file", "form", "bytes", "share_of_float32", "psnr_db", "max_abs_difference",
+        "refused"}; psnr_db is None of encodings, refused None of a file that was written, else why it was not.
     """
+    signatures = {name: found for name, found in signatures.items() if name != PNG}  # no builtin operator writes PNG
+    inputs = {name: [tensor.name for tensor in found.inputs] for name, found in signatures.items()}
+
+    def described(content: bytes, *names: str) -> bytes:
+        return with_metadata(content, {**about, "signatures": {name: inputs[name] for name in names}})
+
+    files = {"model.tflite": [name for name in signatures if name != "encode"]}
+    if "encode" in signatures:
+        files["encoder.tflite"] = ["encode"]
+    quantize, results = list(dict.fromkeys(quantize)), []
+    form = {"unit": "file", "delay": 2, "leave": False, "disable": None}
+    total = len(files) + len(quantize) * len(signatures)
+    with (
+        tempfile.TemporaryDirectory() as saved_model,
+        tqdm(total=total, desc="converting to TFLite", **form) as bar,
+    ):
+        write_saved_model(signatures, Path(saved_model))
+        for file, names in files.items():
+            model = _convert(saved_model, names)
+            (folder / file).write_bytes(described(model, *names))
+            bar.update()
+            for name in names if quantize else ():
+                alone = folded(only(model, name))
+                ranges = calibrate(alone, single_rows(rows, inputs[name])) if "int8" in quantize else {}
+                size = len(described(alone, name))
+                for kind in quantize:
+                    path = folder / f"{name}-{kind}.tflite"
+                    chosen = _choose(
+                        kind, name, golden, path, lambda form, m=alone, r=ranges, n=name: described(form.make(m, r), n)
+                    )
+                    results.append(chosen.to_json(path.name, size))
+                    bar.update()
+    return sorted(results, key=lambda found: quantize.index(found["file"].rpartition("-")[2].partition(".")[0]))
+
+
+def convert(signatures: Mapping[str, ExportSignature]) -> bytes:
+    """The bytes of a float32 .tflite file with signatures, of batch 1."""
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(signatures, Path(folder))
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(signatures))
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if quantize is not None:
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter._experimental_disable_per_channel_quantization_for_dense_layers = not dense_per_channel
-        if quantize == "float16":
-            converter.target_spec.supported_types = [tf.float16]
-        elif quantize == "int8":
-            (name,) = signatures
-            converter.representative_dataset = lambda: ((name, dict(row)) for row in examples())
-            converter.target_spec.supported_ops += [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the calibrator uses the deprecated tf.lite.Interpreter
-            return converter.convert()
+        return _convert(folder, list(signatures))
+
+
+def _convert(saved_model: str, names: Sequence[str]) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=list(names))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter.convert()
+
+
+# Forms of a quantization ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to make a smaller file.
+
+    Attributes:
+        help: what it does.
+        make: from a float32 file of one signature, and the ranges of its tensors.
+        share: of the bytes of the next form at which this one is preferred.
+    """
+
+    help: str
+    make: Callable[[bytes, Mapping[int, Range]], bytes]
+    share: float = 1.0
+
+
+FORMS = {
+    "float16": (Form("weights", lambda model, _: float16(model)),),
+    "dynamic": (
+        Form(  # a dense layer with few inputs needs more bytes for the scales of its outputs than for its weights
+            "weights, one scale per dense layer; arithmetic at run time",
+            lambda model, _: weights8(model, dynamic=True, dense_per_channel=False),
+            share=0.9,
+        ),
+        Form("weights; arithmetic at run time", lambda model, _: weights8(model, dynamic=True)),
+        Form("weights; arithmetic in floats", lambda model, _: weights8(model, dynamic=False)),
+    ),
+    "int8": (
+        Form("all layers", integer),
+        Form("all layers but the last", lambda model, ranges: integer(model, ranges, float_layers=[-1])),
+        Form("all layers but first and last", lambda model, ranges: integer(model, ranges, float_layers=[0, -1])),
+    ),
+}
+"""The forms of each of QUANTIZATIONS, from the smallest and fastest to the most exact."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A form of a file and its quality; the output with the largest deviation counts."""
+
+    form: Form
+    bytes: int
+    deviation: Deviation
+    exceeded: list[str]
+
+    def to_json(self, file: str, float32_bytes: int) -> dict[str, Any]:
+        return {
+            "file": file,
+            "form": self.form.help,
+            "bytes": self.bytes,
+            "share_of_float32": round(self.bytes / float32_bytes, 4),
+            "psnr_db": self.deviation.psnr_db,
+            "max_abs_difference": self.deviation.max_abs_difference,
+            "refused": ", ".join(self.exceeded) or None,
+        }
+
+
+def _choose(kind: str, signature: str, golden: Golden, path: Path, make: Callable[[Form], bytes]) -> _Choice:
+    """The first form that is within the tolerance, which is then the file; else the most exact, and no file."""
+    found = []
+    for form, following in pairwise([*FORMS[kind], None]):
+        content = make(form)
+        if form.share < 1 and len(content) > form.share * len(make(following)):
+            continue
+        path.write_bytes(content)
+        deviations = [d for _, d in compare_signature(path.name, kind, TFLiteRuntime(path).call, signature, golden)]
+        worst = max(deviations, key=lambda deviation: deviation.max_abs_difference)
+        exceeded = [text for deviation in deviations for text in deviation.exceeded(TOLERANCES[kind])]
+        found.append(_Choice(form, len(content), worst, exceeded))
+        if not exceeded:
+            return found[-1]
+    path.unlink()
+    return max(found, key=lambda choice: choice.deviation.psnr_db or -choice.deviation.max_abs_difference)
 
 
 # Calibration ----------------------------------------------------------------------------------------------------------
 
-CALIBRATION_ROWS = 200
+CALIBRATION_ROWS = 100
 
 
 def calibration_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
     """CALIBRATION_ROWS values for each input of the signatures, by name, from the training images.
 
-    Latent points are sampled from the posteriors of training images; without an encoder, from the prior.
+    Latent points are sampled from the prior; where there is an encoder, every other one from the posterior of a
+    training image. Labels are those of the images, so of all classes.
 
     Args:
         run: whose training images are loaded.
@@ -159,9 +209,8 @@ def calibration_rows(run: Run, model, density: Prior) -> dict[str, np.ndarray]:
     z = density.sample(run.config.seed, count, given)
     if model.has_encoder:
         mean, log_var = (np.asarray(x) for x in model.encode(images, given))
-        z = mean + np.exp(0.5 * log_var) * random.portable_normals(random.row_seeds(0, count), z[0].size).reshape(
-            z.shape
-        )
+        noise = random.portable_normals(random.row_seeds(0, count), z[0].size).reshape(z.shape)
+        z[::2] = (mean + np.exp(0.5 * log_var) * noise)[::2]
     return {
         "images": images, "label": run.spec.numbers(labels), "z": z, "z0": z, "z1": np.roll(z, 1, axis=0),
         "seed": random.row_seeds(run.config.seed, count), "temperature": np.ones(count, np.float32),

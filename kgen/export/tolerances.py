@@ -75,14 +75,8 @@ class Deviation:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def check(self, output: str, tolerance: Tolerance, advice: str = ""):
-        """Raises ExportFailed if it exceeds the tolerance; a NaN does.
-
-        Args:
-            output: its name in the message.
-            tolerance: of the file.
-            advice: added to the message.
-        """
+    def exceeded(self, tolerance: Tolerance) -> list[str]:
+        """What exceeds a tolerance, in words; a NaN does."""
         pixels = (self.uint8_pixels_different or 0) - (self.uint8_pixels_different_at_a_border or 0)
         exceeded = []
         if not self.max_abs_difference <= tolerance.max_abs_difference:
@@ -92,7 +86,17 @@ class Deviation:
             exceeded.append(f"PSNR {self.psnr_db:.1f} dB (at least {tolerance.min_psnr_db:g})")
         if tolerance.same_pixels and pixels:
             exceeded.append(f"{pixels} uint8 pixels differ (none may)")
-        if exceeded:
+        return exceeded
+
+    def check(self, output: str, tolerance: Tolerance, advice: str = ""):
+        """Raises ExportFailed if it exceeds the tolerance.
+
+        Args:
+            output: its name in the message.
+            tolerance: of the file.
+            advice: added to the message.
+        """
+        if exceeded := self.exceeded(tolerance):
             raise ExportFailed(f"{output} does not agree with the trained model: {', '.join(exceeded)}{advice}")
 
 

@@ -81,6 +81,25 @@ def deviations(
     rows: int | None = None,
     suffix: str = "",
 ) -> Iterator[tuple[str, Deviation]]:
+    """`compare_signature`, checked.
+
+    Args:
+        suffix: of the name in the message.
+        file, kind, call, signature, golden, rows: as of `compare_signature`.
+
+    Raises:
+        ExportFailed: the tolerance of the kind is exceeded.
+    """
+    for output, deviation in compare_signature(file, kind, call, signature, golden, rows=rows):
+        deviation.check(
+            output + suffix, TOLERANCES[kind], f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
+        )
+        yield output, deviation
+
+
+def compare_signature(
+    file: str, kind: str, call: Callable[..., dict], signature: str, golden: Golden, *, rows: int | None = None
+) -> Iterator[tuple[str, Deviation]]:
     """("FILE SIGNATURE", Deviation) of each output of a signature.
 
     Args:
@@ -90,21 +109,13 @@ def deviations(
         signature: its name.
         golden: the expected outputs.
         rows: the first rows of the golden batch; None takes all.
-        suffix: of the name in the message.
-
-    Raises:
-        ExportFailed: the tolerance of the kind is exceeded.
     """
     inputs, expected = ({name: value[:rows] for name, value in part.items()} for part in golden.case(signature))
     got, tolerance = _decode_png(call(signature, **inputs)), TOLERANCES[kind]
     for name, values in expected.items():
         output = f"{file} {signature}" + (f" {name}" if len(expected) > 1 else "")
         border = tolerance.max_abs_difference if tolerance.same_pixels else BORDER
-        deviation = compare_outputs(values, got[name], are_images=signature != "encode", border=border)
-        deviation.check(
-            output + suffix, tolerance, f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
-        )
-        yield output, deviation
+        yield output, compare_outputs(values, got[name], are_images=signature != "encode", border=border)
 
 
 def runtimes(folder: Path) -> Iterator[tuple[str, str, Runtime]]:

@@ -165,13 +165,14 @@ def test_smaller_tflite_files(tmp_path):
     version = export(run, tmp_path / "made", quantize=["float16", "dynamic", "int8"])
     manifest = json.loads((version / "manifest.json").read_text())
     sizes = {name: about["bytes"] for name, about in manifest["files"].items()}
-    assert "interpolate-dynamic.tflite" in sizes and "interpolate-int8.tflite" not in sizes
+    assert {"interpolate-dynamic.tflite", "interpolate-int8.tflite"} <= set(sizes)
     for signature in ("serving_default", "generate", "generate_u8", "decode", "encode"):
         assert sizes[f"{signature}-int8.tflite"] < sizes[f"{signature}-float16.tflite"] < sizes["model.tflite"]
     for kind, bound in (("float16", 1), ("dynamic", 50), ("int8", 42)):
         assert manifest["measured"][f"decode-{kind}.tflite decode"]["psnr_db"] >= bound
         generated = generate(open_sampler(version / f"decode-{kind}.tflite"), 20, seed=2).images
         assert 0 < np.abs(generated - generate(open_sampler(version), 20, seed=2).images).max() < 0.05
+    assert {found["file"] for found in manifest["quantized"] if not found["refused"]} == {n for n in sizes if "-" in n}
     assert verify_export(tmp_path / "made")[1].keys() == manifest["measured"].keys()
 
 
