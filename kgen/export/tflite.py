@@ -22,7 +22,7 @@ from kgen.export.golden import Golden
 from kgen.export.quantization import Range, calibrate, float16, folded, integer, only, weights8
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import PNG, ExportSignature
-from kgen.export.tolerances import TOLERANCES, Deviation
+from kgen.export.tolerances import QUANTIZATIONS, TOLERANCES, Deviation
 from kgen.export.verify import compare_signature
 from kgen.run import Run
 from kgen.sampling import Prior
@@ -119,23 +119,22 @@ class Form:
     share: float = 1.0
 
 
-FORMS = {
-    "float16": (Form("weights", lambda model, _: float16(model)),),
-    "dynamic": (
-        Form(  # a dense layer with few inputs needs more bytes for the scales of its outputs than for its weights
-            "weights, one scale per dense layer; arithmetic at run time",
-            lambda model, _: weights8(model, dynamic=True, dense_per_channel=False),
-            share=0.9,
-        ),
-        Form("weights; arithmetic at run time", lambda model, _: weights8(model, dynamic=True)),
-        Form("weights; arithmetic in floats", lambda model, _: weights8(model, dynamic=False)),
+WEIGHTS16 = (Form("weights", lambda model, _: float16(model)),)
+WEIGHTS8 = (
+    Form(  # a dense layer with few inputs needs more bytes for the scales of its outputs than for its weights
+        "weights, one scale per dense layer; arithmetic at run time",
+        lambda model, _: weights8(model, dynamic=True, dense_per_channel=False),
+        share=0.9,
     ),
-    "int8": (
-        Form("all layers", integer),
-        Form("all layers but the last", lambda model, ranges: integer(model, ranges, float_layers=[-1])),
-        Form("all layers but first and last", lambda model, ranges: integer(model, ranges, float_layers=[0, -1])),
-    ),
-}
+    Form("weights; arithmetic at run time", lambda model, _: weights8(model, dynamic=True)),
+    Form("weights; arithmetic in floats", lambda model, _: weights8(model, dynamic=False)),
+)
+INTEGER = (
+    Form("all layers", lambda model, ranges: integer(model, ranges)),
+    Form("all layers but the last", lambda model, ranges: integer(model, ranges, float_layers=[-1])),
+    Form("all layers but first and last", lambda model, ranges: integer(model, ranges, float_layers=[0, -1])),
+)
+FORMS = dict(zip(QUANTIZATIONS, (WEIGHTS16, WEIGHTS8, INTEGER), strict=True))
 """The forms of each of QUANTIZATIONS, from the smallest and fastest to the most exact."""
 
 
