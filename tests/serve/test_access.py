@@ -7,6 +7,7 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from serving_case import NUMBERS, SECONDS, request_of, running
 from starlette.responses import PlainTextResponse
@@ -129,24 +130,25 @@ def test_tokens(shown, status):
 # Servers --------------------------------------------------------------------------------------------------------------
 
 
-CERTIFICATE, KEY = (str(Path(__file__).with_name(name)) for name in ("localhost.pem", "localhost-key.pem"))
-"""Made for these tests, known to everybody: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes
--days 36500 -subj /CN=localhost -addext subjectAltName=DNS:localhost"""
-
-
 def test_tls_and_tokens_on_both_ports(tiny, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text("secret\n")
-    with running(tiny, ssl_certificate=CERTIFICATE, ssl_key=KEY, token_file=str(tokens)) as server:
+    authority, certificate, key = (str(tmp_path / name) for name in ("authority.pem", "certificate.pem", "key.pem"))
+    issuer = trustme.CA()
+    issuer.cert_pem.write_to_path(authority)
+    issued = issuer.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    with running(tiny, ssl_certificate=certificate, ssl_key=key, token_file=str(tokens)) as server:
         assert f"REST https://127.0.0.1:{server.server.port}" in server.server.ready()
         url, shown = f"https://localhost:{server.server.port}", {"Authorization": "Bearer secret"}
-        with httpx.Client(base_url=url, verify=ssl.create_default_context(cafile=CERTIFICATE), timeout=SECONDS) as http:
+        with httpx.Client(base_url=url, verify=ssl.create_default_context(cafile=authority), timeout=SECONDS) as http:
             assert http.post("/v1/models/tiny:predict", json=BODY).status_code == 401
             answer = http.post("/v1/models/tiny:predict", json=BODY, headers=shown)
             np.testing.assert_array_equal(answer.json()["outputs"], images_of([1], [2]))
         with pytest.raises(httpx.HTTPError):
             httpx.get(url.replace("https", "http") + "/healthz", timeout=SECONDS)
-        credentials = grpc.ssl_channel_credentials(Path(CERTIFICATE).read_bytes())
+        credentials = grpc.ssl_channel_credentials(Path(authority).read_bytes())
         with grpc.secure_channel(f"localhost:{server.server.grpc_port}", credentials) as channel:
             predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
             with pytest.raises(grpc.RpcError) as raised:
