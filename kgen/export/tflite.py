@@ -69,7 +69,7 @@ def write_tflite(
         tempfile.TemporaryDirectory() as saved_model,
         tqdm(total=total, desc="converting to TFLite", **form) as bar,
     ):
-        write_saved_model(signatures, Path(saved_model))
+        write_saved_model(signatures, Path(saved_model), endpoints=False)
         for file, names in files.items():
             model = _convert(saved_model, names)
             (folder / file).write_bytes(described(model, *names))
@@ -88,10 +88,23 @@ def write_tflite(
     return sorted(results, key=lambda found: quantize.index(found["file"].rpartition("-")[2].partition(".")[0]))
 
 
+def write_batched(signatures: Mapping[str, ExportSignature], about: Mapping[str, Any], file: Path):
+    """Writes the signatures of model.tflite in float32 with the batch size that they have here.
+
+    Args:
+        signatures: of one batch size, or of any, by name.
+        about: metadata of the file.
+        file: its path.
+    """
+    chosen = {name: found for name, found in signatures.items() if name not in (PNG, "encode")}
+    inputs = {name: [tensor.name for tensor in found.inputs] for name, found in chosen.items()}
+    file.write_bytes(with_metadata(convert(chosen), {**about, "signatures": inputs}))
+
+
 def convert(signatures: Mapping[str, ExportSignature]) -> bytes:
     """The bytes of a float32 .tflite file with signatures, of batch 1."""
     with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(signatures, Path(folder))
+        write_saved_model(signatures, Path(folder), endpoints=False)
         return _convert(folder, list(signatures))
 
 
