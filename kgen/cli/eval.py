@@ -21,7 +21,7 @@ EXAMPLES = (
 
 def command() -> Command:
     """The command line."""
-    summary = "evaluate a run, an export, a .tflite file, a served model or a folder of images."
+    summary = "evaluate a run, an export, a .tflite or .onnx file, a served model or a folder of images."
     cmd = Command("kgen-eval", summary, EXAMPLES, ("PATH",))
     cmd.options(EvalConfig, "Protocol", names={"metrics": metric_names, "features": feature_names})
     flags.define_generator(cmd, "Generator")

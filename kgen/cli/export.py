@@ -1,4 +1,4 @@
-"""kgen-export: writes a trained model as a SavedModel and .tflite files, and measures every one."""
+"""kgen-export: writes a trained model as a SavedModel, .tflite and .onnx files, and measures every one."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +8,14 @@ from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.errors import ExportFailed, UserError
 from kgen.export import QUANTIZATIONS
+from kgen.export.formats import DYNAMIC, FORMATS, OPSETS, batch_size, check_formats
 from kgen.tables import render_table
 
 EXAMPLES = (
     ("kgen-export runs/00000-cvae-digits --to exports/cvae", "writes exports/cvae/1, then /2, ..."),
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --checkpoint last", "the last weights, not the best"),
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --quantize float16,int8", "smaller .tflite files as well"),
+    ("kgen-export runs/00000-cvae-digits --to exports/cvae --format onnx", "for ONNX Runtime as well"),
     ("kgen-export --verify exports/cvae", "compare the files with their golden batch again, on any machine"),
     ("kgen-export runs/00000-cvae-digits --to exports/cvae --sign key.pem", "signed, so that others know the author"),
     ("kgen-export --verify exports/cvae --public_key key.pub", "and whether the owner of this key signed it"),
@@ -33,6 +35,15 @@ def command() -> Command:
         "Also write smaller .tflite files, one per signature.",
         names=quantization_names,
     )
+    cmd.flag(
+        "Export", "string", "tflite_batch", None,
+        f"Also write model.tflite for batches of this size, or of any size ({DYNAMIC}).", metavar=f"N|{DYNAMIC}",
+    )  # fmt: skip
+    cmd.flag("Export", "list", "format", [], "Also write these.", names=lambda: dict(FORMATS))
+    cmd.flag(
+        "Export", "integer", "onnx_opset", OPSETS[-1], "Version of the operators of .onnx files.",
+        lower_bound=OPSETS[0], upper_bound=OPSETS[-1],
+    )  # fmt: skip
     cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written in it.")
     cmd.flag("Output", "boolean", "verify", False, "Only compare an export, given as RUN, with its golden batch.")
     cmd.flag("Output", "string", "sign", None, "Sign the manifest with this Ed25519 key.", metavar="PEM")
@@ -61,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError("--to is missing: name where to export, e.g. --to exports/cvae")
         for name in cmd["quantize"]:
             QUANTIZATIONS[name]
+        check_formats(cmd["format"])
+        if cmd["tflite_batch"] is not None:
+            batch_size(cmd["tflite_batch"])
         from kgen.run import Run
         from kgen.sampling import check_generator
 
@@ -73,7 +87,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.export import export  # imports TensorFlow
         from kgen.sampling.manifest import read_manifest
 
-        version = export(run, cmd["to"], quantize=cmd["quantize"], key=key, **flags.generator_choice(cmd))
+        version = export(
+            run,
+            cmd["to"],
+            quantize=cmd["quantize"],
+            formats=cmd["format"],
+            opset=cmd["onnx_opset"],
+            tflite_batch=cmd["tflite_batch"],
+            key=key,
+            **flags.generator_choice(cmd),
+        )
         manifest = read_manifest(version)
         print(f"wrote {version}: {', '.join([*manifest['files'], 'manifest.json'])}")
         quantized = manifest.get("quantized", [])

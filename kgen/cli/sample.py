@@ -1,4 +1,4 @@
-"""kgen-sample: samples images from a run, an export, a .tflite file or a server."""
+"""kgen-sample: samples images from a run, an export, a .tflite or .onnx file or a server."""
 
 import re
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ EXAMPLES = (
     ("kgen-sample runs/00001-vae-digits --prior gaussian_mixture", "from a mixture fitted to the encodings"),
     ("kgen-sample exports/cvae --format npz --out sevens.npz", "images, labels and latent points as arrays"),
     ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file per image"),
+    ("kgen-sample exports/cvae/1/decode.onnx --label 7", "by ONNX Runtime, of kgen-export --format onnx"),
     ("kgen-sample http://localhost:8501/v1/models/cvae --label 7", "from a server; grpc://localhost:8500/... as well"),
 )
 UNSAFE = r"[^\w.-]"
@@ -24,7 +25,7 @@ FORMATS = ("png", "png-files", "npz")
 def command() -> Command:
     """The command line."""
     cmd = Command(
-        "kgen-sample", "sample images from a run, an export, a .tflite file or a server.", EXAMPLES, ("PATH",)
+        "kgen-sample", "sample images from a run, an export, a .tflite or .onnx file or a server.", EXAMPLES, ("PATH",)
     )
     cmd.flag("Sampling", "integer", "count", 64, "Number of images.", lower_bound=1)
     cmd.flag("Sampling", "string", "label", None, "Class name or number.", auto="all classes in turn")

@@ -18,7 +18,7 @@ from kgen.data.sources.resolve import is_data_file
 from kgen.data.training_data import Content, TrainingData
 from kgen.errors import UserError
 from kgen.run import Run
-from kgen.sampling import Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
+from kgen.sampling import SINGLE_FILES, Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
 from kgen.spec import DataSpec
 
 BATCH, BATCH_VALUES = 1024, 2**26
@@ -31,7 +31,7 @@ class Target:
 
     Attributes:
         path: as the user gave it.
-        kind: "run", "saved_model", "tflite", "server" or "folder".
+        kind: "run", "saved_model", "tflite", "onnx", "server" or "folder".
         sampler: generates the images; None for a folder.
         config: the data set it was trained on; None when unknown.
         seed: root seed of the run; it chose the validation split.
@@ -173,7 +173,7 @@ def open_target(
     if checkpoint != "best":
         raise UserError(f"--checkpoint {checkpoint} takes a run directory. Received: {path}")
     version = path if (path / "saved_model.pb").is_file() else latest_version(path)
-    if path.suffix == ".tflite" or version:
+    if path.suffix in SINGLE_FILES or version:
         return _open_export(given, path if version is None else version, prior)
     if prior is not None and path.exists():
         raise UserError(f"--prior {prior} takes a generator. Received: {path}, which holds images")
@@ -224,18 +224,18 @@ def _open_run(given: str, path: Path, checkpoint: str, prior: str | None, datase
 
 def _open_export(given: str, path: Path, prior: str | None) -> Target:
     sampler = open_sampler(path, prior=prior)
-    kind = "tflite" if path.suffix == ".tflite" else "saved_model"
-    folder = path.parent if kind == "tflite" else path
+    single = path.suffix in SINGLE_FILES
+    kind, folder = (path.suffix[1:], path.parent) if single else ("saved_model", path)
     manifest = sampler.manifest
     about = {
-        "name": f"{folder.parent.name}/{folder.name}" + (f"/{path.name}" if kind == "tflite" else ""),
+        "name": f"{folder.parent.name}/{folder.name}" + (f"/{path.name}" if single else ""),
         "path": given,
         "kind": kind,
         "model": manifest["model"],
         "checkpoint": manifest["checkpoint"]["which"],
         "epoch": manifest["checkpoint"].get("epoch"),
         "parameters": sampler.parameters,
-        "bytes": path.stat().st_size if kind == "tflite" else manifest["bytes"][kind],
+        "bytes": path.stat().st_size if single else manifest["bytes"][kind],
         "dataset": sampler.spec.name,
         **_prior(sampler),
     }

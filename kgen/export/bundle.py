@@ -16,13 +16,14 @@ from kgen import sampling
 from kgen.data.training_data import places_of
 from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
+from kgen.export.formats import OPSETS, batch_size, batched_file, check_formats
 from kgen.export.golden import golden_batch
 from kgen.export.integrity import file_hashes
 from kgen.export.place import check_to, writing_to
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
 from kgen.export.tf_serving import write_server_files, write_warmup
-from kgen.export.tflite import calibration_rows, write_tflite
+from kgen.export.tflite import calibration_rows, write_batched, write_tflite
 from kgen.export.tolerances import QUANTIZATIONS
 from kgen.export.verify import verify_files
 from kgen.io import aside_of, remove_leftovers
@@ -38,6 +39,9 @@ def export(
     checkpoint: str = "best",
     prior: str | None = None,
     quantize: Sequence[str] = (),
+    formats: Sequence[str] = (),
+    opset: int = OPSETS[-1],
+    tflite_batch: str | None = None,
     key: Any = None,
 ) -> Path:
     """Exports a run as the next version of `to`.
@@ -49,19 +53,26 @@ def export(
         prior: the prior that z is sampled from with a seed, and the default of samplers over the export; None takes
             that of the run. All fitted priors that the run has stored for these weights are exported.
         quantize: of QUANTIZATIONS; each adds a smaller .tflite file per signature that is within its tolerance.
+        formats: of FORMATS, beside the SavedModel and the .tflite files.
+        opset: version of the operators of .onnx files.
+        tflite_batch: the batch size of one more .tflite file, or "dynamic"; see `formats.batch_size`.
         key: a `private_key` to sign the manifest with; None signs nothing.
 
     Returns:
         exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, encoder.tflite (of a model that encodes),
-        SIGNATURE-QUANTIZATION.tflite, prior-NAME.npz, golden.npz, assets.extra/ and manifest.json.
+        model-batchN.tflite or model-anybatch.tflite,
+        SIGNATURE-QUANTIZATION.tflite, SIGNATURE.onnx, prior-NAME.npz, golden.npz, assets.extra/ and manifest.json.
 
     Raises:
-        UserError: no such run or prior, a model that cannot be quantized, or `to` cannot be written.
+        UserError: no such run, prior or format, a model that cannot be quantized, or `to` cannot be written.
         ExportFailed: a file that is not quantized exceeds its tolerance; nothing is written.
     """
     run, to = (run if isinstance(run, Run) else Run.open(run)), Path(to)
     sampler = sampling.open_run(run, checkpoint=checkpoint, prior=prior)
     _check_quantize(quantize, sampler.model)
+    _check_formats(formats, sampler.model)
+    if tflite_batch is not None:
+        batch_size(tflite_batch)
     rows = calibration_rows(run, sampler.model, sampler.density) if "int8" in quantize else {}
     check_to(to)
     with writing_to(to):
@@ -79,6 +90,13 @@ def export(
         about = _about(run, sampler, checkpoint, priors)
         smaller = signatures(sampler.model, sampler.density, batch_size=1)
         quantized = write_tflite(smaller, about, staging, golden, quantize, rows)
+        if tflite_batch is not None:
+            batched = signatures(sampler.model, sampler.density, batch_size(tflite_batch))
+            write_batched(batched, about, staging / batched_file(tflite_batch))
+        if "onnx" in formats:
+            from kgen.export.onnx import write_onnx  # of tf2onnx, which not everybody has
+
+            write_onnx(signatures(sampler.model, sampler.density), about, staging, opset)
         write_warmup(staging, to.name, list(described), golden)
         files, measured = file_hashes(staging), verify_files(staging, golden)
         results = {"signatures": described, "measured": measured, "bytes": _sizes(files), "files": files}
@@ -93,6 +111,15 @@ def export(
     return version
 
 
+def _check_formats(names: Sequence[str], model):
+    check_formats(names)
+    if "onnx" in names and model.code_dim != model.latent_shape[0]:
+        raise UserError(
+            f"--format onnx: model {model.name!r} samples pixel by pixel in a loop, which tf2onnx does not convert; "
+            "leave out the flag"
+        )
+
+
 def _check_quantize(quantize: Sequence[str], model):
     unknown = [name for name in quantize if name not in QUANTIZATIONS]
     if unknown:
@@ -105,7 +132,7 @@ def _check_quantize(quantize: Sequence[str], model):
 
 
 def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) -> dict[str, Any]:
-    """The description of the model in manifests and .tflite files."""
+    """The description of the model in manifests, .tflite and .onnx files."""
     model, real = sampler.model, run.training_data.located
     return {
         "model": run.config.model,
@@ -135,8 +162,8 @@ def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) ->
 
 
 def _sizes(files: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Bytes of the SavedModel and of every .tflite file."""
-    found = {name: about["bytes"] for name, about in files.items() if name.endswith(".tflite")}
+    """Bytes of the SavedModel and of every .tflite and .onnx file."""
+    found = {name: about["bytes"] for name, about in files.items() if name.endswith((".tflite", ".onnx"))}
     parts = [name for name in files if name == "saved_model.pb" or name.startswith("variables/")]
     return {"saved_model": sum(files[name]["bytes"] for name in parts)} | found
 

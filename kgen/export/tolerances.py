@@ -39,15 +39,16 @@ class Tolerance:
     help: str = ""
 
 
-SAVED_MODEL = "saved_model"
+SAVED_MODEL, ONNX = "saved_model", "onnx"
 TOLERANCES = {
     SAVED_MODEL: Tolerance(1e-5, same_pixels=True),
+    ONNX: Tolerance(1e-5, same_pixels=True),
     "float32": Tolerance(1e-5, same_pixels=True),
     "float16": Tolerance(2e-3, help="16-bit weights"),
     "dynamic": Tolerance(0.05, 50.0, help="8-bit weights"),
     "int8": Tolerance(math.inf, 42.0, help="8-bit weights and arithmetic"),
 }
-"""By the kind of a file: a SavedModel, or how the numbers of a .tflite file are stored."""
+"""By the kind of a file: a SavedModel, an .onnx file, or how the numbers of a .tflite file are stored."""
 
 QUANTIZATIONS = Registry("quantization")
 QUANTIZATIONS |= {kind: tolerance for kind, tolerance in TOLERANCES.items() if tolerance.help}

@@ -15,8 +15,8 @@ import numpy as np
 from kgen.export.golden import FEW, Golden
 from kgen.export.integrity import check_files
 from kgen.export.place import find_version
-from kgen.export.tolerances import BORDER, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
-from kgen.sampling.exported import Runtime, SavedModelRuntime, TFLiteRuntime, row_by_row
+from kgen.export.tolerances import BORDER, ONNX, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
+from kgen.sampling.exported import ONNXRuntime, Runtime, SavedModelRuntime, TFLiteRuntime, row_by_row
 
 TIMED_CALLS = 20
 TIMED_SECONDS = 0.5
@@ -56,12 +56,12 @@ def verify_files(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
 
     found: dict[str, dict[str, Any]] = {}
     form = {"unit": "file", "delay": 2, "leave": False, "disable": None}
-    files = 1 + len(list(folder.glob("*.tflite")))
+    files = 1 + sum(len(list(folder.glob(f"*.{suffix}"))) for suffix in ("tflite", "onnx"))
     for file, kind, runtime in tqdm(runtimes(folder), total=files, desc="comparing with the model", **form):
         for signature in runtime.signatures:
             for output, deviation in deviations(file, kind, runtime.call, signature, golden):
                 found[output] = deviation.to_json()
-            if kind == SAVED_MODEL:
+            if kind in (SAVED_MODEL, ONNX):
                 one_by_one = partial(row_by_row, runtime.call)
                 for output, deviation in deviations(
                     file, kind, one_by_one, signature, golden, rows=FEW, suffix=", row by row,"
@@ -119,11 +119,13 @@ def compare_signature(
 
 
 def runtimes(folder: Path) -> Iterator[tuple[str, str, Runtime]]:
-    """(name, kind in TOLERANCES, runtime) of the SavedModel and the .tflite files of a version."""
+    """(name, kind in TOLERANCES, runtime) of the SavedModel, the .tflite and the .onnx files of a version."""
     yield SAVED_MODEL, SAVED_MODEL, SavedModelRuntime(folder)
     for file in sorted(folder.glob("*.tflite")):
         kind = file.stem.rpartition("-")[2]
         yield file.name, kind if kind in TOLERANCES else "float32", TFLiteRuntime(file)
+    for file in sorted(folder.glob("*.onnx")):
+        yield file.name, ONNX, ONNXRuntime(file)
 
 
 def _decode_png(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -137,12 +139,13 @@ def _decode_png(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _latency_ms(runtime: Runtime, signature: str, inputs: dict[str, np.ndarray]) -> float:
-    """The median of calls of one row, in milliseconds."""
-    row, seconds = {name: value[:1] for name, value in inputs.items()}, []
+    """The median of calls of one row, or of one batch if the file has a larger one, in milliseconds per row."""
+    size = getattr(runtime, "batch_size", 1) or 1
+    row, seconds = {name: value[np.arange(size) % len(value)] for name, value in inputs.items()}, []
     until = time.monotonic() + TIMED_SECONDS
     runtime.call(signature, **row)
     while len(seconds) < TIMED_CALLS and (not seconds or time.monotonic() < until):
         started = time.perf_counter()
         runtime.call(signature, **row)
         seconds.append(time.perf_counter() - started)
-    return round(1000 * float(np.median(seconds)), 4)
+    return round(1000 * float(np.median(seconds)) / size, 4)

@@ -1,7 +1,8 @@
 """Sampling: one interface over a run, a SavedModel, a .tflite file and a server; `generate` works with each of them."""
 
-from kgen.sampling.exported import SavedModelSampler, TFLiteSampler
+from kgen.sampling.exported import ONNXSampler, SavedModelSampler, TFLiteSampler
 from kgen.sampling.opening import (
+    SINGLE_FILES,
     certified_file,
     check_generator,
     described,
@@ -17,9 +18,11 @@ from kgen.sampling.sampler import ROWS_PER_CALL, ModelSampler, Sampler, Samples,
 __all__ = [
     "PRIORS",
     "ROWS_PER_CALL",
+    "SINGLE_FILES",
     "GaussianMixture",
     "GrpcSampler",
     "ModelSampler",
+    "ONNXSampler",
     "Prior",
     "Sampler",
     "Samples",

@@ -1,7 +1,8 @@
-"""Samplers over what kgen-export wrote, a SavedModel or a .tflite file, and the runtimes that call their signatures.
+"""Samplers over what kgen-export wrote (a SavedModel, .tflite and .onnx files), and runtimes that call its signatures.
 
 A version of an export is a folder with manifest.json (`manifest.py`); a .tflite file carries the same values in itself,
 as a JSON text in a Metadata buffer. That buffer changes no output, and any reader of the format finds it by its name.
+An .onnx file has the same text in its metadata properties.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from kgen.spec import DataSpec, numbers_at
 
 MODEL = "model.tflite"
 METADATA = "kgen"
-"""Name of the Metadata buffer of a .tflite file."""
+"""Name of the Metadata buffer of a .tflite file, and of the metadata property of an .onnx file."""
 LARGEST_VERSION = 2**63 - 1
 """TF Serving's version numbers are int64."""
 
@@ -95,7 +96,7 @@ class SavedModelSampler(_ExportSampler):
 
 
 class TFLiteSampler(_ExportSampler):
-    """Samples from the `decode` signature of a .tflite file, row by row; no other file is needed."""
+    """Samples from the `decode` signature of a .tflite file; no other file is needed."""
 
     encodes = False
 
@@ -110,6 +111,21 @@ class TFLiteSampler(_ExportSampler):
 
     def decode(self, z, labels=None):
         return self.call("decode", labels, z=z)["images"]
+
+
+class ONNXSampler(_ExportSampler):
+    """Samples from decode.onnx in ONNX Runtime; no other file is needed."""
+
+    encodes = False
+
+    def __init__(self, path: Path, prior: str | None = None):
+        runtime = ONNXRuntime(path)
+        if "decode" not in runtime.signatures:
+            raise UserError(f"{path} has no signature 'decode' (but {', '.join(runtime.signatures)}); give decode.onnx")
+        super().__init__(runtime, runtime.metadata, path.parent, prior)
+
+    def decode(self, z, labels=None):
+        return in_chunks(lambda z, labels=None: self.call("decode", labels, z=z)["images"], z, labels, self.spec)
 
 
 # Runtimes -------------------------------------------------------------------------------------------------------------
@@ -148,10 +164,13 @@ class SavedModelRuntime:
 
 
 class TFLiteRuntime:
-    """A .tflite file of batch 1 in LiteRT, row by row, on one thread.
+    """A .tflite file in LiteRT, on one thread: row by row, or in the batches that the file is made for.
 
     Args:
         file: a .tflite file.
+
+    Attributes:
+        batch_size: of all its signatures; None if they take any.
 
     Raises:
         UserError: it cannot be read.
@@ -166,15 +185,66 @@ class TFLiteRuntime:
             raise UserError(f"{file} cannot be read as a .tflite file ({error}); export the run again") from error
         self._runners = {}
         self.signatures = tuple(self._interpreter.get_signature_list())
+        self.batch_size = self._batch_size()
+
+    def _batch_size(self) -> int | None:
+        first = self._interpreter.get_signature_runner(self.signatures[0]) if self.signatures else None
+        shapes = [tensor["shape_signature"] for tensor in first.get_input_details().values()] if first else []
+        size = int(shapes[0][0]) if shapes and len(shapes[0]) else 1
+        return None if size < 0 else size
 
     def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        return row_by_row(self.run, signature, **inputs)
+        if self.batch_size is None:
+            return self.run(signature, **inputs)
+        if self.batch_size == 1:
+            return row_by_row(self.run, signature, **inputs)
+        count, size = len(next(iter(inputs.values()))), self.batch_size
+        places = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)  # the last row fills up
+        parts = [self.run(signature, **{name: value[i] for name, value in inputs.items()}) for i in places]
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
 
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs for inputs of exactly the shapes in the file."""
         if signature not in self._runners:
             self._runners[signature] = self._interpreter.get_signature_runner(signature)
         return self._runners[signature](**inputs)
+
+
+class ONNXRuntime:
+    """An .onnx file of one signature in ONNX Runtime; one of `generate` also answers `serving_default`.
+
+    Args:
+        file: an .onnx file of kgen-export.
+
+    Attributes:
+        metadata: of the file; see `kgen.export.onnx.write_onnx`.
+
+    Raises:
+        UserError: it cannot be read, or has no metadata of kgen; or onnxruntime is not installed.
+    """
+
+    def __init__(self, file: Path):
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as error:
+            raise UserError(f"{file} needs onnxruntime; install it with: pip install 'kgen[runtimes]'") from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            self.metadata = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA])
+        except KeyError as error:
+            raise UserError(f"{file} has no metadata of kgen: kgen-export did not write it") from error
+        except Exception as error:  # of ONNX Runtime, for a file of any content
+            raise UserError(f"{file} cannot be read as an .onnx file ({error}); export the run again") from error
+        (self._signature,) = self.metadata["signatures"]
+        self.signatures = (self._signature, *(("serving_default",) if self._signature == "generate" else ()))
+
+    def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        if signature != self._signature:
+            inputs = {**inputs, "temperature": np.ones(len(inputs["seed"]), np.float32)}
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, inputs), strict=True))
 
 
 def row_by_row(call: Callable[..., dict[str, np.ndarray]], signature: str, **inputs: np.ndarray):

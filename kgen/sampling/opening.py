@@ -1,4 +1,4 @@
-"""Opens a PATH as a sampler: a run, an export, a .tflite file, or the address of a server."""
+"""Opens a PATH as a sampler: a run, an export, a .tflite or .onnx file, or the address of a server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from kgen.errors import UserError
 from kgen.models.presets import PRESETS
 from kgen.sampling.exported import (
     MODEL,
+    ONNXRuntime,
+    ONNXSampler,
     SavedModelSampler,
     TFLiteSampler,
     read_metadata,
@@ -27,14 +29,18 @@ if TYPE_CHECKING:
     from kgen.run import Run
 
 
+SINGLE_FILES = {".tflite": TFLiteSampler, ".onnx": ONNXSampler}
+"""The samplers over single files, by their suffix."""
+
+
 def open_sampler(
     path: str | Path, *, checkpoint: str = "best", prior: str | None = None, dataset: str | None = None
 ) -> Sampler:
     """A sampler over whatever a kgen command wrote.
 
     Args:
-        path: a run directory, an export (`exports/NAME` takes its latest version, or `exports/NAME/N`), a .tflite file,
-            or the address of a served model (`http://localhost:8501/v1/models/cvae`, `grpc://localhost:8500/v1/models/cvae`).
+        path: a run directory, an export (`exports/NAME` takes its latest version, or `exports/NAME/N`), a .tflite or
+            .onnx file, or the address of a served model (`http://localhost:8501/v1/models/cvae`, `grpc://localhost:8500/v1/models/cvae`).
         checkpoint: of a run: "best" or "last".
         prior: the prior that z is sampled from, a name in PRIORS; None takes that of the run or the export. A run's
             Gaussian mixture is fitted when it is first needed.
@@ -53,8 +59,8 @@ def open_sampler(
             )
         return (GrpcSampler if str(path).startswith(SCHEME) else ServerSampler)(str(path))
     path = Path(path)
-    if path.suffix == ".tflite" and path.is_file():
-        return TFLiteSampler(path, prior)
+    if path.suffix in SINGLE_FILES and path.is_file():
+        return SINGLE_FILES[path.suffix](path, prior)
     if (path / "config.json").is_file():
         from kgen.run import Run
 
@@ -66,7 +72,7 @@ def open_sampler(
         return SavedModelSampler(path, prior)
     if export := latest_version(path):
         return SavedModelSampler(export, prior)
-    what = "is no run directory, export or .tflite file" if path.exists() else "does not exist"
+    what = "is no run directory, export, .tflite or .onnx file" if path.exists() else "does not exist"
     raise UserError(f"{path} {what}; give what kgen-train or kgen-export wrote, e.g. runs/00000-cvae-digits")
 
 
@@ -112,7 +118,7 @@ class Description:
 
 
 def described(path: str | Path) -> Description | None:
-    """What a run, an export or a .tflite file says of itself; None of a server, and of what is none of these.
+    """What a run, an export, a .tflite or an .onnx file says of itself; None of a server, and of what is none of these.
 
     Raises:
         UserError: its description cannot be read.
@@ -127,6 +133,8 @@ def described(path: str | Path) -> Description | None:
         return Description(run.spec, PRESETS[run.config.model].conditional, run.config.model_args.get("latent_dim"))
     if path.suffix == ".tflite" and path.is_file():
         values = read_metadata(path)
+    elif path.suffix == ".onnx" and path.is_file():
+        values = ONNXRuntime(path).metadata
     elif version := path if (path / "saved_model.pb").is_file() else latest_version(path):
         values = read_manifest(version)
     else:
