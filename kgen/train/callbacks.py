@@ -338,8 +338,8 @@ class Objective:
 class BestCheckpoint(EpochCallback, ResumableCallback):
     """Writes the weights of the epoch with the best score to checkpoints/best.npz.
 
-    They are written an epoch later, at most every SECONDS, and before each checkpoint to resume from and at the end; if
-    no epoch had a score, those of the last epoch.
+    They are written at most every SECONDS (`write_if_due`), before each checkpoint to resume from and at the end; if no
+    epoch had a score, those of the last epoch.
 
     Attributes:
         score, epoch: of the best so far; lower is better.
@@ -372,9 +372,12 @@ class BestCheckpoint(EpochCallback, ResumableCallback):
     def before_checkpoint(self):
         self._write()
 
-    def on_row(self, row: Row):
+    def write_if_due(self, epoch, logs=None):
+        """At the end of an epoch, when its row is complete."""
         if time.monotonic() - self._written_at > self.SECONDS:
             self._write()
+
+    def on_row(self, row: Row):
         score = self.objective.score(row)
         self.improved = None if score is None else score < self.score or score == -math.inf
         if self.improved:

@@ -324,6 +324,7 @@ def _fit(
         timed("checkpoints", best),
         early_stopping,
         *([timed("evaluation", evaluate["test"])] if "test" in evaluate else []),
+        timed("checkpoints", keras.callbacks.LambdaCallback(on_epoch_end=best.write_if_due)),
         callbacks.MetricsLog(run, rows),
         timed("tensorboard", callbacks.TensorBoardScalars(run, rows, events)),
         timed("pictures", callbacks.Curves(run, rows, unit="" if health else "nats per image", monitor=monitor)),

@@ -84,7 +84,7 @@ def test_run_saved_model_and_tflite_give_the_same_pixels(default_job, default_ex
 def test_what_cannot_be_sampled_is_said(tmp_path, default_export):
     with pytest.raises(UserError, match="does not exist"):
         open_sampler(tmp_path / "nothing")
-    with pytest.raises(UserError, match=r"is no run directory, export or \.tflite file"):
+    with pytest.raises(UserError, match=r"is no run directory, export, \.tflite or \.onnx file"):
         open_sampler(tmp_path)
     with pytest.raises(UserError, match=r"encoder.tflite.*'decode'.*model.tflite"):
         open_sampler(default_export / "encoder.tflite")

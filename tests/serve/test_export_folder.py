@@ -507,11 +507,11 @@ def test_a_load_that_failed_is_tried_again(root, monkeypatch):
 
 def test_ready_is_not_alive(root):
     store = Store(root)
-    transport = httpx.ASGITransport(application(Predictor(store, RequestLimits(), store._metrics)))
+    transport = httpx.ASGITransport(application(Predictor(store, RequestLimits(), store._metrics), ServeConfig(), ()))
 
     def get(path):
         async def asked():
-            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.get(path)
 
         return asyncio.run(asked())
