@@ -123,7 +123,7 @@ def _verify(folder: Path, key: Any):
     if is_older(manifest):
         print(
             f"{folder}: its manifest is of an older form without a digest: files are checked against it, but whether "
-            "it was changed itself cannot be told; export the run again"
+            "it was changed itself is not known; export the run again"
         )
     if key is None and (author := signing_key(manifest)):
         print(f"{folder} is signed, by the owner of {author} as it states; check that with --public_key")

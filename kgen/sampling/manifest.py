@@ -3,7 +3,7 @@
 The last value is the SHA-256 digest of the text that the manifest would be without it. A reader renders what it has
 parsed again: the text must be the same to the byte, and so must the digest, hence every changed byte is noticed.
 Whoever changes a manifest on purpose can compute another digest; only a signature (Ed25519, RFC 8032, of the text
-without signature and digest) tells the author.
+without signature and digest) proves the author.
 
 Manifests without "manifest_version" are older: they have no digest.
 """

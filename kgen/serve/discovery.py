@@ -220,7 +220,7 @@ class ServedFolder:
             models = self._discovered(children)
         elif children is not None:
             self._tell_unlisted(children, models)
-        return {name: self._found(name, *model, told=children is None) for name, model in models.items()}
+        return {name: self._found(name, *model, root_logged=children is None) for name, model in models.items()}
 
     def _configured(self, listed: bool) -> dict[str, tuple[Path, ModelConfig]] | None:
         """What models.config says, or said last; None if there was never one."""
@@ -270,13 +270,13 @@ class ServedFolder:
             else:
                 self._notices.over(key)
 
-    def _found(self, name: str, base: Path, config: ModelConfig, told: bool) -> FoundModel:
+    def _found(self, name: str, base: Path, config: ModelConfig, root_logged: bool) -> FoundModel:
         key = ("base", name)
         try:
             versions = find_versions(base)
             self._notices.over(key, f"{base}, the base path of '{name}', is back")
         except OSError as error:
-            if not told or not base.is_relative_to(self.root):
+            if not root_logged or not base.is_relative_to(self.root):
                 message = f"{base}, the base path of '{name}', cannot be listed ({error.strerror or error})"
                 self._notices.tell(key, f"{message}; what is loaded of it keeps serving")
             versions = None
