@@ -48,6 +48,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, it cannot be read, or it is not what kgen-export wrote.
     """
+    values = read_unchanged(folder)
+    if is_older(values) and (missing := [name for name in NEEDED if name not in values]):
+        raise UserError(f"{folder / MANIFEST} is damaged (it lacks {', '.join(missing)}): {AGAIN}")
+    return values
+
+
+def read_unchanged(folder: Path) -> dict[str, Any]:
+    """The JSON object in the manifest.json of any model; one with a digest has not changed since it was written.
+
+    Raises:
+        UserError: there is none, it cannot be read, or its digest is another.
+    """
     file = folder / MANIFEST
     if not file.is_file():
         raise UserError(f"{file} is missing: {AGAIN}")
@@ -58,10 +70,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{file} is damaged ({error}): {AGAIN}") from error
     if not isinstance(values, dict):
         raise UserError(f"{file} is damaged (no JSON object): {AGAIN}")
-    if is_older(values):
-        if missing := [name for name in NEEDED if name not in values]:
-            raise UserError(f"{file} is damaged (it lacks {', '.join(missing)}): {AGAIN}")
-    elif values.get(DIGEST) != digest(values) or _text(values) != content:
+    if not is_older(values) and (values.get(DIGEST) != digest(values) or _text(values) != content):
         raise UserError(f"{file} has changed since the export was written (its digest is another): {AGAIN}")
     return values
 

@@ -8,7 +8,6 @@ an old version is unloaded only when a wanted one is available.
 import asyncio
 import contextlib
 import gc
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +23,7 @@ from tensorflow_serving.apis import get_model_status_pb2, prediction_log_pb2
 from kgen.config import RequestLimits
 from kgen.errors import UserError
 from kgen.sampling.exported import MODEL, read_metadata
-from kgen.sampling.manifest import MANIFEST
+from kgen.sampling.manifest import MANIFEST, read_unchanged
 from kgen.serve.batcher import Batcher
 from kgen.serve.codec import decode_proto
 from kgen.serve.discovery import FoundModel, Inspection, Notices, ServedFolder, inspect
@@ -43,17 +42,18 @@ class LoadedModel:
         path: exports/NAME/VERSION.
 
     Raises:
-        ServingError: it cannot be loaded, or the ranges or class numbers in its manifest are invalid.
+        ServingError: it cannot be loaded, its manifest has changed since the export, or the ranges or class numbers in
+            it are invalid.
     """
 
     def __init__(self, path: Path):
         self.path = path
+        ranges, class_numbers = stated_values(path)
         try:
             self._runtime = open_runtime(path)
         except Exception as error:  # files of any content
             raise ServingError(Code.NOT_FOUND, f"no SavedModel can be loaded from {path}: {error}") from error
         self.signature_defs = self._runtime.definitions
-        ranges, class_numbers = stated_values(path)
         self.signatures = {
             name: Signature(
                 name,
@@ -90,12 +90,15 @@ def stated_values(path: Path) -> tuple[dict[str, tuple[float, float]], list[int]
         Input -> (least, greatest) value, and the numbers of the classes; [] in an export that states none.
 
     Raises:
-        ServingError: they are not of the form {"label": [0, 9]} and [0, 1, 2].
+        ServingError: the manifest is damaged or its digest is another, or they are not of the form {"label": [0, 9]}
+            and [0, 1, 2].
     """
     try:
         manifest = _statements(path)
         ranges = {name: (low + 0, high + 0) for name, (low, high) in manifest.get("ranges", {}).items()}
         return ranges, [number + 0 for number in manifest.get("class_numbers", [])]  # + 0 fails unless it is a number
+    except UserError as error:
+        raise ServingError(Code.FAILED_PRECONDITION, str(error)) from error
     except (OSError, ValueError, TypeError, AttributeError) as error:
         form = '"ranges" must be like {"label": [0, 9]} and "class_numbers" like [0, 1, 2]'
         message = f"{path / 'manifest.json'}: {form} ({error}); export again"
@@ -105,7 +108,7 @@ def stated_values(path: Path) -> tuple[dict[str, tuple[float, float]], list[int]
 def _statements(path: Path) -> dict:
     """The manifest of a version; without one the metadata of its .tflite file, where that is what runs."""
     if (path / MANIFEST).exists():
-        return json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        return read_unchanged(path)
     if (path / MODEL).exists() and not any(path.glob("saved_model.pb*")):
         with contextlib.suppress(UserError):  # kgen did not write it
             return read_metadata(path / MODEL)

@@ -14,10 +14,12 @@ from tf_serving_cases import case
 
 from kgen.config import RequestLimits, ServeConfig
 from kgen.errors import UserError
+from kgen.export.integrity import file_hashes
+from kgen.sampling.manifest import write_manifest
 from kgen.serve.app import application
 from kgen.serve.discovery import MODEL_CONFIG_FILE, check_folder
 from kgen.serve.metrics import Metrics
-from kgen.serve.models import ModelStore, State
+from kgen.serve.models import ModelStore, State, stated_values
 from kgen.serve.predictor import Predictor
 from kgen.serve.validation import ServingError
 
@@ -49,6 +51,7 @@ class Store(ModelStore):
 
     def read(self, path: Path) -> str:
         self.loads.append(path)
+        stated_values(path)
         text = (path / "saved_model.pb").read_text()
         if text == "bad":
             raise ValueError("a bad model")
@@ -481,6 +484,25 @@ def test_a_change_that_cannot_be_loaded_leaves_the_old(root, capsys):
     add(root / "m", 1, "files that vanish while it serves")
     (root / "m" / "1" / "saved_model.pb").unlink()
     assert polled(store) == {"m": {1: "mended without manifest"}}
+
+
+def test_a_manifest_that_has_changed_is_not_served(root, capsys):
+    """Its digest is checked: one line names the version, and the old one serves."""
+    new = add(root / "m", 2, "the second")
+    file = write_manifest(new, {"files": file_hashes(new), "ranges": {"label": [0, 9]}})
+    sealed = file.read_bytes()
+    file.write_bytes(sealed.replace(b"9", b"8"))
+    store = Store(root)
+    assert polled(store, 3) == ONE
+    (line,) = lines(capsys)
+    assert line.startswith(f"kgen-serve: m version 2 failed to load: {file} has changed since the export was written")
+    assert "digest is another" in store.versions("m", 2)[0].status().status.error_message
+    file.write_bytes(sealed)
+    assert polled(store) == {"m": {2: "the second"}} and lines(capsys) == ["kgen-serve: m version 2 is loaded"]
+    file.write_bytes(sealed[:-9])  # while it serves
+    assert polled(store, 3) == {"m": {2: "the second"}}
+    (line,) = lines(capsys)
+    assert "m version 2 has changed and failed to load, the old one serves:" in line and "is damaged" in line
 
 
 @case(
