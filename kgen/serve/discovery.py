@@ -14,6 +14,7 @@ from pathlib import Path
 from stat import S_ISDIR
 
 from google.protobuf import text_format
+from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from kgen.errors import UserError
@@ -25,6 +26,8 @@ EXAMPLE = "name the folder that holds exports, e.g. kgen-serve exports/"
 MOUNTED = Path("/models")
 """Where the exports are in the container that kgen-export writes models.config for; here it is the served folder."""
 PLATFORM = "tensorflow"
+USED = {"name", "base_path", "model_type", "model_platform", "model_version_policy", "version_labels"}
+"""The fields of an entry of models.config that kgen-serve goes by."""
 MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "model.tflite")
 """What makes a folder a version that can be loaded."""
 
@@ -63,11 +66,13 @@ class ModelConfig:
         latest: how many of the newest versions are served; 0 for all.
         specific: versions to serve; None for those of `latest`.
         labels: label -> version.
+        unused: fields that kgen-serve makes nothing of, by name.
     """
 
     latest: int = 1
     specific: frozenset[int] | None = None
     labels: dict[str, int] = field(default_factory=dict)
+    unused: dict[str, Message] = field(default_factory=dict)
 
     def select(self, versions: set[int]) -> set[int]:
         """The versions to serve, of those on the disk."""
@@ -152,6 +157,7 @@ def _entry(model) -> ModelConfig:
         latest=0 if kind == "all" else max(1, policy.latest.num_versions),
         specific=frozenset(policy.specific.versions) if kind == "specific" else None,
         labels=dict(model.version_labels),
+        unused={set_.name: value for set_, value in model.ListFields() if set_.name not in USED},
     )
 
 
@@ -250,7 +256,7 @@ class ServedFolder:
     def _discovered(self, children: list[str] | None) -> dict[str, tuple[Path, ModelConfig]]:
         """Every folder with versions, or the folder itself if it has versions that can be loaded."""
         if children is not None and not self._bases:
-            own = _versions(self.root).values()
+            own = _versions(self.root)
             self._single = any((path / name).is_file() for path in own for name in MODEL_FILES)
             if self._single:
                 self._bases = {self.root.resolve().name: self.root}
@@ -273,8 +279,10 @@ class ServedFolder:
     def _found(self, name: str, base: Path, config: ModelConfig, root_logged: bool) -> FoundModel:
         key = ("base", name)
         try:
-            versions = find_versions(base)
+            folders = version_folders(base)
             self._notices.over(key, f"{base}, the base path of '{name}', is back")
+            self._tell_doubles(name, folders)
+            versions = {number: paths[-1] for number, paths in folders.items()}
         except OSError as error:
             if not root_logged or not base.is_relative_to(self.root):
                 message = f"{base}, the base path of '{name}', cannot be listed ({error.strerror or error})"
@@ -282,15 +290,28 @@ class ServedFolder:
             versions = None
         return FoundModel(base, versions, config)
 
+    def _tell_doubles(self, name: str, folders: dict[int, list[Path]]):
+        """Names folders of one version, of which one is served."""
+        doubles = {("double", name, number): paths for number, paths in folders.items() if len(paths) > 1}
+        for key in [key for key in self._notices.current if key[:2] == ("double", name) and key not in doubles]:
+            self._notices.over(key)
+        for key, (*others, served) in doubles.items():
+            ignored = ", ".join(path.name for path in others)
+            message = f"{served} is version {key[2]} of '{name}'; {ignored} beside it is the same number and ignored"
+            self._notices.tell(key, message)
 
-def find_versions(base: Path) -> dict[int, Path]:
-    """The folders below a model base path whose names are versions; of `01` and `1` the last in the order of names.
+
+def version_folders(base: Path) -> dict[int, list[Path]]:
+    """Version -> the folders below a model base path whose name is that number; of `01` and `1` the last is served.
 
     Raises:
         OSError: it cannot be listed.
     """
-    names = sorted(entry.name for entry in os.scandir(base) if version_number(entry.name) is not None)
-    return {version_number(name): base / name for name in names if not _is_file(base / name)}
+    found: dict[int, list[Path]] = {}
+    for name in sorted(entry.name for entry in os.scandir(base)):
+        if (number := version_number(name)) is not None and not _is_file(base / name):
+            found.setdefault(number, []).append(base / name)
+    return found
 
 
 def _is_file(path: Path) -> bool:
@@ -300,12 +321,12 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _versions(base: Path) -> dict[int, Path]:
-    """Those below a folder; none where it is a file, or gone."""
+def _versions(base: Path) -> list[Path]:
+    """The folders of versions below a folder; none where it is a file, or gone."""
     try:
-        return find_versions(base)
+        return [path for paths in version_folders(base).values() for path in paths]
     except OSError:
-        return {}
+        return []
 
 
 # One version ----------------------------------------------------------------------------------------------------------

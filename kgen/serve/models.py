@@ -26,7 +26,7 @@ from kgen.sampling.exported import MODEL, read_metadata
 from kgen.sampling.manifest import MANIFEST, read_unchanged
 from kgen.serve.batcher import Batcher
 from kgen.serve.codec import decode_proto
-from kgen.serve.discovery import FoundModel, Inspection, Notices, ServedFolder, inspect
+from kgen.serve.discovery import MODEL_CONFIG_FILE, FoundModel, Inspection, Notices, ServedFolder, inspect
 from kgen.serve.examples import INPUTS, serialized
 from kgen.serve.metrics import Metrics
 from kgen.serve.runtimes import open_runtime
@@ -386,6 +386,7 @@ class ModelStore:
             except UserError as error:  # a wrong models.config, before any was right
                 self.notices.tell(("config",), str(error))
                 return
+            self._tell_unused(found)
             for name, model in found.items():
                 await self._update(name, model)
             for name in self._models.keys() - found.keys():  # models.config does not list it any more
@@ -410,6 +411,15 @@ class ModelStore:
         """Returns when all retired versions are unloaded."""
         await asyncio.gather(*self._retirements)
         self._loader.shutdown()
+
+    def _tell_unused(self, found: Mapping[str, FoundModel]):
+        """Names what models.config sets and nothing is made of here."""
+        unused = {("unused", name, part) for name, model in found.items() for part in model.config.unused}
+        for key in [key for key in self.notices.current if key[0] == "unused" and key not in unused]:
+            self.notices.over(key)
+        for key in sorted(unused):
+            path = self.root / MODEL_CONFIG_FILE
+            self.notices.tell(key, f"{path}: the entry of '{key[1]}' sets {key[2]}, which kgen-serve ignores")
 
     async def _update(self, name: str, found: FoundModel):
         if found.versions is None:  # the base path cannot be listed

@@ -85,6 +85,8 @@ def config_text(found: dict[str, FoundModel]) -> str:
         entry = config.model_config_list.config.add(
             name=name, base_path=str(model.base), model_platform=PLATFORM, version_labels=model.config.labels
         )
+        for field, value in model.config.unused.items():
+            getattr(entry, field).CopyFrom(value)
         policy = entry.model_version_policy
         if model.config.specific is not None:
             policy.specific.versions.extend(sorted(model.config.specific))

@@ -21,6 +21,7 @@ from kgen.serve.discovery import MODEL_CONFIG_FILE, check_folder
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import ModelStore, State, stated_values
 from kgen.serve.predictor import Predictor
+from kgen.serve.tf_serving import config_text
 from kgen.serve.validation import ServingError
 
 
@@ -172,7 +173,7 @@ def test_names_that_are_no_version(root, name):
     "file_system_storage_path_source_test: ParseTimestampedVersion",
     "file_system_storage_path_source_test: DuplicateVersions",
 )
-def test_names_that_are_versions(root):
+def test_names_that_are_versions(root, capsys):
     add(root / "m", "0012", "leading zeros")
     add(root / "m", "00012", "leading zeros")
     add(root / "m", 20170111173521, "a time stamp")
@@ -181,7 +182,17 @@ def test_names_that_are_versions(root):
     configure(root, entry(root / "m", more="model_version_policy { all {} }"))
     assert {*polled(Store(root))["m"]} == {1, 12, 20170111173521, 2**63 - 1}
     configure(root, entry(root / "m", more="model_version_policy { specific { versions: 12 } }"))
-    assert polled(Store(root)) == {"m": {12: "leading zeros without manifest"}}
+    store = Store(root)
+    assert polled(store, 2) == {"m": {12: "leading zeros without manifest"}}
+    told = f"kgen-serve: {root}/m/0012 is version 12 of 'm'; 00012 beside it is the same number and ignored"
+    assert lines(capsys) == [told, told]  # by each of the two stores once
+    add(root / "m", 12, "the last in the order of names")
+    assert polled(store, 2) == {"m": {12: "the last in the order of names without manifest"}}
+    assert "m/12 is version 12 of 'm'; 00012, 0012 beside it" in lines(capsys)[0]
+    for name in ("00012", "0012"):
+        shutil.rmtree(root / "m" / name)
+    polled(store)
+    assert not store.notices.current
 
 
 # -- models.config ----------------------------------------------------------------------------------------------------
@@ -367,6 +378,20 @@ def test_labels_follow_versions_that_are_available(root, capsys):
     add(root / "m", 3, "good now")
     polled(store)
     assert store.find("m", label="live").number == 3
+
+
+def test_fields_that_are_ignored_are_named(root, capsys):
+    logged = "logging_config { sampling_config { sampling_rate: 1 } }"
+    configure(root, entry(root / "m", more=logged), entry(root / "m", "n"))
+    store = Store(root)
+    assert polled(store, 2) == {"m": ONE["m"], "n": ONE["m"]}
+    assert lines(capsys) == [
+        f"kgen-serve: {root}/models.config: the entry of 'm' sets logging_config, which kgen-serve ignores"
+    ]
+    assert "sampling_rate: 1" in config_text(store._folder.look())  # TF Serving, which is started on it, does not
+    configure(root, entry(root / "m"))
+    polled(store)
+    assert not [key for key in store.notices.current if key[0] == "unused"]
 
 
 @case(
