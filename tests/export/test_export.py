@@ -9,12 +9,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from same_images import assert_same_images
 
+import kgen.export
 from kgen import RunConfig, generate, open_sampler, random
 from kgen.cli import export as export_command
 from kgen.config import override
@@ -28,6 +30,7 @@ from kgen.export.verify import verify_files
 from kgen.io import aside_of, remove_leftovers
 from kgen.models import PRESETS
 from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime, read_metadata
+from kgen.sampling.manifest import write_manifest
 from kgen.train import train
 
 WITHOUT_KGEN = """
@@ -176,6 +179,31 @@ def test_smaller_tflite_files(tmp_path):
         name for name in sizes if name.endswith(".tflite") and "-" in name
     }
     assert verify_export(tmp_path / "made")[1].keys() == manifest["measured"].keys()
+
+
+@pytest.mark.parametrize(("refused", "code"), [((True, True), 1), ((True, False), 0)])
+def test_the_command_fails_if_no_quantized_file_holds(
+    default_job, default_export, tmp_path, monkeypatch, capsys, refused, code
+):
+    """The others are written nevertheless."""
+
+    def written(run, to, *, quantize, **_):
+        version = shutil.copytree(default_export, Path(to) / "1")
+        numbers = {"form": "all layers", "bytes": 1, "share_of_float32": 0.3, "psnr_db": 40.0}
+        found = [
+            {"file": f"{name}-{quantize[0]}.tflite", "max_abs_difference": 0.1, "refused": "PSNR" if no else None}
+            for name, no in zip(("generate", "decode"), refused, strict=True)
+        ]
+        values = {k: v for k, v in json.loads((version / "manifest.json").read_text()).items() if k != "digest"}
+        write_manifest(version, values | {"quantized": [one | numbers for one in found]}, None)
+        return version
+
+    monkeypatch.setattr(kgen.export, "export", written)
+    arguments = [str(default_job[0].path), "--to", str(tmp_path / "cvae"), "--quantize=int8"]
+    assert export_command.main(arguments) == code
+    told = capsys.readouterr()
+    assert "generate-int8.tflite" in told.out and "refused: PSNR" in told.out and "model.tflite decode" in told.out
+    assert ("no file of --quantize int8 is near enough to the trained model" in told.err) == bool(code)
 
 
 @pytest.mark.slow
