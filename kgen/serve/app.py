@@ -65,9 +65,8 @@ def application(predictor: Predictor, config: ServeConfig, tokens: tuple[bytes, 
     async def alive(request: Request) -> Response:
         return _json({"status": "ok"})
 
-    routes = Starlette(
+    others = Starlette(
         routes=[
-            Route("/v1/{path:path}", api, methods=METHODS),  # first: the most frequent
             Route("/metrics", prometheus),
             Route("/monitoring/prometheus/metrics", prometheus),
             Route("/readyz", ready),
@@ -77,6 +76,14 @@ def application(predictor: Predictor, config: ServeConfig, tokens: tuple[bytes, 
             Route("/{path:path}", api, methods=METHODS),
         ]
     )
+
+    async def routes(scope, receive, send):
+        if scope["path"].startswith("/v1/"):  # the most frequent, without Starlette's layers
+            response = await api(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await others(scope, receive, send)
+
     return Access(routes, config, tokens, _failure)
 
 

@@ -44,6 +44,7 @@ INTEGERS = {
     types_pb2.DT_UINT32,
     types_pb2.DT_UINT64,
 }
+BOUNDS = {dtype: (np.iinfo(NUMPY_TYPES[dtype]).min, np.iinfo(NUMPY_TYPES[dtype]).max) for dtype in INTEGERS}
 JSON_TYPES = {*FLOATS, *INTEGERS, types_pb2.DT_BOOL, types_pb2.DT_STRING}
 EXCERPT_CHARACTERS = 300
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -245,9 +246,9 @@ def _values(flat: list, info: TensorInfo) -> np.ndarray:
             return values.astype(FLOATS[info.dtype])
     if info.dtype in INTEGERS:
         _check_types(flat, int)
-        bounds = np.iinfo(info.numpy_dtype)
-        if flat and (min(flat) < bounds.min or max(flat) > bounds.max):
-            raise next(_Misfit(i, x) for i, x in enumerate(flat) if not bounds.min <= x <= bounds.max)
+        least, greatest = BOUNDS[info.dtype]
+        if flat and (min(flat) < least or max(flat) > greatest):
+            raise next(_Misfit(i, x) for i, x in enumerate(flat) if not least <= x <= greatest)
         return np.array(flat, info.numpy_dtype)
     if info.dtype == types_pb2.DT_BOOL:
         _check_types(flat, bool)

@@ -9,18 +9,69 @@ import asyncio
 
 import httptools
 import orjson
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from kgen.config import RequestLimits
 
-SLICE_BYTES = 2**14
-"""So much is parsed at once: what a client sends ahead waits until the requests before it are answered."""
-
-
+SLICE_BYTES, LEAST_SLICE_BYTES = 2**14, 2**9
+"""So much is parsed at once, and less where a header ends: what a client sends ahead waits until the requests before it
+are answered."""
+HEADER_END = b"\r\n\r\n"
+JOINED_BYTES = 2**16
+"""Up to here the body of an answer is sent in one piece with its head."""
 CHUNK_OVERHEAD = 8
 """A chunk of one byte is sent as six."""
 NO_REQUEST, INCOMPLETE, COMPLETE = range(3)
 Connections = dict[str, dict["Connection", None]]
+
+
+def _slice_end(data: bytes, position: int) -> int:
+    """Where the slice ends that begins at a position: a few requests behind it, if they are short."""
+    found = data.find(HEADER_END, position + LEAST_SLICE_BYTES, position + SLICE_BYTES)
+    return position + SLICE_BYTES if found < 0 else found + len(HEADER_END)
+
+
+class _OneWrite:
+    """A transport that keeps the head of an answer until its body comes: one system call and one packet for both."""
+
+    def __init__(self, transport: asyncio.Transport):
+        self._transport, self._head = transport, b""
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes):
+        if not self._head and data.startswith(b"HTTP/1.1 ") and data.endswith(HEADER_END) and data[9] != ord("1"):
+            self._head = data
+        elif len(data) <= JOINED_BYTES:
+            self._transport.write(self._head + data)
+            self._head = b""
+        else:
+            self.flush()
+            self._transport.write(data)
+
+    def flush(self):
+        """Sends a head that no body has followed."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self):
+        self.flush()
+        self._transport.close()
+
+
+class _Flow(FlowControl):
+    """uvicorn's, which would read on with every request that is answered, however much was sent ahead."""
+
+    def __init__(self, connection: "Connection"):
+        super().__init__(connection.transport)
+        self._connection = connection
+
+    def resume_reading(self):
+        if not self._connection.behind:
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
@@ -50,7 +101,8 @@ class Connection(HttpToolsProtocol):
     # -- the connection -----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport):
-        super().connection_made(transport)
+        super().connection_made(_OneWrite(transport))
+        self.flow = _Flow(self)
         siblings = self._connections.setdefault(self._address(), {})
         if len(siblings) >= self._limits.max_connections:
             rest = min(siblings, key=lambda one: one.progress)  # the first of the least
@@ -80,6 +132,11 @@ class Connection(HttpToolsProtocol):
             return NO_REQUEST
         return INCOMPLETE if self.cycle.more_body else COMPLETE
 
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to do before more is read."""
+        return bool(self._unread or self.pipeline)
+
     def _address(self) -> str:
         return self.client[0] if self.client else ""
 
@@ -94,7 +151,7 @@ class Connection(HttpToolsProtocol):
         if data:
             self._unset_keepalive_if_required()
         while position < len(data) and not self.pipeline and not self.transport.is_closing():
-            part = data[position : position + SLICE_BYTES]
+            part = data[position : _slice_end(data.obj, position)]
             position += len(part)
             try:
                 self.parser.feed_data(part)
@@ -112,6 +169,9 @@ class Connection(HttpToolsProtocol):
         self._unread = bytes(data[position:])
         if self._unread:  # the client waits for us
             self._stop_timer()
+            self.flow.pause_reading()
+        elif self.cycle is None or len(self.cycle.body) <= HIGH_WATER_LIMIT:
+            self.flow.resume_reading()
         if self._unread or self._timer or self.timeout_keep_alive_task or self.transport.is_closing():
             return
         if self._in_header:
@@ -170,13 +230,14 @@ class Connection(HttpToolsProtocol):
     # -- answering ----------------------------------------------------------------------------------------------------
 
     def on_response_complete(self):
+        self.transport.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._start_timer(self._limits.idle_seconds)  # to read the answer
         elif self.cycle.response_complete and self.cycle.more_body:
             self._unset_keepalive_if_required()
             self._start_timer(self._limits.idle_seconds)  # to send the rest
-        if self._unread:
+        if self._unread and not self.pipeline:
             self.loop.call_soon(self._read)
 
     def pause_writing(self):

@@ -1,5 +1,7 @@
 """Metrics of the server in Prometheus' text format, under names of its own and under TF Serving's."""
 
+from functools import cache
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -40,6 +42,7 @@ class Metrics:
             "kgen_serve_problems", "Folders and versions that cannot be served as they are.", registry=self.registry
         )
         self._add_tf_serving()
+        self._of_requests, self._of_runs = cache(self._find_of_requests), cache(self._find_of_runs)
 
     def _add_tf_serving(self):
         self.tf_registry = CollectorRegistry()
@@ -76,16 +79,29 @@ class Metrics:
             code: name of its Code.
             seconds: from its start to its answer.
         """
-        self.requests.labels(account.api, account.model, account.signature, code).inc()
-        self.seconds.labels(account.api, account.model, account.signature).observe(seconds)
-        self._request_count.labels(account.model, code).inc()
-        if code == "OK":
-            entry = ENTRY_POINTS[account.api]
-            self._request_latency.labels(account.model, account.method, entry).observe(1e6 * seconds)
+        requests, times, tf_count, tf_latency = self._of_requests(
+            account.api, account.method, account.model, account.signature, code
+        )
+        requests.inc()
+        times.observe(seconds)
+        tf_count.inc()
+        if tf_latency:
+            tf_latency.observe(1e6 * seconds)
+
+    def _find_of_requests(self, api: str, method: str, model: str, signature: str, code: str) -> tuple:
+        return (
+            self.requests.labels(api, model, signature, code),
+            self.seconds.labels(api, model, signature),
+            self._request_count.labels(model, code),
+            self._request_latency.labels(model, method, ENTRY_POINTS[api]) if code == "OK" else None,
+        )
+
+    def _find_of_runs(self, model: str, method: str) -> Histogram:
+        return self._runtime_latency.labels(model, method, "TF1")
 
     def count_run(self, model: str, method: str, seconds: float):
         """Counts the time that a request waited for TensorFlow and its batch."""
-        self._runtime_latency.labels(model, method, "TF1").observe(1e6 * seconds)
+        self._of_runs(model, method).observe(1e6 * seconds)
 
     def count_examples(self, model: str, count: int):
         """Counts the tf.Examples of a request."""

@@ -36,7 +36,9 @@ from kgen.serve.examples import from_json, serialized
 from kgen.serve.validation import Code, ServingError, Signature, invalid
 
 SMALL_BYTES = 2**14
-"""A body of so many is parsed at once, in less than a millisecond."""
+"""A body of so many is parsed here, in less than a millisecond."""
+TINY_BYTES = 2**12
+"""Of larger ones no more than one is parsed before the event loop looks at all connections again."""
 LARGE_BODIES = 16
 """So many bodies of the largest size may be in memory."""
 
@@ -134,7 +136,7 @@ class Parser:
 
     def __init__(self, limits: RequestLimits):
         self._limits = limits
-        self._process, self._turns = Process(), Turns()
+        self._process, self._turns, self._small_turns = Process(), Turns(), Turns()
         self.memory = Memory(LARGE_BODIES * limits.max_body_bytes)
 
     @contextlib.asynccontextmanager
@@ -149,8 +151,12 @@ class Parser:
             ServingError: it is invalid.
         """
         arguments = (body, encoding, self._limits) if kind is JsonBody else (body, self._limits)
-        if len(body) <= SMALL_BYTES and not encoding:
+        if len(body) <= TINY_BYTES and not encoding:
             yield Parsed(kind(*arguments))
+            return
+        if len(body) <= SMALL_BYTES and not encoding:
+            async with self._small_turns.of(0):
+                yield Parsed(kind(*arguments))
             return
         async with self._turns.of(len(body)):
             yield ParsedElsewhere(self._process, await self._process.call("open", kind.__name__, *arguments))
@@ -191,7 +197,7 @@ class Memory:
 
 
 class Turns:
-    """One at a time; of those that wait, the smallest first."""
+    """One at a time and per iteration of the event loop; of those that wait, the smallest first, then the oldest."""
 
     def __init__(self):
         self._taken, self._waiting, self._number = False, [], itertools.count()
@@ -212,7 +218,7 @@ class Turns:
         try:
             yield
         finally:
-            self._next()
+            asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self):
         while self._waiting:

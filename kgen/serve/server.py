@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import math
 import signal
@@ -32,6 +33,9 @@ from kgen.serve.predictor import Predictor
 from kgen.serve.validation import DEFAULT, LABEL, Code, ServingError, Signature
 
 BACKLOG = 2048  # connections that wait to be accepted
+COLLECTION_OBJECTS = 50_000
+"""Python looks for cycles after so many new objects. Its own 700 are a part of a body of 16 KiB: the search took longer
+than the parser."""
 Health = health_pb2.HealthCheckResponse
 
 
@@ -140,6 +144,7 @@ class Server:
             uvicorn.Config(
                 application(self.predictor, self.config, tokens),
                 lifespan="off",
+                proxy_headers=False,
                 ws="none",
                 log_config=None,
                 log_level="error",
@@ -266,6 +271,7 @@ def _example_inputs(signature: Signature) -> dict | None:
 
 def serve(root: Path, config: ServeConfig, limits: RequestLimits):
     """Serves until SIGTERM or SIGINT."""
+    gc.set_threshold(COLLECTION_OBJECTS)
     asyncio.run(_serve(root, config, limits))
 
 

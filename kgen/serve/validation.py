@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 
 import ml_dtypes
@@ -243,6 +244,10 @@ class Signature:
     class_numbers: Sequence[int] = ()
     defaults: Mapping[str, np.ndarray] = field(default_factory=dict)
 
+    @cached_property
+    def _class_numbers(self) -> set[int]:
+        return {*self.class_numbers}
+
     @property
     def batchable(self) -> bool:
         """Whether rows of several requests may go through one call."""
@@ -288,9 +293,10 @@ class Signature:
             if outside.size:
                 raise invalid(f"{what} must lie in [{low}, {high}]. Received: {outside.flat[0]}")
         if name == LABEL and self.class_numbers and values.dtype != object:
-            unknown = values[~np.isin(values, self.class_numbers)]
-            if unknown.size:
-                raise invalid(f"{what} must be {number_list(self.class_numbers)}. Received: {unknown.flat[0]}")
+            given = values.ravel().tolist()
+            if not self._class_numbers.issuperset(given):
+                unknown = next(number for number in given if number not in self._class_numbers)
+                raise invalid(f"{what} must be {number_list(self.class_numbers)}. Received: {unknown}")
 
     def check_batch(self, inputs: Mapping[str, np.ndarray]):
         """Raises ServingError unless all inputs have the same rows, at least one; for kgen's exports, which state the

@@ -1,5 +1,6 @@
 """What a connection may send and hold: raw bytes, as no client library sends them."""
 
+import asyncio
 import contextlib
 import json
 import re
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 from serving_case import SECONDS, ask, refusal, request_of, running
 from tiny_models import images_of
+
+from kgen.serve.connection import JOINED_BYTES, _OneWrite
+from kgen.serve.parsing import Turns
 
 BODY = json.dumps({"inputs": {"label": [1], "seed": [2]}})
 POST = f"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n"
@@ -115,6 +119,62 @@ def test_requests_that_are_sent_ahead_are_answered_in_their_order(served):
         for _ in range(200):
             assert answer(connection) == (200, {"status": "ok"})
             right(connection)
+
+
+@pytest.mark.parametrize("ahead", [GET, GOOD], ids=["GET", "POST"])
+def test_no_more_is_read_than_is_answered(served, ahead):
+    """Of a client that sends requests and reads no answers."""
+    with connected(served) as connection:
+        connection.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            connection.sendall(ahead * (20_000_000 // len(ahead)))
+            raise AssertionError("it took them all")
+        waiting = [one for one in served.server._uvicorn.server_state.connections if one.behind]
+        assert waiting and all(len(one._unread) <= 2**18 and len(one.pipeline) <= 16 for one in waiting)
+
+
+def test_the_head_of_an_answer_is_sent_with_its_body(served):
+    class Transport:
+        def __init__(self):
+            self.sent = []
+
+        def write(self, data):
+            self.sent.append(data)
+
+        def close(self):
+            self.sent.append("closed")
+
+    transport, head, large = Transport(), b"HTTP/1.1 200 OK\r\n\r\n", b"a" * (JOINED_BYTES + 1)
+    writer = _OneWrite(transport)
+    for data in (head, b"body", head, large, b"HTTP/1.1 100 Continue\r\n\r\n", head):
+        writer.write(data)
+    writer.close()
+    assert transport.sent == [head + b"body", head, large, b"HTTP/1.1 100 Continue\r\n\r\n", head, "closed"]
+    with connected(served) as connection:  # a head without a body
+        connection.sendall(GET.replace(b"GET", b"HEAD") + POST.encode() + b"Expect: 100-continue\r\n\r\n")
+        text = b""
+        while b"Continue" not in text:
+            text += connection.recv(4096)
+        assert re.fullmatch(rb"HTTP/1.1 200 OK\r\n.*\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n", text, re.DOTALL)
+        connection.sendall(BODY.encode())
+        right(connection)
+
+
+def test_others_have_their_turn_between_bodies():
+    """A body is parsed per iteration of the event loop, the smallest that waits first."""
+
+    async def run():
+        turns, order, loop = Turns(), [], asyncio.get_running_loop()
+
+        async def parse(size):
+            async with turns.of(size):
+                order.append(size)
+                loop.call_soon(order.append, "others")
+
+        await asyncio.gather(*(parse(size) for size in (5, 4, 3)))
+        return order
+
+    assert asyncio.run(run()) == [5, "others", 3, "others", 4, "others"]
 
 
 def test_a_body_in_chunks_of_one_byte(served):
