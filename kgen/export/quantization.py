@@ -329,8 +329,10 @@ def integer(model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable
     layers = [i for i, operator in enumerate(operators) if found.kind(operator) in WEIGHTED]
     floats = {layers[i] for i in float_layers}
     body = [i for i in layers if i not in floats]
-    kept, names = [], set()
+    kept, names, of_the_body = [], set(), set()
     for i, operator in enumerate(operators):
+        if i in body or (of_the_body & {*operator.inputs}):
+            of_the_body.update(operator.outputs)
         normalizes = found.kind(operator) in ELEMENTWISE and any(
             found.constant(index) is not None for index in operator.inputs
         )
@@ -338,7 +340,7 @@ def integer(model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable
             if tensors[index].name in names:
                 tensors[index].name += b"/%d" % index  # a name keeps an operator in floats, so it is of one alone
             names.add(tensors[index].name)
-            if normalizes or i in floats or not body or not body[0] <= i <= body[-1]:
+            if normalizes or i in floats or index not in of_the_body or i > body[-1]:
                 kept.append(tensors[index].name.decode())
     quantized = mlir_quantize(found.pack(), denylisted_nodes=kept)
     return weights8(quantized, dynamic=False) if floats else quantized

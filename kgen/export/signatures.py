@@ -13,8 +13,9 @@ from typing import Any
 import tensorflow as tf
 
 from kgen.images import to_uint8_tensor
+from kgen.nn.layers import OneHot, labels_compared_with
 from kgen.random import SEED_LIMIT
-from kgen.sampling import Prior
+from kgen.sampling import Prior, StandardNormal
 from kgen.sampling.slerp import slerp
 from kgen.spec import number_list
 
@@ -71,7 +72,13 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
     def generate(*arguments):
         label, (seed, *temperature) = split_label(arguments)
         (temperature,) = temperature or (tf.ones_like(seed, tf.float32),)
-        return decoder(sample(seed, label, temperature), label)
+        return decoder(sample(seed, position(label), temperature), label)
+
+    def position(label):
+        """Of the class of a label, in the tables of a mixture; of a label that is none, where files have no Assert."""
+        if label is None or batch_size is None or isinstance(density, StandardNormal):
+            return label
+        return class_positions(label, model.spec.class_numbers, other=0)[0]
 
     def pixels(*arguments):
         return to_uint8_tensor(generate(*arguments))
@@ -108,41 +115,53 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
 def _by_number(signature: ExportSignature, numbers: Sequence[int]) -> ExportSignature:
     """A signature whose `label` is the number of a class, of one whose `label` is its position.
 
-    In a SavedModel, Assert refuses other numbers. XLA and converters to other formats leave Assert out: there the
-    outputs are NaN, and uint8 pixels 0. LiteRT has no Assert: there the network's look-up of the label fails.
+    In a SavedModel, Assert refuses other numbers. XLA, converters to other formats and LiteRT leave Assert out: there
+    the outputs are NaN, and uint8 pixels 0.
     """
     place = [tensor.name for tensor in signature.inputs].index("label")
-    batched = signature.inputs[place].shape[0] is None
 
     def call(*arguments):
         label, known = class_positions(arguments[place], numbers)
-        if batched:
-            message = f"label must be {number_list(numbers)}. Received:"
-            with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [message, arguments[place]])]):
-                label = tf.identity(label)
+        message = f"label must be {number_list(numbers)}. Received:"
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [message, arguments[place]])]):
+            label = tf.identity(label)
         outputs = signature.call(*arguments[:place], label, *arguments[place + 1 :])
-        return {name: _where(known, value) for name, value in outputs.items()} if batched else outputs
+        return {name: _where(known, value) for name, value in outputs.items()}
 
-    return ExportSignature(call, signature.inputs)
+    def compared(*arguments):
+        with labels_compared_with(numbers):
+            outputs = signature.call(*arguments)
+        return {name: _times(arguments[place], numbers, value) for name, value in outputs.items()}
+
+    return ExportSignature(call if signature.inputs[place].shape[0] is None else compared, signature.inputs)
 
 
-def class_positions(label: tf.Tensor, numbers: Sequence[int]) -> tuple[tf.Tensor, tf.Tensor]:
+def class_positions(label: tf.Tensor, numbers: Sequence[int], other: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:
     """The positions of class numbers, [B] int32, and whether they are of a class, [B] bool.
-
-    The position of a number of no class is none of 0 to K - 1: networks and priors look labels up in tables, which is
-    an error then on a CPU and in LiteRT. (With a look-up here too, LiteRT.js 2.5.3 gave wrong images in half of the
-    loads of a page.)
 
     Args:
         label: [B] int32, numbers of classes.
         numbers: of the classes, in the order of the positions.
+        other: the position of a number of no class. None takes one that is none of 0 to K - 1: networks and priors look
+            labels up in tables, which is an error then on a CPU.
     """
     count = len(numbers)
-    if list(numbers) == list(range(count)):
+    if other is None and list(numbers) == list(range(count)):
         return label, (label >= 0) & (label < count)
     same = tf.equal(label[:, None], tf.constant(numbers, tf.int32))
     known = tf.reduce_any(same, axis=1)
-    return tf.where(known, tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32), count), known
+    position = tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32)
+    return tf.where(known, position, count if other is None else other), known
+
+
+def _times(label: tf.Tensor, numbers: Sequence[int], values: tf.Tensor) -> tf.Tensor:
+    """`_where` by products of floats: delegates of GPUs select no rows, nor is there a selection of bytes in LiteRT."""
+    with labels_compared_with(numbers):
+        one_hot = OneHot(len(numbers), dtype="float32")(label)
+    known = tf.reshape(tf.reduce_sum(one_hot, axis=1), [-1] + [1] * (values.shape.rank - 1))
+    if values.dtype.is_floating:
+        return values * (known / known)
+    return tf.cast(tf.cast(values, tf.float32) * known, values.dtype)
 
 
 def _where(known: tf.Tensor, values: tf.Tensor) -> tf.Tensor:

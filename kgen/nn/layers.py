@@ -3,6 +3,7 @@ frozen, clipped weights.
 """
 
 import contextlib
+import contextvars
 import threading
 
 import keras
@@ -13,10 +14,29 @@ from keras import ops
 from kgen import random
 from kgen.nn import cpu_kernels
 
+_codes: contextvars.ContextVar[np.ndarray | None] = contextvars.ContextVar("codes", default=None)
+
+
+@contextlib.contextmanager
+def labels_compared_with(codes):
+    """Within it, labels are compared with numbers of classes, and not looked up in a table; for graphs of devices.
+
+    A delegate of a GPU takes the operators of that, not those of a look-up. A label of no class is no error then:
+    `OneHot` gives zeros.
+
+    Args:
+        codes: of the classes, in the order of their positions, integers.
+    """
+    token = _codes.set(np.asarray(codes, np.int32))
+    try:
+        yield
+    finally:
+        _codes.reset(token)
+
 
 @keras.saving.register_keras_serializable("kgen")
 class OneHot(keras.layers.Layer):
-    """labels [B] int -> [B, num_classes], 1 at the label."""
+    """labels [B] int -> [B, num_classes], 1 at the label; see `labels_compared_with`."""
 
     def __init__(self, num_classes: int, **kwargs):
         super().__init__(**kwargs)
@@ -24,6 +44,10 @@ class OneHot(keras.layers.Layer):
 
     def call(self, labels):
         # Not `ops.one_hot`: TensorFlow Lite's 8-bit kernel of it returns other numbers than 0 and 1.
+        if (codes := _codes.get()) is not None:
+            # Not `tf.equal`: TensorFlow Lite's converter makes that very ONE_HOT of it.
+            different = tf.not_equal(tf.reshape(labels, (-1, 1)), codes)
+            return 1 - ops.cast(different, self.compute_dtype)
         rows = ops.cast(np.eye(self.num_classes, dtype="float32"), self.compute_dtype)  # a constant: any runtime has it
         return tf.gather(rows, ops.cast(labels, "int32"))  # not `ops.take`, in which -1 means the last class
 

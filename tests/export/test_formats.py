@@ -1,6 +1,7 @@
 """Formats beside SavedModel and model.tflite: .onnx files, and .tflite files for batches."""
 
 import json
+import re
 from importlib.util import find_spec
 
 import numpy as np
@@ -15,9 +16,11 @@ from kgen.export import export, formats, verify_export
 from kgen.export.formats import batch_size, check_formats
 from kgen.export.signatures import signatures
 from kgen.export.tflite import convert
+from kgen.images import to_uint8
 from kgen.models import build_model
 from kgen.sampling import StandardNormal
 from kgen.sampling.exported import ONNXRuntime, TFLiteRuntime
+from kgen.sampling.priors import GaussianMixture
 from kgen.spec import DataSpec
 
 HAS_ONNX = all(find_spec(package) for package in formats.NEEDED["onnx"])
@@ -138,13 +141,55 @@ def test_a_class_that_is_none_is_refused(version):
         runtime.call("decode", z=np.zeros((2, 2), np.float32), label=np.int32([3, 10]))
 
 
+OF_A_GPU = {
+    "ADD", "CAST", "CONCATENATION", "CONV_2D", "DIV", "FULLY_CONNECTED", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL",
+    "NOT_EQUAL", "RELU", "RESHAPE", "STRIDED_SLICE", "SUB", "SUM", "TILE", "TRANSPOSE_CONV",
+}  # fmt: skip
+"""Of conditional decoders and encoders. GATHER and ONE_HOT are not among them: older delegates have neither."""
+
+
 @pytest.mark.slow
-def test_a_gpu_delegate_takes_a_conditional_decoder_whole(capfd):
-    """The look-up of labels (GATHER) too, as TensorFlow Lite's analyzer says."""
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_a_gpu_delegate_takes_conditional_networks_whole(capfd, network):
+    """As TensorFlow Lite's analyzer says; and as its source does, a cast of a comparison has one reader."""
     import tensorflow as tf
 
-    model = build_model("cvae", DataSpec("d", (4, 5, 1), 3), seed=3, hidden=[4], latent_dim=2)
+    spec, sizes = DataSpec("d", (8, 8, 1), 3, ("3", "5", "10")), {"mlp": {}, "conv": {"filters": [4]}}
+    model = build_model("cvae", spec, seed=3, network=network, hidden=[4], latent_dim=2, **sizes[network])
     found = signatures(model, StandardNormal(model.latent_shape), batch_size=1)
-    tf.lite.experimental.Analyzer.analyze(model_content=convert({"decode": found["decode"]}), gpu_compatibility=True)
-    told = capfd.readouterr().out
-    assert "GATHER" in told and "looks compatible with GPU delegate" in told and "GPU COMPATIBILITY WARNING" not in told
+    for name in ("decode", "encode"):
+        tf.lite.experimental.Analyzer.analyze(model_content=convert({name: found[name]}), gpu_compatibility=True)
+        told = capfd.readouterr().out
+        assert "looks compatible with GPU delegate" in told and "GPU COMPATIBILITY WARNING" not in told
+        operators = re.findall(r"Op#\d+ (\w+)\((.*?)\) -> \[(.*?)\]", told)
+        assert {kind for kind, *_ in operators} <= OF_A_GPU
+        (cast,) = (written for kind, _, written in operators if kind == "CAST")
+        assert sum(read.split(", ").count(cast) for _, read, _ in operators) == 1
+
+
+@pytest.mark.parametrize("names", [("0", "1", "2"), ("3", "5", "10")])
+def test_labels_of_a_tflite_file(tmp_path, names):
+    """Numbers of classes are compared; others give NaN, and 0 as uint8, in the file of a mixture too."""
+    model = build_model("cvae", DataSpec("d", (4, 5, 1), 3, names), seed=3, hidden=[4], latent_dim=2)
+    means = np.arange(6.0).reshape(3, 1, 2)
+    mixture = GaussianMixture(np.ones((3, 1)), means, np.ones((3, 1, 2)), latent_shape=model.latent_shape)
+    found = signatures(model, mixture, batch_size=1)
+    file, numbers = tmp_path / "labels.tflite", [*map(int, names)]
+    file.write_bytes(convert({name: found[name] for name in ("decode", "generate", "generate_u8", "encode")}))
+    runtime, label = TFLiteRuntime(file), np.int32([*numbers, 11, -1])
+    z = np.random.default_rng(0).standard_normal((5, 2)).astype(np.float32)
+    given = {
+        "decode": {"z": z}, "encode": {"images": np.full((5, 4, 5, 1), 0.5, np.float32)},
+        "generate": {"seed": np.arange(5, dtype=np.int32), "temperature": np.zeros(5, np.float32)},
+    }  # fmt: skip
+    got = {name: runtime.call(name, label=label, **inputs) for name, inputs in given.items()}
+    pixels = runtime.call("generate_u8", label=label, **given["generate"])["images"]
+    positions = np.arange(3, dtype=np.int32)
+    expected = np.asarray(model.generate(z[:3], positions))
+    np.testing.assert_allclose(got["decode"]["images"][:3], expected, atol=1e-6)
+    expected = np.asarray(model.generate(means[:, 0].astype(np.float32), positions))  # at temperature 0
+    np.testing.assert_allclose(got["generate"]["images"][:3], expected, atol=1e-6)
+    np.testing.assert_array_equal(pixels, to_uint8(np.nan_to_num(got["generate"]["images"])))
+    for outputs in got.values():
+        for values in outputs.values():
+            assert np.isnan(values[3:]).all() and np.isfinite(values[:3]).all()
