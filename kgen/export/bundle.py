@@ -24,7 +24,7 @@ from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
 from kgen.export.tf_serving import write_server_files, write_warmup
 from kgen.export.tflite import calibration_rows, write_batched, write_tflite
-from kgen.export.tolerances import QUANTIZATIONS
+from kgen.export.tolerances import INTEGERS, QUANTIZATIONS
 from kgen.export.verify import verify_files
 from kgen.io import aside_of, remove_leftovers
 from kgen.run import Run
@@ -73,7 +73,7 @@ def export(
     _check_formats(formats, sampler.model)
     if tflite_batch is not None:
         batch_size(tflite_batch)
-    rows = calibration_rows(run, sampler.model, sampler.density) if "int8" in quantize else {}
+    rows = calibration_rows(run, sampler.model, sampler.density) if {"int8", INTEGERS} & {*quantize} else {}
     check_to(to)
     with writing_to(to):
         to.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,8 @@ def export(
             fitted.save(prior_file(staging, fitted.name))
         about = _about(run, sampler, checkpoint, priors)
         smaller = signatures(sampler.model, sampler.density, batch_size=1)
-        quantized = write_tflite(smaller, about, staging, golden, quantize, rows)
+        decoder = signatures(sampler.model, sampler.density, batch_size=1, look_up=True)["decode"]
+        quantized = write_tflite(smaller, about, staging, golden, quantize, rows, decoder)
         if tflite_batch is not None:
             batched = signatures(sampler.model, sampler.density, batch_size(tflite_batch))
             write_batched(batched, about, staging / batched_file(tflite_batch))

@@ -310,6 +310,28 @@ def _with_constant(found: _Model, operator) -> tuple[int, np.ndarray | None]:
     return operator.inputs[1 - place], values[place]
 
 
+def _annotate(found: _Model, ranges: Mapping[int, Range]):
+    """Writes the ranges of tensors where the quantizer reads them."""
+    for index, chosen in ranges.items():
+        parameters = found.graph.tensors[index].quantization = schema.QuantizationParametersT()
+        parameters.min, parameters.max = [chosen.low], [chosen.high]
+
+
+def integers(model: bytes, ranges: Mapping[int, Range]) -> bytes:
+    """A file of one signature that computes in 8 bits throughout, as its float inputs and outputs are stored.
+
+    Args:
+        model: the file.
+        ranges: of its tensors, see `calibrate`; that of an input decides its scale and zero point. Outputs are images.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    found = _Model(model)
+    _annotate(found, {**ranges, **dict.fromkeys(found.graph.outputs, Range(0.0, 1.0))})
+    return mlir_quantize(found.pack(), input_data_type=tf.int8, output_data_type=tf.int8)
+
+
 def integer(model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable[int] = ()) -> bytes:
     """A file of one signature that computes in 8 bits from its first layer with weights to its last.
 
@@ -323,9 +345,7 @@ def integer(model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable
 
     found = _Model(model)
     tensors, operators = found.graph.tensors, found.graph.operators
-    for index, chosen in ranges.items():
-        tensors[index].quantization = schema.QuantizationParametersT()
-        tensors[index].quantization.min, tensors[index].quantization.max = [chosen.low], [chosen.high]
+    _annotate(found, ranges)
     layers = [i for i, operator in enumerate(operators) if found.kind(operator) in WEIGHTED]
     floats = {layers[i] for i in float_layers}
     body = [i for i in layers if i not in floats]

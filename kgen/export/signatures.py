@@ -40,7 +40,9 @@ class ExportSignature:
         return tf.function(self.call, autograph=False).get_concrete_function(*self.inputs)
 
 
-def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str, ExportSignature]:
+def signatures(
+    model, density: Prior, batch_size: int | None = None, *, look_up: bool = False
+) -> dict[str, ExportSignature]:
     """The signatures of a model.
 
     Those of a conditional model also take `label` [B] int32, the numbers of classes (`DataSpec.class_numbers`), and
@@ -50,6 +52,7 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
         model: a GenerativeModel.
         density: the prior that z is sampled from with a seed.
         batch_size: fixed, as .tflite files have it, or None for any, as SavedModels have it.
+        look_up: a fixed batch size looks labels up in tables too, for runtimes of integers alone.
 
     Returns:
         "serving_default": seed [B] int32 -> {"images": [B, H, W, C] float32 in [0, 1]};
@@ -106,17 +109,17 @@ def signatures(model, density: Prior, batch_size: int | None = None) -> dict[str
         found["encode"] = ExportSignature(encode, (spec("images", model.spec.image_shape), *label))
     if not model.conditional:
         return found
-    return {name: _by_number(signature, model.spec.class_numbers) for name, signature in found.items()}
+    return {name: _by_number(signature, model.spec.class_numbers, look_up) for name, signature in found.items()}
 
 
 # Labels ---------------------------------------------------------------------------------------------------------------
 
 
-def _by_number(signature: ExportSignature, numbers: Sequence[int]) -> ExportSignature:
+def _by_number(signature: ExportSignature, numbers: Sequence[int], look_up: bool) -> ExportSignature:
     """A signature whose `label` is the number of a class, of one whose `label` is its position.
 
     In a SavedModel, Assert refuses other numbers. XLA, converters to other formats and LiteRT leave Assert out: there
-    the outputs are NaN, and uint8 pixels 0.
+    the outputs are NaN, and uint8 pixels 0. With `look_up` LiteRT fails in the look-up.
     """
     place = [tensor.name for tensor in signature.inputs].index("label")
 
@@ -133,7 +136,13 @@ def _by_number(signature: ExportSignature, numbers: Sequence[int]) -> ExportSign
             outputs = signature.call(*arguments)
         return {name: _times(arguments[place], numbers, value) for name, value in outputs.items()}
 
-    return ExportSignature(call if signature.inputs[place].shape[0] is None else compared, signature.inputs)
+    def looked_up(*arguments):
+        label, _ = class_positions(arguments[place], numbers)
+        return signature.call(*arguments[:place], label, *arguments[place + 1 :])
+
+    if signature.inputs[place].shape[0] is not None:
+        call = looked_up if look_up else compared
+    return ExportSignature(call, signature.inputs)
 
 
 def class_positions(label: tf.Tensor, numbers: Sequence[int], other: int | None = None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from tqdm import tqdm
 
 from kgen import random
 from kgen.errors import UserError
 from kgen.export.golden import Golden
-from kgen.export.quantization import Range, calibrate, float16, folded, integer, only, weights8
+from kgen.export.quantization import Range, calibrate, float16, folded, integer, integers, only, weights8
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import PNG, ExportSignature
-from kgen.export.tolerances import QUANTIZATIONS, TOLERANCES, Deviation
+from kgen.export.tolerances import INTEGERS, QUANTIZATIONS, TOLERANCES, Deviation
 from kgen.export.verify import compare_signature
 from kgen.run import Run
 from kgen.sampling import Prior
@@ -36,6 +37,7 @@ def write_tflite(
     golden: Golden,
     quantize: Sequence[str],
     rows: Mapping[str, np.ndarray],
+    integer_decoder: ExportSignature | None = None,
 ) -> list[dict[str, Any]]:
     """Writes model.tflite and encoder.tflite in float32, and SIGNATURE-QUANTIZATION.tflite for each quantization.
 
@@ -47,11 +49,14 @@ def write_tflite(
         folder: where they are written.
         golden: decides between the forms of a quantization.
         quantize: of QUANTIZATIONS.
-        rows: calibration rows for "int8", see `calibration_rows`.
+        rows: calibration rows for "int8" and INTEGERS, see `calibration_rows`.
+        integer_decoder: `decode` of batch 1 for INTEGERS, with labels that are looked up.
 
     Returns:
         For each quantized file {"file", "form", "bytes", "share_of_float32", "psnr_db", "max_abs_difference",
-        "refused"}; psnr_db is None of encodings, refused None of a file that was written, else why it was not.
+        "refused"}; psnr_db is None of encodings, refused None of a file that was written, else why it was not. Of
+        INTEGERS also "inputs" and "outputs": name -> {"scale", "zero_point", "range"}, for value = scale * (integer -
+        zero_point).
     """
     signatures = {name: found for name, found in signatures.items() if name != PNG}  # no builtin operator writes PNG
     inputs = {name: [tensor.name for tensor in found.inputs] for name, found in signatures.items()}
@@ -63,8 +68,9 @@ def write_tflite(
     if "encode" in signatures:
         files["encoder.tflite"] = ["encode"]
     quantize, results = list(dict.fromkeys(quantize)), []
+    of_all = [kind for kind in quantize if kind != INTEGERS]
     form = {"unit": "file", "delay": 2, "leave": False, "disable": None}
-    total = len(files) + len(quantize) * len(signatures)
+    total = len(files) + len(of_all) * len(signatures) + (INTEGERS in quantize)
     with (
         tempfile.TemporaryDirectory() as saved_model,
         tqdm(total=total, desc="converting to TFLite", **form) as bar,
@@ -74,17 +80,24 @@ def write_tflite(
             model = _convert(saved_model, names)
             (folder / file).write_bytes(described(model, *names))
             bar.update()
-            for name in names if quantize else ():
+            for name in names if of_all else ():
                 alone = folded(only(model, name))
                 ranges = calibrate(alone, single_rows(rows, inputs[name])) if "int8" in quantize else {}
                 size = len(described(alone, name))
-                for kind in quantize:
+                for kind in of_all:
                     path = folder / f"{name}-{kind}.tflite"
                     chosen = _choose(
                         kind, name, golden, path, lambda form, m=alone, r=ranges, n=name: described(form.make(m, r), n)
                     )
                     results.append(chosen.to_json(path.name, size))
                     bar.update()
+        if INTEGERS in quantize:
+            path, alone = folder / f"decode-{INTEGERS}.tflite", folded(convert({"decode": integer_decoder}))
+            ranges = calibrate(alone, single_rows(rows, inputs["decode"]))
+            content = integers(alone, ranges)
+            chosen = _choose(INTEGERS, "decode", golden, path, lambda _: described(content, "decode"))
+            results.append(chosen.to_json(path.name, len(described(alone, "decode"))) | integer_tensors(content))
+            bar.update()
     return sorted(results, key=lambda found: quantize.index(found["file"].rpartition("-")[2].partition(".")[0]))
 
 
@@ -147,7 +160,8 @@ INTEGER = (
     Form("all layers but the last", lambda model, ranges: integer(model, ranges, float_layers=[-1])),
     Form("all layers but first and last", lambda model, ranges: integer(model, ranges, float_layers=[0, -1])),
 )
-FORMS = dict(zip(QUANTIZATIONS, (WEIGHTS16, WEIGHTS8, INTEGER), strict=True))
+ALL_INTEGER = (Form("everything", integers),)
+FORMS = dict(zip(QUANTIZATIONS, (WEIGHTS16, WEIGHTS8, INTEGER, ALL_INTEGER), strict=True))
 """The forms of each of QUANTIZATIONS, from the smallest and fastest to the most exact."""
 
 
@@ -188,6 +202,21 @@ def _choose(kind: str, signature: str, golden: Golden, path: Path, make: Callabl
             return found[-1]
     path.unlink()
     return max(found, key=lambda choice: choice.deviation.psnr_db or -choice.deviation.max_abs_difference)
+
+
+def integer_tensors(model: bytes) -> dict[str, dict[str, dict[str, Any]]]:
+    """{"inputs", "outputs"} of a file of one signature: name -> scale, zero point and range of those of 8 bits."""
+    runner = Interpreter(model_content=model).get_signature_runner()
+    found = {}
+    for kind, tensors in (("inputs", runner.get_input_details()), ("outputs", runner.get_output_details())):
+        described = {}
+        for name, tensor in tensors.items():
+            scale, zero = tensor["quantization"]
+            if tensor["dtype"] == np.int8:
+                ends = [round(float(scale * (end - zero)), 6) for end in (-128, 127)]
+                described[name] = {"scale": float(scale), "zero_point": int(zero), "range": ends}
+        found[kind] = described
+    return found
 
 
 # Calibration ----------------------------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ class Tolerance:
 
 
 SAVED_MODEL, ONNX = "saved_model", "onnx"
+INTEGERS = "int8_io"
+"""The quantization without floats, of `decode` alone."""
 TOLERANCES = {
     SAVED_MODEL: Tolerance(1e-5, same_pixels=True),
     ONNX: Tolerance(1e-5, same_pixels=True),
@@ -47,6 +49,7 @@ TOLERANCES = {
     "float16": Tolerance(2e-3, help="16-bit weights"),
     "dynamic": Tolerance(0.05, 50.0, help="8-bit weights"),
     "int8": Tolerance(math.inf, 42.0, help="8-bit weights and arithmetic"),
+    INTEGERS: Tolerance(math.inf, 42.0, help="decode with 8-bit inputs and outputs too, for microcontrollers"),
 }
 """By the kind of a file: a SavedModel, an .onnx file, or how the numbers of a .tflite file are stored."""
 

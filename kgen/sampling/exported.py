@@ -204,10 +204,29 @@ class TFLiteRuntime:
         return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
 
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs for inputs of exactly the shapes in the file."""
+        """The outputs for inputs of exactly the shapes in the file; floats also where the file has 8-bit integers."""
         if signature not in self._runners:
             self._runners[signature] = self._interpreter.get_signature_runner(signature)
-        return self._runners[signature](**inputs)
+        runner = self._runners[signature]
+        stored = {name: _stored(inputs[name], tensor) for name, tensor in runner.get_input_details().items()}
+        of_outputs = runner.get_output_details()
+        return {name: _values(value, of_outputs[name]) for name, value in runner(**stored).items()}
+
+
+def _stored(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    """Values as a tensor of a .tflite file stores them; those out of its range are clipped."""
+    if tensor["dtype"] != np.int8:
+        return values
+    scale, zero_point = tensor["quantization"]
+    return np.clip(np.round(values / scale) + zero_point, -128, 127).astype(np.int8)
+
+
+def _values(stored: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    """The values that a tensor of a .tflite file stores."""
+    if tensor["dtype"] != np.int8:
+        return stored
+    scale, zero_point = tensor["quantization"]
+    return np.float32(scale) * (stored.astype(np.float32) - zero_point)
 
 
 class ONNXRuntime:

@@ -165,13 +165,15 @@ def small_run(tmp_path, model, model_args, shape):
 def test_smaller_tflite_files(tmp_path):
     """One a signature, each within its bound, and of fewer bytes; a sampler opens those that decode."""
     run = small_run(tmp_path, "cvae", {"network": "conv", "filters": [16, 32]}, (28, 28, 1))
-    version = export(run, tmp_path / "made", quantize=["float16", "dynamic", "int8"])
+    version = export(run, tmp_path / "made", quantize=["float16", "dynamic", "int8", "int8_io"])
     manifest = json.loads((version / "manifest.json").read_text())
     sizes = {name: about["bytes"] for name, about in manifest["files"].items()}
     assert {"interpolate-dynamic.tflite", "interpolate-int8.tflite"} <= set(sizes)
     for signature in ("serving_default", "generate", "generate_u8", "decode", "encode"):
         assert sizes[f"{signature}-int8.tflite"] < sizes[f"{signature}-float16.tflite"] < sizes["model.tflite"]
-    for kind, bound in (("float16", 1), ("dynamic", 50), ("int8", 42)):
+    (integers,) = (found for found in manifest["quantized"] if "int8_io" in found["file"])
+    assert integers["inputs"].keys() == {"z"} and integers["outputs"]["images"]["zero_point"] == -128
+    for kind, bound in (("float16", 1), ("dynamic", 50), ("int8", 42), ("int8_io", 42)):
         assert manifest["measured"][f"decode-{kind}.tflite decode"]["psnr_db"] >= bound
         generated = generate(open_sampler(version / f"decode-{kind}.tflite"), 20, seed=2).images
         assert 0 < np.abs(generated - generate(open_sampler(version), 20, seed=2).images).max() < 0.05

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
 
 from kgen.cli.export import quantized_table
 from kgen.export import tflite
 from kgen.export.golden import Golden
-from kgen.export.quantization import Range, _best_range, calibrate, float16, folded, integer, only, weights8
+from kgen.export.quantization import Range, _best_range, calibrate, float16, folded, integer, integers, only, weights8
 from kgen.export.signatures import ExportSignature
-from kgen.export.tflite import convert, write_tflite
+from kgen.export.tflite import convert, integer_tensors, write_tflite
 from kgen.export.tolerances import TOLERANCES, Tolerance
 from kgen.sampling.exported import TFLiteRuntime, read_metadata
 
@@ -144,6 +145,24 @@ def test_arithmetic_in_8_bits(tmp_path, options, bound):
     exact = integer(alone, ranges, float_layers=[0, -1])
     assert decibels(exact, tmp_path, z, expected) >= decibels(small, tmp_path, z, expected)
     assert len(exact) < 1.05 * len(small)
+
+
+def test_integers_from_the_input_to_the_output(made, tmp_path):
+    content, z, expected = made
+    alone = folded(only(content, "decode"))
+    small = integers(alone, calibrate(alone, ({"z": z[i : i + 1]} for i in range(32))))
+    assert decibels(small, tmp_path, z, expected) > 42  # of floats that are stored as the file has them
+    assert {kind for _, kind in operators(small)} == {"INT8", "INT32"}  # INT32: the shape of a transposed convolution
+    tensors = integer_tensors(small)
+    (given, made_of) = tensors["inputs"]["z"], tensors["outputs"]["images"]
+    low, high = given["range"]
+    assert -4 < low < -2 and 2 < high < 4 and high - low == pytest.approx(255 * given["scale"], abs=1e-5)
+    assert made_of == {"scale": 1 / 256, "zero_point": -128, "range": [0, 0.996094]}
+    by_hand = Interpreter(model_content=small).get_signature_runner()
+    stored = np.clip(np.round(z[:1] / given["scale"]) + given["zero_point"], -128, 127).astype(np.int8)
+    pixels = by_hand(z=stored)["images"]
+    assert pixels.dtype == np.int8
+    np.testing.assert_array_equal((pixels.astype(np.float32) + 128) / 256, images(small, tmp_path, z[:1]))
 
 
 def test_ranges_are_clipped_where_that_is_nearer():
