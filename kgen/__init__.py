@@ -17,6 +17,8 @@ Names load when they are first used: importing TensorFlow takes seconds, `import
 
 import importlib
 
+from kgen import imports
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -38,6 +40,8 @@ _PACKAGES = (
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
+
+imports.quietly()
 
 
 def __getattr__(name: str):

@@ -281,9 +281,9 @@ def main() -> int:
     args = parser.parse_args()
     import psutil
 
-    from kgen.cli.command import prepare_tensorflow
+    from kgen import imports
 
-    prepare_tensorflow()
+    imports.for_a_command()
     outcomes, failures, started = Counter(), Counter(), time.monotonic()
     kinds = tuple(args.kinds.split(","))
     todo = [(args.case.split(":")[0], int(args.case.split(":")[1]))] if args.case else cases(args.count, kinds)

@@ -4,13 +4,7 @@ Exit codes: 0 success; 1 failure (a loss that is not finite, an export that diff
 the user can correct; 130 interrupted; 141 the reader of the output has closed it.
 """
 
-import atexit
-import functools
-import gc
-import importlib.abc
-import importlib.machinery
 import os
-import platform
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,9 +13,9 @@ from typing import Any
 
 from absl import flags, logging
 
+from kgen import imports
 from kgen.errors import ExportFailed, TrainingFailed, UserError
 from kgen.options import Option, coerce, options_of
-from kgen.progress import announce
 from kgen.registry import nearest
 
 WIDTH = 100
@@ -228,7 +222,8 @@ class Command:
             if self["help"]:
                 print(self.help(), end="")
                 return 0
-            prepare_tensorflow()
+            logging.set_verbosity(logging.ERROR)  # of the libraries; kgen has its own log
+            imports.for_a_command()
             body(*arguments)
             return 0
         except UserError as error:
@@ -266,93 +261,6 @@ def _absl_kind(option: Option) -> tuple[str, dict[str, Any]]:
     if option.parse:
         return "string", {}
     return {bool: "boolean", int: "integer", float: "float", str: "string"}.get(option.base_type, "list"), {}
-
-
-# TensorFlow -----------------------------------------------------------------------------------------------------------
-
-NOT_NEEDED = ("sklearn", "matplotlib", "pandas", "IPython", "cv2")
-"""Packages that Keras imports with itself if they are installed, and works without: scikit-learn and Matplotlib alone
-are a third of the time that `import tensorflow` takes."""
-
-
-def prepare_tensorflow():
-    """Makes the first import of TensorFlow, wherever it happens, say so on standard error, be quiet and be short.
-
-    The start-up remarks of its C++ side (CUDA not found, ...) go to file descriptor 2 before any log level counts, so
-    that is put aside during the import; the rest obeys TF_CPP_MIN_LOG_LEVEL, which stays as the user set it. TensorFlow
-    takes seconds to import: a command that finds a mistake before the first module that needs it answers at once.
-
-    It computes by oneDNN unless the user has set TF_ENABLE_ONEDNN_OPTS. By itself TensorFlow does so only on CPUs with
-    AVX-512 or matrix units; on others a WGAN-GP trains 1.4 times as fast by it, and a classifier twice.
-
-    Its modules are half a million objects that stay until the end. Python's garbage collector walks through all of them
-    again and again: while they are made, while graphs are traced, and at the exit. They are frozen (`gc.freeze`), and
-    with all others at the exit, which saves two to three CPU seconds per command.
-    """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    logging.set_verbosity(logging.ERROR)  # of the libraries; kgen has its own log
-    if "tensorflow" not in sys.modules and not any(isinstance(finder, _FirstImport) for finder in sys.meta_path):
-        quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-        if quiet:
-            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        if platform.machine() in ("x86_64", "AMD64"):
-            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-        sys.meta_path.insert(0, _FirstImport(quiet))
-
-
-class _FirstImport(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow (or Keras, which imports it) as Python does, and surrounds the execution of its modules.
-
-    Args:
-        quiet: put standard error aside meanwhile.
-    """
-
-    def __init__(self, quiet: bool):
-        self.quiet = quiet
-
-    def find_spec(self, fullname, path, target=None):
-        if fullname not in ("tensorflow", "keras"):
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = functools.partial(self._execute, spec.loader.exec_module)
-        return spec
-
-    def _execute(self, execute: Callable[[Any], None], module: Any):
-        sys.meta_path.remove(self)
-        announce("starting TensorFlow")
-        hidden = _Hidden()
-        sys.meta_path.insert(0, hidden)
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            _without_stderr(execute, module) if self.quiet else execute(module)
-        finally:
-            sys.meta_path.remove(hidden)
-            gc.freeze()
-            if collects:
-                gc.enable()
-        atexit.register(gc.freeze)
-
-
-class _Hidden(importlib.abc.MetaPathFinder):
-    """Answers that the packages of NOT_NEEDED are not installed."""
-
-    def find_spec(self, fullname, path, target=None):
-        if fullname in NOT_NEEDED:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-
-
-def _without_stderr(function: Callable[[Any], None], argument: Any):
-    sys.stderr.flush()
-    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        function(argument)
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        os.close(nowhere)
 
 
 def _if_of_the_cache(place) -> str:
