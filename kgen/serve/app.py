@@ -28,15 +28,17 @@ from kgen.serve.access import Access
 from kgen.serve.codec import answer_bytes, decode_query, encode_json
 from kgen.serve.examples import to_json
 from kgen.serve.models import ModelStore, Version
-from kgen.serve.parsing import SMALL_BYTES, JsonBody
+from kgen.serve.parsing import SMALL_BYTES, JsonBody, Memory
 from kgen.serve.predictor import SMALL_ARRAY_BYTES, Predictor
-from kgen.serve.validation import Code, ServingError, body_too_large, invalid, serving_error
+from kgen.serve.validation import Code, ServingError, body_too_large, client_gone, invalid, serving_error
 
 MODEL = r"/v1/models/([^/:]+)(?:/versions/([0-9]+)|/labels/([^/:]+))?"
 POST = re.compile(MODEL + r":(predict|classify|regress)", re.IGNORECASE)
 GET = re.compile(MODEL + r"(/metadata)?", re.IGNORECASE)
 IMAGE = re.compile(MODEL + r"/image\.png", re.IGNORECASE)
 IMAGE_SIGNATURE, IMAGE_OUTPUT = "generate_png", "png_bytes"
+PIECE_BYTES = 2**18
+"""So much of a large answer is sent at once."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 Target = tuple[str, int | None, str | None]
@@ -130,11 +132,37 @@ async def _predict(predictor: Predictor, request: Request, target: Target) -> Re
                 account.signature = signature.name
                 inputs, by_rows = await parsed.inputs(signature)
             outputs = await predictor.predict(servable, signature, inputs)
-        if answer_bytes(outputs) <= SMALL_ARRAY_BYTES:
-            written = encode_json(outputs, by_rows)
-        else:
+        if (size := answer_bytes(outputs)) <= SMALL_ARRAY_BYTES:
+            return Response(encode_json(outputs, by_rows), media_type="application/json")
+        with predictor.answers.taken(size):
             written = await asyncio.to_thread(encode_json, outputs, by_rows)
-        return Response(written, media_type="application/json")
+        return LargeAnswer(written, predictor.answers)
+
+
+class LargeAnswer(Response):
+    """An answer that is sent as fast as the client reads it, and counts to the memory of large answers until then.
+
+    Args:
+        text: JSON.
+        memory: of large answers.
+
+    Raises:
+        ServingError: there is not as much left.
+    """
+
+    def __init__(self, text: bytes, memory: Memory):
+        super().__init__(text, media_type="application/json")
+        memory.take(len(text))
+        self._memory = memory
+
+    async def __call__(self, scope, receive, send):
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for first in range(0, len(self.body), PIECE_BYTES):
+                piece, more = self.body[first : first + PIECE_BYTES], first + PIECE_BYTES < len(self.body)
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+        finally:
+            self._memory.give_back(len(self.body))
 
 
 async def _image(predictor: Predictor, request: Request, target: Target) -> Response:
@@ -202,7 +230,7 @@ async def _stream(request: Request) -> AsyncIterator[bytes]:
         async for part in request.stream():
             yield part
     except ClientDisconnect as error:
-        raise ServingError(Code.CANCELLED, "the client closed the connection") from error
+        raise client_gone() from error
 
 
 def _metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> Response:

@@ -95,6 +95,7 @@ class Connection(HttpToolsProtocol):
         self._unread = b""
         self._in_header, self._message_bytes, self._body_bytes = False, 0, 0
         self._refusal: tuple[int, str] | None = None
+        self._task: asyncio.Task | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -123,7 +124,10 @@ class Connection(HttpToolsProtocol):
         self._stop_timers()
         self._unset_keepalive_if_required()
         self._unread = b""
+        self.pipeline.clear()
         super().connection_lost(exc)
+        if self._task:
+            self._task.cancel()
 
     @property
     def progress(self) -> int:
@@ -170,8 +174,8 @@ class Connection(HttpToolsProtocol):
         if self._unread:  # the client waits for us
             self._stop_timer()
             self.flow.pause_reading()
-        elif self.cycle is None or len(self.cycle.body) <= HIGH_WATER_LIMIT:
-            self.flow.resume_reading()
+        elif self.cycle is None or not self.cycle.more_body or len(self.cycle.body) <= HIGH_WATER_LIMIT:
+            self.flow.resume_reading()  # or the end of the connection would not be noticed
         if self._unread or self._timer or self.timeout_keep_alive_task or self.transport.is_closing():
             return
         if self._in_header:
@@ -228,6 +232,20 @@ class Connection(HttpToolsProtocol):
             self._stop_timer()
 
     # -- answering ----------------------------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle, app):
+        """As uvicorn's; a request whose client has gone is ended."""
+
+        async def run(*arguments):
+            try:
+                await app(*arguments)
+            except asyncio.CancelledError:
+                if not (cycle.disconnected or cycle.response_complete):
+                    raise
+
+        self._task = self.loop.create_task(cycle.run_asgi(run))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
 
     def on_response_complete(self):
         self.transport.flush()

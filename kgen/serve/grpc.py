@@ -76,7 +76,9 @@ def _handler(kind: type[Message] | None, call: Callable[[Any], Awaitable[Message
             return await call(request)
         except Exception as error:
             failure = serving_error(error, predictor.limits.max_seconds)
-        await context.abort(STATUS[failure.code], failure.message[:MAX_DETAIL_CHARACTERS])
+            status, details = STATUS[failure.code], failure.message[:MAX_DETAIL_CHARACTERS]
+            del failure, request  # as in Predictor.request; abort leaves a cycle with this frame
+        await context.abort(status, details)
 
     return grpc.unary_unary_rpc_method_handler(
         handle, request_deserializer=parse, response_serializer=lambda message: message.SerializeToString()

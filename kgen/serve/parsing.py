@@ -40,7 +40,7 @@ SMALL_BYTES = 2**14
 TINY_BYTES = 2**12
 """Of larger ones no more than one is parsed before the event loop looks at all connections again."""
 LARGE_BODIES = 16
-"""So many bodies of the largest size may be in memory."""
+"""So many bodies of the largest size may be in memory, and answers of as many bytes."""
 
 Inputs = tuple[dict[str, np.ndarray], bool]
 """(the inputs by name, whether they came in TF Serving's row format)"""
@@ -137,7 +137,7 @@ class Parser:
     def __init__(self, limits: RequestLimits):
         self._limits = limits
         self._process, self._turns, self._small_turns = Process(), Turns(), Turns()
-        self.memory = Memory(LARGE_BODIES * limits.max_body_bytes)
+        self.memory = Memory(LARGE_BODIES * limits.max_body_bytes, "requests")
 
     @contextlib.asynccontextmanager
     async def parsed(self, kind: type, body: bytes, encoding: str = "") -> AsyncIterator[Parsed | ParsedElsewhere]:
@@ -167,19 +167,20 @@ class Parser:
 
 
 class Memory:
-    """Bounds the bytes of bodies that are in memory.
+    """Bounds the bytes of large requests, or of large answers, that are in memory.
 
     Args:
-        limit: all together; bodies of SMALL_BYTES are not counted.
+        limit: all together; a single one may have more.
+        what: they are, in messages.
     """
 
-    def __init__(self, limit: int):
-        self._limit, self._used = limit, 0
+    def __init__(self, limit: int, what: str):
+        self._limit, self._what, self._used = limit, what, 0
 
     def take(self, count: int):
         """Raises ServingError where there is not as much left."""
-        if self._used + count > self._limit:
-            message = f"large requests of {self._used} bytes are in progress; try again later"
+        if self._used and self._used + count > self._limit:
+            message = f"large {self._what} of {self._used} bytes are in progress; try again later"
             raise ServingError(Code.RESOURCE_EXHAUSTED, message)
         self._used += count
 

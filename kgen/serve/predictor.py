@@ -13,7 +13,7 @@ from kgen.config import RequestLimits
 from kgen.serve.examples import INPUTS, RESULTS, check_method
 from kgen.serve.metrics import Metrics
 from kgen.serve.models import ModelStore, Servable
-from kgen.serve.parsing import Parser
+from kgen.serve.parsing import LARGE_BODIES, Memory, Parser
 from kgen.serve.validation import Code, ServingError, Signature, invalid, serving_error
 
 SMALL_ARRAY_BYTES = 2**18
@@ -68,6 +68,7 @@ class Predictor:
         self.store, self.limits, self.metrics = store, limits, metrics
         self.gate = Gate(limits.max_concurrent)
         self.parser = Parser(limits)
+        self.answers = Memory(LARGE_BODIES * limits.max_body_bytes, "answers")
 
     @contextlib.asynccontextmanager
     async def request(self, api: str, method: str = "Predict") -> AsyncIterator[Account]:
@@ -88,9 +89,12 @@ class Predictor:
         except (Exception, asyncio.CancelledError) as error:
             failure = serving_error(error, self.limits.max_seconds)
             code = failure.code
-            if isinstance(error, asyncio.CancelledError):
-                raise
-            raise failure from error
+            try:
+                if failure is error or isinstance(error, asyncio.CancelledError):
+                    raise
+                raise failure from error
+            finally:
+                del failure  # a frame that holds its own error holds the request until Python looks for cycles
         finally:
             self.metrics.count_request(account, code.name, time.perf_counter() - started)
 

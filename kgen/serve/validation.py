@@ -86,6 +86,11 @@ def invalid(message: str) -> ServingError:
     return ServingError(Code.INVALID_ARGUMENT, message)
 
 
+def client_gone() -> ServingError:
+    """A request that nobody waits for."""
+    return ServingError(Code.CANCELLED, "the client closed the connection")
+
+
 def serving_error(error: BaseException, max_seconds: float) -> ServingError:
     """The ServingError for any exception; unexpected ones are logged, and clients get no details of them.
 
@@ -98,7 +103,7 @@ def serving_error(error: BaseException, max_seconds: float) -> ServingError:
     if isinstance(error, TimeoutError):
         return ServingError(Code.DEADLINE_EXCEEDED, f"not answered within {max_seconds:g} seconds (--max_seconds)")
     if isinstance(error, asyncio.CancelledError):
-        return ServingError(Code.CANCELLED, "the client closed the connection")
+        return client_gone()
     from tensorflow.errors import OpError
 
     if isinstance(error, OpError):

@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 import socket
+import time
+import types
 
+import grpc
 import numpy as np
 import pytest
-from serving_case import SECONDS, ask, refusal, request_of, running
+from serving_case import SECONDS, Held, ask, refusal, request_of, running
 from tiny_models import images_of
 
 from kgen.serve.connection import JOINED_BYTES, _OneWrite
 from kgen.serve.parsing import Turns
+from kgen.serve.validation import ServingError
 
 BODY = json.dumps({"inputs": {"label": [1], "seed": [2]}})
 POST = f"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n"
@@ -237,6 +242,38 @@ def test_large_bodies_are_answered_as_small_ones(served):
     assert "none" in text and code.name == "FAILED_PRECONDITION"
 
 
+def test_an_answer_leaves_no_body_behind(served):
+    """No cycle holds it (an error, its traceback, a frame, the error) until Python looks for cycles."""
+
+    def everything():
+        for body in ({"inputs": {"label": [1], "seed": [2]}}, {"inputs": {"label": ["a"], "seed": [2]}}, {}):
+            served.predict(body), served.predict(padded(body))
+        served.predict("{"), served.predict("[" * 100)
+        served.predict("{" + " " * 20_000)
+        served.http.post("/v1/models/none:predict", json={})
+        served.http.post("/v1/models/tiny:classify", json={"examples": [{"a": 1}]})
+        served.http.post("/v1/models/tiny:predict", content=b"a", headers={"Content-Encoding": "gzip"})
+        for inputs in ({"x": np.zeros(1, np.int32)}, {"x": np.zeros(9000, np.int32)}, {"x": np.ones(1, np.float32)}):
+            with contextlib.suppress(grpc.RpcError):
+                ask(served, "single", **inputs)
+
+    everything()  # what is built with the first request
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        everything()
+        gc.collect()
+        frames = [one for one in gc.garbage if isinstance(one, types.FrameType)]
+        held = [frame for frame in frames if {"request", "body", "parsed"} & frame.f_locals.keys()]
+        held += [one for one in gc.garbage if isinstance(one, ServingError)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not held
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -258,6 +295,67 @@ def test_the_parsing_process_is_started_again(served):
     served.server.predictor.parser._process._process.kill()
     assert served.predict(body).status_code in (200, 500)
     assert served.predict(body).status_code == 200
+
+
+def test_answers_in_memory_are_bounded(served):
+    """They count until their client has read them, or closed the connection."""
+    memory = served.server.predictor.answers
+    assert memory._limit == 16 * 2**24
+    body = {"signature_name": "text", "inputs": ["a" * 400_000]}
+    memory.take(memory._limit)
+    answered = served.predict(body)
+    assert answered.status_code == 429 and "large answers" in answered.json()["error"]
+    memory.give_back(memory._limit)
+    answered = served.predict(body)
+    assert answered.json()["outputs"]["upper"] == ["A" * 400_000] and memory._used == 0
+    large = json.dumps({"signature_name": "text", "inputs": ["a" * 12_000_000]}).encode()
+    with connected(served) as connection:
+        connection.sendall(POST.replace(str(len(BODY)), str(len(large))).encode() + b"\r\n" + large)
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        assert memory._used > 24_000_000
+    until = time.monotonic() + SECONDS
+    while memory._used and time.monotonic() < until:
+        time.sleep(0.01)
+    assert memory._used == 0
+
+
+def test_a_body_whose_client_has_gone_is_not_parsed(served, monkeypatch, caplog):
+    parser, calls = served.server.predictor.parser, []
+    monkeypatch.setattr(parser._process, "call", lambda *message: calls.append(message))
+    turn = parser._turns.of(0)
+    served.run(turn.__aenter__())
+    with connected(served) as connection:
+        connection.sendall(POST.replace(str(len(BODY)), "2000000").encode() + b"\r\n" + b" " * 2_000_000)
+        until = time.monotonic() + SECONDS
+        while not parser._turns._waiting and time.monotonic() < until:
+            time.sleep(0.01)
+        assert parser.memory._used == 2_000_000
+    while parser.memory._used and time.monotonic() < until:
+        time.sleep(0.01)
+    assert parser.memory._used == 0
+    served.run(turn.__aexit__(None, None, None))
+    assert served.predict(padded({})).status_code == 500 and len(calls) == 1  # of the stand-in
+    assert "Exception in ASGI application" not in caplog.text
+
+
+def test_a_prediction_whose_client_has_gone_is_not_made(served, monkeypatch):
+    held = Held(monkeypatch, "single")
+    body = json.dumps({"signature_name": "single", "instances": [1.0] * 1000})
+    request = f"POST /v1/models/tiny:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    gate = served.server.predictor.gate
+    with connected(served) as first, connected(served) as second:
+        first.sendall(request.encode())
+        assert held.running.wait(SECONDS)
+        second.sendall(request.encode())
+        until = time.monotonic() + SECONDS
+        while gate.inside < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+    while gate.inside and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not gate.inside
+    held.go_on.set()
+    assert served.predict({"signature_name": "single", "instances": [1.0]}).json() == {"predictions": [2.0]}
+    assert held.calls == [1000, 1]
 
 
 def test_bodies_in_memory_are_bounded(tiny):
