@@ -18,8 +18,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-SMALLEST = 1024
-"""Constants of fewer numbers stay float32, as TensorFlow's converter has it."""
+SMALLEST = 256
+"""Constants of fewer numbers stay float32."""
 SAMPLED = 500
 """Values per tensor and calibration row from which ranges are chosen."""
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
@@ -120,7 +120,8 @@ class _Model:
         content, graph = self.content, self.graph
         read = {i for operator in graph.operators for i in operator.inputs}
         for i, tensor in enumerate(graph.tensors):
-            tensor.buffer = tensor.buffer if i in read else 0
+            if i not in read or content.buffers[tensor.buffer].data is None:
+                tensor.buffer = 0
         holders = [*graph.tensors, *(content.metadata or [])]
         kept = sorted({0, *(holder.buffer for holder in holders)})
         for holder in holders:
@@ -144,15 +145,40 @@ def only(model: bytes, signature: str) -> bytes:
     return found.pack()
 
 
+def compact(model: bytes) -> bytes:
+    """A file of one signature without what no runtime reads: names of tensors inside, ranges, what says nothing."""
+    found = _Model(model)
+    graph = found.graph
+    for i, tensor in enumerate(graph.tensors):
+        if i not in graph.inputs and i not in graph.outputs:
+            tensor.name = None
+        if tensor.quantization is not None and tensor.quantization.scale is None:
+            tensor.quantization = None
+        if tensor.shapeSignature is not None and -1 not in tensor.shapeSignature:
+            tensor.shapeSignature = None
+    for operator in graph.operators:
+        for field in ("intermediates", "mutatingVariableInputs"):
+            if getattr(operator, field) is not None and not any(getattr(operator, field)):
+                setattr(operator, field, None)
+    return found.pack()
+
+
 # Weights --------------------------------------------------------------------------------------------------------------
 
 
-def float16(model: bytes) -> bytes:
-    """A file of one signature with its large constants in 16 bits, which are read as float32."""
+def float16(model: bytes, *, biases: bool = True) -> bytes:
+    """A file of one signature with its large constants in 16 bits, which are read as float32.
+
+    Args:
+        model: the file.
+        biases: those of layers too. (XNNPACK refuses such a bias beside weights of 8 bits.)
+    """
     found = _Model(model)
+    layers = [operator for operator in found.graph.operators if found.kind(operator) in WEIGHTED]
+    kept = set() if biases else {index for operator in layers for index in operator.inputs[2:]}
     for index in range(len(found.graph.tensors)):
         values = found.constant(index, SMALLEST)
-        if values is not None:
+        if values is not None and index not in kept:
             found.store(index, values.astype(np.float16), TYPES.FLOAT16)
             found.dequantize(index)
     return found.pack()
@@ -163,7 +189,8 @@ def weights8(model: bytes, *, dynamic: bool, dense_per_channel: bool = True) -> 
 
     Args:
         model: the file; weights that are not float32 stay as they are.
-        dynamic: layers quantize their inputs at run time and compute in 8 bits; otherwise in floats.
+        dynamic: layers quantize their inputs at run time and compute in 8 bits; otherwise in floats. Large constants
+            of other operators have 16 bits, the components of a mixture.
         dense_per_channel: dense layers get a scale per output (12 bytes each), not one per layer.
     """
     found = _Model(model)
@@ -185,7 +212,7 @@ def weights8(model: bytes, *, dynamic: bool, dense_per_channel: bool = True) -> 
             found.opcode(kind, HYBRID_VERSIONS[kind])
             if kind == OPERATORS.FULLY_CONNECTED:
                 operator.builtinOptions.asymmetricQuantizeInputs = True
-    return found.pack()
+    return float16(found.pack(), biases=False)
 
 
 # Arithmetic in 8 bits -------------------------------------------------------------------------------------------------
@@ -317,22 +344,28 @@ def _annotate(found: _Model, ranges: Mapping[int, Range]):
         parameters.min, parameters.max = [chosen.low], [chosen.high]
 
 
-def integers(model: bytes, ranges: Mapping[int, Range]) -> bytes:
+def integers(model: bytes, ranges: Mapping[int, Range], *, dense_per_channel: bool = True) -> bytes:
     """A file of one signature that computes in 8 bits throughout, as its float inputs and outputs are stored.
 
     Args:
         model: the file.
         ranges: of its tensors, see `calibrate`; that of an input decides its scale and zero point. Outputs are images.
+        dense_per_channel: as of `integer`.
     """
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
     found = _Model(model)
     _annotate(found, {**ranges, **dict.fromkeys(found.graph.outputs, Range(0.0, 1.0))})
-    return mlir_quantize(found.pack(), input_data_type=tf.int8, output_data_type=tf.int8)
+    return mlir_quantize(
+        found.pack(), input_data_type=tf.int8, output_data_type=tf.int8,
+        disable_per_channel_for_dense_layers=not dense_per_channel,
+    )  # fmt: skip
 
 
-def integer(model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable[int] = ()) -> bytes:
+def integer(
+    model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable[int] = (), dense_per_channel: bool = True
+) -> bytes:
     """A file of one signature that computes in 8 bits from its first layer with weights to its last.
 
     Args:
@@ -340,6 +373,7 @@ def integer(model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable
         ranges: of its tensors, see `calibrate`.
         float_layers: numbers of layers with weights that compute in floats (their weights have 8 bits nevertheless);
             -1 is the last.
+        dense_per_channel: dense layers get a scale per output (24 bytes each, with the bias's), not one per layer.
     """
     from tensorflow.lite.python.convert import mlir_quantize
 
@@ -362,5 +396,7 @@ def integer(model: bytes, ranges: Mapping[int, Range], *, float_layers: Iterable
             names.add(tensors[index].name)
             if normalizes or i in floats or index not in of_the_body or i > body[-1]:
                 kept.append(tensors[index].name.decode())
-    quantized = mlir_quantize(found.pack(), denylisted_nodes=kept)
-    return weights8(quantized, dynamic=False) if floats else quantized
+    quantized = mlir_quantize(
+        found.pack(), denylisted_nodes=kept, disable_per_channel_for_dense_layers=not dense_per_channel
+    )
+    return weights8(quantized, dynamic=False) if floats else float16(quantized, biases=False)

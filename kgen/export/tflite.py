@@ -20,7 +20,7 @@ from tqdm import tqdm
 from kgen import random
 from kgen.errors import UserError
 from kgen.export.golden import Golden
-from kgen.export.quantization import Range, calibrate, float16, folded, integer, integers, only, weights8
+from kgen.export.quantization import Range, calibrate, compact, float16, folded, integer, integers, only, weights8
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import PNG, ExportSignature
 from kgen.export.tolerances import INTEGERS, QUANTIZATIONS, TOLERANCES, Deviation
@@ -54,9 +54,9 @@ def write_tflite(
 
     Returns:
         For each quantized file {"file", "form", "bytes", "share_of_float32", "psnr_db", "max_abs_difference",
-        "refused"}; psnr_db is None of encodings, refused None of a file that was written, else why it was not. Of
-        INTEGERS also "inputs" and "outputs": name -> {"scale", "zero_point", "range"}, for value = scale * (integer -
-        zero_point).
+        "refused"}; psnr_db is None of encodings, refused None of a file that was written, else why it was not. That of
+        INTEGERS has "inputs" and "outputs" as well, if it was written: name -> {"scale", "zero_point", "range"}, for
+        value = scale * (integer - zero_point).
     """
     signatures = {name: found for name, found in signatures.items() if name != PNG}  # no builtin operator writes PNG
     inputs = {name: [tensor.name for tensor in found.inputs] for name, found in signatures.items()}
@@ -87,16 +87,22 @@ def write_tflite(
                 for kind in of_all:
                     path = folder / f"{name}-{kind}.tflite"
                     chosen = _choose(
-                        kind, name, golden, path, lambda form, m=alone, r=ranges, n=name: described(form.make(m, r), n)
+                        kind,
+                        name,
+                        golden,
+                        path,
+                        lambda form, m=alone, r=ranges, n=name: described(compact(form.make(m, r)), n),
                     )
                     results.append(chosen.to_json(path.name, size))
                     bar.update()
         if INTEGERS in quantize:
             path, alone = folder / f"decode-{INTEGERS}.tflite", folded(convert({"decode": integer_decoder}))
             ranges = calibrate(alone, single_rows(rows, inputs["decode"]))
-            content = integers(alone, ranges)
-            chosen = _choose(INTEGERS, "decode", golden, path, lambda _: described(content, "decode"))
-            results.append(chosen.to_json(path.name, len(described(alone, "decode"))) | integer_tensors(content))
+            chosen = _choose(
+                INTEGERS, "decode", golden, path, lambda form: described(compact(form.make(alone, ranges)), "decode")
+            )
+            tensors = {} if chosen.exceeded else integer_tensors(path.read_bytes())
+            results.append(chosen.to_json(path.name, len(described(alone, "decode"))) | tensors)
             bar.update()
     return sorted(results, key=lambda found: quantize.index(found["file"].rpartition("-")[2].partition(".")[0]))
 
@@ -156,11 +162,23 @@ WEIGHTS8 = (
     Form("weights; arithmetic in floats", lambda model, _: weights8(model, dynamic=False)),
 )
 INTEGER = (
+    Form(
+        "all layers, one scale per dense layer",
+        lambda model, ranges: integer(model, ranges, dense_per_channel=False),
+        share=0.9,
+    ),
     Form("all layers", lambda model, ranges: integer(model, ranges)),
     Form("all layers but the last", lambda model, ranges: integer(model, ranges, float_layers=[-1])),
     Form("all layers but first and last", lambda model, ranges: integer(model, ranges, float_layers=[0, -1])),
 )
-ALL_INTEGER = (Form("everything", integers),)
+ALL_INTEGER = (
+    Form(
+        "everything, one scale per dense layer",
+        lambda model, ranges: integers(model, ranges, dense_per_channel=False),
+        share=0.9,
+    ),
+    Form("everything", integers),
+)
 FORMS = dict(zip(QUANTIZATIONS, (WEIGHTS16, WEIGHTS8, INTEGER, ALL_INTEGER), strict=True))
 """The forms of each of QUANTIZATIONS, from the smallest and fastest to the most exact."""
 
