@@ -32,6 +32,15 @@ def command() -> Command:
     cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same samples.")
     cmd.flag("Sampling", "float", "temperature", 1.0, "Factor of the latent standard deviation; below 1: more typical.")
     flags.define_generator(cmd, "Sampling")
+    cmd.flag(
+        "Sampling",
+        "string",
+        "token_file",
+        None,
+        "File with the bearer token that a server asks for in its first line.",
+        auto="the variable KGEN_TOKEN, or none",
+        metavar="PATH",
+    )
     flags.define_moved_data(cmd, "Sampling")
     cmd.flag(
         "Output", "enum", "format", "png", "One PNG grid, one PNG per image, or NumPy arrays.", enum_values=FORMATS
@@ -53,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         from kgen.io import check_writable
-        from kgen.sampling import certified_file, check_request, described, generate, open_sampler
+        from kgen.sampling import certified_file, check_request, described, generate, open_sampler, read_token
 
         out = Path(cmd["out"] or ".")
         check_writable(out if cmd["format"] == "png-files" or not cmd["out"] else out.parent, "the samples")
@@ -61,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (generator := described(path)) is not None:
             check_request(generator, cmd["count"], **request)
         file = certified_file(path)
-        sampler = open_sampler(file or path, dataset=cmd["dataset"], **flags.generator_choice(cmd))
+        token = read_token(cmd["token_file"]) if cmd["token_file"] else None
+        sampler = open_sampler(file or path, dataset=cmd["dataset"], token=token, **flags.generator_choice(cmd))
         samples = generate(sampler, cmd["count"], **request)
         columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
         by = f" by {file}" if file else ""

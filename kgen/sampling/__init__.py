@@ -12,7 +12,7 @@ from kgen.sampling.opening import (
     open_sampler,
 )
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal, check_prior, stored_priors
-from kgen.sampling.remote import GrpcSampler, ServerSampler
+from kgen.sampling.remote import GrpcSampler, ServerSampler, read_token
 from kgen.sampling.sampler import ROWS_PER_CALL, ModelSampler, Sampler, Samples, check_request, generate
 
 __all__ = [
@@ -40,5 +40,6 @@ __all__ = [
     "latest_version",
     "open_run",
     "open_sampler",
+    "read_token",
     "stored_priors",
 ]

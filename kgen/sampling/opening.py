@@ -34,7 +34,12 @@ SINGLE_FILES = {".tflite": TFLiteSampler, ".onnx": ONNXSampler}
 
 
 def open_sampler(
-    path: str | Path, *, checkpoint: str = "best", prior: str | None = None, dataset: str | None = None
+    path: str | Path,
+    *,
+    checkpoint: str = "best",
+    prior: str | None = None,
+    dataset: str | None = None,
+    token: str | None = None,
 ) -> Sampler:
     """A sampler over whatever a kgen command wrote.
 
@@ -45,6 +50,7 @@ def open_sampler(
         prior: the prior that z is sampled from, a name in PRIORS; None takes that of the run or the export. A run's
             Gaussian mixture is fitted when it is first needed.
         dataset: the place that the data of a run were moved to; for a prior that has to be fitted.
+        token: of a server that asks for a bearer token; None takes the variable KGEN_TOKEN.
 
     Raises:
         UserError: the path is none of these, or the prior is not available there.
@@ -57,7 +63,9 @@ def open_sampler(
                 f"--prior {prior}: a server does not give its fitted prior; name the run or the export that {path} "
                 f"serves, or use --prior {StandardNormal.name}"
             )
-        return (GrpcSampler if str(path).startswith(SCHEME) else ServerSampler)(str(path))
+        return (GrpcSampler if str(path).startswith(SCHEME) else ServerSampler)(str(path), token)
+    if token is not None:
+        raise UserError(f"--token_file is for the address of a server, and {path} is none; leave it out")
     path = Path(path)
     if path.suffix in SINGLE_FILES and path.is_file():
         return SINGLE_FILES[path.suffix](path, prior)

@@ -3,7 +3,9 @@
 https://www.tensorflow.org/tfx/serving/api_rest; gRPC: the stubs of `tensorflow-serving-api`.
 """
 
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -13,9 +15,30 @@ from kgen.sampling.sampler import in_chunks
 from kgen.spec import DataSpec
 
 SCHEME = "grpc://"
+TOKEN_VARIABLE = "KGEN_TOKEN"
 TIMEOUT_SECONDS = 60
 MESSAGE_BYTES = 256 * 2**20
 EXAMPLE = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
+
+
+def read_token(path: str | Path) -> str:
+    """The token in the first line of a file, as of kgen-serve's --token_file.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise UserError(f"--token_file {path}: {reason}; name a file with a token in its first line") from error
+    return _checked(lines[0].strip(), f"--token_file {path}")
+
+
+def _checked(token: str, source: str) -> str:
+    if not token or not re.fullmatch(r"[!-~]+", token):
+        raise UserError(f"{source} has no token of printable ASCII characters without spaces in its first line")
+    return token
 
 
 class ServerSampler:
@@ -26,15 +49,18 @@ class ServerSampler:
 
     Args:
         url: http://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
+        token: a bearer token that the server asks for; None takes the variable KGEN_TOKEN, or none.
 
     Raises:
-        UserError: no server answers, or the model has no `decode` signature of kgen's form.
+        UserError: no server answers, it wants another token, or the model has no `decode` signature of kgen's form.
     """
 
     parameters, weights_hash, prior, encodes = None, None, StandardNormal.name, False
 
-    def __init__(self, url: str):
+    def __init__(self, url: str, token: str | None = None):
         self.url = url.rstrip("/")
+        variable = os.environ.get(TOKEN_VARIABLE, "").strip()
+        self._token = token or (_checked(variable, TOKEN_VARIABLE) if variable else None)
         found = re.search(r"/v1/models/([^/:]+)(/versions/\d+|/labels/[^/:]+)?$", self.url)
         if not found:
             raise UserError(f"{url} is not the address of a served model; {EXAMPLE}")
@@ -80,7 +106,13 @@ class ServerSampler:
         import requests
 
         try:
-            answer = requests.request(method, self.url + call, json=body, timeout=TIMEOUT_SECONDS)
+            answer = requests.request(
+                method,
+                self.url + call,
+                json=body,
+                timeout=TIMEOUT_SECONDS,
+                auth=self._authorize if self._token else None,
+            )
             values = answer.json()
         except requests.JSONDecodeError as error:
             what = f"answered, but not as TF Serving does (HTTP {answer.status_code})"
@@ -88,10 +120,22 @@ class ServerSampler:
         except requests.RequestException as error:
             what = f"cannot be reached ({type(error).__name__}); start the server"
             raise UserError(f"{self.url} {what}, or {EXAMPLE}") from error
+        if answer.status_code == requests.codes.unauthorized:
+            raise self._unauthorized()
         if not answer.ok:
             reason = values.get("error") if isinstance(values, dict) else None
             raise UserError(f"{self.url} refused {call}: {reason or answer.reason}")
         return values
+
+    def _authorize(self, request):
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+    def _unauthorized(self) -> UserError:
+        what = "does not know this token" if self._token else "asks for a token"
+        return UserError(
+            f"{self.url} {what}; give a file that has one with --token_file, or set the variable {TOKEN_VARIABLE}"
+        )
 
 
 def _shape(tensor) -> tuple[int, ...]:
@@ -107,6 +151,7 @@ class GrpcSampler(ServerSampler):
 
     Args:
         url: grpc://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
+        token: see ServerSampler.
     """
 
     def _metadata(self):
@@ -150,8 +195,11 @@ class GrpcSampler(ServerSampler):
         elif chosen:
             request.model_spec.version_label = chosen.removeprefix("/labels/")
         try:
-            return method(request, timeout=TIMEOUT_SECONDS)
+            metadata = [("authorization", f"Bearer {self._token}")] if self._token else None
+            return method(request, timeout=TIMEOUT_SECONDS, metadata=metadata)
         except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                raise self._unauthorized() from error
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 what = f"cannot be reached ({error.code().name}: {error.details()})"
                 raise UserError(f"{self.url} {what}; start the server, or give its gRPC address") from error

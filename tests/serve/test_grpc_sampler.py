@@ -8,6 +8,7 @@ from serving_case import running
 
 from kgen import generate, open_sampler
 from kgen.errors import UserError
+from kgen.sampling import read_token
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,37 @@ def test_grpc_gives_the_same_pixels(served_by_grpc, suffix, default_job):
     assert (remote.latent_shape, remote.conditional, remote.version) == ((2,), True, "1")
     own = generate(open_sampler(default_job[0].path), 70, labels=3, seed=5)
     assert_same_images(generate(remote, 70, labels=3, seed=5).images, own.images)
+
+
+def test_tokens(default_export, tmp_path, monkeypatch):
+    """By the argument or the variable, for either protocol; not by .netrc, which has other credentials."""
+    (tmp_path / "tokens").write_text("secret\nother\n")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    token = read_token(tmp_path / "tokens")
+    with running(default_export.parent, token_file=str(tmp_path / "tokens")) as server:
+        for address in (f"{server.rest}/v1/models/cvae", f"grpc://{server.grpc}/v1/models/cvae"):
+            with pytest.raises(UserError, match="asks for a token; give a file that has one with --token_file, or set"):
+                open_sampler(address)
+            with pytest.raises(UserError, match=r"does not know this token; .* variable KGEN_TOKEN"):
+                open_sampler(address, token="guess")
+            first = generate(open_sampler(address, token=token), 2, labels=3, seed=5).images
+            monkeypatch.setenv("KGEN_TOKEN", "other")
+            assert_same_images(generate(open_sampler(address), 2, labels=3, seed=5).images, first)
+            monkeypatch.delenv("KGEN_TOKEN")
+
+
+def test_what_is_no_token(tmp_path, monkeypatch):
+    (tmp_path / "tokens").write_text("\nsecret\n")
+    with pytest.raises(UserError, match="tokens has no token"):
+        read_token(tmp_path / "tokens")
+    with pytest.raises(UserError, match="--token_file nowhere: No such file"):
+        read_token("nowhere")
+    with pytest.raises(UserError, match="--token_file is for the address of a server"):
+        open_sampler(tmp_path, token="secret")
+    monkeypatch.setenv("KGEN_TOKEN", "two words")
+    with pytest.raises(UserError, match="KGEN_TOKEN has no token"):
+        open_sampler("http://127.0.0.1:9/v1/models/m")
 
 
 @pytest.mark.parametrize(
