@@ -1,6 +1,7 @@
 """Joins requests that wait at the same time into one call, and splits its outputs."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ class Item:
 
     inputs: Arrays
     rows: int
+    arrived: float = field(default_factory=time.perf_counter)
     answer: asyncio.Future = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def joins(self, other: "Item") -> bool:
@@ -40,6 +42,7 @@ class Batcher:
         wait_seconds: the longest that a request is held back for others.
         on_call: called with the rows of each call.
         on_queue: called with the change of the number of rows in the queue.
+        on_wait: called with the seconds that each request was in the queue.
     """
 
     def __init__(
@@ -50,9 +53,10 @@ class Batcher:
         wait_seconds: float,
         on_call: Callable[[int], None] = lambda rows: None,
         on_queue: Callable[[int], None] = lambda rows: None,
+        on_wait: Callable[[float], None] = lambda seconds: None,
     ):
         self._call, self._max_rows, self._wait_seconds = call, max_rows, wait_seconds
-        self._on_call, self._on_queue = on_call, on_queue
+        self._on_call, self._on_queue, self._on_wait = on_call, on_queue, on_wait
         self._waiting: deque[Item] = deque()
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task | None = None
@@ -94,7 +98,7 @@ class Batcher:
 
     def _take(self) -> list[Item]:
         """The oldest request, and those that fit with it; the others stay in their order."""
-        batch, rows, left = [], 0, deque()
+        batch, rows, left, now = [], 0, deque(), time.perf_counter()
         for item in self._waiting:
             if item.answer.done():  # cancelled
                 self._on_queue(-item.rows)
@@ -102,6 +106,7 @@ class Batcher:
                 batch.append(item)
                 rows += item.rows
                 self._on_queue(-item.rows)
+                self._on_wait(now - item.arrived)
             else:
                 left.append(item)
         self._waiting = left

@@ -1,5 +1,6 @@
 """Metrics of the server in Prometheus' text format, under names of its own and under TF Serving's."""
 
+import re
 from functools import cache
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -9,8 +10,14 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 TF_SERVING = ":tensorflow:serving:"
-"""Prefix of TF Serving's names (tensorflow_serving/servables/tensorflow/util.cc)."""
+"""Prefix of TF Serving's names (tensorflow_serving/servables/tensorflow/util.cc, batching/batching_session.cc)."""
+TF_CORE, TF_LOADER = ":tensorflow:core:", ":tensorflow:cc:saved_model:"
+"""Those of TensorFlow's (core/common_runtime/metrics.cc, cc/saved_model/loader.cc), which TF Serving gives as well."""
+QUEUING_MICROSECONDS = tuple(float(f"{100 * 1.2**i:.6g}") for i in range(52))
+THREADS = "kgen-serve-run"
+"""The name of the threads that run TensorFlow."""
 MICROSECONDS = tuple(float(f"{10 * 1.8**i:.6g}") for i in range(33))
+NAME_WITH_SUFFIX = re.compile(rb"(?<=:)(?!request_example)(\w+)_total(?=[ {])")
 EXAMPLES = tuple(float(2**i) for i in range(15))
 ENTRY_POINTS = {"rest": "REST", "grpc": "GRPC"}
 
@@ -48,7 +55,8 @@ class Metrics:
         self.tf_registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(TF_SERVING + name, text, labels, registry=self.tf_registry)
+            prefix = "" if name.startswith(":") else TF_SERVING
+            return Counter(prefix + name, text, labels, registry=self.tf_registry)
 
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(TF_SERVING + name, text, labels, buckets=buckets, registry=self.tf_registry)
@@ -69,6 +77,18 @@ class Metrics:
         )
         self._warmup_latency = histogram(
             "model_warmup_latency", f"{latency} model warmup.", MICROSECONDS, "model_path", "status"
+        )
+        self._queuing_latency = histogram(
+            "batching_session:queuing_latency", f"{latency} queuing.", QUEUING_MICROSECONDS, "thread_pool_name"
+        ).labels(THREADS)
+        self._wrapped_runs = counter("batching_session:wrapped_run_count", "The total number of calls of batches.")
+        self._graph_runs = counter(TF_CORE + "graph_runs", "The number of executions in graph_run_time_usecs.")
+        self._graph_run_time = counter(TF_CORE + "graph_run_time_usecs", "The total time of executions.")
+        self._load_attempts = counter(
+            TF_LOADER + "load_attempt_count", "The number of loads of a SavedModel.", "model_path", "status"
+        )
+        self._load_latency = counter(
+            TF_LOADER + "load_latency", "Latency in microseconds of those that succeeded.", "model_path"
         )
 
     def count_request(self, account, code: str, seconds: float):
@@ -112,6 +132,23 @@ class Metrics:
         """Counts a replay of recorded requests."""
         self._warmup_latency.labels(path, code).observe(1e6 * seconds)
 
+    def count_wait(self, seconds: float):
+        """Counts the time that a request waited in the queue of a batch."""
+        self._queuing_latency.observe(1e6 * seconds)
+
+    def count_graph_run(self, seconds: float, *, batched: bool):
+        """Counts a call of TensorFlow."""
+        self._graph_runs.inc()
+        self._graph_run_time.inc(1e6 * seconds)
+        if batched:
+            self._wrapped_runs.inc()
+
+    def count_load(self, path: str, seconds: float, *, succeeded: bool):
+        """Counts a load of a SavedModel, without its warm-up."""
+        self._load_attempts.labels(path, "success" if succeeded else "fail").inc()
+        if succeeded:
+            self._load_latency.labels(path).inc(1e6 * seconds)
+
     def text(self) -> bytes:
         return generate_latest(self.registry) + _without_suffix(generate_latest(self.tf_registry))
 
@@ -119,5 +156,4 @@ class Metrics:
 def _without_suffix(text: bytes) -> bytes:
     """Counters under the names that TF Serving gives them: without the `_total` and `_created` of OpenMetrics."""
     lines = [line for line in text.splitlines(keepends=True) if b"_created" not in line]
-    total = f"{TF_SERVING}request_count_total".encode()
-    return b"".join(line.replace(total, total.removesuffix(b"_total")) for line in lines)
+    return b"".join(NAME_WITH_SUFFIX.sub(rb"\1", line) for line in lines)

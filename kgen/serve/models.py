@@ -199,7 +199,7 @@ class Servable:
         batch_timeout_ms: float,
         metrics: Metrics,
     ):
-        self.name, self.loaded, self._threads = name, loaded, threads
+        self.name, self.loaded, self._threads, self._metrics = name, loaded, threads, metrics
         self._batchers = {
             signature.name: Batcher(
                 partial(self._call, signature.name),
@@ -207,6 +207,7 @@ class Servable:
                 wait_seconds=batch_timeout_ms / 1000,
                 on_call=metrics.batch_rows.labels(name, signature.name).observe,
                 on_queue=metrics.queue_rows.labels(name).inc,
+                on_wait=metrics.count_wait,
             )
             for signature in loaded.signatures.values()
             if signature.batchable
@@ -220,7 +221,13 @@ class Servable:
         return await self._call(signature.name, inputs)
 
     async def _call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.loaded.call, signature, inputs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, signature, inputs)
+
+    def _run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        started = time.perf_counter()
+        outputs = self.loaded.call(signature, inputs)
+        self._metrics.count_graph_run(time.perf_counter() - started, batched=signature in self._batchers)
+        return outputs
 
 
 # Versions -------------------------------------------------------------------------------------------------------------

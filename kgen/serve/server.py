@@ -26,7 +26,7 @@ from kgen.serve.connection import Connection
 from kgen.serve.credentials import grpc_credentials, read_tokens, tls_context
 from kgen.serve.discovery import check_folder
 from kgen.serve.grpc import SERVICES, add_services
-from kgen.serve.metrics import Metrics
+from kgen.serve.metrics import THREADS, Metrics
 from kgen.serve.models import LoadedModel, ModelStore, Servable, warm_up
 from kgen.serve.ports import free_socket_path, listen, taking_grpc_port
 from kgen.serve.predictor import Predictor
@@ -82,7 +82,7 @@ class Server:
 
     def __init__(self, root: Path, config: ServeConfig, limits: RequestLimits):
         self.root, self.config, self.limits, self.metrics = root, config, limits, Metrics()
-        self._threads = ThreadPoolExecutor(config.threads, "kgen-serve-run")
+        self._threads = ThreadPoolExecutor(config.threads, THREADS)
         servable = partial(
             Servable,
             threads=self._threads,
@@ -103,7 +103,11 @@ class Server:
         self.predictor = Predictor(self.store, limits, self.metrics)
 
     def _load(self, path: Path) -> LoadedModel:
-        model = LoadedModel(path)
+        started, model = time.perf_counter(), None
+        try:
+            model = LoadedModel(path)
+        finally:
+            self.metrics.count_load(str(path), time.perf_counter() - started, succeeded=model is not None)
         started, code = time.perf_counter(), Code.UNKNOWN
         try:
             if warm_up(model, self.limits):

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving_case import SECONDS, ask, refusal, running
 from tensorflow_serving.apis import model_management_pb2
 
+BATCHING = ":tensorflow:serving:batching_session:"
 BODY = {"inputs": {"label": [1, 2, 3], "seed": [2, 2, 2]}}
 
 
@@ -45,7 +46,15 @@ def test_what_is_counted(tiny):
         batch = {"model": "tiny", "signature": "serving_default"}
         assert (value(found, "batch_rows_count", **batch), value(found, "batch_rows_sum", **batch)) == (2, 6)
         assert value(found, "queue_rows", model="tiny") == 0
-        assert value(found, "version_available", model="tiny", version=1) == 1
+        path, loader = (("model_path", str(tiny / "tiny" / "1")),), ":tensorflow:cc:saved_model:load_"
+        # the Python parser adds _total to the names of counters
+        assert found[":tensorflow:core:graph_runs_total", ()] == 3 == found[f"{BATCHING}wrapped_run_count_total", ()]
+        assert 0 < found[":tensorflow:core:graph_run_time_usecs_total", ()] < 1e6 * SECONDS
+        assert found[f"{loader}attempt_count_total", (*path, ("status", "success"))] == 1
+        assert 0 < found[f"{loader}latency_total", path] < 1e6 * SECONDS
+        assert found[f"{BATCHING}queuing_latency_count", (("thread_pool_name", "kgen-serve-run"),)] == 3
+        text = server.http.get("/metrics").text
+        assert ":tensorflow:core:graph_runs 3.0\n" in text and ":tensorflow:serving:request_count{" in text
 
 
 def test_health(served):
