@@ -86,32 +86,28 @@ def check_sgd_step_equal_on_replicas(case: Case):
 def _check_sgd_steps_equal_on_replicas(case: Case):
     images, labels = batch_for_replicas(case, case.build())
 
-    def step(model, strategy, more: int = 0):
+    half = len(images) // 2
+    on_two = {}  # a model -> its step, traced once: threads that meet are slow
+
+    def step(model, strategy, count: int = 1):
         if strategy is None:
-            for _ in range(1 + more):
-                train(model, images, labels, size=len(images))
+            train(model, *(np.concatenate([part] * count) for part in (images, labels)), size=len(images))
             return
-        half = len(images) // 2
 
         def data(context):
             rows = slice(context.replica_id_in_sync_group * half, (context.replica_id_in_sync_group + 1) * half)
             return tf.constant(images[rows]), tf.constant(labels[rows])
 
         per_replica = strategy.experimental_distribute_values_from_function(data)
-
-        def run():
-            strategy.run(model.train_step, args=(per_replica,))
-
-        if more:  # threads that meet are slow: traced once
-            run = tf.function(run)
-        for _ in range(1 + more):
+        run = on_two.setdefault(model, tf.function(lambda: strategy.run(model.train_step, args=(per_replica,))))
+        for _ in range(count):
             run()
 
     strategies = [None, two_replicas()]
     moves, models = _moves_by(case, step, strategies)
     assert_same_moves(moves, paths_of(models[0]))
     for model, strategy in zip(models, strategies, strict=True):
-        step(model, strategy, more=18)
+        step(model, strategy, count=19)
     for one, two in zip(*(model.weights for model in models), strict=True):
         apart = np.abs(one.numpy() - two.numpy()).max(initial=0.0)
         assert apart <= 1e-10 * max(1.0, np.abs(one.numpy()).max(initial=0.0)), (

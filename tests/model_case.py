@@ -63,9 +63,15 @@ def fit(model, batches, epochs: int = 1, **kwargs) -> dict[str, list[float]]:
 
 
 def train(model, images, labels, *, size: int = BATCH):
-    """One eager step a batch: quick for a small model, and what `fit` must equal (see the fused steps)."""
+    """A step per batch, one by one: what `fit` must equal (see the fused steps).
+
+    The first is eager; so are all of a few, where the graph of a step would take longer than they do.
+    """
+    step = model.train_step
     for i in range(0, len(images), size):
-        model.train_step((tf.constant(images[i : i + size]), tf.constant(labels[i : i + size])))
+        if i == size and len(images) > 4 * size:
+            step = tf.function(step)
+        step((tf.constant(images[i : i + size]), tf.constant(labels[i : i + size])))
 
 
 def values(variables) -> list[np.ndarray]:

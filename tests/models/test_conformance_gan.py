@@ -22,8 +22,8 @@ TABLE = {
         Case("cdcgan", model_args=CONV | {"projection": True, "spectral_norm": True, "r1": 0.0}),
         QUICK,
     ),
-    "wgan": (Case("wgan", model_args=CONV), NETWORK),  # clipped weights
-    "wcgan_gp": (Case("wcgan_gp", model_args=CONV), NETWORK),
+    "wgan": (Case("wgan", model_args=CONV | {"critic_steps": 2}), NETWORK),  # clipped weights
+    "wcgan_gp": (Case("wcgan_gp", model_args=CONV | {"critic_steps": 2}), NETWORK),
 }
 
 
