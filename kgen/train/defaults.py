@@ -164,9 +164,9 @@ def phase_optimizers(
 def use_xla(config: RunConfig, steps: int) -> bool:
     """Whether to compile the training step with XLA, for so many of them.
 
-    On a CPU it helps the many small operations of a dense GAN, a discriminator that is differentiated twice, and a
-    dense autoencoder where one program takes many steps (`tools/bench_train.py`); other convolutions are slower with
-    it. It starts some seconds later. On a GPU it is on.
+    On a CPU it helps a discriminator that is differentiated twice, and a dense autoencoder where one program takes many
+    steps (`tools/bench_train.py`); other convolutions are slower with it, and a dense GAN is no faster. It starts some
+    seconds later. On a GPU it is on.
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
@@ -175,7 +175,7 @@ def use_xla(config: RunConfig, steps: int) -> bool:
     if not PRESETS[config.model].adversarial:
         return _dense(config) and steps >= AUTOENCODER_STEPS
     penalized = any(config.model_args.get(name) for name in ("r1", "gradient_penalty"))
-    return _dense(config) or (penalized and steps >= PENALTY_STEPS)
+    return penalized and steps >= PENALTY_STEPS
 
 
 def steps_per_graph(config: RunConfig) -> int:
