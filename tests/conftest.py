@@ -1,5 +1,5 @@
 """Two logical CPU devices, so that tests of replicas run on any machine; a cache of the session's own; and no test
-leaves a dtype policy behind."""
+leaves a dtype policy behind. Files with many slow tests run first; figures of trainings are drawn where a test asks."""
 
 import contextlib
 import fcntl
@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,9 @@ NUMERICS = (
 """
 
 
+BLANK_FIGURES = ("train", "sampling", "export")
+"""Whose tests train without drawing Matplotlib's figures, a sixth of a training of seconds; see `figures`."""
+
 SLOW_FIXTURES = {"default_job", "default_export", "digits_classifier", "trained_vae", "browser", "litert_js"}
 """What takes trainings or a browser to make: a test with one of them is slow."""
 
@@ -74,6 +78,11 @@ def pytest_collection_modifyitems(items, config):
             named.update(found)
     if config.option.markexpr == "numerics" and config.args == ["tests"] and (idle := {*NUMERICS} - named):
         raise pytest.UsageError(f"NUMERICS in tests/conftest.py names no test with {sorted(idle)}")
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
+    slow_of = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow_of[item.path])  # stable; a worker that gets the last file keeps no other waiting
     if config.option.quick:
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
@@ -135,6 +144,36 @@ def session_cache(shared_folder):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def blank_figures():
+    """A switch, off at first: while it is on, Canvas.save writes a blank picture in place of a figure."""
+    from PIL import Image
+
+    from kgen.canvas import Canvas
+    from kgen.io import write_aside
+
+    switch, draw = {"on": False}, Canvas.save
+    blank = Image.new("RGB", (8, 8))
+
+    def save(self, path):
+        if not switch["on"]:
+            return draw(self, path)
+        return write_aside(path, lambda aside: blank.save(aside, "png"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Canvas, "save", save)
+        yield switch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def figures(request, blank_figures):
+    """Figures are blank in BLANK_FIGURES but in files with `pytestmark = pytest.mark.figures`."""
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    blank_figures["on"] = folder in BLANK_FIGURES and not request.node.get_closest_marker("figures")
+    yield
+    blank_figures["on"] = False
+
+
 @pytest.fixture(autouse=True)
 def float32_policy():
     """Fails no test, but hands the next one the default policy."""
@@ -146,7 +185,7 @@ def float32_policy():
 
 
 @pytest.fixture(scope="session")
-def default_job(make_once):
+def default_job(make_once, blank_figures):
     """What `kgen-train --model cvae` leaves and prints: (its Run, standard output, standard error)."""
     from kgen.run import Run
 
@@ -154,6 +193,7 @@ def default_job(make_once):
         from kgen.cli import train
 
         out, err = io.StringIO(), io.StringIO()
+        blank_figures["on"] = False
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = train.main(["--model", "cvae", "--runs_root", str(folder / "runs")])
         assert code == 0, err.getvalue()

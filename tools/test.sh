@@ -38,7 +38,7 @@ export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-3}
 
 "$venv/bin/ruff" check .
 "$venv/bin/ruff" format --check .
-workers=(--numprocesses logical --maxprocesses 4 --dist loadfile)
+workers=(--numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 "$venv/bin/python" -m pytest "${workers[@]}" "$@"
 if [[ " $* " != *" -"[km]* && " $* " != *" --quick "* && " $* " != *tests* ]]; then
   "$venv/bin/python" tools/worlds.py -- "$venv/bin/python" -m pytest -q -m numerics "${workers[@]}"

@@ -13,6 +13,7 @@ from kgen.evaluate import Monitor
 from kgen.train import callbacks
 from kgen.train.plots import draw_quality
 
+pytestmark = pytest.mark.figures
 EPOCHS = 5
 
 
