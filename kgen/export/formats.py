@@ -42,4 +42,4 @@ def check_formats(names: Sequence[str]):
         FORMATS[name]
         if missing := [package for package in NEEDED[name] if find_spec(package) is None]:
             packages = " and ".join(missing)
-            raise UserError(f"--format {name} needs {packages}; install them with: pip install 'kgen[runtimes]'")
+            raise UserError(f"--format {name} needs {packages}; install them with: pip install 'kgen[onnx]'")

@@ -246,7 +246,7 @@ class ONNXRuntime:
         try:
             import onnxruntime
         except ModuleNotFoundError as error:
-            raise UserError(f"{file} needs onnxruntime; install it with: pip install 'kgen[runtimes]'") from error
+            raise UserError(f"{file} needs onnxruntime; install it with: pip install 'kgen[onnx]'") from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
         try:

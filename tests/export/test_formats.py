@@ -24,7 +24,7 @@ from kgen.sampling.priors import GaussianMixture
 from kgen.spec import DataSpec
 
 HAS_ONNX = all(find_spec(package) for package in formats.NEEDED["onnx"])
-needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="pip install 'kgen[runtimes]'")
+needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="pip install 'kgen[onnx]'")
 OPSET = 17
 
 
