@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from kgen.errors import UserError
 from kgen.options import (
+    SETTINGS_GUIDE,
     check_ranges,
     coerce,
     defaults_of,
@@ -523,9 +524,12 @@ def override(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
         elif setting in ("model", "seed"):
             values[setting] = value
         else:
-            known = ["model", "seed", "model_args.NAME"]
-            known += [f"{part}.{k}" for part in ("data", "train") for k in values[part]]
-            raise UserError(f"unknown setting {setting!r}: {nearest(setting, known)}")
+            known = ["model", "seed", *(f"{part}.{k}" for part in ("data", "train") for k in values[part])]
+            found = [name for name in known if name.partition(".")[2] == setting]
+            own = found[0] if found else f"model_args.{setting.rpartition('.')[2]}"
+            what = "the setting is" if found else "an argument of the model is"
+            listed = f"{what} --set {own}={json.dumps(value)}; all others are listed in {SETTINGS_GUIDE}"
+            raise UserError(f"unknown setting {setting!r}: {nearest(setting, found or known, listed)}")
     return RunConfig.from_json(values)
 
 

@@ -226,10 +226,16 @@ def markdown_table(config: type, section: str = "") -> str:
 # Types ----------------------------------------------------------------------------------------------------------------
 
 
+MOST_LISTED = 24
+"""Names that a message lists; where there are more, it says where they are."""
+SETTINGS_GUIDE = "kgen-train --help and kgen/train/README.md"
+
+
 def lookup(schema: Mapping[str, Any], setting: str, key: str) -> Any:
     """The schema's entry for `key`; an unknown one raises UserError with the nearest names."""
     if key not in schema:
-        raise UserError(f"unknown setting {setting!r}: {nearest(key, schema)}")
+        listed = f"all are listed in {SETTINGS_GUIDE}" if len(schema) > MOST_LISTED else ""
+        raise UserError(f"unknown setting {setting!r}: {nearest(key, schema, listed)}")
     return schema[key]
 
 

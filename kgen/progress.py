@@ -1,8 +1,120 @@
-"""What a command is doing now, on standard error: standard output holds results alone."""
+"""What a command is doing now: results on standard output, and the steps that take time on standard error.
 
+In a terminal messages are broken at words and appear above a bar; in a pipe a long job writes a line now and then.
+"""
+
+import shutil
 import sys
+import textwrap
+import time
+
+LINE_SECONDS = 30.0
+"""Time without a message after which a long job writes a line, where there is no terminal to draw a bar in."""
+
+_last = 0.0
+"""When the last message was written, by the monotonic clock."""
 
 
 def announce(step: str):
     """Prints a line about something that takes seconds, before it begins: "starting TensorFlow …"."""
-    print(f"{step} …", file=sys.stderr, flush=True)
+    _print(f"{step} …", sys.stderr)
+
+
+def show(message: str):
+    """Prints a message on standard output, in a terminal in lines that fit it."""
+    _print(message, sys.stdout)
+
+
+def width(otherwise: int) -> int:
+    """Columns of the terminal that standard output goes to; `otherwise` where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else otherwise
+
+
+def _print(message: str, stream):
+    global _last
+    _last = time.monotonic()
+    if not stream.isatty():
+        return print(message, file=stream, flush=True)
+    columns = shutil.get_terminal_size().columns
+    text = "\n".join(
+        textwrap.fill(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        if len(line) > columns
+        else line
+        for line in message.split("\n")
+    )
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(text, file=stream)  # above the bars
+    else:
+        print(text, file=stream)
+    stream.flush()
+
+
+class Bar:
+    """The progress of a job of many steps, on standard error: `with Bar(1000, "training") as bar: bar.advance(10)`.
+
+    In a terminal it is a bar, which vanishes at the end; elsewhere a line where nothing else was written for
+    LINE_SECONDS.
+
+    Args:
+        total: steps.
+        name: of the job.
+        done: steps that were taken before.
+        shown: False shows nothing.
+        delay: seconds before a bar is drawn.
+
+    Attributes:
+        name: may change.
+        drawn: whether there is a bar, so that notes are seen.
+    """
+
+    def __init__(self, total: int, name: str, *, done: int = 0, shown: bool = True, delay: float = 0.0):
+        global _last
+        self.total, self.name, self.first, self.done, self.shown = total, name, done, done, shown
+        self.started = _last = time.monotonic()
+        self.drawn = shown and sys.stderr.isatty()
+        if self.drawn:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=name, total=total, initial=done, unit="step", mininterval=0.2, dynamic_ncols=True, leave=False,
+                file=sys.stderr,
+                bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed}, {remaining} left{postfix}", delay=delay,
+            )  # fmt: skip
+
+    def advance(self, steps: int, note: str = ""):
+        """Counts steps; the note, e.g. the loss, stands behind a bar."""
+        self.done += steps
+        if self.drawn:
+            self._bar.set_description_str(self.name, refresh=False)
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(steps)
+        elif self.shown and time.monotonic() - _last > LINE_SECONDS:
+            _print(self._line(), sys.stderr)
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self.started
+        left = (self.total - self.done) * seconds / max(1, self.done - self.first)
+        return (
+            f"{self.name}: step {self.done:,} of {self.total:,} ({self.done / self.total:.0%}), "
+            f"{clock(seconds)} elapsed, about {clock(left)} left"
+        )
+
+    def close(self):
+        """Removes the bar."""
+        if self.drawn:
+            self._bar.close()
+            print("\r\033[K", end="", file=sys.stderr, flush=True)  # and what a user typed into it, as ^C
+        self.shown = self.drawn = False
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if minutes >= 60 else f"{minutes}:{seconds:02d}"

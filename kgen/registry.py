@@ -7,13 +7,19 @@ from typing import Any
 from kgen.errors import UserError
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What a message about an unknown name ends with: the closest known names, then all of them."""
+def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
+    """What a message about an unknown name ends with: the closest known names, then all of them.
+
+    Args:
+        name: the unknown one.
+        known: all.
+        listed: where they are listed, if they are too many for a message.
+    """
     known = sorted(known)
     lower = [other.casefold() for other in known]
     close = [known[lower.index(other)] for other in difflib.get_close_matches(name.casefold(), lower, n=3, cutoff=0.5)]
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return f"{hint}known: {', '.join(known) or 'none'}"
+    return hint + (listed or f"known: {', '.join(known) or 'none'}")
 
 
 class Registry(dict):

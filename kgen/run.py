@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 import kgen
-from kgen import checkpoints
+from kgen import checkpoints, progress
 from kgen.checkpoints import StepCheckpoints
 from kgen.config import RunConfig, override
 from kgen.data.training_data import Content, Places, TrainingData, places_of
@@ -281,7 +281,7 @@ class Run:
         with open(self.path / "log.txt", "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
         if show:
-            print(message, flush=True)
+            progress.show(message)
 
     def log_metrics(self, row: dict[str, Any]):
         """Appends one line to metrics.jsonl."""

@@ -4,7 +4,9 @@ Exit codes: 0 success; 1 failure (a loss that is not finite, an export that diff
 the user can correct; 130 interrupted; 141 the reader of the output has closed it.
 """
 
+import difflib
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -68,6 +70,18 @@ def _wrapped(text: str, indent: int, further: int | None = None) -> list[str]:
     ]
 
 
+class _WholeNumber(flags.IntegerParser):
+    """Integers; "+10" is refused, which could mean ten more."""
+
+    def convert(self, argument: Any) -> int:
+        if isinstance(argument, str) and argument.lstrip().startswith("+"):
+            raise ValueError("it has a sign")
+        return super().convert(argument)
+
+
+NUMBERS = {"integer": _WholeNumber, "float": flags.FloatParser}
+
+
 class Command:
     """One command line.
 
@@ -84,6 +98,7 @@ class Command:
         self.values = flags.FlagValues()
         self.groups: dict[str, list[str]] = {}
         self.texts: dict[str, FlagHelp] = {}
+        self.kinds: dict[str, str] = {}
         self._configured: dict[type, list[Option]] = {}
         flags.DEFINE_boolean("help", False, "Show this text.", flag_values=self.values, short_name="h")
 
@@ -147,8 +162,13 @@ class Command:
             self._configured.setdefault(config, []).append(option)
 
     def _define(self, group: str, kind: str, name: str, default: Any, help: FlagHelp, **kwargs: Any):
-        getattr(flags, f"DEFINE_{kind}")(name, default, help=help.text, flag_values=self.values, **kwargs)
+        if kind in NUMBERS:
+            parser, serializer = NUMBERS[kind](**kwargs), flags.ArgumentSerializer()
+            flags.DEFINE(parser, name, default, help.text, self.values, serializer)
+        else:
+            getattr(flags, f"DEFINE_{kind}")(name, default, help=help.text, flag_values=self.values, **kwargs)
         self.groups.setdefault(group, []).append(name)
+        self.kinds[name] = kind
         self.texts[name] = help
 
     def __getitem__(self, name: str) -> Any:
@@ -204,8 +224,9 @@ class Command:
         try:
             rest = self.values([self.name, *argv])[1:]
         except flags.UnrecognizedFlagError as error:
-            known = [name for names in self.groups.values() for name in names]
-            raise UserError(f"unknown flag --{error.flagname}: {nearest(error.flagname, known)}") from error
+            raise UserError(f"unknown flag --{error.flagname}: {self._instead(error.flagname, argv)}") from error
+        except flags.IllegalFlagValueError as error:
+            raise UserError(self._refused(str(error))) from error
         except flags.Error as error:
             raise UserError(str(error)) from error
         missing = len(self.positional) - len(rest)
@@ -214,6 +235,31 @@ class Command:
             wanted = " ".join(self.positional) or "no arguments besides flags"
             raise UserError(f"takes {wanted}. Received: {' '.join(rest) or 'nothing'}; see {self.name} --help")
         return rest
+
+    def _instead(self, name: str, argv: Sequence[str]) -> str:
+        """What an unknown flag may have meant."""
+        listed = f"{self.name} --help lists all flags"
+        if "set" in self.texts:
+            words = [word for arg in argv for word in arg.split("=", 1)]
+            after = words[words.index(f"--{name}") + 1 :] if f"--{name}" in words else []
+            value = after[0] if after else "VALUE"
+            listed = f"an argument of the model is given by --set model_args.{name}={value}; {listed}"
+        likely = difflib.get_close_matches(name, self.texts, n=3, cutoff=0.7)
+        return nearest(f"--{name}", [f"--{flag}" for flag in likely], listed)
+
+    def _refused(self, message: str) -> str:
+        """What a flag takes, from absl's "flag --NAME=VALUE: reason"."""
+        found = re.match(r"flag --(\w+)=(.*?): (.*)", message, re.DOTALL)
+        if not found or found[1] not in self.kinds:
+            return message
+        name, value, reason = found.groups()
+        if self.kinds[name] == "enum":
+            takes = nearest(value, self.texts[name].metavar.split("|"))
+            return f"--{name} has no value {value!r}: {takes}"
+        takes = {"integer": "a whole number, without a sign", "float": "a number", "boolean": "true or false"}
+        words = f"--{name} takes {takes.get(self.kinds[name], reason)}. Received: {value!r}"
+        more = value.startswith("+") and f"more_{name}" in self.texts
+        return words + (f"; --resume RUN --more_{name} {value[1:]} adds to those of a run" if more else "")
 
     def run(self, body: Callable[..., None], argv: Sequence[str] | None) -> int:
         """Parses, then calls `body(*positional)`; returns the exit code. A user's mistake is one message."""
@@ -245,6 +291,8 @@ class Command:
             return self._end("interrupted", 130)
 
     def _end(self, message: object, code: int) -> int:
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr)  # what a terminal shows of Ctrl-C
         print(f"{self.name}: {message}", file=sys.stderr)
         return code
 

@@ -1,10 +1,8 @@
 """kgen-divergence: divergences and densities from critics, where the answer is known and for samples of your own."""
 
 import math
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from kgen.config import DivergenceConfig
 from kgen.errors import UserError
 from kgen.io import write_json
 from kgen.options import options_of
+from kgen.progress import Bar
 
 EXAMPLES = (
     ("kgen-divergence", "both divergences of p = (0, Z) and q = (phi, Z), Z ~ U(0, 1), for 21 phi in [-1, 1]"),
@@ -110,8 +109,8 @@ def of_lines(cmd: Command, settings: dict) -> list[dict]:
     settings |= training | {"batch_size": estimate.BATCH_SIZE}
     for estimator in estimators_of(cmd):
         started = time.monotonic()
-        with progress(estimator, steps) as on_steps:
-            found = estimate.estimate_lines(estimator, phis, **training, on_steps=on_steps)
+        with Bar(steps, estimator) as bar:
+            found = estimate.estimate_lines(estimator, phis, **training, on_steps=bar.advance)
         print(f"{plots.TITLES[estimator]}, {plots.UNITS[estimator]}")
         print(f"{'phi':>6} {'truth':>10} {'estimate':>10} {'error':>10} {'stderr':>8}")
         for row in found:
@@ -135,8 +134,8 @@ def of_samples(cmd: Command, settings: dict) -> list[dict]:
     training = {name: cmd[name] for name in ("optimizer", "penalty", "seed")} | {"steps": steps}
     settings |= training | {"batch_size": samples.BATCH_SIZE, "p": cmd["p"], "q": cmd["q"], "dimension": p.shape[1]}
     for estimator in estimators_of(cmd):
-        with progress(estimator, steps) as on_steps:
-            found = samples.estimate_samples(estimator, p, q, **training, on_steps=on_steps)
+        with Bar(steps, estimator) as bar:
+            found = samples.estimate_samples(estimator, p, q, **training, on_steps=bar.advance)
         low, high = found.interval
         print(
             f"{plots.TITLES[estimator]}: {found.estimate:.5g} {plots.UNITS[estimator]}, "
@@ -161,11 +160,11 @@ def of_density(cmd: Command, settings: dict) -> tuple[str, list[dict]]:
     steps = cmd["steps"] or density.DENSITY_STEPS
     settings |= {"steps": steps, "batch_size": density.DENSITY_BATCH_SIZE}
     name = "samples" if cmd["p"] else cmd["density"]
-    with progress("density", steps) as on_steps:
+    with Bar(steps, "density") as bar:
         if p is None:
-            found = density.estimate_density(name, steps=steps, seed=cmd["seed"], on_steps=on_steps)
+            found = density.estimate_density(name, steps=steps, seed=cmd["seed"], on_steps=bar.advance)
         else:
-            found = density.estimate_density_of_samples(p, steps=steps, seed=cmd["seed"], on_steps=on_steps)
+            found = density.estimate_density_of_samples(p, steps=steps, seed=cmd["seed"], on_steps=bar.advance)
     print(f"integral of the estimate: {found.mass:.5f}")
     row = {"density": name, "mass": found.mass}
     if found.truth is not None:
@@ -177,20 +176,3 @@ def of_density(cmd: Command, settings: dict) -> tuple[str, list[dict]]:
     title = f"Density of {Path(cmd['p']).name if p is not None else name} from a discriminator"
     print(f"wrote {plots.plot_density(found, Path(cmd['out']) / f'density-{name}.png', title=title)}")
     return f"density-{name}", [row]
-
-
-@contextmanager
-def progress(name: str, steps: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error with the time that is left; yields what counts the steps."""
-    from tqdm import tqdm
-
-    terminal = sys.stderr.isatty()
-    with tqdm(
-        total=steps,
-        desc=name,
-        unit="step",
-        mininterval=0.2 if terminal else 10.0,  # a log file wants few lines
-        dynamic_ncols=terminal,
-        bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, {remaining} left, {rate_fmt}",
-    ) as bar:
-        yield bar.update

@@ -14,6 +14,7 @@ from kgen.errors import UserError
 from kgen.evaluate.registry import parse_metrics
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
+from kgen.progress import show
 from kgen.recipes import configure, load_recipe, stand_in_note
 
 EXAMPLES = (
@@ -69,6 +70,10 @@ def command() -> Command:
         "flags of this group, and --dataset with the place that its data were moved to may go with it.",
         metavar="RUN",
     )  # fmt: skip
+    cmd.flag(
+        "Resuming", "integer", "more_epochs", None, "With --resume: so many epochs more than the run was to have.",
+        lower_bound=1,
+    )  # fmt: skip
     cmd.options(TrainConfig, "Training")
     return cmd
 
@@ -76,6 +81,11 @@ def command() -> Command:
 def config_of(cmd: Command) -> RunConfig:
     """The configuration that the flags and `--set` ask for; `--set` wins over flags, and both over the recipe."""
     if cmd["recipe"] is not None:
+        if cmd.given("model"):
+            raise UserError(
+                f"--recipe {cmd['recipe']} names its model: leave --model out, or "
+                f"change it on purpose with --set model={cmd['model']}"
+            )
         return configure(cmd["recipe"], given_settings(cmd), open_source=open_source)
     return override(RunConfig(), given_settings(cmd))
 
@@ -86,8 +96,12 @@ def given_settings(cmd: Command) -> dict[str, Any]:
     return given | parse_sets(cmd["set"])
 
 
-def changes_of(cmd: Command) -> dict[str, Any]:
+def changes_of(cmd: Command, epochs: int) -> dict[str, Any]:
     """The settings that are given together with `--resume`.
+
+    Args:
+        cmd: parsed.
+        epochs: that the run was to have.
 
     Raises:
         UserError: a flag that names another training.
@@ -98,7 +112,12 @@ def changes_of(cmd: Command) -> dict[str, Any]:
     others += [f"--{name}" for key in flags.data_settings(cmd) if (name := key.removeprefix("data.")) not in FILES]
     if others:
         raise UserError(f"{others[0]} does not go with --resume, which continues the run as it was; leave it out")
-    return given_settings(cmd)
+    settings, more = given_settings(cmd), cmd["more_epochs"]
+    if more and "train.epochs" in settings:
+        raise UserError(
+            "--epochs is the number of all epochs, and --more_epochs that of further ones; give one of them"
+        )
+    return settings | ({"train.epochs": epochs + more} if more else {})
 
 
 def model_names() -> dict[str, str]:
@@ -142,9 +161,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if cmd["resume"] is not None:
             from kgen.run import Run
 
-            changes, run = changes_of(cmd), Run.open(cmd["resume"])
+            run = Run.open(cmd["resume"])
+            changes = changes_of(cmd, run.config.train.epochs)
             config = run.config_with(changes)
         else:
+            if cmd.given("more_epochs"):
+                raise UserError("--more_epochs continues a run: add --resume RUN, or give --epochs for a new one")
             config = config_of(cmd)
         check_names(config)
         check_names(config.train)
@@ -187,8 +209,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         written = write_report(run.path)
         if config.recipe and (words := stand_in_note(load_recipe(config.recipe), config.data.dataset)):
-            print(f"\nrecipe {config.recipe}: {words}")
-        print(f"\npictures: {run.path / 'samples'} (final.png), {run.path / 'plots' / 'curves.png'}")
+            show(f"\nrecipe {config.recipe}: {words}")
+        plots = sorted(path.name for path in (run.path / "plots").glob("*.png"))
+        print(f"\npictures: {run.path / 'samples' / 'final.png'}")
+        print(f"plots:    {run.path / 'plots'} ({', '.join(plots)})")
         if written:
             print(f"report:   {written}")
         lines = [line for _, line in next_commands(run)[:4]]

@@ -28,6 +28,7 @@ class Monitor:
     Attributes:
         split: of the real images.
         better: name of a value (`MetricChoice.label`) -> "lower", "higher" or "".
+        main: the names to look at first: what the best checkpoint is chosen by, and the first value of each metric.
 
     Raises:
         UserError: an unknown metric, or a `best_by` that is not among their values.
@@ -36,6 +37,8 @@ class Monitor:
     def __init__(self, config: RunConfig, dataset: data.Dataset):
         train = config.train
         self.better = directions(train.metrics)
+        first = [next(iter(directions([metric]))) for metric in train.metrics]
+        self.main = tuple(dict.fromkeys([train.best_by] * (train.best_by != "loss") + first))
         if train.best_by != "loss" and not self.better.get(train.best_by):
             known = ["loss", *(name for name, better in self.better.items() if better)]
             raise UserError(f"train.best_by: {train.best_by!r} is not measured; {nearest(train.best_by, known)}")

@@ -15,6 +15,7 @@ from kgen.cache import cached_arrays, digest
 from kgen.data.reference import Reference
 from kgen.errors import UserError
 from kgen.features.extractors import Extractor
+from kgen.progress import Bar, announce
 
 RECIPE = 1
 """Incremented with anything that changes what is learned."""
@@ -148,7 +149,6 @@ def _batches(pixels, labels, rows, batch_size: int, epochs: int, seed: int):
 
 def _fit(network, batches, steps: int, optimizer, name: str):
     import tensorflow as tf
-    from tqdm import tqdm
 
     optimizer.build(network.trainable_variables)
 
@@ -159,13 +159,12 @@ def _fit(network, batches, steps: int, optimizer, name: str):
         optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
         return loss
 
-    with tqdm(
-        batches, total=steps, desc=f"training the {name}", unit="step", delay=2, leave=False, disable=None
-    ) as bar:
-        for x, y in bar:
+    announce(f"training the {name}")
+    with Bar(steps, f"training the {name}") as bar:
+        for x, y in batches:
             loss = step(tf.constant(x), tf.constant(y))
-            if bar.n % 50 == 0:
-                bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
+            note = f"loss {float(loss):.3f}" if bar.drawn and bar.done % 50 == 49 else ""
+            bar.advance(1, note)
 
 
 def _features(network, pixels, rows: np.ndarray) -> np.ndarray:

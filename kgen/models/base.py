@@ -81,6 +81,7 @@ class GenerativeModel(keras.Model):
         failed_step: the first step whose loss was not finite, or -1.
         tracks_gradients: the norm of each phase's gradient is a metric of the training.
         stop_asked: () -> whether `fit` should return as soon as it can.
+        steps_taken: is called with the number of steps that were taken, every second or so.
         agreed: value of this worker -> the largest of all workers.
         averages: exponential moving averages of weights, if compiled with `ema_momentum`.
     """
@@ -118,7 +119,7 @@ class GenerativeModel(keras.Model):
         self._jit_steps, self.evaluation_step = False, None
         self._epoch_steps, self._epoch_taken, self._skipped = None, 0, 0
         self.stop_asked, self.agreed = lambda: False, lambda value: value
-        self.timed = contextlib.nullcontext
+        self.timed, self.steps_taken = contextlib.nullcontext, lambda count: None
 
     def _counter(self, name: str, start: int):
         return self.add_weight(

@@ -69,6 +69,7 @@ def train_function(model):
                 model._epoch_taken = 0
                 raise StopIteration
             pace.took(wanted)
+            model.steps_taken(wanted)
             done += wanted
         model._epoch_taken = model._epoch_taken % (model._epoch_steps or 1) + done
         return model.get_metrics_result()

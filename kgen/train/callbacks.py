@@ -7,21 +7,20 @@ the list of the rows of all epochs. In the epoch in which a loss was not finite 
 
 import contextlib
 import math
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from kgen import checkpoints, images
+from kgen import checkpoints, images, progress
 from kgen.config import TrainConfig
 from kgen.models.base import share, unpack
 from kgen.models.train_function import evaluation_function
+from kgen.progress import Bar, clock
 from kgen.run import Run
 from kgen.sampling import ModelSampler
 from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
@@ -67,36 +66,31 @@ class EpochCallback(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows one bar over the whole training: loss terms, speed, and the time that is left."""
+    """Shows one bar over the whole training: the epoch, the time that is left, and the losses so far."""
 
     def __init__(self, epochs: int, steps_per_epoch: int, first: int = 0, *, shown: bool = True):
         super().__init__()
-        self.shown = shown
-        self.epochs, self.steps_per_epoch, self.first = epochs, steps_per_epoch, first
+        self.epochs, self.steps_per_epoch, self.first, self.shown = epochs, steps_per_epoch, first, shown
+        self.bar = None
 
     def on_train_begin(self, logs=None):
-        terminal = sys.stderr.isatty()
-        self.bar = tqdm(
-            total=self.epochs * self.steps_per_epoch,
-            initial=self.first,
-            disable=not self.shown,
-            unit="step",
-            mininterval=0.2 if terminal else 10.0,  # a log file wants few lines
-            dynamic_ncols=terminal,
-            bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed} elapsed, {remaining} left, {rate_fmt}{postfix}",
-        )
+        self.bar = Bar(self.epochs * self.steps_per_epoch, "training", done=self.first, shown=self.shown)
+        self.model.steps_taken = self.bar.advance  # within a call of many steps
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
-        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+        self.bar.name = f"epoch {epoch + 1}/{self.epochs}"
 
     def on_train_batch_end(self, batch, logs=None):
-        self.bar.set_postfix({k: f"{logs[k]:.4g}" for k in self.model.trackers}, refresh=False)
         steps = self.epoch * self.steps_per_epoch + min(batch + 1, self.steps_per_epoch)
-        self.bar.update(max(0, steps - self.bar.n))
+        losses = [key for key in self.model.trackers if key.endswith("loss")] if self.bar.drawn else ()
+        note = ", ".join(f"{header(key)} {short(logs[key])}" for key in losses)
+        self.bar.advance(max(0, steps - self.bar.done), note)
 
-    def on_train_end(self, logs=None):
-        self.bar.close()
+    def close(self):
+        """Removes the bar, also when a training was interrupted."""
+        if self.bar is not None:
+            self.bar.close()
 
 
 class StopOnFailure(keras.callbacks.Callback):
@@ -286,6 +280,62 @@ class MetricsLog(EpochCallback):
 
     def on_row(self, row: Row):
         self.run.log_metrics(row)
+
+
+class LogEpochs(EpochCallback):
+    """Logs the first row, the last, and about EPOCH_LINES in between, as a table.
+
+    Args:
+        run, rows: see `EpochCallback`.
+        columns: name of a value in a row -> its header, the most important first; those that do not fit are left out.
+        unit: of the losses; "" for none.
+    """
+
+    def __init__(self, run: Run, rows: list[Row], columns: Mapping[str, str], unit: str):
+        super().__init__(run, rows)
+        self.columns, self.unit = columns, f"[{unit}]" if unit else ""
+
+    def on_train_begin(self, logs=None):
+        train = self.run.config.train
+        every = math.ceil(train.epochs / EPOCH_LINES)
+        validate = min(train.validate_every, every)
+        self.every = math.ceil(every / validate) * validate
+        self.header = False
+
+    def on_row(self, row: Row):
+        if row["epoch"] == 1 or self.is_due(row["epoch"], self.every) or self.model.stop_training:
+            if not self.header:
+                self.header = True
+                self._log(["epoch", "time", *self.columns.values()], self.unit)
+            values = ["" if row.get(key) is None else short(row[key]) for key in self.columns]
+            self._log([f"{row['epoch']}/{self.params['epochs']}", clock(row["elapsed_seconds"]), *values])
+
+    def _log(self, cells: Sequence[str], unit: str = ""):
+        epoch = max(len("epoch"), 2 * len(str(self.params["epochs"])) + 1)
+        widths = [epoch, 7, *(max(6, len(header)) for header in self.columns.values())]
+        room, line = progress.width(LOG_WIDTH) - len(self.unit) - 1, ""
+        for cell, size in zip(cells, widths, strict=True):
+            if len(line) + 2 + size > room:
+                break
+            line += f"{'  ' if line else ''}{cell:>{size}}"
+        self.run.log(f"{line} {unit}".rstrip())
+
+
+EPOCH_LINES = 24
+LOG_WIDTH = 100
+"""Columns of a line of the table where there is no terminal."""
+
+
+def header(name: str) -> str:
+    """The name of a metric, short: "discriminator_loss" -> "D loss"."""
+    return name.replace("discriminator", "D").replace("generator", "G").replace("_", " ")
+
+
+def short(value: float) -> str:
+    """Four digits of a number: 12345, 278.1, 0.0975, 5."""
+    if float(value).is_integer() or 1e3 <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    return f"{value:.4f}" if 1e-2 <= abs(value) < 1 else f"{value:#.4g}"
 
 
 class TensorBoardScalars(EpochCallback):

@@ -8,6 +8,7 @@ last bit. On Ctrl-C and SIGTERM a checkpoint is written before the training stop
 
 import _thread
 import contextlib
+import shlex
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from kgen.data.training_data import Content
 from kgen.errors import UserError
 from kgen.io import ASIDE
 from kgen.run import Run
+from kgen.tables import counted
 from kgen.train.checks import check_settings
 
 # What a checkpoint holds ----------------------------------------------------------------------------------------------
@@ -269,13 +271,13 @@ def stopped_early(run: Run) -> int | None:
 
 
 def how_it_ended(run: Run) -> str:
-    """How a finished run ended, and what continues it."""
-    epochs, patience = run.config.train.epochs, run.config.train.patience
+    """How a finished run ended, and the command that continues it."""
+    epochs, resume = run.config.train.epochs, shlex.join(["kgen-train", "--resume", str(run.path)])
     if (epoch := stopped_early(run)) is None:
-        return f"{epochs} epochs; a larger --epochs continues it"
+        return f"{counted(epochs, 'epoch')}; ten more: {resume} --more_epochs 10"
     return (
-        f"it stopped early, with epoch {epoch} of {epochs}; a --patience larger than {patience}, or 0 for no early "
-        "stopping, continues it"
+        f"it stopped early, with epoch {epoch} of {epochs}; without early stopping: {resume} --patience 0, or with a "
+        f"--patience larger than {run.config.train.patience}"
     )
 
 

@@ -19,6 +19,7 @@ from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.io import check_writable
 from kgen.models import GenerativeModel, build_model, ema
+from kgen.models.base import GRADIENT
 from kgen.models.presets import PRESETS
 from kgen.progress import announce
 from kgen.recipes import log_lines
@@ -306,10 +307,14 @@ def _fit(
     histograms = callbacks.Histograms(run, rows, first_batch, events)
     diagnoses = [callbacks.LogDiagnoses(run, rows, health)] if health else []
     timed, averaged = costs.callback, model.averages is not None
+    first = epoch * steps_per_epoch + step
+    progress = callbacks.Progress(train.epochs, steps_per_epoch, first, shown=devices.is_chief)
+    unit = "" if health else "nats per image"
+    columns = _columns(model, "validation" in evaluate, monitor)
     resumable = [epoch_row, best, early_stopping, histograms, *diagnoses]
     used = [
         events,
-        callbacks.Progress(train.epochs, steps_per_epoch, epoch * steps_per_epoch + step, shown=devices.is_chief),
+        progress,
         callbacks.StopOnFailure(),
         *([callbacks.Profile(run)] if train.profile else []),
         *([callbacks.SwapAverages(at_train_end=True)] if averaged else []),  # what follows sees the averages
@@ -326,8 +331,9 @@ def _fit(
         *([timed("evaluation", evaluate["test"])] if "test" in evaluate else []),
         timed("checkpoints", keras.callbacks.LambdaCallback(on_epoch_end=best.write_if_due)),
         callbacks.MetricsLog(run, rows),
+        callbacks.LogEpochs(run, rows, columns, unit),
         timed("tensorboard", callbacks.TensorBoardScalars(run, rows, events)),
-        timed("pictures", callbacks.Curves(run, rows, unit="" if health else "nats per image", monitor=monitor)),
+        timed("pictures", callbacks.Curves(run, rows, unit=unit, monitor=monitor)),
         *diagnoses,
         timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, events)),
         *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),
@@ -340,20 +346,36 @@ def _fit(
     if devices.is_chief and not stopped:
         announce("compiling the training step")
     model.timed = costs.of
-    with costs.of(OTHER):
-        model.fit(
-            batches,
-            initial_epoch=epoch,
-            initial_step=step,
-            epochs=epoch if stopped else train.epochs,
-            steps_per_epoch=steps_per_epoch,
-            verbose=0,
-            callbacks=used,
-        )
+    try:
+        with costs.of(OTHER):
+            model.fit(
+                batches,
+                initial_epoch=epoch,
+                initial_step=step,
+                epochs=epoch if stopped else train.epochs,
+                steps_per_epoch=steps_per_epoch,
+                verbose=0,
+                callbacks=used,
+            )
+    finally:
+        progress.close()
     if (failed := int(model.failed_step.numpy())) >= 0:
         raise TrainingFailed(_failure(run, failed, steps_per_epoch))
     costs.write(run)
+    run.log(_quality(best, unit, rows, monitor))
     return early_stopping.reason()
+
+
+def _columns(model: GenerativeModel, validated: bool, monitor) -> dict[str, str]:
+    """Name of a value in a row -> its header in the log: losses, what is measured, and the other terms."""
+    terms = [name for name in model.trackers if not name.endswith(GRADIENT)]
+    losses = [name for name in terms if name.endswith("loss")]
+    found = {f"train_{name}": callbacks.header(name) for name in losses}
+    if validated and "loss" in terms:
+        found["validation_loss"] = "validation"
+    if monitor is not None:
+        found |= {f"{monitor.split}_{name}": name.replace("_", " ") for name in monitor.main}
+    return found | {f"train_{name}": callbacks.header(name) for name in terms if name not in losses}
 
 
 def set_precision(config: RunConfig):
@@ -394,14 +416,29 @@ def _failure(run: Run, step: int, steps_per_epoch: int) -> str:
     )
 
 
+def _quality(best: callbacks.BestCheckpoint, unit: str, rows: Sequence[Mapping[str, Any]], monitor) -> str:
+    """How good the training became: its best score, and the last metrics of its samples."""
+    parts, objective = [], best.objective
+    if objective.key and math.isfinite(best.score):
+        value = best.score if objective.lower_is_better else -best.score
+        unit = f" {unit}" if unit and objective.key == "validation_loss" else ""
+        parts.append(f"best {objective.key.replace('_', ' ')} {value:.4g}{unit}, epoch {best.epoch}")
+    names = {f"{monitor.split}_{name}": name.replace("_", " ") for name in monitor.main} if monitor else {}
+    for row in reversed(rows):
+        if values := [f"{name} {row[key]:.4g}" for key, name in names.items() if row.get(key) is not None]:
+            parts.append(f"samples of epoch {row['epoch']}: {', '.join(values)}")
+            break
+    return "; ".join(parts) or f"trained {counted(len(rows), 'epoch')}"
+
+
 def _log_resume(run: Run, start: Checkpoint | None, devices: Devices):
     if start is None:
         if devices.is_chief:
             run.record_environment(from_start=True)
         run.log(f"run {run.path}: starts from the beginning, it has no checkpoint")
         return
-    place = f"epoch {start.state['epoch'] + 1}, step {start.state['step']}"
-    run.log(f"run {run.path}: resumes in {place} of {run.config.train.epochs} epochs")
+    place = f"epoch {start.state['epoch'] + 1} of {run.config.train.epochs}"
+    run.log(f"run {run.path}: resumes in {place}, after step {start.state['step']:,}")
     if devices.is_chief and (differences := run.record_environment()):
         run.log(f"note: {', '.join(differences)}: {checkpointing.OTHER_ENVIRONMENT}")
 

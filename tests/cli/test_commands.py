@@ -107,7 +107,15 @@ def fails(capsys, main, arguments) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--modle", "vae"], ["--modle", "did you mean 'model'"]),
+        (["--modle", "vae"], ["--modle", "did you mean '--model'"]),
+        (["--latent_dim", "3"], ["--set model_args.latent_dim=3", "kgen-train --help"]),
+        (["--set", "latent_dim=3"], ["--set model_args.latent_dim=3", "kgen-train --help"]),
+        (["--set", "epochs=3"], ["--set train.epochs=3"]),
+        (["--epochs", "+10"], ["a whole number", "--resume RUN --more_epochs 10"]),
+        (["--epochs", "1.5"], ["--epochs takes a whole number", "'1.5'"]),
+        (["--learning_rate", "small"], ["--learning_rate takes a number", "'small'"]),
+        (["--more_epochs", "3"], ["--resume RUN"]),
+        (["--recipe", "mnist-mlp-vae", "--model", "dcgan"], ["--set model=dcgan"]),
         (["--model", "cave"], ["unknown model 'cave'", "'cvae'"]),
         (["--dataset", "digit"], ["'digit'", "'digits'"]),
         (["--dataset", "nowhere/"], ["nowhere", "does not exist"]),

@@ -71,14 +71,14 @@ def test_pictures_at_the_start_during_and_at_the_end(default_job):
 
 
 def test_the_last_words_say_where_and_what_next(default_job):
-    run, out, err = default_job
-    last = out.strip().splitlines()[-6:]
-    assert str(run.path / "samples") in last[0] and "curves.png" in last[0]
-    assert last[1].split() == ["report:", str(run.path / "report.html")]
+    run, out, _ = default_job
+    last = out.strip().splitlines()[-7:]
+    assert last[0].split() == ["pictures:", str(run.path / "samples" / "final.png")]
+    assert last[1].split() == ["plots:", str(run.path / "plots"), "(curves.png,", "layers.png)"]
+    assert last.pop(0) and last[1].split() == ["report:", str(run.path / "report.html")]
     assert last[2].split()[:3] == ["next:", "kgen-sample", str(run.path)]
     assert [line.split()[:2] for line in last[3:5]] == [["kgen-eval", str(run.path)], ["kgen-explore", str(run.path)]]
     assert last[5].split()[:2] == ["kgen-export", str(run.path)]
-    assert "loss=" in err and "kl=" in err and "left" in err
 
 
 def test_tensorboard_reads_the_events_back(default_job):
@@ -112,3 +112,20 @@ def test_agreement_sees_wrong_labels(default_job, monkeypatch):
     decode = sampling.ModelSampler.decode
     monkeypatch.setattr(sampling.ModelSampler, "decode", lambda self, z, labels: decode(self, z, (labels + 1) % 10))
     assert label_agreement.measure(default_job[0].path, count=200).share < 0.05
+
+
+def test_the_log_is_a_table_of_losses_and_ends_with_the_best(default_job):
+    run, out, err = default_job
+    rows = run.metrics()
+    best = min(rows, key=lambda row: row["validation_loss"])
+    assert f"best validation loss {best['validation_loss']:.4g} nats per image, epoch {best['epoch']}\n" in out
+    lines = [line[20:] for line in (run.path / "log.txt").read_text().splitlines()]
+    start = next(i for i, line in enumerate(lines) if line.split()[0] == "epoch")
+    assert lines[start].split("  ")[-1] == "kl [nats per image]" and len(lines[start]) <= 80
+    table = [line.split() for line in lines[start + 1 :] if "/100 " in line]
+    assert 20 <= len(table) <= 30 and [table[0][0], table[-1][0]] == ["1/100", "100/100"]
+    for epoch, _, *values in table:
+        row = rows[int(epoch.split("/")[0]) - 1]
+        terms = ("train_loss", "validation_loss", "train_reconstruction", "train_kl")
+        assert values == [f"{row[term]:#.4g}" for term in terms]
+    assert all(line.endswith(" …") or "elapsed" in line for line in err.splitlines()), err

@@ -164,7 +164,7 @@ def test_more_patience_goes_on_as_if_from_the_start_and_less_does_not(scripted, 
     for again in ([], ["--patience", "1"], ["--epochs", "30"]):
         capsys.readouterr()
         assert main(["--resume", str(path), *again]) == 0
-        words = "is done: it stopped early, with epoch 5 of 10; a --patience larger than 2, or 0 for no "
+        words = f"with epoch 5 of 10; without early stopping: kgen-train --resume {path} --patience 0, or with a "
         assert words in capsys.readouterr().out
         assert kept(path) == kept(alone(2).path) and Run.open(path).config.train.patience == 2
     assert main(["--resume", str(path), "--patience", "0"]) == 0

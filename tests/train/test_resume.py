@@ -102,10 +102,13 @@ def test_repeating_the_command_goes_on_and_a_third_time_there_is_nothing_to_do(t
     (tmp_path / "run" / "samples" / ".part-1-final.png").write_bytes(b"of a process that was killed")
     run = train(config(), run_dir=str(tmp_path / "run"))
     assert not list(run.path.rglob(".part-*"))
-    assert "resumes in epoch 1, step 10 of 3 epochs" in capsys.readouterr().out
+    assert "resumes in epoch 1 of 3, after step 10" in capsys.readouterr().out
     weights = run.load_model().weights_hash()
     assert train(config(), run_dir=str(tmp_path / "run")).load_model().weights_hash() == weights
-    assert "is done: 3 epochs" in capsys.readouterr().out
+    assert (
+        f"is done: 3 epochs; ten more: kgen-train --resume {tmp_path / 'run'} --more_epochs 10"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.slow
