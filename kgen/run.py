@@ -44,6 +44,10 @@ FORMAT = 2
 """Version of the layout of run directories; a config.json without the number is of format 1."""
 
 
+OF_A_RUN = ("format", "spec", "data_hashes", "data_names", "data_places", "versions", "environments")
+"""What config.json holds beside the fields of RunConfig."""
+
+
 class Run:
     """An existing run directory. `Run.create` makes one, `Run.open` finds one.
 

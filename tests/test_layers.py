@@ -20,6 +20,7 @@ LAYERS = (
     ("train", "evaluate", "export", "serve"),
     ("explore", "report"),
     ("cli",),
+    ("__main__",),
 )  # fmt: skip
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 WITHIN = {("nn", "losses"), ("sampling", "run")}  # beside the lowest layer, the only imports inside one

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.config import EvalConfig
+from kgen.errors import UserError
 from kgen.evaluate.registry import METRICS, parse_metrics
 from kgen.features import EXTRACTORS
 
@@ -64,5 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(eval_table(results), end="")
         if out is not None:
             print(f"wrote {out}")
+        if results and all(result.get("value") is None for result in results):
+            raise UserError("no value could be computed; the notes say why")
 
     return cmd.run(body, argv)

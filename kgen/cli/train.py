@@ -1,7 +1,7 @@
 """kgen-train: trains a model and leaves a run directory."""
 
+import json
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from kgen.errors import UserError
 from kgen.evaluate.registry import parse_metrics
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
-from kgen.progress import show
+from kgen.progress import show, width
 from kgen.recipes import configure, load_recipe, stand_in_note
 
 EXAMPLES = (
@@ -37,7 +37,7 @@ EXAMPLES = (
     ),
 )
 
-OF_A_NEW_RUN = ("recipe", "run_dir", "runs_root")
+OF_A_NEW_RUN = ("recipe", "config", "run_dir", "runs_root")
 """Flags of this command that do not go with `--resume`, besides those of the data."""
 
 
@@ -49,6 +49,12 @@ def command() -> Command:
     cmd.flag(
         "Model", "string", "recipe", None, "Named experiment to start from; other flags and --set change it.",
         metavar="NAME",
+    )  # fmt: skip
+    cmd.flag(
+        "Model", "string", "config", None,
+        "Settings to start from, .json or .yaml: the config.json of a run, or what --print_config prints; other flags "
+        "and --set change it.",
+        metavar="FILE",
     )  # fmt: skip
     cmd.flag("Model", "boolean", "list_recipes", False, "List the recipes: what each reproduces, and its results.")
     cmd.flag(
@@ -63,6 +69,7 @@ def command() -> Command:
         auto="the next number in --runs_root", metavar="FOLDER",
     )  # fmt: skip
     cmd.flag("Output", "string", "runs_root", "runs", "Folder of numbered runs.", metavar="FOLDER")
+    cmd.flag("Output", "boolean", "print_config", False, "Print the settings as JSON, as --config reads them.")
     cmd.flag("Output", "boolean", "dry_run", False, "Run a few steps, estimate size and duration, write nothing.")
     cmd.flag(
         "Resuming", "string", "resume", None,
@@ -80,6 +87,10 @@ def command() -> Command:
 
 def config_of(cmd: Command) -> RunConfig:
     """The configuration that the flags and `--set` ask for; `--set` wins over flags, and both over the recipe."""
+    if cmd["config"] is not None:
+        if cmd["recipe"] is not None:
+            raise UserError("--recipe and --config are both where the settings start: give one of them")
+        return override(read_config(Path(cmd["config"])), given_settings(cmd))
     if cmd["recipe"] is not None:
         if cmd.given("model"):
             raise UserError(
@@ -88,6 +99,33 @@ def config_of(cmd: Command) -> RunConfig:
             )
         return configure(cmd["recipe"], given_settings(cmd), open_source=open_source)
     return override(RunConfig(), given_settings(cmd))
+
+
+def read_config(path: Path) -> RunConfig:
+    """The settings in a file of JSON or YAML; what a run's config.json holds beside them is left out.
+
+    Raises:
+        UserError: it cannot be read, or holds an unknown setting.
+    """
+    from kgen.run import OF_A_RUN
+
+    text = path.read_text(encoding="utf-8")
+    try:
+        if path.suffix in (".yaml", ".yml"):
+            try:
+                import yaml
+            except ModuleNotFoundError:
+                raise UserError(f"--config {path} needs PyYAML: pip install pyyaml, or give a .json file") from None
+            values = yaml.safe_load(text)
+        else:
+            values = json.loads(text)
+    except UserError:
+        raise
+    except Exception as error:  # of a parser
+        raise UserError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"--config {path} does not hold settings by their names")
+    return RunConfig.from_json({key: value for key, value in values.items() if key not in OF_A_RUN})
 
 
 def given_settings(cmd: Command) -> dict[str, Any]:
@@ -136,7 +174,7 @@ def print_recipes():
     """The table of recipes, as wide as the terminal; not wrapped where it goes to a file or a pipe."""
     from kgen.recipes.recipe import render_recipes
 
-    print(render_recipes(shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
+    print(render_recipes(width(0) or None), end="")
 
 
 def write_report(path: Path) -> Path | None:
@@ -174,6 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.data.sources.resolve import check_name
         from kgen.train import checks
 
+        if cmd["print_config"]:
+            return print(json.dumps(config.to_json(), indent=2))
         check_name(config.data.dataset.strip())
         if cmd["resume"] is not None:
             checks.check_early_stopping(config)

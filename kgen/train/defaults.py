@@ -17,6 +17,7 @@ from kgen.models import resolve_model_args
 from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
+from kgen.spec import DataSpec
 from kgen.train.checks import check_early_stopping
 
 TRAINING_STEPS = 4_000
@@ -31,6 +32,9 @@ MAX_VALIDATIONS = 200
 SAMPLE_GRIDS = 20
 CLASS_MEASUREMENTS = 20
 """How often a training evaluates the loss, writes a grid of samples, and measures the classes of samples."""
+
+DENSE_PIXELS = 2_000
+"""Values of a picture up to which dense layers do well: 32×32 in gray, 25×25 in colour."""
 
 EMA_HALFLIVES, MAX_EMA_HALFLIFE_IMAGES = 20, 50_000
 """Of the average of an adversarial model's weights: half-lives per training, and images per half-life."""
@@ -107,6 +111,22 @@ def check_labels(config: RunConfig, dataset: data.Dataset):
             f"model {config.model!r} needs labels, but data set {spec.name!r} has num_classes=0; use --model "
             f"{preset.unconditional} or a labelled data set{found}"
         )
+
+
+def convolutional_counterpart(config: RunConfig, spec: DataSpec) -> RunConfig | None:
+    """The same training of the first model with convolutions, where pictures are large for dense layers; else None.
+
+    Args:
+        config: complete.
+        spec: of the data.
+    """
+    preset, network = PRESETS[config.model], config.model_args.get("network")
+    if spec.num_pixels <= DENSE_PIXELS or not network or not NETWORKS.defaults(network)["jit_compile_on_cpu"]:
+        return None
+    for name, other in PRESETS.items():
+        if other.family == preset.family and other.conditional == preset.conditional and "network" in other.args:
+            return dataclasses.replace(config, model=name, model_args=resolve_model_args(name, {}))
+    return None
 
 
 # Optimizers -----------------------------------------------------------------------------------------------------------

@@ -25,13 +25,14 @@ from kgen.progress import announce
 from kgen.recipes import log_lines
 from kgen.run import Run
 from kgen.sampling import open_run
+from kgen.spec import DataSpec
 from kgen.tables import counted
 from kgen.train import callbacks, checkpointing, checks, defaults, init_from
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.costs import OTHER, Costs
 from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
-from kgen.train.memory import check_memory, out_of_memory
+from kgen.train.memory import check_memory, out_of_memory, step_memory
 from kgen.train.plots import sample_sheet
 from kgen.train.tensorboard import EventFile
 
@@ -170,6 +171,9 @@ def _train(
     model.agreed = devices.agreed
     if start is None:
         notes = [*notes, *init_from.initialize_weights(model, config)]
+
+    if not resumed and (other := defaults.convolutional_counterpart(config, dataset.spec)):
+        notes = [*notes, _dense_note(model, dataset.spec, other)]
 
     # Create the run directory, when nothing that the user can get wrong is left.
     if not resumed:
@@ -429,6 +433,14 @@ def _quality(best: callbacks.BestCheckpoint, unit: str, rows: Sequence[Mapping[s
             parts.append(f"samples of epoch {row['epoch']}: {', '.join(values)}")
             break
     return "; ".join(parts) or f"trained {counted(len(rows), 'epoch')}"
+
+
+def _dense_note(model: GenerativeModel, spec: DataSpec, other: RunConfig) -> str:
+    size, parameters = "×".join(map(str, spec.image_shape)), step_memory(other, spec).parameters
+    return (
+        f"note: dense layers make {model.parameters:,} parameters of pictures of {size}; --model {other.model}, with "
+        f"convolutions and {parameters:,} parameters, suits them better; --dry_run says how long each takes"
+    )
 
 
 def _log_resume(run: Run, start: Checkpoint | None, devices: Devices):

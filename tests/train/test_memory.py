@@ -12,6 +12,7 @@ from kgen.models import build_model
 from kgen.models.presets import PRESETS
 from kgen.spec import DataSpec
 from kgen.train import memory
+from kgen.train.defaults import convolutional_counterpart
 from kgen.train.memory import check_memory, step_memory
 
 
@@ -138,3 +139,20 @@ def test_a_model_that_cannot_be_built_without_values_has_no_estimate(monkeypatch
 
     monkeypatch.setattr(memory, "build_model", fails)
     assert check_memory(config("vae"), spec()) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "channels", "suits"),
+    [
+        ("gan", 64, 3, "dcgan"),
+        ("cgan", 64, 3, "cdcgan"),
+        ("vae", 64, 3, "conv_vae"),
+        ("gan", 28, 1, None),
+        ("dcgan", 64, 3, None),
+        ("pixel_vae", 64, 3, None),
+    ],
+)
+def test_dense_layers_for_large_pictures_have_a_convolutional_counterpart(model, side, channels, suits):
+    of = spec(side, channels)
+    found = convolutional_counterpart(config(model, of), of)
+    assert (found and found.model) == suits

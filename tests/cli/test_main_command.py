@@ -1,0 +1,73 @@
+"""`kgen` and `python -m kgen`: the list of commands, versions, completions; and settings from a file."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import kgen
+from kgen.cli import main as kgen_main
+from kgen.cli import train
+from kgen.config import RunConfig, override
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_it_lists_every_installed_command(capsys):
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {name: f"kgen.cli.{name.partition('-')[2] or 'main'}:main" for name in kgen_main.commands()}
+    done = subprocess.run([sys.executable, "-m", "kgen"], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert all(f"  {name} " in done.stdout for name in scripts if name != "kgen") and not done.stderr
+    assert kgen_main.main(["--version"]) == 0
+    assert f"kgen {kgen.__version__}\n" in capsys.readouterr().out
+    assert kgen_main.main(["sample", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("kgen-sample: ")
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("kgen-train --binarize th", "threshold"),
+        ("kgen-train --model cdc", "cdcgan"),
+        ("kgen-train --model vae --more", "--more_epochs"),
+        ("/usr/bin/kgen-sample run --che", "--checkpoint"),
+        ("kgen-train run", ""),
+    ],
+)
+def test_bash_completes(words, found):
+    line = f"COMP_WORDS=({words}); COMP_CWORD={len(words.split()) - 1}; _kgen; echo ${{COMPREPLY[@]}}"
+    script = f"{kgen_main.completion('bash')}\n{line}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found
+
+
+def test_settings_of_a_file_are_those_that_are_printed(capsys, tmp_path):
+    assert train.main(["--model", "vae", "--epochs", "3", "--set", "model_args.latent_dim=2", "--print_config"]) == 0
+    printed = capsys.readouterr().out
+    config = RunConfig.from_json(json.loads(printed))
+    assert config == override(RunConfig(), {"model": "vae", "train.epochs": 3, "model_args.latent_dim": 2})
+    file = tmp_path / "config.json"  # of a run, which holds more
+    file.write_text(json.dumps({"format": 2, "spec": {}, **json.loads(printed)}))
+    assert train.main(["--config", str(file), "--seed", "4", "--print_config"]) == 0
+    assert json.loads(capsys.readouterr().out) == override(config, {"seed": 4}).to_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("c.json", "{", "c.json cannot be read: "),
+        ("c.json", "[]", "does not hold settings"),
+        ("c.json", '{"modle": "vae"}', "unknown setting 'modle': did you mean 'model'"),
+        ("c.yaml", "model: vae", "needs PyYAML: pip install pyyaml"),
+    ],
+)
+def test_a_file_that_does_not_do(capsys, tmp_path, monkeypatch, name, text, words):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / name).write_text(text)
+    assert train.main(["--config", str(tmp_path / name)]) == 2
+    assert words in capsys.readouterr().err
