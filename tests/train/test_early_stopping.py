@@ -186,6 +186,7 @@ class Script:
 
     def __init__(self, better: str, *values):
         self.split, self.better, self.scripted = "validation", {"fid": better}, [*values]
+        self.main = ("fid",)
 
     def __call__(self, config, dataset):
         return self

@@ -42,6 +42,7 @@ class Script:
 
     def __init__(self, fid=(), precision=()):
         self.better = {"fid": "lower", "precision": "higher", "other": ""}
+        self.main = ("fid", "precision")
         self.left, self.generated = {"fid": list(fid), "precision": list(precision)}, []
 
     def __call__(self, config, dataset):
