@@ -74,7 +74,7 @@ def test_settings_of_set_are_known(guide):
 
 @guides
 def test_flags_exist(guide):
-    known = " ".join(importlib.import_module(f"kgen.cli.{name}").command().help() for name in COMMANDS)
+    known = " ".join(importlib.import_module(f"kgen.cli.{name}").command().help() for name in (*COMMANDS, "main"))
     known += " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "tools").glob("*.*") if path.suffix != ".md")
     known = FLAGS_OF_OTHERS | {*re.findall(r"--\w+", known)} | {"--help"}
     shown = {flag for span in code_spans(TEXTS[guide]) for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", span)}

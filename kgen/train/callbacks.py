@@ -23,6 +23,7 @@ from kgen.models.train_function import evaluation_function
 from kgen.progress import Bar, clock
 from kgen.run import Run
 from kgen.sampling import ModelSampler
+from kgen.tables import counted
 from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
 from kgen.train.costs import Costs
 from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
@@ -530,8 +531,9 @@ class LogDiagnoses(EpochCallback, ResumableCallback):
             self.run.log("diagnostics: no problem found")
         elif self.rows:
             self.run.log(
-                f"diagnostics: no problem found, but {self.rows[-1]['step']} steps in {len(self.rows)} epochs are too "
-                f"few to judge samples by ({PATIENCE} epochs after {self.settled:.0f} steps)"
+                f"diagnostics: no problem found, but {self.rows[-1]['step']} steps in "
+                f"{counted(len(self.rows), 'epoch')} are too few to judge samples by "
+                f"({PATIENCE} epochs after {self.settled:.0f} steps)"
             )
 
 

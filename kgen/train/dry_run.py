@@ -10,6 +10,7 @@ import tensorflow as tf
 from kgen import data
 from kgen.config import RunConfig
 from kgen.models import build_model
+from kgen.tables import counted
 from kgen.train import checks, defaults
 from kgen.train.memory import StepMemory, check_memory, gib, out_of_memory
 from kgen.train.trainer import compile_model, set_precision
@@ -57,7 +58,8 @@ class DryRun:
         size = f"{self.parameters:,} parameters, {self.state_bytes / 2**20:.1f} MiB with optimizers and averages"
         estimate = f"about {gib(self.step.bytes)} for a step (estimate); " if self.step else ""
         most = "at most " if train.patience else ""
-        steps = f"{most}{train.epochs} epochs of {self.steps_per_epoch}, {train.epochs * self.steps_per_epoch:,} in all"
+        epochs = counted(train.epochs, "epoch")
+        steps = f"{most}{epochs} of {self.steps_per_epoch}, {train.epochs * self.steps_per_epoch:,} in all"
         each = f"{1000 * self.step_seconds:.1f} ms each after {self.compile_seconds:.0f} s of compilation"
         return (
             f"model     {self.config.model}: {size}\n"
