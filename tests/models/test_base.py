@@ -200,6 +200,14 @@ def test_compile_without_an_optimizer_takes_the_registered_rates():
     assert float(optimizer.learning_rate.numpy()) == pytest.approx(rate) and rate == 1e-3
 
 
+def test_updates_and_reads_keep_their_order_in_graphs():
+    """Compiled models trace without the pass of Grappler that loses it; what it does to a critic's second step shows in
+    `check_sgd_step_equal_on_replicas`, in some graphs only."""
+    tf.config.optimizer.set_experimental_options({"dependency_optimization": True})
+    build_model("gan", SPEC).compile()
+    assert tf.config.optimizer.get_experimental_options()["dependency_optimization"] is False
+
+
 def test_images_alone_are_a_batch():
     """Data without labels: labels become zeros."""
     model = build_model("vae", DataSpec("toy", (4, 4, 1)), hidden=[4], latent_dim=2)
