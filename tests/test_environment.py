@@ -42,6 +42,15 @@ def test_a_world_is_another_environment():
     assert done.stdout.count("exit code 0 after") == 2 and "tensorflow=2." in done.stdout
 
 
+def test_a_world_that_is_this_one_is_left_out(monkeypatch):
+    def names(onednn: bool, *sets: str) -> list[str]:
+        monkeypatch.setattr("kgen.environment.environment", lambda: {"onednn": onednn, "instruction_sets": [*sets]})
+        return worlds.checked()
+
+    assert names(False, "AVX", "AVX2") == ["sse41", "avx2_one_thread"]
+    assert names(True, "AVX", "AVX2") == names(False, "AVX2", "AVX512F") == names(False, "ASIMD") == [*worlds.CHECKED]
+
+
 def test_a_command_that_fails_in_a_world_is_heard_of():
     program = "import os, sys; sys.exit('TF_NUM_INTRAOP_THREADS' in os.environ and 3)"
     command = [sys.executable, worlds.__file__, "--", sys.executable, "-c", program]
