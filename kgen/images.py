@@ -1,5 +1,6 @@
 """Images: the only conversions between units of pixels (uint8, [0, 1], [-1, 1]), grids, and PNG files."""
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,26 @@ def to_view(image: np.ndarray, smallest: int = 48, largest: int = 96) -> np.ndar
     height, width = (max(1, round(n * largest / side)) for n in image.shape[:2])
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).resize((width, height))
     return np.asarray(picture).reshape(height, width, -1)
+
+
+PREVIEW_IMAGES = 64
+"""Largest number of images of a preview."""
+
+
+def preview_png(images: np.ndarray) -> bytes:
+    """A PNG file that shows the first PREVIEW_IMAGES of some images as a grid: the picture of an object in Jupyter.
+
+    Args:
+        images: [N, H, W, C] uint8, or float in [0, 1]; small ones are enlarged, see `to_view`.
+    """
+    from PIL import Image
+
+    images = np.asarray(images[:PREVIEW_IMAGES])
+    images = images if images.dtype == np.uint8 else to_uint8(images)
+    sheet = grid(np.stack([to_view(image) for image in images]))
+    file = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(file, format="PNG")
+    return file.getvalue()
 
 
 def save_png(path: str | os.PathLike, image: np.ndarray) -> Path:

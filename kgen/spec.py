@@ -16,6 +16,8 @@ WHOLE_NUMBER = re.compile(r"-?[0-9]{1,1000}")
 LARGEST_NUMBER = 2**31 - 1
 LISTED = 20
 """Class numbers and names in a message."""
+SHORT_LIST = 6
+"""Names of classes in one line."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,20 @@ class DataSpec:
                 f"data set {self.name!r} has num_classes={self.num_classes}, but {len(self.class_names)} class_names: "
                 f"{self.class_names}"
             )
+
+    def __str__(self) -> str:
+        """One line for people: name, images per split, shape and classes; of many classes the first and the last."""
+        names = [self.class_name(label) for label in range(self.num_classes)]
+        if len(names) > SHORT_LIST:
+            names[SHORT_LIST // 2 : -1] = ["…"]
+        classes = f"{self.num_classes} classes ({', '.join(names)})" if names else "no classes"
+        splits = ", ".join(f"{number:,} {split}" for split, number in self.examples.items())
+        return f"{self.name}: {splits + ' ' if splits else ''}images of {self.shape_text}, {classes}"
+
+    @property
+    def shape_text(self) -> str:
+        """The shape of an image as people write it: 28x28x1."""
+        return "x".join(map(str, self.image_shape))
 
     @property
     def num_pixels(self) -> int:

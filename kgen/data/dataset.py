@@ -66,6 +66,13 @@ class Dataset:
         self.source, self.stored_splits, self._rows = source, dict(stored), dict(rows)
         self.transform, self.binarize = transform, binarize
 
+    def __repr__(self) -> str:
+        return f"<Dataset {self.spec}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """The picture in Jupyter: the first images of the first split; none of images that are not kept decoded."""
+        return images.preview_png(self.view(self.splits[0])[0][: images.PREVIEW_IMAGES]) if self.kept else None
+
     @property
     def kept(self) -> bool:
         """Whether decoded images are kept, in memory or on disk, so that `arrays` and `fingerprint` are quick."""

@@ -17,7 +17,7 @@ import numpy as np
 from kgen.errors import UserError
 from kgen.sampling.manifest import read_manifest
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
-from kgen.sampling.sampler import halves, in_chunks
+from kgen.sampling.sampler import ReadableRepr, halves, in_chunks
 from kgen.spec import DataSpec, numbers_at
 
 MODEL = "model.tflite"
@@ -35,7 +35,7 @@ def version_number(name: str) -> int | None:
     return number if number <= LARGEST_VERSION else None
 
 
-class _ExportSampler:
+class _ExportSampler(ReadableRepr):
     """Base of the samplers over exported files.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kgen.errors import UserError
 from kgen.sampling.priors import StandardNormal
-from kgen.sampling.sampler import in_chunks
+from kgen.sampling.sampler import ReadableRepr, in_chunks
 from kgen.spec import DataSpec
 
 SCHEME = "grpc://"
@@ -41,7 +41,7 @@ def _checked(token: str, source: str) -> str:
     return token
 
 
-class ServerSampler:
+class ServerSampler(ReadableRepr):
     """Samples from the `decode` signature of a served model, by REST.
 
     A server gives neither the classes of the data, so that `spec.num_classes` is 0 and labels are the numbers that the

@@ -15,6 +15,7 @@ from kgen import random
 from kgen.errors import UserError
 from kgen.sampling.priors import PRIORS, Prior
 from kgen.spec import LARGEST_NUMBER, WHOLE_NUMBER, DataSpec
+from kgen.tables import counted
 
 ROWS_PER_CALL = 32
 """Rows that each call of a graph decodes (the last is filled up): kernels sum in an order that depends on the batch
@@ -65,7 +66,16 @@ class Sampler(Protocol):
         ...
 
 
-class ModelSampler:
+class ReadableRepr:
+    """The `repr` of a sampler: of which data, latent shape, prior and parameters it is."""
+
+    def __repr__(self) -> str:
+        parameters = "" if self.parameters is None else f", {self.parameters:,} parameters"
+        latent = "x".join(map(str, self.latent_shape))
+        return f"<{type(self).__name__}: {self.spec}; latent {latent}, prior {self.prior}{parameters}>"
+
+
+class ModelSampler(ReadableRepr):
     """Samples from a GenerativeModel in this process.
 
     Args:
@@ -166,6 +176,15 @@ class Samples:
     labels: np.ndarray | None
     z: np.ndarray
     seed: int
+
+    def __repr__(self) -> str:
+        count, shape = len(self.images), "x".join(map(str, self.images.shape[1:]))
+        labels = "" if self.labels is None else f", {counted(len(set(self.labels.tolist())), 'class')}"
+        return f"<Samples: {counted(count, 'image')} of {shape}{labels}, seed {self.seed}>"
+
+    def _repr_png_(self) -> bytes:
+        """The picture in Jupyter."""
+        return kimages.preview_png(self.images)
 
     @property
     def pixels(self) -> np.ndarray:

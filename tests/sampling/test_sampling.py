@@ -1,10 +1,15 @@
 """Sampling: the same pixels for the same seed, from a run, a SavedModel and a .tflite file."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from same_images import assert_same_images
 
-from kgen import generate, open_sampler
+from kgen import DataConfig, generate, open_sampler
+from kgen.data import load
 from kgen.errors import UserError
 from kgen.sampling import StandardNormal
 from kgen.spec import DataSpec
@@ -116,3 +121,29 @@ def test_fewer_rows_of_large_images_per_call():
         rows = np.arange(35.0)
         found = in_chunks(call, rows, None, DataSpec("x", (side, side, 3)))
         assert {*sizes} == {expected} and found.tolist() == rows.tolist()
+
+
+def test_samples_samplers_and_data_show_what_they_are():
+    """In Python's shell by `repr`, in Jupyter by a picture as well."""
+    export = Path(__file__).parents[2] / "exports" / "cvae-mnist" / "1" / "model.tflite"
+    assert repr(open_sampler(export)) == (
+        "<TFLiteSampler: mnist: 54,000 train, 6,000 validation, 10,000 test images of 28x28x1, 10 classes "
+        "(0, 1, 2, …, 9); latent 2, prior standard_normal, 103,013 parameters>"
+    )
+    samples = generate(Echo(), 70, seed=1)
+    assert repr(samples) == "<Samples: 70 images of 2x2x1, 3 classes, seed 1>"
+    digits = load(DataConfig(dataset="digits"))
+    assert repr(digits) == (
+        "<Dataset digits: 1,293 train, 144 validation, 360 test images of 28x28x1, 10 classes (0, 1, 2, …, 9)>"
+    )
+    assert str(DataSpec("photos", (48, 64, 3))) == "photos: images of 48x64x3, no classes"
+    for shown, images in ((samples, samples.pixels), (digits, digits.arrays("train")[0])):
+        with Image.open(io.BytesIO(shown._repr_png_())) as picture:
+            factor = round(
+                48 / images.shape[1]
+            )  # small images are enlarged to about 48 pixels; the grid is 8 by 8, 2 apart
+            assert picture.size == (8 * (factor * images.shape[2] + 2) + 2,) * 2
+            last = np.asarray(picture)[
+                -2 - factor * images.shape[1] : -2 : factor, -2 - factor * images.shape[2] : -2 : factor
+            ]
+        np.testing.assert_array_equal(last, images[63, ..., 0])
