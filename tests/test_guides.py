@@ -16,7 +16,7 @@ TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path 
 README = TEXTS["README.md"]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = ("train", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
-FLAGS_OF_OTHERS = {"--cov", "--nodes", "--ntasks-per-node", "--logdir"}
+FLAGS_OF_OTHERS = {"--app", "--cov", "--nodes", "--ntasks-per-node", "--logdir"}
 guides = pytest.mark.parametrize("guide", TEXTS)
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GUIDES = (ROOT / "README.md", ROOT / "tools" / "README.md", *sorted(ROOT.glob("kgen/*/README.md")))
+GUIDES = (ROOT / "README.md", ROOT / "tools" / "README.md", *sorted(ROOT.glob("kgen/*/*.md")))
 RECIPES = ROOT / "kgen" / "recipes" / "README.md"
 MARKED = re.compile(r"(<!-- (?P<name>[\w: ]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 HIGHLIGHTS = (

@@ -2,11 +2,16 @@
 with the code; each test skips where its compiler is missing. For Python and the browser see test_on_device.py.
 """
 
+import asyncio
+import importlib
+import re
 import shutil
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -96,8 +101,6 @@ def test_python_with_the_compiled_model(golden):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The address of the model, served by kgen-serve in this process."""
-    import asyncio
-
     from kgen.config import RequestLimits, ServeConfig
     from kgen.serve.server import Server
 
@@ -144,6 +147,67 @@ def test_java(served, golden, clear_rows, tmp_path):
     source = str(TOOLS / "clients" / "Generate.java")
     subprocess.run([compiler, "--release", "11", "-Xlint:all", "-Werror", "-d", str(tmp_path), source], check=True)
     draws_from_a_server([java, "-cp", str(tmp_path), "Generate"], served, golden, clear_rows, tmp_path)
+
+
+# The guide ------------------------------------------------------------------------------------------------------------
+
+
+GUIDE = (Path(__file__).parents[2] / "kgen" / "export" / "APP.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def applications(tmp_path_factory):
+    """A folder that holds the programs of APP.md that have a file name, and the model; Python imports from there."""
+    folder = tmp_path_factory.mktemp("applications")
+    shutil.copy(SAMPLE / "model.tflite", folder)
+    for program in PROGRAMS:
+        if name := re.match(r"# (\w+\.py)\n", program):
+            (folder / name[1]).write_text(program, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        yield folder
+    for file in folder.glob("*.py"):
+        sys.modules.pop(file.stem, None)
+
+
+def get(framework: str, app, path: str) -> tuple[int, str, bytes]:
+    """Status, type and body of the answer of an application, without a server."""
+    if framework == "flask":
+        answer = app.test_client().get(path)
+        return answer.status_code, answer.content_type, answer.data
+
+    async def ask():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await client.get(path)
+
+    answer = asyncio.run(ask())
+    return answer.status_code, answer.headers["content-type"], answer.content
+
+
+@pytest.mark.parametrize("framework", ["starlette", "fastapi", "flask"])
+def test_python_applications(framework, applications, golden, clear_rows, tmp_path):
+    pytest.importorskip(framework)
+    app = importlib.import_module(f"app_{framework}").app
+    for row in clear_rows:
+        status, kind, body = get(framework, app, f"/digits/{golden.label[row]}.png?seed={golden.seed[row]}")
+        assert (status, kind) == (200, "image/png")
+        (tmp_path / "out.png").write_bytes(body)
+        same_picture(tmp_path / "out.png", golden.images[row])
+    status, _, body = get(framework, app, "/digits/10.png")
+    assert status == 400 and b"Received: 10, 0" in body
+
+
+def test_python_with_requests(served, golden, clear_rows, tmp_path):
+    program = next(program for program in PROGRAMS if "import requests" in program)
+    row = clear_rows[0]
+    program = program.replace("http://127.0.0.1:8501/v1/models/cvae-mnist", served)
+    program = program.replace('"label": 3, "seed": 7', f'"label": {golden.label[row]}, "seed": {golden.seed[row]}')
+    names = {}
+    exec(compile(program, "APP.md", "exec"), names)
+    (tmp_path / "out.png").write_bytes(names["png"])
+    same_picture(tmp_path / "out.png", golden.images[row])
 
 
 def test_what_was_not_run_says_so():

@@ -224,6 +224,25 @@ def test_the_browser_gives_the_golden_pixels(golden, address, browser, signature
 
 
 @pytest.mark.slow
+def test_the_lines_of_the_guide_draw_in_a_page(golden, clear_row, address, browser):
+    """Those of kgen/export/APP.md."""
+    guide = (Path(__file__).parents[2] / "kgen" / "export" / "APP.md").read_text(encoding="utf-8")
+    code = re.search(r"^```js\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)[1]
+    for written, taken in (
+        ("import {openGenerator} from './generator.js';", "const {openGenerator} = await import('/generator.js');"),
+        ("'model.tflite'", "'/exported.tflite'"),
+        ("label: 3, seed: 7", f"label: {golden.label[clear_row]}, seed: {golden.seed[clear_row]}"),
+    ):
+        assert written in code
+        code = code.replace(written, taken)
+    browser.get(address)
+    done = "const done = arguments[0]; (async () => {%s})().then(done, (error) => done(String(error.stack ?? error)));"
+    assert browser.execute_async_script(done % code) is None
+    expected = images.to_uint8(golden.images[clear_row])
+    np.testing.assert_array_equal(painted(browser), np.broadcast_to(expected, (28, 28, 3)))
+
+
+@pytest.mark.slow
 def test_the_browser_refuses_a_number_of_no_class(address, browser):
     browser.get(address)
     for wrong in (-1, 10):

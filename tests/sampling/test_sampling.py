@@ -139,11 +139,8 @@ def test_samples_samplers_and_data_show_what_they_are():
     assert str(DataSpec("photos", (48, 64, 3))) == "photos: images of 48x64x3, no classes"
     for shown, images in ((samples, samples.pixels), (digits, digits.arrays("train")[0])):
         with Image.open(io.BytesIO(shown._repr_png_())) as picture:
-            factor = round(
-                48 / images.shape[1]
-            )  # small images are enlarged to about 48 pixels; the grid is 8 by 8, 2 apart
-            assert picture.size == (8 * (factor * images.shape[2] + 2) + 2,) * 2
-            last = np.asarray(picture)[
-                -2 - factor * images.shape[1] : -2 : factor, -2 - factor * images.shape[2] : -2 : factor
-            ]
+            factor = round(48 / images.shape[1])  # of small images; the grid is 8 by 8
+            height, width = (factor * n for n in images.shape[1:3])
+            assert picture.size == (8 * (width + 2) + 2, 8 * (height + 2) + 2)
+            last = np.asarray(picture)[-2 - height : -2 : factor, -2 - width : -2 : factor]
         np.testing.assert_array_equal(last, images[63, ..., 0])
