@@ -1,14 +1,23 @@
 """Images: the only conversions between units of pixels (uint8, [0, 1], [-1, 1]), grids, and PNG files."""
 
+import functools
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kgen.errors import UserError
 from kgen.io import write_aside
+from kgen.provenance import tagged
+
+VIEW_SIDE = 48
+"""Pixels of the longer side to which small images are enlarged, about."""
+TEXT_HEIGHT = 12
+TEXT_LEVEL = 20
+"""Grey value of text."""
 
 
 def levels(images: np.ndarray) -> np.ndarray:
@@ -45,36 +54,100 @@ def from_tanh(images):
     return (images + 1.0) / 2.0
 
 
-def grid(images: np.ndarray, columns: int | None = None, *, padding: int = 2, background: int = 255) -> np.ndarray:
+def grid(
+    images: np.ndarray,
+    columns: int | None = None,
+    *,
+    names: Sequence[str] = (),
+    scale: int = 1,
+    padding: int = 2,
+    background: int = 255,
+) -> np.ndarray:
     """Joins many images to one picture, row by row.
 
     Args:
         images: [N, H, W, C] uint8, or float in [0, 1]; C is 1 or 3.
         columns: pictures per row; None makes the grid about square.
+        names: of the rows, written beside them.
+        scale: whole factor by which every image is enlarged; the nearest pixel is repeated.
         padding: pixels between two pictures and around them.
         background: grey value of the padding and of empty places.
 
     Returns:
-        [rows * (H + padding) + padding, columns * (W + padding) + padding, C] uint8.
+        [rows * (H * scale + padding) + padding, left + columns * (W * scale + padding) + padding, C] uint8; `left` is
+        the room for the names.
     """
     images = np.asarray(images)
     if images.ndim != 4 or not len(images):
         raise UserError(f"grid takes at least one image, [N, H, W, C]. Received shape: {images.shape}")
-    images = images if images.dtype == np.uint8 else to_uint8(images)
+    images = enlarged(images if images.dtype == np.uint8 else to_uint8(images), scale)
     count, height, width, channels = images.shape
     columns = min(columns or int(np.ceil(np.sqrt(count))), count)
     rows = -(-count // columns)
+    margin = _names_width(names)
     sheet = np.full(
-        (rows * (height + padding) + padding, columns * (width + padding) + padding, channels), background, np.uint8
+        (rows * (height + padding) + padding, margin + columns * (width + padding) + padding, channels),
+        background,
+        np.uint8,
     )
     for i, image in enumerate(images):
         top = padding + (i // columns) * (height + padding)
-        left = padding + (i % columns) * (width + padding)
+        left = margin + padding + (i % columns) * (width + padding)
         sheet[top : top + height, left : left + width] = image
+    for row, name in enumerate(names):
+        _write_name(sheet[:, :margin], name, padding + row * (height + padding) + height / 2)
     return sheet
 
 
-def to_view(image: np.ndarray, smallest: int = 48, largest: int = 96) -> np.ndarray:
+def class_grid(images: np.ndarray, names: Sequence[str], *, scale: int = 1) -> np.ndarray:
+    """A grid with a named row per class, of images of all classes in turn: image i is of class i % K.
+
+    Args:
+        images: [N, H, W, C] uint8, or float in [0, 1].
+        names: of the K classes.
+        scale: see `grid`.
+    """
+    images, rows = np.asarray(images), min(len(names), len(images))
+    columns = -(-len(images) // rows)
+    images = images if images.dtype == np.uint8 else to_uint8(images)
+    blank = np.full((rows * columns - len(images), *images.shape[1:]), 255, np.uint8)
+    places = np.arange(rows * columns).reshape(columns, rows).T.ravel()
+    return grid(np.concatenate([images, blank])[places], columns, names=names[:rows], scale=scale)
+
+
+def enlarged(images: np.ndarray, scale: int) -> np.ndarray:
+    """[..., H, W, C] -> [..., H * scale, W * scale, C]: every pixel is repeated."""
+    return images if scale == 1 else images.repeat(scale, -3).repeat(scale, -2)
+
+
+def view_scale(image_shape: Sequence[int], smallest: int = VIEW_SIDE) -> int:
+    """The whole factor that makes images of [H, W, C] about `smallest` pixels large; 1 of larger ones."""
+    return max(1, round(smallest / max(image_shape[:2])))
+
+
+@functools.cache
+def font():
+    """The font of names and captions."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(TEXT_HEIGHT)
+
+
+def _names_width(names: Sequence[str]) -> int:
+    return max((round(font().getlength(name)) + TEXT_HEIGHT for name in names), default=0)
+
+
+def _write_name(margin: np.ndarray, name: str, middle: float):
+    """Writes a name into the margin of a sheet, to the right, at the height `middle`."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.fromarray(margin[..., 0])
+    place = (margin.shape[1] - TEXT_HEIGHT // 3, middle)
+    ImageDraw.Draw(picture).text(place, name, fill=TEXT_LEVEL, font=font(), anchor="rm")
+    margin[...] = np.asarray(picture)[..., None]
+
+
+def to_view(image: np.ndarray, smallest: int = VIEW_SIDE, largest: int = 96) -> np.ndarray:
     """An image at a size to look at: small ones are enlarged by whole multiples, large ones are shrunk.
 
     Args:
@@ -85,8 +158,7 @@ def to_view(image: np.ndarray, smallest: int = 48, largest: int = 96) -> np.ndar
 
     side = max(image.shape[:2])
     if side <= largest:
-        factor = max(1, round(smallest / side))
-        return image.repeat(factor, 0).repeat(factor, 1)
+        return enlarged(image, view_scale(image.shape, smallest))
     height, width = (max(1, round(n * largest / side)) for n in image.shape[:2])
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).resize((width, height))
     return np.asarray(picture).reshape(height, width, -1)
@@ -102,25 +174,41 @@ def preview_png(images: np.ndarray) -> bytes:
     Args:
         images: [N, H, W, C] uint8, or float in [0, 1]; small ones are enlarged, see `to_view`.
     """
-    from PIL import Image
-
     images = np.asarray(images[:PREVIEW_IMAGES])
     images = images if images.dtype == np.uint8 else to_uint8(images)
-    sheet = grid(np.stack([to_view(image) for image in images]))
+    return png_bytes(grid(np.stack([to_view(image) for image in images])))
+
+
+def png_bytes(image: np.ndarray) -> bytes:
+    """One image, [H, W, C] uint8, as PNG file."""
+    from PIL import Image
+
     file = io.BytesIO()
-    Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(file, format="PNG")
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG")
     return file.getvalue()
 
 
-def save_png(path: str | os.PathLike, image: np.ndarray) -> Path:
-    """Writes one image, [H, W, C] uint8 or float in [0, 1], as PNG: aside first, then renamed."""
-    from PIL import Image
+def save_png(path: str | os.PathLike, image: np.ndarray, made: Mapping[str, Any] | None = None) -> Path:
+    """Writes one image as PNG: aside first, then renamed.
 
-    image = image if image.dtype == np.uint8 else to_uint8(image)
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    return write_aside(path, lambda aside: picture.save(aside, format="PNG"))
+    Args:
+        path: of the file.
+        image: [H, W, C] uint8 or float in [0, 1].
+        made: what made it, for the file: see `kgen.provenance`.
+    """
+    content = png_bytes(image if image.dtype == np.uint8 else to_uint8(image))
+    content = tagged(content, made) if made else content
+    return write_aside(path, lambda aside: aside.write_bytes(content))
 
 
-def save_pngs(folder: str | os.PathLike, images: np.ndarray, names: Sequence[str]) -> list[Path]:
-    """Writes every image of [N, H, W, C] as `folder/NAME.png`."""
-    return [save_png(Path(folder) / f"{name}.png", image) for name, image in zip(names, images, strict=True)]
+def save_pngs(
+    folder: str | os.PathLike,
+    images: np.ndarray,
+    names: Sequence[str],
+    made: Sequence[Mapping[str, Any] | None] | None = None,
+) -> list[Path]:
+    """Writes every image of [N, H, W, C] as `folder/NAME.png`; `made`: of each, see `save_png`."""
+    return [
+        save_png(Path(folder) / f"{name}.png", image, one)
+        for name, image, one in zip(names, images, made or [None] * len(names), strict=True)
+    ]

@@ -63,6 +63,33 @@ def test_grid_of_floats_is_a_grid_of_pixels():
     np.testing.assert_array_equal(images.grid(floats), images.grid(images.to_uint8(floats)))
 
 
+def test_an_enlarged_grid_repeats_the_nearest_pixel():
+    pixels = np.array([[1, 2], [3, 4]], np.uint8).reshape(1, 2, 2, 1)
+    assert images.grid(pixels, scale=2, padding=0)[..., 0].tolist() == [
+        [1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_names_stand_beside_their_rows(channels):
+    """The images are those of the grid without names, and what is left of them has dark pixels in each row."""
+    pixels = np.full((4, 20, 20, channels), 200, np.uint8)
+    plain, named = images.grid(pixels, 2), images.grid(pixels, 2, names=("cat", "a longer name"))
+    left = named.shape[1] - plain.shape[1]
+    np.testing.assert_array_equal(named[:, left:], plain)
+    dark = [(named[row : row + 22, :left] < 128).any(axis=(0, 2)) for row in (0, 22)]
+    assert dark[0].any() and dark[1].sum() > 2 * dark[0].sum()
+    assert not (named[:, 0] < 128).any() and not (named[:, left - 1] < 128).any()
+
+
+def test_a_class_grid_has_a_row_per_class():
+    """Seven images of three classes in turn: rows 0 3 6, 1 4, 2 5."""
+    pixels = np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1).repeat(16, 1).repeat(16, 2)
+    sheet = images.class_grid(pixels, ("a", "b", "c"))
+    cells = sheet[10::18, -46::18, 0]
+    assert cells.tolist() == [[0, 3, 6], [1, 4, 255], [2, 5, 255]]
+
+
 @pytest.mark.parametrize("shape", [(0, 4, 4, 1), (4, 4, 1)])
 def test_grid_needs_images(shape):
     with pytest.raises(UserError, match="grid takes at least one image"):

@@ -90,7 +90,7 @@ class Command:
         summary: one sentence.
         examples: (command line, what it does).
         positional: names of the arguments without a flag, e.g. ("RUN",); a last one that ends with "..." stands for
-            one or more.
+            one or more, and one in brackets may be left out.
     """
 
     def __init__(self, name: str, summary: str, examples: Sequence[tuple[str, str]], positional: Sequence[str] = ()):
@@ -229,9 +229,10 @@ class Command:
             raise UserError(self._refused(str(error))) from error
         except flags.Error as error:
             raise UserError(str(error)) from error
-        missing = len(self.positional) - len(rest)
+        needed = sum(not name.startswith("[") for name in self.positional)
         open_ended = self.positional and self.positional[-1].endswith("...")
-        if not self["help"] and (missing > 0 or (missing < 0 and not open_ended)):
+        too_many = len(rest) > len(self.positional) and not open_ended
+        if not self["help"] and (len(rest) < needed or too_many):
             wanted = " ".join(self.positional) or "no arguments besides flags"
             raise UserError(f"takes {wanted}. Received: {' '.join(rest) or 'nothing'}; see {self.name} --help")
         return rest

@@ -1,12 +1,11 @@
 """kgen-sample: samples images from a run, an export, a .tflite or .onnx file or a server."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from kgen.cli import flags
 from kgen.cli.command import Command
-from kgen.spec import WHOLE_NUMBER
+from kgen.errors import UserError
 
 EXAMPLES = (
     ("kgen-sample runs/00000-cvae-digits", "a grid of 64, all classes in turn"),
@@ -15,18 +14,18 @@ EXAMPLES = (
     ("kgen-sample exports/cvae --format npz --out sevens.npz", "images, labels and latent points as arrays"),
     ("kgen-sample exports/cvae/1/model.tflite --format png-files --out samples/", "a file per image"),
     ("kgen-sample exports/cvae/1/decode.onnx --label 7", "by ONNX Runtime, of kgen-export --format onnx"),
+    ("kgen-sample exports/cvae --count 10 --scale 4", "each pixel four times as wide and high"),
+    ("kgen-sample --describe sevens.png", "what made a picture: model, weights, seed, class"),
+    ("kgen-sample --again sevens.png exports/cvae", "draws it again, and compares the pixels"),
     ("kgen-sample http://localhost:8501/v1/models/cvae --label 7", "from a server; grpc://localhost:8500/... as well"),
 )
-UNSAFE = r"[^\w.-]"
-"""Characters of class names that file names do without."""
 FORMATS = ("png", "png-files", "npz")
 
 
 def command() -> Command:
     """The command line."""
-    cmd = Command(
-        "kgen-sample", "sample images from a run, an export, a .tflite or .onnx file or a server.", EXAMPLES, ("PATH",)
-    )
+    summary = "sample images from a run, an export, a .tflite or .onnx file or a server."
+    cmd = Command("kgen-sample", summary, EXAMPLES, ("[PATH]",))
     cmd.flag("Sampling", "integer", "count", 64, "Number of images.", lower_bound=1)
     cmd.flag("Sampling", "string", "label", None, "Class name or number.", auto="all classes in turn")
     cmd.flag("Sampling", "integer", "seed", 0, "The same seed gives the same samples.")
@@ -51,8 +50,27 @@ def command() -> Command:
         "out",
         None,
         "File, or folder for png-files.",
-        auto="samples-seedN in the current folder",
+        auto="samples-MODEL-LABEL-seedN in the current folder",
         metavar="PATH",
+    )
+    cmd.flag(
+        "Output",
+        "integer",
+        "scale",
+        None,
+        "Whole factor by which images are enlarged; the nearest pixel is repeated.",
+        auto="1; in a grid, what makes small images 48 pixels large",
+        lower_bound=1,
+    )
+    cmd.flag("A picture of kgen", "string", "describe", None, "Print what made it, and end.", metavar="PNG")
+    cmd.flag(
+        "A picture of kgen",
+        "string",
+        "again",
+        None,
+        "Draw it again, from PATH or from where it was drawn before, and say whether the pixels are equal; --out keeps "
+        "what was drawn.",
+        metavar="PNG",
     )
     return cmd
 
@@ -60,49 +78,100 @@ def command() -> Command:
 def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
-    def body(path: str):
-        from kgen.io import check_writable
-        from kgen.sampling import certified_file, check_request, described, generate, open_sampler, read_token
-
-        out = Path(cmd["out"] or ".")
-        check_writable(out if cmd["format"] == "png-files" or not cmd["out"] else out.parent, "the samples")
-        request = {"labels": cmd["label"], "seed": cmd["seed"], "temperature": cmd["temperature"]}
-        if (generator := described(path)) is not None:
-            check_request(generator, cmd["count"], **request)
-        file = certified_file(path)
-        token = read_token(cmd["token_file"]) if cmd["token_file"] else None
-        sampler = open_sampler(file or path, dataset=cmd["dataset"], token=token, **flags.generator_choice(cmd))
-        samples = generate(sampler, cmd["count"], **request)
-        columns = sampler.spec.num_classes if samples.labels is not None and cmd["label"] is None else None
-        by = f" by {file}" if file else ""
-        print(f"wrote {write(samples, cmd['format'], cmd['out'], columns, sampler.spec)}{by}")
+    def body(path: str | None = None):
+        if cmd["describe"]:
+            print("".join(f"{name}: {value}\n" for name, value in tag_of(cmd["describe"]).items()), end="")
+        elif cmd["again"]:
+            draw_again(cmd, path)
+        elif path is None:
+            raise UserError("takes PATH. Received: nothing; see kgen-sample --help")
+        else:
+            sample(cmd, path)
 
     return cmd.run(body, argv)
 
 
-def write(samples, form: str, out: str | None, columns: int | None, spec) -> Path:
-    """Writes samples in one of FORMATS; classes have names in file names, and numbers in arrays. Returns where."""
+def sample(cmd: Command, path: str):
+    """Writes what the flags ask for, and says what it was."""
+    from kgen.io import check_writable
+    from kgen.sampling import certified_file, check_request, described, generate, is_url, made_by
+    from kgen.sampling.files import write
+
+    form, out = cmd["format"], Path(cmd["out"] or ".")
+    if form == "npz" and cmd["scale"]:
+        raise UserError("--scale enlarges pictures, and arrays hold images at their size; leave it out")
+    check_writable(out if form == "png-files" or not cmd["out"] else out.parent, "the samples")
+    request = {"labels": cmd["label"], "seed": cmd["seed"], "temperature": cmd["temperature"]}
+    if (generator := described(path)) is not None:
+        check_request(generator, cmd["count"], **request)
+    file = certified_file(path)
+    sampler = _open(cmd, file or path, **flags.generator_choice(cmd))
+    samples = generate(sampler, cmd["count"], **request)
+    asked = None if cmd["label"] is None else sampler.spec.class_name(samples.labels[0])
+    checkpoint = cmd["checkpoint"] if not is_url(path) and (Path(path) / "config.json").is_file() else None
+    made = made_by(
+        sampler, file or path, "kgen-sample",
+        seed=cmd["seed"], label=asked, temperature=cmd["temperature"], checkpoint=checkpoint,
+    )  # fmt: skip
+    print("\n".join(write(samples, sampler.spec, made, form, cmd["out"], cmd["scale"])))
+
+
+def _open(cmd: Command, path, **choice):
+    from kgen.sampling import open_sampler, read_token
+
+    token = read_token(cmd["token_file"]) if cmd["token_file"] else None
+    return open_sampler(path, dataset=cmd["dataset"], token=token, **choice)
+
+
+def tag_of(picture: str) -> dict:
+    """What made a picture; a UserError where it does not say."""
+    from kgen.provenance import read_tag
+
+    if not Path(picture).is_file():
+        raise UserError(f"{picture} does not exist; give a PNG file that kgen wrote")
+    made = read_tag(picture)
+    if made is None:
+        raise UserError(f"{picture} does not say what made it: kgen did not write it, or another program saved it")
+    return made
+
+
+def draw_again(cmd: Command, path: str | None):
+    """Draws a picture again as it says that it was made, and says whether the pixels are equal."""
     import numpy as np
+    from PIL import Image
 
-    from kgen import images
-    from kgen.io import write_aside
+    from kgen.sampling import certified_file
+    from kgen.sampling.files import redraw
 
-    stem = f"samples-seed{samples.seed}"
-    if form == "png":
-        return images.save_png(out or f"{stem}.png", images.grid(samples.pixels, columns))
-    if form == "png-files":
-        names = [""] * len(samples.pixels)
-        if samples.labels is not None:
-            classes = (spec.class_name(label) for label in samples.labels)
-            names = [f"-label{c}" if WHOLE_NUMBER.fullmatch(c) else f"-{re.sub(UNSAFE, '_', c)}" for c in classes]
-        images.save_pngs(out or stem, samples.pixels, [f"{i:05d}{name}" for i, name in enumerate(names)])
-        return Path(out or stem)
-    arrays = {"images": samples.pixels, "z": samples.z, "seed": samples.seed}
-    if samples.labels is not None:
-        arrays["labels"] = spec.numbers(samples.labels)
+    picture, made = cmd["again"], tag_of(cmd["again"])
+    if made.get("command") == "kgen-explore":
+        raise UserError(f"{picture} is a sheet of kgen-explore, which draws it again: {made.get('call')}")
+    path = path or made.get("path")
+    if not path:
+        raise UserError(f"{picture} does not say where its model is; name the run or the export after it")
+    choice = {"prior": made.get("prior"), "checkpoint": made.get("checkpoint") or cmd["checkpoint"]}
+    sampler = _open(cmd, certified_file(path) or path, **choice)
+    known, found = made.get("weights_hash"), sampler.weights_hash
+    if known and found and known != found:
+        raise UserError(
+            f"{picture} was drawn with weights {known}, and {path} has {found}; name the run or the export of "
+            f"{made.get('model')} that has them"
+        )
+    again = redraw(sampler, made)
+    if cmd["out"]:
+        from kgen import images
 
-    def save(aside: Path):
-        with open(aside, "wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    return write_aside(out or f"{stem}.npz", save)
+        images.save_png(cmd["out"], again, made)
+    with Image.open(picture) as file:
+        pixels = np.asarray(file)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if pixels.shape != again.shape:
+        print(f"{picture} differs from the picture drawn again from {path}: it has another size")
+    elif np.array_equal(pixels, again):
+        print(f"{picture} drawn again from {path}: all pixels are equal")
+    else:
+        apart = np.abs(pixels.astype(int) - again)
+        words = f"{(apart > 0).sum()} of {apart.size} values, by at most {apart.max()} of 255"
+        print(f"{picture} differs from the picture drawn again from {path}: {words}")
+    if not (known and found):
+        print("whether the weights are the same is not known: a server does not tell their hash")

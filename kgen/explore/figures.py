@@ -62,7 +62,7 @@ def sheet(
     """
     from PIL import Image, ImageDraw
 
-    font = _font()
+    font = images.font()
     cells = [[_rgb(images.to_view(cell)) for cell in _uint8(row)] for row in rows]
     height, width, _ = cells[0][0].shape
     left = MARGIN + max((round(font.getlength(name)) + MARGIN for name in names), default=0)
@@ -92,7 +92,7 @@ def captioned(image: np.ndarray, caption: str) -> np.ndarray:
     """One image, [H, W, C] uint8, with a caption: [height, width, 3] uint8."""
     from PIL import Image, ImageDraw
 
-    font, image = _font(), _rgb(image)
+    font, image = images.font(), _rgb(image)
     height, width, _ = image.shape
     full = max(width, MIN_WIDTH)
     lines = wrapped(caption, full - 2 * MARGIN)
@@ -104,17 +104,10 @@ def captioned(image: np.ndarray, caption: str) -> np.ndarray:
     return np.asarray(picture)
 
 
-@functools.cache
-def _font():
-    from PIL import ImageFont
-
-    return ImageFont.load_default(LINE_HEIGHT - 1)
-
-
 @functools.lru_cache(maxsize=8)  # the frames of an animation have one caption
 def wrapped(text: str, width: float) -> list[str]:
     """Lines of a caption of at most so many pixels; a longer word has a line of its own."""
-    font, lines = _font(), [""]
+    font, lines = images.font(), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font.getlength(longer) > width:

@@ -1,6 +1,7 @@
 """Sampling: one interface over a run, a SavedModel, a .tflite file and a server; `generate` works with each of them."""
 
 from kgen.sampling.exported import ONNXSampler, SavedModelSampler, TFLiteSampler
+from kgen.sampling.files import generator_name, made_by
 from kgen.sampling.opening import (
     SINGLE_FILES,
     certified_file,
@@ -36,8 +37,10 @@ __all__ = [
     "check_request",
     "described",
     "generate",
+    "generator_name",
     "is_url",
     "latest_version",
+    "made_by",
     "open_run",
     "open_sampler",
     "read_token",

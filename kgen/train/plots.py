@@ -111,17 +111,19 @@ def _fitting(sampler, rows: int, columns: int) -> tuple[int, int]:
 
 
 def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
-    """A grid of samples, [height, width, C] uint8: one row per class of a conditional model, else 8 by 8.
+    """A grid of samples, [height, width, C] uint8: one named row per class of a conditional model, else 8 by 8.
 
-    Every row has the same noise. Of large images there are fewer.
+    Every row has the same noise. Of large images there are fewer; small ones are enlarged.
     """
+    scale = images.view_scale(sampler.spec.image_shape)
     if not sampler.conditional:
         rows, columns = _fitting(sampler, 8, 8)
-        return images.grid(sampler.decode(sampler.density.sample(seed, rows * columns)), columns)
+        return images.grid(sampler.decode(sampler.density.sample(seed, rows * columns)), columns, scale=scale)
     classes, columns = _fitting(sampler, min(sampler.spec.num_classes, MAX_CLASSES), columns)
     labels = np.repeat(np.arange(classes, dtype=np.int32), columns).reshape(classes, columns)
     z = np.concatenate([sampler.density.sample(seed, columns, row) for row in labels])
-    return images.grid(sampler.decode(z, labels.ravel()), columns)
+    names = [sampler.spec.class_name(label) for label in range(classes)]
+    return images.grid(sampler.decode(z, labels.ravel()), columns, names=names, scale=scale)
 
 
 def path_sheet(sampler, seed: int) -> np.ndarray:
@@ -132,4 +134,6 @@ def path_sheet(sampler, seed: int) -> np.ndarray:
     ends = sampler.density.sample(seed, paths, labels, first=PATHS)
     share = np.tile(np.linspace(0, 1, steps, dtype=np.float32), paths)
     z = slerp(*(tf.constant(np.repeat(points, steps, axis=0)) for points in (starts, ends)), tf.constant(share))
-    return images.grid(sampler.decode(z.numpy(), None if labels is None else np.repeat(labels, steps)), steps)
+    decoded = sampler.decode(z.numpy(), None if labels is None else np.repeat(labels, steps))
+    names = () if labels is None else [sampler.spec.class_name(label) for label in labels]
+    return images.grid(decoded, steps, names=names, scale=images.view_scale(sampler.spec.image_shape))

@@ -182,7 +182,7 @@ def test_sample_writes_the_same_grid_for_the_same_seed(capsys, default_job, tmp_
         assert sample.main([run, "--count", "64", "--label", "7", "--seed", str(seed), "--out", out]) == 0
         assert out in capsys.readouterr().out
     a, b, c = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "abc")
-    assert a.shape == (8 * 30 + 2, 8 * 30 + 2)
+    assert a.shape == (8 * 58 + 2, 8 * 58 + 2)  # 28 pixels, twice: about 48
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -193,14 +193,18 @@ def test_sample_formats(default_job, tmp_path, monkeypatch):
     assert sample.main([run, "--count", "20", "--format", "npz"]) == 0
     assert sample.main([run, "--count", "20", "--format", "png-files"]) == 0
     assert sample.main([run, "--count", "20"]) == 0
-    arrays = np.load("samples-seed0.npz")
+    name = f"samples-{default_job[0].name}-seed0"
+    arrays = np.load(f"{name}.npz")
     assert arrays["labels"].tolist() == [*range(10), *range(10)]  # all classes in turn
-    files = sorted((tmp_path / "samples-seed0").iterdir())
+    files = sorted((tmp_path / name).iterdir())
     assert files[13].name == "00013-label3.png"
     np.testing.assert_array_equal(np.asarray(Image.open(files[13])), arrays["images"][13, ..., 0])
-    grid = np.asarray(Image.open("samples-seed0.png"))  # a column per class
-    assert grid.shape == (2 * 30 + 2, 10 * 30 + 2)
-    np.testing.assert_array_equal(grid[32:60, 92:120], arrays["images"][13, ..., 0])
+    grid = np.asarray(Image.open(f"{name}.png"))  # a row per class, its name to the left, each pixel twice
+    left = grid.shape[1] - (2 * 58 + 2)
+    assert grid.shape[0] == 10 * 58 + 2 and (grid[:, :left] < 128).any()
+    found = grid[3 * 58 + 2 : 4 * 58, left + 60 : left + 116]
+    np.testing.assert_array_equal(found[::2, ::2], arrays["images"][13, ..., 0])
+    np.testing.assert_array_equal(found[1::2, 1::2], arrays["images"][13, ..., 0])
 
 
 def test_sample_refuses_an_unknown_label(capsys, default_job):

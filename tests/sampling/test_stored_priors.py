@@ -162,12 +162,13 @@ class Echo:
 def test_every_row_of_a_sheet_has_the_same_noise():
     """Under the standard normal the rows show the same latent points; a mixture moves them by the row's class."""
     z, echo = kgen.random.latents(5, 4, (2,)), Echo()
-    expected = images.grid(images.to_uint8(echo.decode(np.tile(z, (3, 1)), None)), 4)
+    sheet = {"columns": 4, "names": ("0", "1", "2"), "scale": 24}  # 1x2 pixels to 48
+    expected = images.grid(images.to_uint8(echo.decode(np.tile(z, (3, 1)), None)), **sheet)
     np.testing.assert_array_equal(sample_sheet(echo, 5, columns=4), expected)
     means = np.array([[[0.0, 0.0]], [[9.0, 0.0]], [[0.0, 9.0]]])
     echo.density = GaussianMixture(np.ones((3, 1)), means, np.ones((3, 1, 2)), latent_shape=(2,))
     moved = np.concatenate([z + mean for mean in means[:, 0]])
-    expected = images.grid(images.to_uint8(echo.decode(moved, None)), 4)
+    expected = images.grid(images.to_uint8(echo.decode(moved, None)), **sheet)
     np.testing.assert_array_equal(sample_sheet(echo, 5, columns=4), expected)
 
 

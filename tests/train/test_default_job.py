@@ -63,10 +63,12 @@ def test_pictures_at_the_start_during_and_at_the_end(default_job):
     paths = sorted((run.path / "samples").glob("interpolation-*.png"))
     assert [path.name[-8:] for path in paths] == [grid.name[-8:] for grid in grids]
     strips = np.asarray(Image.open(paths[-1]))
-    assert strips.shape == (6 * 30 + 2, 10 * 30 + 2)
-    assert len({strips[2:30, 2 + 30 * n : 30 + 30 * n].tobytes() for n in range(10)}) == 10  # ten pictures of one path
+    left = strips.shape[1] - (10 * 58 + 2)  # the names of the rows; then ten images of 28 pixels, twice, and 2 between
+    assert strips.shape[0] == 6 * 58 + 2 and 10 < left < 40 and (strips[:, :left] < 128).any()
+    starts = range(left + 2, strips.shape[1], 58)
+    assert len({strips[2:58, start : start + 56].tobytes() for start in starts}) == 10  # ten pictures of one path
     final = np.asarray(Image.open(run.path / "samples" / "final.png"))
-    assert final.shape == (10 * 30 + 2, 10 * 30 + 2)  # a row per class, ten columns of 28 pixels and 2 between
+    assert final.shape == (10 * 58 + 2, left + 10 * 58 + 2)  # a named row per class
     assert Image.open(run.path / "plots" / "curves.png").size[0] > 600
 
 

@@ -162,5 +162,5 @@ def test_unconditional_grids_and_colour(tmp_path):
     run = train(small(**settings), run_dir=str(tmp_path / "run"))
     from PIL import Image
 
-    assert Image.open(run.path / "samples" / "final.png").size == (8 * 12 + 2, 8 * 14 + 2)
+    assert Image.open(run.path / "samples" / "final.png").size == (8 * (4 * 10 + 2) + 2, 8 * (4 * 12 + 2) + 2)
     assert "test" not in run.spec.examples and "test_loss" not in run.metrics()[0]

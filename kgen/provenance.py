@@ -1,0 +1,37 @@
+"""What made a picture, inside its PNG file: a text chunk "kgen" with a JSON object.
+
+The chunk changes no pixel, every reader of PNG skips it, and the same values give the same bytes. It states what kgen
+was told; it is not signed, and whoever edits the file can change it.
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+KEYWORD = "kgen"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEADER_BYTES = 33
+"""Of the signature and the first chunk, IHDR."""
+
+
+def tagged(png: bytes, made: Mapping[str, Any]) -> bytes:
+    """A PNG file with the values of `made` (of JSON types) as text chunk, after its header."""
+    text = json.dumps(made, sort_keys=True).encode("ascii")
+    body = b"tEXt" + KEYWORD.encode() + b"\0" + text
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:HEADER_BYTES] + chunk + png[HEADER_BYTES:]
+
+
+def read_tag(path: str | Path) -> dict[str, Any] | None:
+    """What made the PNG file at `path`; None if it does not say, or is no such file."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            made = json.loads(picture.info[KEYWORD])
+    except (OSError, KeyError, TypeError, ValueError, SyntaxError):
+        return None
+    return made if isinstance(made, dict) else None
