@@ -109,11 +109,10 @@ def test_links_and_pictures_lead_somewhere(guide):
 
 @guides
 def test_quoted_messages_are_those_of_the_code(guide):
-    if "## What goes wrong" not in TEXTS[guide]:
-        return
+    headings = [title for title in ("What goes wrong", "When training goes wrong") if f"## {title}\n" in TEXTS[guide]]
     source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "kgen").rglob("*.py")))
     source = re.sub(r'"\s*\n\s*f?"', "", source)  # literals of several lines
-    for message in re.findall(r'"([^"]+)"', section(guide, "What goes wrong")):
+    for message in (text for title in headings for text in re.findall(r'"([^"]+)"', section(guide, title))):
         for part in message.split("…"):
             assert part.strip() in source, message
 
@@ -192,6 +191,13 @@ def test_every_loss_likelihood_prior_and_augmentation_is_named():
     text = TEXTS["kgen/models/README.md"] + TEXTS["kgen/train/README.md"]
     for name in (*LOSSES, *AUGMENTATIONS, *LIKELIHOODS, *PRIORS):
         assert re.search(rf"\b{name}\b", text), name
+
+
+def test_every_curve_and_picture_is_explained():
+    from kgen.explore.kinds import KINDS
+    from kgen.report.panels import NOTES
+
+    assert {*NOTES, *KINDS} - {"curves"} <= first_cells(section("kgen/explore/README.md", "Reading the figures"))
 
 
 def test_every_diagnosis_is_explained():

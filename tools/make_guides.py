@@ -91,6 +91,39 @@ def results() -> str:
     return table(("recipe", "what it is", "result", "training"), rows)
 
 
+CHOICES = (
+    ("digits, letters, icons in gray, up to 32×32; a first result", "`--model vae`, `cvae`",
+     "mnist-cvae", "60,000 of 28×28"),
+    ("the same, sharp", "`--model dcgan`, `cdcgan`", "mnist-cdcgan", "60,000 of 28×28"),
+    ("black and white, the best likelihood", "`--model pixel_vae`, `pixel_cvae` with `--binarize sample`",
+     "mnist-pixel-vae", "50,000 of 28×28"),
+    ("some hundred gray faces or objects, all framed alike", "`--recipe faces-conv-vae`", "faces-conv-vae",
+     "400 of 64×64"),
+    ("some thousand pictures in colour; a first result",
+     "`--recipe images-conv-vae`, or `--model conv_vae`, `conv_cvae`", "images-conv-vae", "3,348 of 64×64"),
+    ("the same, sharp", "`--recipe images-dcgan`; with labels `--model cdcgan`", "images-dcgan", "3,348 of 64×64"),
+    ("photographs of several kinds of things", "`--recipe imagenette-dcgan`; with labels `--model cdcgan`",
+     "imagenette-dcgan", "50,000 of 64×64"),
+)  # fmt: skip
+"""(pictures, what to take, a recipe that was measured on such ones, its pictures) of the guide to the models."""
+
+
+def choices() -> str:
+    """CHOICES, with the minutes that the recipe took: of its first result, or as its note says."""
+    from kgen.recipes import load_recipe
+
+    rows = []
+    for pictures, take, name, measured_on in CHOICES:
+        recipe = load_recipe(name)
+        if recipe.results:
+            seconds, cores = recipe.results[0].seconds, recipe.results[0].hardware.split(" of ")[0]
+        else:
+            seconds, cores = re.search(r"after (\d+) seconds on (\w+ cores?)", recipe.note).groups()
+        took = f"{round(float(seconds) / 60)} min on {cores}, {measured_on}"
+        rows.append((pictures, take, f"[`{name}`](../recipes/README.md#{name}): {took}"))
+    return table(("your pictures", "take", "measured"), rows)
+
+
 def layers() -> str:
     """Who may import whom, as tests/test_layers.py checks it."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -136,6 +169,7 @@ PARTS = {
     "extractors": extractors,
     "pictures": pictures,
     "results": results,
+    "choices": choices,
     "layers": layers,
     "packages": packages,
     "tf serving": tf_serving,
