@@ -146,6 +146,14 @@ def test_the_readme_is_short_and_names_every_guide_and_command():
     assert {f"kgen-{name}" for name in COMMANDS} == first_cells(section("README.md", "Commands"))
 
 
+def test_the_container_runs_the_commands_of_the_readme():
+    lines = (ROOT / "tools" / "docker" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    commands = [line.split(" ", 1)[1] for line in lines if line.startswith(("RUN ", "CMD "))]
+    assert " && ".join(commands) == blocks(section("README.md", "Install"))[0].strip()
+    image = next(line for line in lines if line.startswith("FROM "))
+    assert image.removeprefix("FROM python:").split("-")[0] == re.search(r"Python (3\.\d+) on Linux", README)[1]
+
+
 @pytest.mark.slow
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
