@@ -11,14 +11,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kgen import __version__
+
 KEYWORD = "kgen"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_BYTES = 33
 """Of the signature and the first chunk, IHDR."""
 
 
+def made_by(command: str, *, model: str, weights_hash: str | None, prior: str, **more: Any) -> dict[str, Any]:
+    """What made a picture.
+
+    Args:
+        command: of kgen, that wrote it.
+        model: name of the generator.
+        weights_hash: of its parameters; None if unknown.
+        prior: name of the prior.
+        more: what else draws it again: "seed"; "label", the class, or None of all classes in turn and of no classes;
+            "temperature"; ...
+    """
+    return {
+        "kgen": __version__,
+        "command": command,
+        "model": model,
+        "weights_hash": weights_hash,
+        "prior": prior,
+        **more,
+    }
+
+
 def tagged(png: bytes, made: Mapping[str, Any]) -> bytes:
-    """A PNG file with the values of `made` (of JSON types) as text chunk, after its header."""
+    """A PNG file with the values of `made` (of JSON types) as text chunk, after its header; what is no PNG as it is."""
+    if not png.startswith(SIGNATURE):
+        return png
     text = json.dumps(made, sort_keys=True).encode("ascii")
     body = b"tEXt" + KEYWORD.encode() + b"\0" + text
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))

@@ -144,8 +144,8 @@ def draw_again(cmd: Command, path: str | None):
     from kgen.sampling.files import redraw
 
     picture, made = cmd["again"], tag_of(cmd["again"])
-    if made.get("command") == "kgen-explore":
-        raise UserError(f"{picture} is a sheet of kgen-explore, which draws it again: {made.get('call')}")
+    if "call" in made:
+        raise UserError(f"{picture} is a sheet of {made['command']}, which draws it again: {made['call']}")
     path = path or made.get("path")
     if not path:
         raise UserError(f"{picture} does not say where its model is; name the run or the export after it")

@@ -1,6 +1,7 @@
 """`explore` writes the pictures that a model can give, `explore_page` the page with its decoder."""
 
 import importlib
+import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,7 +18,7 @@ from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import write_page
 from kgen.io import check_writable
 from kgen.run import Run
-from kgen.sampling import described, latest_version
+from kgen.sampling import described, latest_version, made_by
 
 FOLDER = "explore"
 
@@ -77,7 +78,17 @@ def explore(
         for name in bar:
             bar.set_description(name)
             for picture in drawing_function(name)(context):
-                yield picture.save(folder, context.options.milliseconds), picture
+                yield picture.save(folder, context.options.milliseconds, _made_by(context, path, name)), picture
+
+
+def _made_by(context: Context, path: str | Path, name: str) -> dict[str, Any]:
+    """What makes the pictures of a kind; `call` draws them again, but for options that are not named here."""
+    options = context.options
+    given = {"seed": options.seed, "label": options.label, "temperature": options.temperature}
+    default = Options()
+    flags = [f"--{key} {shlex.quote(str(value))}" for key, value in given.items() if value != getattr(default, key)]
+    call = " ".join(["kgen-explore", shlex.quote(str(path)), f"--what {name}", *flags])
+    return made_by(context.sampler, path, "kgen-explore", picture=name, call=call, **given)
 
 
 def check_options(path: str | Path, options: Options, what: Collection[str]):

@@ -1,9 +1,10 @@
 """Sheets of pictures with names beside the rows, headings over the columns and a caption below; GIFs of several."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,10 +34,10 @@ class Picture:
     frames: Sequence[np.ndarray]
     caption: str
 
-    def save(self, folder: Path, milliseconds: int) -> Path:
-        """Writes `folder/NAME.png` or `.gif`; `milliseconds` per frame."""
+    def save(self, folder: Path, milliseconds: int, made: Mapping[str, Any] | None = None) -> Path:
+        """Writes `folder/NAME.png`, with what made it (see `kgen.provenance`), or `.gif`; `milliseconds` per frame."""
         if len(self.frames) == 1:
-            return images.save_png(folder / f"{self.name}.png", self.frames[0])
+            return images.save_png(folder / f"{self.name}.png", self.frames[0], made)
         return save_gif(folder / f"{self.name}.gif", self.frames, milliseconds)
 
 

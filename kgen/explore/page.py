@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from kgen.errors import UserError
+from kgen.explore.kinds import PAGE
 from kgen.explore.litert_js import CORE, LOADER, VERSION, WASM, WASM_UTILS, runtime_files
 from kgen.io import write_text
+from kgen.provenance import made_by
+from kgen.sampling import generator_name
 from kgen.sampling.exported import class_numbers_of
 from kgen.sampling.manifest import read_manifest
 from kgen.web.html import asset, content_policy, data_url, script_json
@@ -59,6 +62,14 @@ def describe(version: Path, source: str | None = None) -> dict[str, Any]:
         "parameters": manifest["parameters"],
         "source": source or f"runs/{manifest['run']}",
         "code_size": code_size,
+        "origin": made_by(
+            f"kgen-explore --what {PAGE}",
+            model=generator_name(version),
+            weights_hash=manifest["weights_hash"],
+            prior=manifest["prior"],
+            all_classes=False,
+            picture="image",
+        ),
         "kgen": {name: manifest[name] for name in known}
         | {name: manifest["spec"][name] for name in ("image_shape", "num_classes")}
         | {"class_numbers": class_numbers_of(manifest)},

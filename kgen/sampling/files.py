@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kgen import __version__, images
+from kgen import images, provenance
 from kgen.errors import UserError
 from kgen.io import write_aside
 from kgen.provenance import read_tag
@@ -56,19 +56,18 @@ def made_by(
         seed, label, temperature: of the samples; a label of None stands for all classes in turn, or for no classes.
         more: whatever else draws it again; None is left out.
     """
-    made = {
-        "kgen": __version__,
-        "command": command,
-        "model": generator_name(path),
-        "path": str(path),
-        "weights_hash": sampler.weights_hash,
-        "prior": sampler.prior,
-        "seed": int(seed),
-        "label": label,
-        "temperature": float(temperature),
-        "all_classes": sampler.conditional and label is None,
-    }
-    return made | {name: value for name, value in more.items() if value is not None}
+    return provenance.made_by(
+        command,
+        model=generator_name(path),
+        weights_hash=sampler.weights_hash,
+        prior=sampler.prior,
+        path=str(path),
+        seed=int(seed),
+        label=label,
+        temperature=float(temperature),
+        all_classes=sampler.conditional and label is None,
+        **{name: value for name, value in more.items() if value is not None},
+    )
 
 
 def write(
@@ -106,6 +105,8 @@ def write(
 def redraw(sampler: Sampler, made: Mapping[str, Any]) -> np.ndarray:
     """The picture that `made` describes, [H, W, C] uint8."""
     index = made.get("index", 0)
+    if made.get("seed") is None:
+        raise UserError("its latent point was moved by hand: it has no seed that draws it again")
     request = {"labels": made.get("label"), "seed": made["seed"], "temperature": made["temperature"]}
     if made.get("picture") == "grid":
         return _grid(generate(sampler, made["count"], **request), sampler.spec, made)

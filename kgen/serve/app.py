@@ -22,6 +22,7 @@ from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2
 
 from kgen.config import ServeConfig
+from kgen.provenance import tagged
 from kgen.sampling.exported import LARGEST_VERSION, class_numbers_of, version_number
 from kgen.serve import metrics
 from kgen.serve.access import Access
@@ -177,7 +178,20 @@ async def _image(predictor: Predictor, request: Request, target: Target) -> Resp
                 inputs = decode_query(request.scope["query_string"].decode("latin-1"), signature)
                 outputs = await predictor.predict(servable, signature, inputs, [IMAGE_OUTPUT])
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    return Response(outputs[IMAGE_OUTPUT][0], media_type="image/png", headers=headers)
+    content = outputs[IMAGE_OUTPUT][0]
+    if servable.loaded.origin:
+        content = tagged(content, servable.loaded.origin | _request_of(inputs))
+    return Response(content, media_type="image/png", headers=headers)
+
+
+def _request_of(inputs: dict) -> dict:
+    """The seed, the class and the temperature of a picture; see `kgen.provenance`."""
+    label = inputs.get("label")
+    return {
+        "seed": int(inputs["seed"][0]),
+        "label": None if label is None else str(int(label[0])),
+        "temperature": float(inputs["temperature"][0]) if "temperature" in inputs else 1.0,
+    }
 
 
 async def _classify(predictor: Predictor, request: Request, target: Target, method: str) -> Response:
@@ -300,7 +314,7 @@ def describe_model(version: Version) -> dict:
 
     Returns:
         {"name", "version", "signatures": their names, "problem": why "kgen" is None, else None, "kgen": see
-        `read_manifest`}.
+        `read_manifest`, "origin": see `kgen.serve.models.origin_of`}.
     """
     servable = version.servable  # None as soon as the version is retired
     signatures = sorted(servable.loaded.signatures) if servable else []
@@ -317,6 +331,7 @@ def describe_model(version: Version) -> dict:
         "signatures": signatures,
         "problem": problem,
         "kgen": manifest,
+        "origin": servable.loaded.origin if servable else {},
     }
 
 

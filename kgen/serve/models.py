@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +23,7 @@ from tensorflow_serving.apis import get_model_status_pb2, prediction_log_pb2
 
 from kgen.config import RequestLimits
 from kgen.errors import UserError
+from kgen.provenance import made_by
 from kgen.sampling.exported import MODEL, read_metadata
 from kgen.sampling.manifest import MANIFEST, read_unchanged
 from kgen.serve.batcher import Batcher
@@ -49,6 +51,7 @@ class LoadedModel:
     def __init__(self, path: Path):
         self.path = path
         ranges, class_numbers = stated_values(path)
+        self.origin = origin_of(path)
         try:
             self._runtime = open_runtime(path)
         except Exception as error:  # files of any content
@@ -103,6 +106,21 @@ def stated_values(path: Path) -> tuple[dict[str, tuple[float, float]], list[int]
         form = '"ranges" must be like {"label": [0, 9]} and "class_numbers" like [0, 1, 2]'
         message = f"{path / 'manifest.json'}: {form} ({error}); export again"
         raise ServingError(Code.FAILED_PRECONDITION, message) from error
+
+
+def origin_of(path: Path) -> dict[str, Any]:
+    """What a picture says of the export that made it; see `kgen.provenance`. {} of what kgen did not export."""
+    values = _statements(path)
+    if "weights_hash" not in values:
+        return {}
+    return made_by(
+        "kgen-serve",
+        model=f"{path.parent.name}-{path.name}",
+        weights_hash=values["weights_hash"],
+        prior=values.get("prior"),
+        all_classes=False,
+        picture="image",
+    )
 
 
 def _statements(path: Path) -> dict:

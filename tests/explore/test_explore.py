@@ -22,6 +22,7 @@ from kgen.explore.figures import GAP, MARGIN, save_gif, sheet
 from kgen.explore.interpolation import soft_labels
 from kgen.explore.kinds import PAGE
 from kgen.explore.traversal import usage
+from kgen.provenance import read_tag
 from kgen.sampling import generate, open_sampler
 from kgen.train import train
 
@@ -200,6 +201,8 @@ def test_an_export_without_its_data(default_export, tmp_path):
     context = Context(default_export, Options())
     assert missing(context, "curves") == "only a run directory records a training"
     assert "samples.png" in pictures(default_export, tmp_path, "samples", "scatter")
+    made = read_tag(tmp_path / "samples.png")
+    assert made["call"] == f"kgen-explore {default_export} --what samples" and len(made["weights_hash"]) == 16
 
 
 @pytest.mark.slow

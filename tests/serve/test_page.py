@@ -4,14 +4,22 @@ import http.client
 import json
 import re
 
+import numpy as np
 import pytest
 import tiny_models
 from page_case import manifest
 from serving_case import SECONDS, running
 
-from kgen.serve.app import read_manifest
+import kgen
+from kgen.images import png_bytes
+from kgen.provenance import read_tag, tagged
+from kgen.serve.app import _request_of, read_manifest
 from kgen.spec import DataSpec
 
+ORIGIN = {
+    "kgen": kgen.__version__, "command": "kgen-serve", "model": "pets-2", "weights_hash": "12ab",
+    "prior": "standard_normal", "all_classes": False, "picture": "image",
+}  # fmt: skip
 SPEC = DataSpec("pets", (2, 2, 1), num_classes=2, class_names=("cat", "dog"))
 
 
@@ -21,7 +29,9 @@ def three_models(tmp_path_factory):
     root = tmp_path_factory.mktemp("page") / "exports"
     for name, version in (("pets", 2), ("plain", 1)):
         tiny_models.write(root / name / str(version))
-    (root / "pets" / "2" / "manifest.json").write_text(json.dumps(manifest(SPEC, latent_shape=(3,))))
+    (root / "pets" / "2" / "manifest.json").write_text(
+        json.dumps(manifest(SPEC, latent_shape=(3,)) | {"weights_hash": "12ab"})
+    )
     tiny_models.write(root / "strange" / "1", ranges={"label": [0, 9]})
     with running(root) as server:
         yield server
@@ -102,7 +112,17 @@ def test_models_json(three_models):
     }  # fmt: skip
     assert (plain["name"], plain["kgen"]) == ("plain", None) and "no manifest.json" in plain["problem"]
     assert (strange["name"], strange["kgen"]) == ("strange", None) and "not written by kgen" in strange["problem"]
+    assert pets["origin"] == ORIGIN and plain["origin"] == {}
     assert str(three_models.server.root) not in answer.text  # no path of the machine
+
+
+def test_a_picture_says_what_made_it(tmp_path):
+    inputs = {"label": np.array([1]), "seed": np.array([7]), "temperature": np.array([0.5], np.float32)}
+    made = ORIGIN | _request_of(inputs)
+    assert (made["label"], made["seed"], made["temperature"]) == ("1", 7, 0.5)
+    assert _request_of({"seed": np.array([7])}) == {"label": None, "seed": 7, "temperature": 1.0}
+    (tmp_path / "a.png").write_bytes(tagged(png_bytes(np.zeros((2, 2, 1), np.uint8)), made))
+    assert read_tag(tmp_path / "a.png") == made and tagged(b"of a server's own", made) == b"of a server's own"
 
 
 @pytest.mark.parametrize("key, value", [("spec", []), ("class_names", 3), ("latent_shape", "x"), ("ranges", {"t": 1})])

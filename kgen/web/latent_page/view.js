@@ -5,6 +5,7 @@ import { fit, paint } from "./canvas.js";
 import { copy } from "./clipboard.js";
 import { byId, element, fillFacts, newest, setStatus } from "./dom.js";
 import { className } from "./manifest.js";
+import { taggedPng } from "./png.js";
 
 export class View {
   constructor(model, decoder, point) {
@@ -46,7 +47,14 @@ export class View {
 
   save() {
     const name = [this.model.name, this.model.data, ...this.facts().flat()].join("-").toLowerCase();
-    const address = byId("picture").toDataURL("image/png");
+    const { label, sample } = this.point;
+    const made = {
+      ...this.model.origin,
+      label: this.model.kgen.conditional ? className(this.model, label) : null,
+      seed: sample?.seed ?? null,
+      temperature: sample?.temperature ?? null,
+    };
+    const address = taggedPng(byId("picture").toDataURL("image/png"), made);
     element("a", { href: address, download: `${name.replace(/[^\w.-]+/g, "_")}.png` }).click();
   }
 }

@@ -77,6 +77,12 @@ export const imageOf = (picture, text) => element("img", { src: picture.source, 
 /** A picture in words. */
 export const describe = (picture) => picture.facts.map(([name, value]) => `${name.toLowerCase()} ${value}`).join(", ");
 
+/** What made a picture, for its file; a picture of no seed was moved. */
+export function madeBy({ model, inputs, sample }) {
+  const label = inputs.label ? String(inputs.label[0]) : null;
+  return { ...model.origin, label, seed: sample?.seed ?? null, temperature: sample?.temperature ?? null };
+}
+
 /** A file name of letters that every system takes. */
 export function fileName(picture) {
   const { model, facts } = picture;

@@ -3,7 +3,8 @@
 import { curl, python } from "./calls.js";
 import { copy } from "./clipboard.js";
 import { byId, fillFacts, setStatus } from "./dom.js";
-import { describe, fileName } from "./picture.js";
+import { describe, fileName, madeBy } from "./picture.js";
+import { taggedPng } from "./png.js";
 
 export class Selected {
   constructor(kept) {
@@ -28,7 +29,7 @@ export class Selected {
     byId("selected-empty").hidden = true;
     Object.assign(byId("selected-picture"), { src: picture.source, alt: describe(picture) });
     fillFacts(byId("selected-facts"), [["Call", picture.signature], ...picture.facts]);
-    Object.assign(byId("download"), { href: picture.source, download: fileName(picture) });
+    Object.assign(byId("download"), { href: taggedPng(picture.source, madeBy(picture)), download: fileName(picture) });
     byId("curl").textContent = curl(picture);
     byId("python").textContent = python(picture);
     setStatus(byId("copy-status"));
