@@ -252,7 +252,8 @@ def test_the_commands_take_the_prior(capsys, run, tmp_path):
 def test_a_wrong_name_is_one_message(main, capsys):
     assert main(["--prior", "gaussian"]) == 2
     output = capsys.readouterr().err
-    assert "--prior=gaussian" in output and "standard_normal|gaussian_mixture" in output and output.count("\n") == 1
+    assert "--prior has no value 'gaussian': did you mean 'gaussian_mixture'?" in output
+    assert "gaussian_mixture, standard_normal" in output and output.count("\n") == 1
 
 
 def test_a_wrong_name_from_python():
