@@ -8,7 +8,7 @@ from kgen.cli.command import Command
 from kgen.io import check_writable
 
 EXAMPLES = (
-    ("kgen-compare runs/*", "a table here, and compare/compare.html with the sample grids"),
+    ("kgen-compare runs/", "the runs inside: a table here, compare/compare.html with sample grids, curves.png"),
     ("kgen-compare runs/* --metrics fid,kid --sort fid", "two metrics, the best run first"),
     ("kgen-compare runs/00000-cvae-digits exports/cvae --out pages/cvae", "a run beside an export"),
     ("kgen-compare runs/* --anyway --out=", "values of different protocols in separate columns; writes nothing"),
@@ -53,11 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def text(compared) -> str:
-    """The table, what its marks mean, notes on the targets, and the protocols."""
+    """The table, who is better, what its marks mean, notes on the targets, and the protocols."""
     from kgen.tables import render_table
 
-    headers, rows, marks = compared.table()
+    headers, rows, marks = compared.by_measure()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     named = [("Note on ", compared.notes()), ("Protocol of ", compared.protocols())]
-    lines = [*compared.legend(), *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs)]
+    lines = [
+        *filter(None, [compared.verdict()]),
+        *compared.legend(),
+        *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs),
+    ]
     return render_table(headers, rows, marks=marks, width=width) + "\n" + "".join(f"{line}\n" for line in lines)

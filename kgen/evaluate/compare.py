@@ -5,6 +5,7 @@ shows how the samples of several runs became better during training.
 """
 
 import dataclasses
+import itertools
 import json
 import math
 import shlex
@@ -26,7 +27,7 @@ from kgen.evaluate.tables import (
 from kgen.registry import nearest
 from kgen.run import Run
 from kgen.sampling import StandardNormal, latest_version
-from kgen.tables import format_number
+from kgen.tables import counted, format_number
 from kgen.web.curves import Line, Panel
 
 BEST, NEAR = "*", "~"
@@ -133,6 +134,34 @@ class Comparison:
             rows.append(["baseline (real images)", *["-"] * len(self.facts), *(text or "-" for text in baselines)])
         return headers, rows, marks
 
+    def by_measure(self) -> tuple[list[str], list[list[str]], dict[tuple[int, int], str]]:
+        """`table` with a row per measure and a column per target, and one of the baselines."""
+        headers, rows, marks = self.table()
+        names = ["measure", *(row[0].replace("baseline (real images)", "baseline") for row in rows)]
+        cells = [[headers[j], *(row[j] for row in rows)] for j in range(1, len(headers))]
+        known = [j for j, row in enumerate(cells) if {*row[1:]} != {"-"}]
+        moved = {(known.index(j - 1), i + 1): mark for (i, j), mark in marks.items()}
+        return names, [cells[j] for j in known], moved
+
+    def verdict(self) -> str:
+        """One sentence: who is better in how many measures, beyond the intervals; "" without two values of one."""
+        columns = [column for column in self.metrics if column.better in ("lower", "higher") and len(column.cells) > 1]
+        if not columns:
+            return ""
+        wins = dict.fromkeys(range(len(self.targets)), 0)
+        for column in columns:
+            if len(column.marks) == 1:
+                wins[next(iter(column.marks))] += 1
+        first, *others = sorted(wins, key=lambda i: -wins[i])
+        ties, of = len(columns) - sum(wins.values()), counted(len(columns), "measure")
+        if not wins[first]:
+            return f"None is better in any of {of}: the values are equal, or their intervals overlap."
+        words = [f"{self.targets[first].name} is {'better' if len(wins) == 2 else 'the best'} in {wins[first]} of {of}"]
+        words += [f"{self.targets[i].name} in {wins[i]}" for i in others if wins[i]]
+        losers = [self.targets[i].name for i in others if not wins[i]]
+        words += [f"{losers[0] if len(losers) == 1 else 'the others'} in none"] if losers else []
+        return ", ".join(words) + (f"; values are equal or intervals overlap in {ties}" if ties else "") + "."
+
     def protocols(self) -> list[tuple[str, str]]:
         """(titles of columns, their protocol in words)."""
         named = [(with_settings(column.title, column.protocol), column.protocol) for column in self.metrics]
@@ -146,7 +175,7 @@ class Comparison:
         """Sentences that explain the marks."""
         lines = []
         if any(column.marks for column in (*self.facts, *self.metrics)):
-            lines.append(f"{BEST} best of its column; {NEAR} not distinguished from it: the 95 % intervals overlap.")
+            lines.append(f"{BEST} best of its measure; {NEAR} not distinguished from it: the 95 % intervals overlap.")
         if any(column.marks for column in self.metrics):
             lines.append("The intervals are of the evaluation; training again with another seed was not measured.")
         if any(ends_of(one) is None for column in self.metrics if column.marks for one in column.cells.values()):
@@ -182,11 +211,18 @@ def open_targets(paths: Iterable[str | Path]) -> list[Compared]:
         UserError: a path is none of these, or a result cannot be read.
     """
     found = {}
-    for path in map(Path, paths):
+    for path in itertools.chain.from_iterable(_runs_inside(Path(path)) for path in paths):
         folder = path if (path / "eval").is_dir() else latest_version(path) or path
         found.setdefault(folder.resolve(), folder)
     targets = [target for folder in found.values() for target in _targets_in(folder)]
     return [dataclasses.replace(one, name=name) for one, name in zip(targets, _names(targets), strict=True)]
+
+
+def _runs_inside(path: Path) -> list[Path]:
+    """The runs in a folder that is none itself, e.g. runs/; else the path alone."""
+    is_target = (path / "config.json").is_file() or (path / "eval").is_dir() or latest_version(path)
+    found = [] if is_target or not path.is_dir() else sorted(file.parent for file in path.glob("*/config.json"))
+    return found or [path]
 
 
 def _targets_in(path: Path) -> list[Compared]:
@@ -235,7 +271,10 @@ def _run_notes(run: Run | None) -> list[str]:
     if run is None:
         return []
     if (run.path / "FAILED").is_file():
-        return [f"its training failed: {(run.path / 'FAILED').read_text(encoding='utf-8').strip()}"]
+        reason = (run.path / "FAILED").read_text(encoding="utf-8").strip()
+        if reason.startswith("interrupted"):
+            return [f"its training was {reason}; it goes on with: kgen-train --resume {shlex.quote(str(run.path))}"]
+        return [f"its training failed: {reason}"]
     return [] if (run.path / "DONE").is_file() else ["its training has not ended"]
 
 
@@ -405,7 +444,7 @@ def _facts(targets: Sequence[Compared]) -> list[Column]:
 
 
 def _marks(cells: Mapping[int, Result], better: str) -> dict[int, str]:
-    """BEST and NEAR of a column; none where there is nothing to choose between."""
+    """BEST and NEAR of a column; none where no value is distinguished from the best."""
     if better not in ("lower", "higher") or len(cells) < 2:
         return {}
     values = {i: result["value"] for i, result in cells.items()}
@@ -413,6 +452,8 @@ def _marks(cells: Mapping[int, Result], better: str) -> dict[int, str]:
     ends = {i: ends_of(result) or (result["value"], result["value"]) for i, result in cells.items()}
     winners = [ends[i] for i, value in values.items() if value == best]
     near = {i for i, (low, high) in ends.items() if any(low <= top and high >= bottom for bottom, top in winners)}
+    if len(near) == len(cells):
+        return {}
     return {i: BEST if value == best else NEAR for i, value in values.items() if value == best or i in near}
 
 
@@ -470,6 +511,23 @@ def panels(targets: Sequence[Compared]) -> list[tuple[str, list[Panel]]]:
         ]
         found.append((f"{', '.join(curves)} of {', '.join(names)} over the seconds of training", drawn))
     return found
+
+
+def loss_curves(targets: Sequence[Compared]) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """Terms of the validation loss that two runs or more have: {term: {name of a run: [(epoch, value), ...]}}."""
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    runs = {one.path.resolve(): one.name for one in reversed(targets) if (one.path / "config.json").is_file()}
+    for path, name in reversed(runs.items()):
+        try:
+            epochs = Run.open(path).metrics()
+        except ValueError:  # a line that is still being written
+            continue
+        for epoch in epochs:
+            for key, value in epoch.items():
+                split, _, term = key.partition("_")
+                if split == "validation" and f"train_{term}" in epoch and value is not None:
+                    found.setdefault(term, {}).setdefault(name, []).append((epoch["epoch"], value))
+    return {term: lines for term, lines in found.items() if len(lines) > 1}
 
 
 def sample_curves(targets: Sequence[Compared]) -> list[dict[str, dict[str, list[tuple[float, float]]]]]:

@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Compared, Comparison, ends_of, panels
+from kgen.canvas import Canvas
+from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Compared, Comparison, ends_of, loss_curves, panels
 from kgen.io import write_text
 from kgen.web import curves, html
 
@@ -15,16 +16,40 @@ ABOUT = ("kind", "checkpoint", "epoch", "prior", *FACTS)
 PARTS = ("", " stddev", " low", " high", " baseline", " mark", " protocol")
 """Columns of the spreadsheet: about a target, and after a metric's title."""
 
+STYLES = ("-", "--", "-.", ":")
+"""Of the curves, so that they are told apart without colors."""
+
 MARKS = {BEST: "best", NEAR: "near best"}
 
 
 def write(comparison: Comparison, folder: str | Path) -> list[Path]:
-    """Writes compare.csv and compare.html into a folder, each whole; returns their paths."""
+    """Writes compare.csv, compare.html and, of two runs or more, curves.png into a folder; returns their paths."""
     folder = Path(folder)
+    losses = loss_curves(comparison.targets)
     return [
         write_text(folder / "compare.csv", to_csv(comparison)),
         write_text(folder / "compare.html", to_html(comparison)),
+        *([_draw(losses, folder / "curves.png")] if losses else []),
     ]
+
+
+def _draw(losses: dict[str, dict[str, list[tuple[int, float]]]], path: Path) -> Path:
+    """A panel per term of the loss, with the validation curves of all runs over each other."""
+    columns = min(len(losses), 3)
+    rows = -(-len(losses) // columns)
+    canvas = Canvas(4.2 * columns, 3.4 * rows + 0.4, title="Validation, over the epochs of training")
+    panels = canvas.panels(rows, columns, count=len(losses))
+    names = list(dict.fromkeys(name for lines in losses.values() for name in lines))
+    for axes, (term, lines) in zip(panels, losses.items(), strict=True):
+        for name, points in lines.items():
+            place = names.index(name)
+            style = {"color": Canvas.class_color(place % 20, len(names)), "linestyle": STYLES[place % len(STYLES)]}
+            axes.plot(*zip(*points, strict=True), label=name, marker="o" if len(points) == 1 else None, **style)
+        axes.set(title=term.replace("_", " "), xlabel="epoch")
+        canvas.integer_ticks(axes)
+    handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    canvas.figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)
+    return canvas.save(path)
 
 
 def to_csv(comparison: Comparison) -> str:

@@ -8,11 +8,22 @@ from pathlib import Path
 
 import pytest
 from evaluate.test_results import PROTOCOL, a_result
+from PIL import Image
 
 from kgen.config import RunConfig, TrainConfig
 from kgen.errors import UserError
-from kgen.evaluate.compare import BEST, NEAR, OTHER_PROCESSORS, Compared, compare, ends_of, open_targets, sample_curves
-from kgen.evaluate.compare_page import to_csv, to_html
+from kgen.evaluate.compare import (
+    BEST,
+    NEAR,
+    OTHER_PROCESSORS,
+    Compared,
+    compare,
+    ends_of,
+    loss_curves,
+    open_targets,
+    sample_curves,
+)
+from kgen.evaluate.compare_page import to_csv, to_html, write
 from kgen.evaluate.results import merge_results
 from kgen.run import Run
 from kgen.spec import DataSpec
@@ -55,7 +66,7 @@ def test_higher_may_be_better_and_ties_are_all_best():
     assert marks(*(a_result("recall", v, better="higher") for v in (0.7, 0.9, 0.9))) == {1: BEST, 2: BEST}
 
 
-@pytest.mark.parametrize(("repeats", "expected"), [(2, {0: BEST, 1: NEAR}), (20, {0: BEST})])
+@pytest.mark.parametrize(("repeats", "expected"), [(2, {}), (20, {0: BEST})])
 def test_repeats_give_an_interval_where_there_is_none(repeats, expected):
     """Student's: t(1) = 12.706, so 2 repeats give 0.5 +- 12.7 * 0.1 / sqrt 2 = 0.9 and overlap at a distance of 1;
     t(19) = 2.093, so 20 repeats give +- 2.093 * 0.1 / sqrt 20 = 0.047 and do not."""
@@ -69,6 +80,50 @@ def test_nothing_is_marked_without_a_choice():
     assert marks(a_result("fid", 1.0)) == {}
     assert marks(a_result("class_kl", 1.0, better=""), a_result("class_kl", 2.0, better="")) == {}
     assert marks(a_result("fid", 1.0), a_result("fid", None), a_result("fid", math.nan)) == {}
+
+
+def test_one_sentence_says_who_is_better():
+    """Two values apart, one whose intervals overlap, one equal, one without a direction."""
+
+    def sentence(*columns) -> str:
+        targets = [
+            Compared(n, Path(n), {}, list(rows)) for n, rows in zip("ABC", zip(*columns, strict=True), strict=False)
+        ]
+        return compare(targets).verdict()
+
+    def values(metric, *found, better="lower", half=0.1):
+        return [a_result(metric, v, better=better, interval=[v - half, v + half]) for v in found]
+
+    pair = [values("fid", 5.0, 2.0), values("recall", 0.1, 0.9, better="higher"), values("kid", 1.0, 1.1)]
+    pair += [values("is", 3.0, 3.0), values("class_kl", 1.0, 2.0, better="")]
+    assert sentence(*pair) == "B is better in 2 of 4 measures, A in none; values are equal or intervals overlap in 2."
+    assert sentence(pair[0], values("kid", 1.0, 9.0)) == "A is better in 1 of 2 measures, B in 1."
+    assert sentence(pair[3]).startswith("None is better in any of 1 measure:") and sentence(pair[4]) == ""
+    three = [values("fid", 5.0, 2.0, 9.0), values("kid", 1.0, 1.1, 9.0)]
+    assert sentence(*three).startswith("B is the best in 1 of 2 measures, the others in none; values are equal")
+
+
+def test_a_folder_of_runs_and_the_curves_of_two(tmp_path):
+    runs = [a_run(tmp_path / "runs", a_result("fid", 1.0)) for _ in range(2)]
+    (runs[1].path / "DONE").unlink(missing_ok=True)
+    (runs[1].path / "FAILED").write_text("interrupted by the user\n")
+    targets = open_targets([tmp_path / "runs"])
+    assert [one.path for one in targets] == [run.path for run in runs]
+    assert targets[1].notes == [
+        f"its training was interrupted by the user; it goes on with: kgen-train --resume {runs[1].path}"
+    ]
+    for run, loss in zip(runs, (3.0, 2.0), strict=True):
+        rows = [
+            {"epoch": e, "elapsed_seconds": 1.0, "train_loss": 1.0, "validation_loss": loss / e, "validation_fid": 1.0}
+            for e in (1, 2)
+        ]
+        (run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    names = [one.name for one in targets]
+    expected = {"loss": {names[0]: [(1, 3.0), (2, 1.5)], names[1]: [(1, 2.0), (2, 1.0)]}}
+    assert loss_curves(targets) == expected and loss_curves(targets[:1]) == {}
+    written = write(compare(targets), tmp_path / "compare")
+    assert [path.name for path in written] == ["compare.csv", "compare.html", "curves.png"]
+    assert Image.open(written[-1]).size[0] > 400
 
 
 def test_infinity_is_a_value():
@@ -117,7 +172,7 @@ def test_unlike_values_are_refused_with_the_difference_named(tmp_path):
     ):
         assert words in str(error.value)
     assert "kid" not in str(error.value) and "\n" not in str(error.value)
-    assert column(compare(open_targets([one.path, two.path]), metrics=["kid"]), "kid").marks == {0: BEST, 1: BEST}
+    assert column(compare(open_targets([one.path, two.path]), metrics=["kid"]), "kid").marks == {}
 
 
 def test_a_difference_that_short_hashes_would_hide_is_told_in_full(tmp_path):
