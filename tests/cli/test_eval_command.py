@@ -159,7 +159,7 @@ def test_a_server_needs_a_data_set(capsys):
     [
         (["--metrics", "fdi"], ["unknown metric 'fdi'", "'fid'"]),
         (["--metrics", "fid,,kid"], ["unknown metric ''"]),
-        (["--metric", "fid"], ["--metric", "'metrics'"]),
+        (["--metric", "fid"], ["unknown flag --metric", "'--metrics'"]),
         (["--repeats", "0"], ["--repeats", "at least 1", "0"]),
         (["--count", "1"], ["--count", "at least 2", "1"]),
         (["--count", "many"], ["count", "many"]),
