@@ -65,7 +65,7 @@ def describe(version: Path, source: str | None = None) -> dict[str, Any]:
         "origin": made_by(
             f"kgen-explore --what {PAGE}",
             model=generator_name(version),
-            weights_hash=manifest["weights_hash"],
+            weights_hash=manifest.get("weights_hash"),  # an older export has none
             prior=manifest["prior"],
             all_classes=False,
             picture="image",

@@ -245,7 +245,9 @@ def test_an_export_that_disagrees_leaves_nothing(default_job, tmp_path, monkeypa
     monkeypatch.setattr(
         bundle,
         "signatures",
-        lambda model, density, batch_size=None: signatures(wrong if batch_size else model, density, batch_size),
+        lambda model, density, batch_size=None, **more: signatures(
+            wrong if batch_size else model, density, batch_size, **more
+        ),
     )
     with pytest.raises(ExportFailed, match=r"model.tflite decode does not agree .*; nothing was written"):
         export(default_job[0], tmp_path / "cvae")
