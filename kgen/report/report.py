@@ -29,7 +29,7 @@ from kgen.report.run_files import (
     training_seconds,
 )
 from kgen.run import Run
-from kgen.tables import format_number
+from kgen.tables import counted, format_number
 from kgen.web import curves, html
 
 NAME = "report.html"
@@ -110,7 +110,7 @@ def _epochs(files: RunFiles) -> str:
     """ "4 of 5 epochs, 9,284 steps"."""
     total, reached = files.run.config.train.epochs, files.rows[-1]["epoch"] if files.rows else 0
     steps = files.rows[-1].get("step") if files.rows else None
-    words = f"{reached} of {total} epochs" if total is not None else f"{reached} epochs"
+    words = f"{reached} of {counted(total, 'epoch')}" if total is not None else counted(reached, "epoch")
     return words + (f", {steps:,} steps" if isinstance(steps, int) else "")
 
 

@@ -491,7 +491,7 @@ class EarlyStopping(EpochCallback, ResumableCallback):
         words = f"{name} has not {direction} for {times}, since epoch {self.best.epoch}; best {best:.6g}"
         if not math.isfinite(best):
             words = f"{name} was not a finite number in {times}"
-        return f"stopped early: {words}; trained {epoch} of {epochs} epochs"
+        return f"stopped early: {words}; trained {epoch} of {counted(epochs, 'epoch')}"
 
 
 class LogDiagnoses(EpochCallback, ResumableCallback):
