@@ -63,7 +63,7 @@ def test_likelihoods_of_a_binarized_run(binarized, capsys):
 def test_grey_pixels_are_refused_with_what_to_do(default_job, capsys, tmp_path):
     out = ["--out", str(tmp_path / "rows.jsonl")]
     run = str(default_job[0].path)
-    assert command.main([run, "--metrics", "elbo,nll", *out, "--nll_samples", "5", "--nll_images", "5"]) == 0
+    assert command.main([run, "--metrics", "elbo,nll", *out, "--nll_samples", "5", "--nll_images", "5"]) == 2
     table = shown(capsys.readouterr().out)
     for name in ("neg_elbo", "reconstruction", "kl", "nll", "effective_samples"):
         assert table[name][1] == "-" and "--binarize sample" in table[name][7], name

@@ -184,7 +184,7 @@ def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
     ends = [worker.communicate(timeout=100)[0] for worker in begin("--resume", path, "--epochs", epochs)]
     assert (path / "DONE").is_file(), ends
     log = (path / "log.txt").read_text()
-    assert f", step {reached} of {epochs} epochs" in log
+    assert f" of {epochs}, after step {reached:,}\n" in log
     assert [row["epoch"] for row in kgen.run.Run.open(path).metrics()][-1] == epochs
 
 

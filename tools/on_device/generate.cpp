@@ -8,6 +8,7 @@
 //   lib=$(python -c "import ai_edge_litert as m; print(m.__path__[0])")
 //   g++ -std=c++17 -O2 generate.cpp $lib/libLiteRt.so -Wl,-rpath,$lib -o generate
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -110,12 +111,15 @@ class Generator {
     check(type.element_type == kUInt8 && type.rank == 4 ? 0 : 1, "output of another form than [1, H, W, C] uint8");
     check(LiteRtGetCompiledModelOutputBufferRequirements(compiled_, place, 0, &requirements), "output");
     check(LiteRtCreateManagedTensorBufferFromRequirements(environment_, &type, requirements, &output), "output");
-    check(LiteRtRunCompiledModel(compiled_, place, count, inputs.data(), 1, &output), "a label or a seed that is none");
+    check(LiteRtRunCompiledModel(compiled_, place, count, inputs.data(), 1, &output), "run");
     Image image{type.dimensions[1], type.dimensions[2], type.dimensions[3], {}};
     check(LiteRtLockTensorBuffer(output, &address, kRead), "output");
     const auto* first = static_cast<const uint8_t*>(address);
     image.pixels.assign(first, first + size_t(image.height) * image.width * image.channels);
     check(LiteRtUnlockTensorBuffer(output), "output");
+    // A label of no class gives NaN, which is 0 in every uint8.
+    check(std::any_of(image.pixels.begin(), image.pixels.end(), [](uint8_t x) { return x != 0; }) ? 0 : 1,
+          "a picture of nothing: a label or a seed that is none");
     LiteRtDestroyTensorBuffer(output);
     for (void* input : inputs) LiteRtDestroyTensorBuffer(input);
     return image;
