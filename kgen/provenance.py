@@ -1,7 +1,7 @@
 """What made a picture, inside its PNG file: a text chunk "kgen" with a JSON object.
 
-The chunk changes no pixel, every reader of PNG skips it, and the same values give the same bytes. It states what kgen
-was told; it is not signed, and whoever edits the file can change it.
+The chunk changes no pixel, every reader of PNG skips it, and the same values give the same bytes. It records the
+settings of the command; it is not signed, and whoever edits the file can change it.
 """
 
 import json

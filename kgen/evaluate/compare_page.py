@@ -17,7 +17,7 @@ PARTS = ("", " stddev", " low", " high", " baseline", " mark", " protocol")
 """Columns of the spreadsheet: about a target, and after a metric's title."""
 
 STYLES = ("-", "--", "-.", ":")
-"""Of the curves, so that they are told apart without colors."""
+"""Of the curves, so that they differ without colors too."""
 
 MARKS = {BEST: "best", NEAR: "near best"}
 
