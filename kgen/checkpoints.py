@@ -10,8 +10,8 @@ Each is an uncompressed NumPy archive of
                          and exported. "best" holds the averages as model/I, and no average/I
     optimizer/PHASE/I    the variables of the optimizer of a phase; not in "best"
     metric/NAME/I        the running means of the epoch that has begun; not in "best"
-    state                JSON in UTF-8: "epoch" and "step", "metrics" (the losses of that epoch), "arrays" (the names
-                         above), and what callbacks need to resume
+    state                JSON in UTF-8: "epoch" and "step", "metrics" (the losses of that epoch), "parameters" (how many
+                         weights each network has), "arrays" (the names above), and what callbacks need to resume
 
 A file appears whole or not at all (it is written aside, flushed to the disk and renamed), and the CRC-32 of each member
 of the archive is checked when it is read. Plain Keras reads the best weights with

@@ -15,7 +15,7 @@ from kgen.errors import UserError
 from kgen.explore.context import Context, check_dims, label_of
 from kgen.explore.figures import Picture
 from kgen.explore.kinds import KINDS, PAGE, Options
-from kgen.explore.page import write_page
+from kgen.explore.page import check_run, write_page
 from kgen.io import check_writable
 from kgen.run import Run
 from kgen.sampling import described, latest_version, made_by
@@ -137,10 +137,11 @@ def explore_page(
     path, file = Path(path), f"{PAGE}.html"
     if (path / "config.json").is_file():
         check_writable(out or path / FOLDER, f"the page of {path}")
+        run = Run.open(path)
+        check_run(run, checkpoint)
         from kgen.export import export  # imports TensorFlow
 
         with tempfile.TemporaryDirectory() as folder:
-            run = Run.open(path)
             if dataset is not None and run.training_data.missing:
                 run.move_data(dataset)
             version = export(run, Path(folder) / path.resolve().name, checkpoint=checkpoint, prior=prior)

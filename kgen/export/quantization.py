@@ -45,14 +45,16 @@ class Range:
 
 
 class _Model:
-    """A .tflite file of one signature, as objects of the schema that can be changed."""
+    """A .tflite file as objects of the schema that can be changed.
+
+    Attributes:
+        content: the file.
+        graph: the subgraph that methods work on; the only one in a file of one signature.
+    """
 
     def __init__(self, content: bytes):
         self.content = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(bytearray(content), 0))
-
-    @property
-    def graph(self):
-        return self.content.subgraphs[0]
+        self.graph = self.content.subgraphs[0]
 
     def kind(self, operator) -> int:
         """In `OPERATORS`."""
@@ -117,18 +119,20 @@ class _Model:
 
     def pack(self) -> bytes:
         """The bytes of the file, without buffers and operator codes that nothing uses."""
-        content, graph = self.content, self.graph
-        read = {i for operator in graph.operators for i in operator.inputs}
-        for i, tensor in enumerate(graph.tensors):
-            if i not in read or content.buffers[tensor.buffer].data is None:
-                tensor.buffer = 0
-        holders = [*graph.tensors, *(content.metadata or [])]
+        content, graphs = self.content, self.content.subgraphs
+        for graph in graphs:
+            read = {*graph.outputs, *(i for operator in graph.operators for i in operator.inputs)}
+            for i, tensor in enumerate(graph.tensors):
+                if i not in read or content.buffers[tensor.buffer].data is None:
+                    tensor.buffer = 0
+        holders = [*(tensor for graph in graphs for tensor in graph.tensors), *(content.metadata or [])]
         kept = sorted({0, *(holder.buffer for holder in holders)})
         for holder in holders:
             holder.buffer = kept.index(holder.buffer)
         content.buffers = [content.buffers[i] for i in kept]
-        codes = sorted({operator.opcodeIndex for operator in graph.operators})
-        for operator in graph.operators:
+        operators = [operator for graph in graphs for operator in graph.operators]
+        codes = sorted({operator.opcodeIndex for operator in operators})
+        for operator in operators:
             operator.opcodeIndex = codes.index(operator.opcodeIndex)
         content.operatorCodes = [content.operatorCodes[i] for i in codes]
         builder = flatbuffers.Builder(1024)
@@ -140,7 +144,8 @@ def only(model: bytes, signature: str) -> bytes:
     """A .tflite file with one of the signatures of another, and its share of the weights."""
     found = _Model(model)
     (kept,) = (one for one in found.content.signatureDefs if one.signatureKey.decode() == signature)
-    found.content.subgraphs, found.content.signatureDefs = [found.content.subgraphs[kept.subgraphIndex]], [kept]
+    found.graph = found.content.subgraphs[kept.subgraphIndex]
+    found.content.subgraphs, found.content.signatureDefs = [found.graph], [kept]
     kept.subgraphIndex = 0
     return found.pack()
 
@@ -167,20 +172,24 @@ def compact(model: bytes) -> bytes:
 
 
 def float16(model: bytes, *, biases: bool = True) -> bytes:
-    """A file of one signature with its large constants in 16 bits, which are read as float32.
+    """A file with its large constants in 16 bits, which are read as float32.
 
     Args:
-        model: the file.
+        model: the file; what its signatures share they share afterwards.
         biases: those of layers too. (XNNPACK refuses such a bias beside weights of 8 bits.)
     """
-    found = _Model(model)
-    layers = [operator for operator in found.graph.operators if found.kind(operator) in WEIGHTED]
-    kept = set() if biases else {index for operator in layers for index in operator.inputs[2:]}
-    for index in range(len(found.graph.tensors)):
-        values = found.constant(index, SMALLEST)
-        if values is not None and index not in kept:
-            found.store(index, values.astype(np.float16), TYPES.FLOAT16)
-            found.dequantize(index)
+    found, stored = _Model(model), {}
+    for graph in found.content.subgraphs:
+        found.graph = graph
+        layers = [operator for operator in found.graph.operators if found.kind(operator) in WEIGHTED]
+        kept = set() if biases else {index for operator in layers for index in operator.inputs[2:]}
+        for index in range(len(found.graph.tensors)):
+            values, tensor = found.constant(index, SMALLEST), found.graph.tensors[index]
+            if values is not None and index not in kept:
+                floats = tensor.buffer
+                found.store(index, values.astype(np.float16), TYPES.FLOAT16)
+                tensor.buffer = stored.setdefault(floats, tensor.buffer)
+                found.dequantize(index)
     return found.pack()
 
 

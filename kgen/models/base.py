@@ -169,7 +169,12 @@ class GenerativeModel(keras.Model):
     @property
     def parameters(self) -> int:
         """Number of weights of its networks."""
-        return sum(network.count_params() for network in self.networks)
+        return sum(self.network_parameters.values())
+
+    @property
+    def network_parameters(self) -> dict[str, int]:
+        """Name of each network -> number of its weights."""
+        return {network.name: network.count_params() for network in self.networks}
 
     def weights_hash(self) -> str:
         """16 hex digits of the weights of its networks: the same for a run, its checkpoint and its exports."""

@@ -446,6 +446,7 @@ class BestCheckpoint(EpochCallback, ResumableCallback):
         if self._unwritten:
             weights, row = self._unwritten  # a row that other callbacks have added to
             state = {"epoch": row["epoch"], "step": row["step"], "metrics": losses_of(self.run, row)}
+            state["parameters"] = self.model.network_parameters
             checkpoints.write(self.run.checkpoint("best"), weights, state)
             self._unwritten, self._written_at = None, time.monotonic()
 

@@ -178,6 +178,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             "step": step,
             "metrics": losses_of(self.run, self.rows[-1]) if self.rows and not steps_in_epoch else {},
             "rollbacks": self.rollbacks,
+            "parameters": self.model.network_parameters,
             "callbacks": {name: callback.get_state() for name, callback in self.callbacks.items()},
         }
         arrays = {name: np.asarray(variable) for name, variable in training_variables(self.model).items()}

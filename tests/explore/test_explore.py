@@ -1,5 +1,6 @@
 """Pictures of runs: what is in them, that they can be repeated, and what is said where there are none."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 import kgen
-from kgen import data, images
+from kgen import checkpoints, data, images
 from kgen.cli.explore import main
 from kgen.config import override
 from kgen.errors import UserError
@@ -263,3 +264,30 @@ def test_frames_have_one_palette_and_one_that_is_shown_again_is_quantized_once(t
 def test_a_page_of_neither_a_run_nor_an_export(capsys, tmp_path):
     assert main(["http://127.0.0.1:1/v1/models/x", "--what", "page", "--out", str(tmp_path)]) == 2
     assert "--what page takes a run or an export" in capsys.readouterr().err
+
+
+def test_a_run_that_no_page_holds_is_refused_without_tensorflow(path, tmp_path):
+    """From the settings and the state of the checkpoint: a PixelVAE of two levels, then a decoder of 24 MiB."""
+    config = json.loads((path / "config.json").read_text())
+    state = {"epoch": 1, "step": 1, "metrics": {}, "parameters": {"encoder": 1, "decoder": 6 * 2**20}}
+    for name, changes in {"pixels": {"model": "pixel_vae", "model_args": {}}, "large": {}}.items():
+        checkpoints.write(tmp_path / name / "checkpoints" / "best.npz", {"model/0": np.zeros(1)}, state)
+        (tmp_path / name / "config.json").write_text(json.dumps(config | changes))
+    code = (
+        "import sys; from kgen.cli.explore import main\n"
+        "for run in ('pixels', 'large'): assert main([run, '--what', 'page']) == 2\n"
+        "assert not {'tensorflow', 'keras'} & {*sys.modules}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    pixels, large = done.stderr.splitlines()
+    assert "'pixel_vae' with two levels ends in a loop" in pixels and "best.npz) has 24.0 MiB; export the run" in large
+    assert not [*tmp_path.rglob("*.html")]
+
+
+def test_a_checkpoint_records_the_parameters_of_each_network(default_job):
+    run = default_job[0]
+    model = run.build_model()
+    expected = {"encoder": model.encoder.count_params(), "decoder": model.decoder.count_params()}
+    for which in ("best", "last"):
+        found = checkpoints.read_state(run.checkpoint(which))["parameters"]
+        assert expected.items() <= found.items() and sum(found.values()) == model.parameters

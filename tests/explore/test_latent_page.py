@@ -272,13 +272,27 @@ def test_a_decoder_that_does_not_start_is_said(browser, runtime, tmp_path):
     browser.complaints()
 
 
+def test_a_decoder_that_fits_with_weights_of_16_bits(browser, runtime, golden, tmp_path, monkeypatch):
+    size = (SAMPLE / "model.tflite").stat().st_size
+    monkeypatch.setattr(explore_page, "MAX_DECODER_BYTES", size * 2 // 3)
+    monkeypatch.setattr(explore_page, "runtime_files", lambda: runtime)
+    browser.open(explore_page.write_page(SAMPLE, tmp_path / "page.html"))
+    (fact,) = (item.text for item in browser.all("#facts li") if "16-bit weights" in item.text)
+    assert 0 < float(re.search(r"up to (\S+) of 255 levels", fact)[1]) < 0.5
+    some = len(golden.t)
+    assert_close(browser.ask("decode", *zip(golden.z.tolist(), golden.label.tolist(), strict=True)), golden.images)
+    seeds = [{"seed": int(seed), "temperature": 1} for seed in golden.seed[:some]]
+    assert_close(browser.ask("generate", *zip(seeds, golden.label.tolist(), strict=False)), golden.images[:some])
+    assert browser.complaints() == []
+
+
 def test_what_makes_no_page(tmp_path, monkeypatch):
     (tmp_path / "manifest.json").write_bytes((SAMPLE / "manifest.json").read_bytes())
     with pytest.raises(UserError, match=r"model\.tflite is missing: keep what kgen-export wrote together"):
         explore_page.write_page(tmp_path, tmp_path / "page.html")
     monkeypatch.setattr(explore_page, "MAX_DECODER_BYTES", 3 * 2**20)
-    (tmp_path / "model.tflite").write_bytes(bytes(3 * 2**20 + 2**19))
-    with pytest.raises(UserError, match=r"3 MiB.*model\.tflite.*3\.5 MiB"):
+    (tmp_path / "model.tflite").write_bytes(bytes(7 * 2**20))
+    with pytest.raises(UserError, match=r"3 MiB \(6 MiB where.*16 bits\).*model\.tflite.*7\.0 MiB"):
         explore_page.write_page(tmp_path, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
     manifest = json.loads((SAMPLE / "manifest.json").read_text())

@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 
-/** {name, data, parameters, source, code_size, kgen: what `manifest.js` reads}. */
+/** {name, data, parameters, source, code_size, precision: what differs from the export, kgen: as `manifest.js` reads}. */
 export const model = JSON.parse(byId("model").textContent);
 
 /** Decodes an embedded file, once: its text is removed from the page. */

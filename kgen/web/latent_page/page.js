@@ -22,6 +22,7 @@ function facts() {
     `prior ${prior.replaceAll("_", " ")}`,
     count ? `${count} classes` : "unconditional",
     `${model.parameters.toLocaleString("en")} parameters`,
+    ...(model.precision ? [model.precision] : []),
   ];
 }
 
