@@ -255,6 +255,13 @@ class TrainConfig:
         group="Performance",
         more="On a CPU results are mostly the same bits without it.",
     )
+    logger: tuple[str, ...] = option(
+        ("tensorboard",),
+        "Where losses, metrics and pictures are recorded, beside the run directory.",
+        group="Output",
+        table="kgen.train.loggers:LOGGERS",
+        takes="names with commas between them",
+    )
     profile: bool = option(False, "Trace some steps for TensorBoard.", group="Performance")
 
     init_from: str | None = option(

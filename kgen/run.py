@@ -10,7 +10,8 @@ checkpoints/      best.npz and step-N.npz, the newest of which is "last"; see `k
 priors/           NAME-CHECKPOINT.npz: priors fitted to the encodings of a checkpoint
 samples/ plots/   PNG
 eval/             results of kgen-eval, one per line
-tensorboard/      event files
+tensorboard/ wandb/ mlflow/
+                  of the loggers; see `kgen.train.loggers`
 report.html       all of it on one page
 DONE or FAILED    how it ended; FAILED holds the reason, DONE the time, and why if it ended early
 """

@@ -86,6 +86,7 @@ def test_mistakes_are_found_before_tensorflow_is_imported():
     mistakes = [
         ("train", "--model", "cave"), ("train", "--dataset", "nowhere/"), ("train", "--metrics", "fdi"),
         ("train", "--set", "train.epoch=3"), ("train", "--set", "train.eval_features=none"), ("train", "--epochs", "0"),
+        ("train", "--logger", "wand"),
         ("train", "--resume", "nowhere"), ("sample", "nowhere"), ("eval", "nowhere"), ("eval", "r", "--count", "1"),
         ("eval", "r", "--metrics", "fid@none"), ("explore", "nowhere"), ("explore", "r", "--what", "x"),
         ("explore", "r", "--steps", "1"), ("export", "nowhere", "--to", "e"),

@@ -81,7 +81,7 @@ def command() -> Command:
         "Resuming", "integer", "more_epochs", None, "With --resume: so many epochs more than the run was to have.",
         lower_bound=1,
     )  # fmt: skip
-    cmd.options(TrainConfig, "Training")
+    cmd.options(TrainConfig, "Training", names={"logger": logger_names})
     return cmd
 
 
@@ -163,6 +163,13 @@ def model_names() -> dict[str, str]:
     return {name: preset.summary for name, preset in PRESETS.items()}
 
 
+def logger_names() -> dict[str, str]:
+    """Name of a logger -> what it writes, and where."""
+    from kgen.train.loggers import LOGGERS
+
+    return {name: entry.help for name, entry in LOGGERS.items()}
+
+
 def open_source(data: DataConfig):
     """`kgen.data.sources.resolve.open_source`, imported late."""
     from kgen.data.sources.resolve import open_source
@@ -211,12 +218,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parse_metrics(config.train.metrics)
         from kgen.data.sources.resolve import check_name
         from kgen.train import checks
+        from kgen.train.loggers import check_loggers
 
         if cmd["print_config"]:
             return print(json.dumps(config.to_json(), indent=2))
         check_name(config.data.dataset.strip())
         if cmd["resume"] is not None:
             checks.check_early_stopping(config)
+            check_loggers(config.train.logger)
             checks.check_settings(run, config)
         else:
             checks.checked(config)

@@ -8,8 +8,9 @@ the list of the rows of all epochs. In the epoch in which a loss was not finite 
 import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,14 +22,14 @@ from kgen.config import TrainConfig
 from kgen.models.base import share, unpack
 from kgen.models.train_function import evaluation_function
 from kgen.progress import Bar, clock
-from kgen.run import Run
+from kgen.run import Run, first_line
 from kgen.sampling import ModelSampler
 from kgen.tables import counted
 from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
 from kgen.train.costs import Costs
 from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
+from kgen.train.loggers.base import Logger
 from kgen.train.plots import draw_curves, draw_norms, draw_quality, path_sheet, sample_sheet
-from kgen.train.tensorboard import EventFile
 
 Row = dict[str, Any]
 """Of metrics.jsonl: name -> value, "epoch" and "step" among them."""
@@ -339,19 +340,44 @@ def short(value: float) -> str:
     return f"{value:.4f}" if 1e-2 <= abs(value) < 1 else f"{value:#.4g}"
 
 
-class TensorBoardScalars(EpochCallback):
-    """Writes the losses and metrics of the row for TensorBoard, as TERM/SPLIT."""
+class Loggers(EpochCallback):
+    """The loggers of a training: what they are given goes to each of them.
 
-    SPLITS = ("train", "validation", "test", "health")
+    Args:
+        run, rows: see `EpochCallback`.
+        loggers: one that fails with an error of its own library is left out from then on.
+    """
 
-    def __init__(self, run: Run, rows: list[Row], events: EventFile):
+    def __init__(self, run: Run, rows: list[Row], loggers: Sequence[Logger]):
         super().__init__(run, rows)
-        self.events = events
+        self.loggers = [*loggers]
+
+    def begin(self):
+        """Opens the records; before anything is written to them."""
+        self._each(lambda logger: logger.begin())
 
     def on_row(self, row: Row):
-        named = {key.partition("_"): value for key, value in row.items() if value is not None}
-        scalars = {f"{term}/{split}": value for (split, _, term), value in named.items() if split in self.SPLITS}
-        self.events.write(row["epoch"], scalars=scalars)
+        self._each(lambda logger: logger.row(row))
+
+    def histograms(self, epoch: int, values: Mapping[str, np.ndarray]):
+        """Records histograms; see `Logger`."""
+        self._each(lambda logger: logger.histograms(epoch, values))
+
+    def images(self, epoch: int, files: Mapping[str, Path]):
+        """Records pictures; see `Logger`."""
+        self._each(lambda logger: logger.images(epoch, files))
+
+    def end(self, finished: bool):
+        """Closes the records, however the training ended."""
+        self._each(lambda logger: logger.end(finished))
+
+    def _each(self, call: Callable[[Logger], None]):
+        for logger in [*self.loggers]:
+            try:
+                call(logger)
+            except logger.errors as error:
+                self.loggers.remove(logger)
+                self.run.log(f"note: {type(logger).__name__} has stopped, the training goes on: {first_line(error)}")
 
 
 @dataclass(frozen=True)
@@ -560,20 +586,20 @@ class Curves(EpochCallback):
 
 
 class Histograms(EpochCallback, ResumableCallback):
-    """Writes histograms of weights and gradients for TensorBoard, and plots/layers.png, how large the gradients were.
+    """Records histograms of weights and gradients, and draws plots/layers.png, how large the gradients were.
 
     Args:
         run, rows: see `EpochCallback`.
         batch: (images, labels) that the gradients are of, always the same.
-        events: written to.
+        loggers: that record them.
     """
 
     MAX_EPOCHS = 20
     """About so many epochs of a training have histograms."""
 
-    def __init__(self, run: Run, rows: list[Row], batch, events: EventFile):
+    def __init__(self, run: Run, rows: list[Row], batch, loggers: Loggers):
         super().__init__(run, rows)
-        self.batch, self.events, self.norms, self.epochs = batch, events, {}, []
+        self.batch, self.loggers, self.norms, self.epochs = batch, loggers, {}, []
 
     def get_state(self) -> dict[str, Any]:
         return {"norms": self.norms, "epochs": self.epochs}
@@ -599,7 +625,7 @@ class Histograms(EpochCallback, ResumableCallback):
                 if np.isfinite(gradient).all():
                     histograms[f"gradients/{name}"] = thinned(gradient)
                 self.norms.setdefault(name, []).append(float(np.linalg.norm(gradient)))
-        self.events.write(epoch + 1, histograms={k: v for k, v in histograms.items() if np.isfinite(v).all()})
+        self.loggers.histograms(epoch + 1, {k: v for k, v in histograms.items() if np.isfinite(v).all()})
 
     def on_train_end(self, logs=None):
         if self.epochs:
@@ -626,17 +652,17 @@ def gradients_of(model, phase, batch) -> list[tf.Tensor]:
 
 
 class SampleGrids(EpochCallback):
-    """Draws the same latent points before training and every few epochs, as PNG files and for TensorBoard.
+    """Draws the same latent points before training and every few epochs, as PNG files and for the loggers.
 
     samples/epoch-0000.png: a grid of samples. samples/interpolation-0000.png: paths between latent points.
     """
 
     SHEETS = (("epoch", "samples", sample_sheet), ("interpolation", "interpolation", path_sheet))
-    """(prefix of the files, name in TensorBoard, function that draws)."""
+    """(prefix of the files, name in the loggers, function that draws)."""
 
-    def __init__(self, run: Run, rows: list[Row], every: int, events: EventFile):
+    def __init__(self, run: Run, rows: list[Row], every: int, loggers: Loggers):
         super().__init__(run, rows)
-        self.every, self.events = every, events
+        self.every, self.loggers = every, loggers
 
     def on_train_begin(self, logs=None):
         self.sampler = ModelSampler(self.model)
@@ -651,4 +677,4 @@ class SampleGrids(EpochCallback):
         seed, folder = self.run.config.seed, self.run.path / "samples"
         for prefix, name, make in self.SHEETS:
             sheet = images.save_png(folder / f"{prefix}-{epoch:04d}.png", make(self.sampler, seed))
-            self.events.write(epoch, images={name: sheet})
+            self.loggers.images(epoch, {name: sheet})

@@ -13,11 +13,12 @@ from kgen.models.presets import PRESETS
 from kgen.run import Run, check_new
 from kgen.sampling import check_prior
 from kgen.train.init_from import with_architecture
+from kgen.train.loggers import check_loggers
 
 MAY_CHANGE = (
     "recipe", "data.dataset", "data.labels", "train.epochs", "train.patience", "train.samples_every",
     "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile",
-    "train.strategy",
+    "train.strategy", "train.logger",
 )  # fmt: skip
 """Settings that may differ when a training resumes: they do not change the steps that were taken. Data may have been
 moved: their content is compared."""
@@ -33,12 +34,13 @@ def checked(config: RunConfig) -> RunConfig:
     """The configuration of a new training, with the architecture of the run that it starts from.
 
     Raises:
-        UserError: an unknown model, a prior that it cannot have, early stopping without a metric to go by, or
-            `train.init_from` of what it cannot start from.
+        UserError: an unknown model, a prior that it cannot have, early stopping without a metric to go by, a
+            logger whose package is not installed, or `train.init_from` of what it cannot start from.
     """
     PRESETS[config.model]
     check_prior(config.train.prior, config.model)
     check_early_stopping(config)
+    check_loggers(config.train.logger)
     return with_architecture(config)
 
 

@@ -32,9 +32,9 @@ from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.costs import OTHER, Costs
 from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
+from kgen.train.loggers import open_loggers
 from kgen.train.memory import check_memory, out_of_memory, step_memory
 from kgen.train.plots import sample_sheet
-from kgen.train.tensorboard import EventFile
 
 MAX_TESTS = 10
 """About so many epochs of a training evaluate the test images: nothing is chosen by them."""
@@ -302,13 +302,14 @@ def _fit(
     }
 
     # Callbacks: what is done beside the steps, in this order.
-    events, costs = EventFile(run), Costs()
+    costs = Costs()
+    loggers = callbacks.Loggers(run, rows, open_loggers(train.logger, run) if devices.is_chief else [])
     health = HealthMetrics(model, dataset, seed) if PRESETS[run.config.model].adversarial else None
     objective = callbacks.Objective.of(train, model, evaluate, monitor)
     epoch_row = callbacks.EpochRow(run, rows, train.batch_size, costs)
     best = callbacks.BestCheckpoint(run, rows, objective)
     early_stopping = callbacks.EarlyStopping(run, rows, best)
-    histograms = callbacks.Histograms(run, rows, first_batch, events)
+    histograms = callbacks.Histograms(run, rows, first_batch, loggers)
     diagnoses = [callbacks.LogDiagnoses(run, rows, health)] if health else []
     timed, averaged = costs.callback, model.averages is not None
     first = epoch * steps_per_epoch + step
@@ -317,7 +318,6 @@ def _fit(
     columns = _columns(model, "validation" in evaluate, monitor)
     resumable = [epoch_row, best, early_stopping, histograms, *diagnoses]
     used = [
-        events,
         progress,
         callbacks.StopOnFailure(),
         *([callbacks.Profile(run)] if train.profile else []),
@@ -336,12 +336,12 @@ def _fit(
         timed("checkpoints", keras.callbacks.LambdaCallback(on_epoch_end=best.write_if_due)),
         callbacks.MetricsLog(run, rows),
         callbacks.LogEpochs(run, rows, columns, unit),
-        timed("tensorboard", callbacks.TensorBoardScalars(run, rows, events)),
+        timed("loggers", loggers),
         timed("pictures", callbacks.Curves(run, rows, unit=unit, monitor=monitor)),
         *diagnoses,
-        timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, events)),
+        timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, loggers)),
         *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),
-        timed("tensorboard", histograms),  # of the weights that are trained
+        timed("loggers", histograms),  # of the weights that are trained
         timed("checkpoints", CheckpointCallback(run, rows, resumable, stopper, start, rollbacks)),
     ]
 
@@ -350,6 +350,9 @@ def _fit(
     if devices.is_chief and not stopped:
         announce("compiling the training step")
     model.timed = costs.of
+    finished = False
+    with costs.of("loggers"):
+        loggers.begin()
     try:
         with costs.of(OTHER):
             model.fit(
@@ -361,8 +364,11 @@ def _fit(
                 verbose=0,
                 callbacks=used,
             )
+        finished = int(model.failed_step.numpy()) < 0
     finally:
         progress.close()
+        with costs.of("loggers"):
+            loggers.end(finished)
     if (failed := int(model.failed_step.numpy())) >= 0:
         raise TrainingFailed(_failure(run, failed, steps_per_epoch))
     costs.write(run)

@@ -23,7 +23,7 @@ def test_the_run_directory_is_complete(default_job):
 def test_it_tells_what_it_spent_its_time_on(default_job):
     run, _, _ = default_job
     found = json.loads((run.path / "costs.json").read_text())
-    parts = {"steps", "compilation", "evaluation", "tensorboard", "pictures", "other", "checkpoints"}
+    parts = {"steps", "compilation", "evaluation", "loggers", "pictures", "other", "checkpoints"}
     assert {*found["parts"]} == parts
     assert all(seconds > 0 for part in found["parts"].values() for seconds in part.values())
     assert "CPU time: steps " in (run.path / "log.txt").read_text()

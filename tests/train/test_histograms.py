@@ -12,7 +12,7 @@ from kgen.config import override
 from kgen.train import callbacks, train
 from kgen.train.callbacks import MAX_HISTOGRAM_VALUES, gradients_of, thinned
 from kgen.train.checkpointing import model_variables
-from kgen.train.tensorboard import buckets
+from kgen.train.loggers.tensorboard import buckets
 
 ARGS = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
 
