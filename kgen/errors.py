@@ -22,6 +22,10 @@ class TrainingFailed(RuntimeError):
     """A training that cannot continue (a loss that is not finite): commands print it and end with exit code 1."""
 
 
+class TrainingPaused(Exception):
+    """Not an error: a training has stopped where it was asked to pause, with a checkpoint to resume from."""
+
+
 class ExportFailed(RuntimeError):
     """An export that differs from the trained model: nothing is written; commands end with exit code 1."""
 

@@ -3,26 +3,42 @@
 In a terminal messages are broken at words and appear above a bar; in a pipe a long job writes a line now and then.
 """
 
+import contextlib
 import shutil
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 
 LINE_SECONDS = 30.0
 """Time without a message after which a long job writes a line, where there is no terminal to draw a bar in."""
 
 _last = 0.0
 """When the last message was written, by the monotonic clock."""
+_silent = False
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Messages of what is done meanwhile are not printed; its bars are."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
 
 
 def announce(step: str):
     """Prints a line about something that takes seconds, before it begins: "starting TensorFlow …"."""
-    _print(f"{step} …", sys.stderr)
+    if not _silent:
+        _print(f"{step} …", sys.stderr)
 
 
 def show(message: str):
     """Prints a message on standard output, in a terminal in lines that fit it."""
-    _print(message, sys.stdout)
+    if not _silent:
+        _print(message, sys.stdout)
 
 
 def width(otherwise: int) -> int:

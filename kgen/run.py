@@ -110,7 +110,7 @@ class Run:
         with _creating(path, run_dir):
             path.mkdir(parents=True, exist_ok=True)
             if not run_dir:
-                path = _next_numbered(path, f"{config.model}-{spec.name}")
+                path = next_numbered(path, f"{config.model}-{spec.name}")
             places = places_of(config.data, path)
             run = cls(path, config, spec, data_hashes, versions(), [environment()], data_names, places)
             about = {"spec": spec.to_json(), "data_hashes": run.data_hashes, "data_names": run.data_names}
@@ -386,7 +386,7 @@ def _setting(run_dir: str | None) -> str:
     return "--run_dir" if run_dir else "--runs_root"
 
 
-def _next_numbered(root: Path, name: str) -> Path:
+def next_numbered(root: Path, name: str) -> Path:
     """Makes `root/NNNNN-name` with the first number above all that are there."""
     taken = [int(m[1]) for p in root.iterdir() if (m := re.match(r"(\d{5,})-", p.name))]
     number = max(taken, default=-1) + 1

@@ -43,7 +43,7 @@ NUMERICS = (
 """
 
 
-BLANK_FIGURES = ("train", "sampling", "export")
+BLANK_FIGURES = ("train", "sampling", "export", "sweep")
 """Whose tests train without drawing Matplotlib's figures, a sixth of a training of seconds; see `figures`."""
 
 SLOW_FIXTURES = {"default_job", "default_export", "digits_classifier", "trained_vae", "browser", "litert_js"}

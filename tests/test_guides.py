@@ -15,7 +15,7 @@ from make_guides import GUIDES, ROOT
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in GUIDES}
 README = TEXTS["README.md"]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = ("train", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
+COMMANDS = ("train", "sweep", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
 FLAGS_OF_OTHERS = {"--app", "--cov", "--nodes", "--ntasks-per-node", "--logdir"}
 guides = pytest.mark.parametrize("guide", TEXTS)
 

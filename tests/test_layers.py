@@ -18,7 +18,7 @@ LAYERS = (
     ("models", "divergence", "features"),
     ("run", "sampling"),
     ("train", "evaluate", "export", "serve"),
-    ("explore", "report"),
+    ("explore", "report", "sweep"),
     ("cli",),
     ("__main__",),
 )  # fmt: skip
@@ -91,6 +91,7 @@ def test_mistakes_are_found_before_tensorflow_is_imported():
         ("eval", "r", "--metrics", "fid@none"), ("explore", "nowhere"), ("explore", "r", "--what", "x"),
         ("explore", "r", "--steps", "1"), ("export", "nowhere", "--to", "e"),
         ("export", "r", "--to", "e", "--quantize", "x"),
+        ("sweep", "--epochs", "3"), ("sweep", "--epochs", "3", "--vary", "lr=1,2"),
         ("data", "nowhere/"), ("serve", "nowhere"), ("report", "nowhere"), ("compare", "nowhere"),
     ]  # fmt: skip
     lines = [f"import kgen.cli.{name} as m\nassert m.main({args}) == 2, {args}" for name, *args in mistakes]

@@ -178,6 +178,16 @@ class Command:
         """Whether the user gave the flag."""
         return bool(self.values[name].present)
 
+    def given_words(self, leave_out: Collection[str] = ()) -> list[str]:
+        """The flags that the user gave, without some, as words of a command line."""
+        words = []
+        for name in self.texts:
+            if name not in leave_out and self.given(name):
+                value = self[name]
+                values = value if self.kinds[name] == "multi_string" else [value]
+                words += [word for one in values for word in flag_words(name, one)]
+        return words
+
     def given_settings(self, config: type, prefix: str = "") -> dict[str, Any]:
         """The options of a configuration whose flags the user gave: prefix + name -> value.
 
@@ -296,6 +306,14 @@ class Command:
             print("\r\033[K", end="", file=sys.stderr)  # what a terminal shows of Ctrl-C
         print(f"{self.name}: {message}", file=sys.stderr)
         return code
+
+
+def flag_words(flag: str, value: Any) -> list[str]:
+    """["--flag", "value"]; of a bool ["--flag"] or ["--noflag"]; with "=" where the value begins with a hyphen."""
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no{flag}"]
+    text = ",".join(value) if isinstance(value, list) else str(value)
+    return [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]
 
 
 def _is_distributed(module: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kgen.cli.command import Command
 
-COMMANDS = ("train", "sample", "eval", "explore", "compare", "report", "data", "divergence", "export", "serve")
+COMMANDS = ("train", "sweep", "sample", "eval", "explore", "compare", "report", "data", "divergence", "export", "serve")
 SHELLS = ("bash", "zsh")
 EXAMPLES = (
     ("kgen", "the commands, and what each does"),

@@ -1,9 +1,8 @@
 """The `kgen-train` command that fits a data set: what kgen-data ends with."""
 
 import shlex
-from typing import Any
 
-from kgen.cli.command import Command
+from kgen.cli.command import Command, flag_words
 from kgen.config import DataConfig
 from kgen.data.audit.report import AuditReport
 from kgen.options import options_of
@@ -68,11 +67,3 @@ def given_flags(cmd: Command) -> list[str]:
         if option.flag and option.name != "dataset" and cmd.given(option.flag):
             words += flag_words(option.flag, cmd[option.flag])
     return words + (flag_words("seed", cmd["seed"]) if cmd.given("seed") else [])
-
-
-def flag_words(flag: str, value: Any) -> list[str]:
-    """["--flag", "value"]; of a bool ["--flag"] or ["--noflag"]; with "=" where the value begins with a hyphen."""
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no{flag}"]
-    text = str(value)
-    return [f"--{flag}={text}"] if text.startswith("-") else [f"--{flag}", text]

@@ -45,25 +45,8 @@ def command() -> Command:
     """The command line."""
     summary = "train an image generator; write a run directory with its checkpoints, samples, curves and report."
     cmd = Command("kgen-train", summary, EXAMPLES)
-    cmd.options(RunConfig, "Model", only=("model",), names={"model": model_names})
-    cmd.flag(
-        "Model", "string", "recipe", None, "Named experiment to start from; other flags and --set change it.",
-        metavar="NAME",
-    )  # fmt: skip
-    cmd.flag(
-        "Model", "string", "config", None,
-        "Settings to start from, .json or .yaml: the config.json of a run, or what --print_config prints; other flags "
-        "and --set change it.",
-        metavar="FILE",
-    )  # fmt: skip
+    define_settings(cmd)
     cmd.flag("Model", "boolean", "list_recipes", False, "List the recipes: what each reproduces, and its results.")
-    cmd.flag(
-        "Model", "multi_string", "set", [],
-        "Any setting, e.g. model_args.latent_dim=2; may be repeated. A wrong name lists the right ones.",
-        metavar="SETTING=VALUE",
-    )  # fmt: skip
-    flags.define_data(cmd)
-    cmd.options(RunConfig, "Training", only=("seed",))
     cmd.flag(
         "Output", "string", "run_dir", None, "Run directory. An interrupted run in it is resumed.",
         auto="the next number in --runs_root", metavar="FOLDER",
@@ -83,6 +66,28 @@ def command() -> Command:
     )  # fmt: skip
     cmd.options(TrainConfig, "Training", names={"logger": logger_names})
     return cmd
+
+
+def define_settings(cmd: Command):
+    """Defines the flags of what is trained on which images; those of TrainConfig apart."""
+    cmd.options(RunConfig, "Model", only=("model",), names={"model": model_names})
+    cmd.flag(
+        "Model", "string", "recipe", None, "Named experiment to start from; other flags and --set change it.",
+        metavar="NAME",
+    )  # fmt: skip
+    cmd.flag(
+        "Model", "string", "config", None,
+        "Settings to start from, .json or .yaml: the config.json of a run, or what --print_config prints; other flags "
+        "and --set change it.",
+        metavar="FILE",
+    )  # fmt: skip
+    cmd.flag(
+        "Model", "multi_string", "set", [],
+        "Any setting, e.g. model_args.latent_dim=2; may be repeated. A wrong name lists the right ones.",
+        metavar="SETTING=VALUE",
+    )  # fmt: skip
+    flags.define_data(cmd)
+    cmd.options(RunConfig, "Training", only=("seed",))
 
 
 def config_of(cmd: Command) -> RunConfig:
@@ -158,6 +163,13 @@ def changes_of(cmd: Command, epochs: int) -> dict[str, Any]:
     return settings | ({"train.epochs": epochs + more} if more else {})
 
 
+def check_tables(config: RunConfig):
+    """Raises UserError for a setting that is no name of its table."""
+    check_names(config)
+    check_names(config.train)
+    parse_metrics(config.train.metrics)
+
+
 def model_names() -> dict[str, str]:
     """Name of a model -> what it is."""
     return {name: preset.summary for name, preset in PRESETS.items()}
@@ -213,9 +225,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if cmd.given("more_epochs"):
                 raise UserError("--more_epochs continues a run: add --resume RUN, or give --epochs for a new one")
             config = config_of(cmd)
-        check_names(config)
-        check_names(config.train)
-        parse_metrics(config.train.metrics)
+        check_tables(config)
         from kgen.data.sources.resolve import check_name
         from kgen.train import checks
         from kgen.train.loggers import check_loggers

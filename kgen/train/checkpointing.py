@@ -21,7 +21,7 @@ import numpy as np
 from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
-from kgen.errors import UserError
+from kgen.errors import TrainingPaused, UserError
 from kgen.io import ASIDE
 from kgen.run import Run
 from kgen.tables import counted
@@ -108,6 +108,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         stopper: when a signal was received, a checkpoint is written and KeyboardInterrupt raised.
         start: the training resumes from here.
         rollbacks: how often the learning rate was halved after a loss that was not finite.
+        pause_after: the epoch after which TrainingPaused is raised; None: never.
     """
 
     def __init__(
@@ -118,9 +119,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         stopper: "SignalHandler",
         start: Checkpoint | None,
         rollbacks: int,
+        pause_after: int | None = None,
     ):
         super().__init__()
         self.run, self.rows, self.stopper, self.start, self.rollbacks = run, rows, stopper, start, rollbacks
+        self.pause_after = pause_after
         self.callbacks = {type(callback).__name__: callback for callback in callbacks}
         self.seconds, self.steps = run.config.train.checkpoint_seconds, run.config.train.checkpoint_steps
         self.written, self.written_step = time.monotonic(), 0
@@ -154,9 +157,12 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.stopper.phase = "steps"
         last = self.model.stop_training or epoch + 1 == self.params["epochs"]
-        self._write_or_stop(last or time.monotonic() - self.written >= MIN_SECONDS, epoch + 1, 0)
+        paused = epoch + 1 == self.pause_after and not last
+        self._write_or_stop(last or paused or time.monotonic() - self.written >= MIN_SECONDS, epoch + 1, 0)
         if last:
             self.stopper.phase = None
+        if paused:
+            raise TrainingPaused
 
     def _write_or_stop(self, due: bool, epoch: int, steps_in_epoch: int):
         """Writes a checkpoint where one is due, and before stopping; the workers agree on both."""

@@ -16,7 +16,7 @@ from kgen import data, images
 from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
-from kgen.errors import TrainingFailed, UserError, image_lost
+from kgen.errors import TrainingFailed, TrainingPaused, UserError, image_lost
 from kgen.io import check_writable
 from kgen.models import GenerativeModel, build_model, ema
 from kgen.models.base import GRADIENT
@@ -50,6 +50,7 @@ def train(
     dataset: data.Dataset | None = None,
     monitor: Callable | None = None,
     on_start: Callable[[Run], None] = lambda run: None,
+    pause_after: int | None = None,
 ) -> Run:
     """Trains a model and leaves a run directory.
 
@@ -61,9 +62,12 @@ def train(
         monitor: the class `kgen.evaluate.Monitor`; needed when `config.train.eval_every` is set.
         on_start: called with the run before it trains, also with one that fails; with several workers the chief's
             alone.
+        pause_after: stop after this epoch, with a checkpoint: the same call with a later one, or None, resumes the run.
+            It becomes what it would have become without the pause.
 
     Returns:
-        The finished run; a worker that is not the chief has it in a folder that is removed when the process ends.
+        The finished run, or the paused one; a worker that is not the chief has it in a folder that is removed when the
+        process ends.
 
     Raises:
         UserError: the configuration, the data or the directory will not do.
@@ -84,7 +88,7 @@ def train(
         if monitor is not None:
             config = defaults.with_class_metrics(config, dataset)
         places = {"run_dir": run_dir, "runs_root": runs_root}
-        return _train(run, config, dataset, devices, monitor, on_start, started, notes, **places)
+        return _train(run, config, dataset, devices, monitor, on_start, started, notes, pause_after, **places)
 
 
 def resume(
@@ -128,6 +132,7 @@ def _train(
     on_start: Callable[[Run], None],
     started: float,
     notes: Sequence[str] = (),
+    pause_after: int | None = None,
     **places: Any,
 ) -> Run:
     """Trains a complete configuration, in a new run or in the one that is resumed.
@@ -136,6 +141,7 @@ def _train(
         run: to resume; None creates one.
         started: when, by the monotonic clock.
         notes: for the log of a new run.
+        pause_after: see `train`.
         places: of a new run; see `Run.create`.
     """
     start, resumed = None, run is not None
@@ -153,6 +159,8 @@ def _train(
             run.log(f"{run.path} is done: {checkpointing.how_it_ended(run)}")
             return run
         start = checkpointing.latest_checkpoint(run)
+        if pause_after and start and start.state["epoch"] >= pause_after:
+            return run
     config = devices.worker_config(config)
     if resumed:
         run.save_config(config)
@@ -189,10 +197,13 @@ def _train(
     # Train.
     try:
         with devices.errors_converted(), SignalHandler() as stopper:
-            stopped_early = _fit_or_roll_back(run, dataset, model, sample_monitor, start, stopper, devices)
+            stopped_early = _fit_or_roll_back(run, dataset, model, sample_monitor, start, stopper, devices, pause_after)
         if devices.is_chief:
             sampler = open_run(run, dataset=dataset)
             images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, run.config.seed))
+    except TrainingPaused:
+        run.log(f"paused after epoch {pause_after} of {run.config.train.epochs}; go on with: {_resume_command(run)}")
+        return run
     except KeyboardInterrupt:
         run.fail("interrupted by the user")
         run.log(f"interrupted; resume with: {_resume_command(run)}")
@@ -229,12 +240,13 @@ def _fit_or_roll_back(
     start: Checkpoint | None,
     stopper: SignalHandler,
     devices: Devices,
+    pause_after: int | None,
 ) -> str:
     """`_fit`; with `train.on_nan="rollback"` again from the last checkpoint, once, after a loss that was not finite."""
     rollbacks = start.state["rollbacks"] if start else 0
     while True:
         try:
-            return _fit(run, dataset, model, monitor, start, rollbacks, stopper, devices)
+            return _fit(run, dataset, model, monitor, start, rollbacks, stopper, devices, pause_after)
         except TrainingFailed as error:
             if run.config.train.on_nan != "rollback" or rollbacks:
                 raise
@@ -251,8 +263,9 @@ def _fit(
     rollbacks: int,
     stopper: SignalHandler,
     devices: Devices,
+    pause_after: int | None,
 ) -> str:
-    """Trains a model to the end.
+    """Trains a model to the end, or to a pause.
 
     Args:
         run: written to.
@@ -263,12 +276,14 @@ def _fit(
         rollbacks: each halves the learning rate.
         stopper: handles signals.
         devices: that share each batch.
+        pause_after: see `train`.
 
     Returns:
         Why the training stopped early, or "".
 
     Raises:
         TrainingFailed: a loss was not finite.
+        TrainingPaused: after that epoch.
     """
     train, seed = run.config.train, run.config.seed
     steps_per_epoch = run.spec.examples["train"] // train.batch_size
@@ -342,7 +357,7 @@ def _fit(
         timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, loggers)),
         *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),
         timed("loggers", histograms),  # of the weights that are trained
-        timed("checkpoints", CheckpointCallback(run, rows, resumable, stopper, start, rollbacks)),
+        timed("checkpoints", CheckpointCallback(run, rows, resumable, stopper, start, rollbacks, pause_after)),
     ]
 
     # Train. A run that was killed after it had stopped early, and before DONE was written, has no epoch left.

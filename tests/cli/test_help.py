@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("train", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
+COMMANDS = ("train", "sweep", "sample", "export", "eval", "explore", "compare", "report", "data", "divergence", "serve")
 HELP = Path(__file__).parents[1] / "help"
 
 

@@ -1,0 +1,1 @@
+"""Sweeps: trainings of several settings, of which the best train on; what kgen-sweep does."""
