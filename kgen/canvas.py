@@ -15,6 +15,15 @@ from kgen.io import write_aside
 
 DOTS_PER_INCH = 110
 GRID_ALPHA = 0.3
+COLORS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#882255", "#999933", "#888888",
+)  # fmt: skip
+"""Colors that people with any color vision tell apart: Okabe and Ito's without their yellow, and three of Tol's."""
+MARKERS = "os^DvPX*<>"
+HEAD = 0.4
+"""Height above all panels of fixed places, for title and legend, in inches."""
+LEFT, RIGHT, BOTTOM, TOP = 0.85, 0.15, 0.5, 0.35
+"""Room around each such panel for its marks and names, in inches."""
 
 
 class Canvas:
@@ -23,17 +32,38 @@ class Canvas:
     Args:
         width, height: in inches, at DOTS_PER_INCH pixels per inch.
         title: above all panels.
+        fixed: panels have the places that they are given. Otherwise they are placed so that all texts fit, which takes
+            as long as the drawing.
 
     Attributes:
         figure: the matplotlib Figure.
     """
 
-    def __init__(self, width: float, height: float, *, title: str = ""):
+    def __init__(self, width: float, height: float, *, title: str = "", fixed: bool = False):
         from matplotlib.figure import Figure
 
-        self.figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+        layout = None if fixed else "constrained"
+        self.figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout=layout)
         if title:
-            self.figure.suptitle(title)
+            self.figure.suptitle(title, **({"x": 0.1 / width, "ha": "left"} if fixed else {}))
+
+    @classmethod
+    def of_panels(cls, count: int, columns: int, *, width: float = 4.2, height: float = 3.2, title: str = ""):
+        """A figure of panels of one size at fixed places, by rows: (canvas, list of panels)."""
+        columns = min(count, columns)
+        rows = -(-count // columns)
+        full, tall = width * columns, height * rows + HEAD
+        canvas = cls(full, tall, title=title, fixed=True)
+        places = (
+            (width * (i % columns) + LEFT, tall - HEAD - height * (i // columns + 1) + BOTTOM) for i in range(count)
+        )
+        return canvas, [canvas.axes_at(*place, width - LEFT - RIGHT, height - BOTTOM - TOP) for place in places]
+
+    def axes_at(self, left: float, bottom: float, width: float, height: float, *, grid: str | None = "both"):
+        """A panel at a place, in inches; `grid`: see `axes`."""
+        full, tall = self.figure.get_size_inches()
+        place = (left / full, bottom / tall, width / full, height / tall)
+        return self._with_grid([self.figure.add_axes(place)], grid)[0]
 
     def axes(self, *, grid: str | None = "both"):
         """The one panel of a figure; `grid`: "both", "x" or "y" for faint grid lines, None for none."""
@@ -59,14 +89,22 @@ class Canvas:
         """Puts the marks of the horizontal axis at integers, e.g. of epochs."""
         from matplotlib.ticker import MaxNLocator
 
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
     @staticmethod
-    def class_color(number: int, count: int):
-        """The color of class `number` of `count`."""
-        from matplotlib import colormaps
+    def plain_numbers(axes):
+        """Writes the marks of the vertical axis out, without a number above it that is to be added to them."""
+        axes.ticklabel_format(axis="y", useOffset=False)
 
-        return colormaps["tab10" if count <= 10 else "tab20"](number)
+    @staticmethod
+    def class_color(number: int) -> str:
+        """The color of class `number`, of COLORS."""
+        return COLORS[number % len(COLORS)]
+
+    @staticmethod
+    def class_marker(number: int) -> str:
+        """The marker of class `number`: those of 100 classes differ in color or marker."""
+        return MARKERS[(number + 3 * (number // len(COLORS))) % len(MARKERS)]
 
     def to_array(self) -> np.ndarray:
         """The figure's pixels, [H, W, 3] uint8."""

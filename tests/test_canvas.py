@@ -11,7 +11,7 @@ from kgen.canvas import DOTS_PER_INCH, Canvas
 
 def test_the_array_and_the_file_show_the_same(tmp_path):
     canvas = Canvas(3.0, 2.0, title="a title")
-    canvas.axes().plot([0, 1, 2], [2, 0, 1], color=Canvas.class_color(3, 10))
+    canvas.axes().plot([0, 1, 2], [2, 0, 1], color=Canvas.class_color(3))
     pixels = canvas.to_array()
     assert pixels.shape == (2 * DOTS_PER_INCH, 3 * DOTS_PER_INCH, 3) and pixels.dtype == np.uint8
     path = canvas.save(tmp_path / "plots" / "a.png")

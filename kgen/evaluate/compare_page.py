@@ -43,7 +43,7 @@ def _draw(losses: dict[str, dict[str, list[tuple[int, float]]]], path: Path) -> 
     for axes, (term, lines) in zip(panels, losses.items(), strict=True):
         for name, points in lines.items():
             place = names.index(name)
-            style = {"color": Canvas.class_color(place % 20, len(names)), "linestyle": STYLES[place % len(STYLES)]}
+            style = {"color": Canvas.class_color(place), "linestyle": STYLES[place % len(STYLES)]}
             axes.plot(*zip(*points, strict=True), label=name, marker="o" if len(points) == 1 else None, **style)
         axes.set(title=term.replace("_", " "), xlabel="epoch")
         canvas.integer_ticks(axes)

@@ -434,6 +434,10 @@ def active_units(inputs: Inputs) -> dict[str, MetricValue]:
     return {"active_units": MetricValue(float(active.sum()), note=f"of {len(active)}", settings=settings)}
 
 
+MAX_NAMED = 20
+"""Latent dimensions that are named below their bars."""
+
+
 def kls_picture(kl: np.ndarray, active: np.ndarray) -> np.ndarray:
     """A bar for the KL of each latent dimension, the largest first.
 
@@ -446,17 +450,19 @@ def kls_picture(kl: np.ndarray, active: np.ndarray) -> np.ndarray:
     """
     canvas = Canvas(6.4, 3.6)
     axes = canvas.axes(grid="y")
-    order = np.argsort(-kl, kind="stable")
-    for chosen, colour, label in ((active, "tab:blue", "active"), (~active, "tab:gray", "not active")):
+    order, named = np.argsort(-kl, kind="stable"), len(kl) <= MAX_NAMED
+    for chosen, colour, label in ((active, canvas.class_color(0), "active"), (~active, "tab:gray", "not active")):
         places = np.flatnonzero(chosen[order])
         if len(places):
             axes.bar(places, kl[order[places]], color=colour, label=f"{len(places)} {label}", width=0.9)
     axes.set(
-        xlabel="latent dimension, by its KL",
+        xlabel="latent dimension, by its KL" if named else "latent dimension, by its KL (0: the largest)",
         ylabel="nats per image",
         title=f"KL from N(0, I): {kl.sum():.2f} nats per image",
     )
     canvas.integer_ticks(axes)
+    if named:
+        axes.set_xticks(range(len(order)), [f"z{d}" for d in order], fontsize=8)
     axes.legend()
     return canvas.to_array()
 

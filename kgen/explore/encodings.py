@@ -1,6 +1,6 @@
 """Pictures of encodings: reconstructions, the scatter of codes, differences of classes' codes as attributes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from kgen import images
 from kgen.blas import threads_for
 from kgen.canvas import Canvas
 from kgen.errors import UserError
-from kgen.explore.context import Codes, Context, shuffled
+from kgen.explore.context import MAX_CLASSES, Codes, Context, shuffled
 from kgen.explore.figures import Picture, captioned, sheet
 from kgen.explore.user_images import load_user_images
 
@@ -63,47 +63,73 @@ def _user_images(context: Context) -> Picture:
 def scatter(context: Context) -> Iterator[Picture]:
     """Codes of real images in a plane, colored by class."""
     codes, classes = context.codes, context.reference.spec.num_classes
-    points, axes_words = _project(context, codes)
+    points, names, axes_words = _project(context, codes)
     caption = (
         f"Codes (posterior means) of {len(points)} {context.reference.real.kind} in {context.name}"
-        f"{', colored by class' if classes > 1 else ''}; {axes_words}."
+        f"{', a color and a mark per class' if classes > 1 else ''}; {axes_words}."
     )
-    canvas = Canvas(7.2, 6.4)
-    axes = canvas.axes()
-    if classes > 1:
-        for n in range(min(classes, 20)):
-            some = points[codes.labels == n]
-            color, label = canvas.class_color(n, classes), context.class_name(n)
-            axes.scatter(*some.T, s=7, alpha=0.75, color=color, label=label, linewidths=0)
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=2.5, frameon=False)
-    else:
-        axes.scatter(*points.T, s=7, alpha=0.6, linewidths=0)
-    axes.set_aspect("equal", "datalim")
+    labels = [context.class_name(n) for n in range(min(classes, MAX_CLASSES))] if classes > 1 else ()
+    canvas = scatter_canvas(points, codes.labels, labels, names)
     yield Picture("scatter", [captioned(canvas.to_array(), caption)], caption)
 
 
-def _project(context: Context, codes: Codes) -> tuple[np.ndarray, str]:
-    """The means of codes in two dimensions, [N, 2], and what the axes are, for a caption."""
+def scatter_canvas(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], names: Sequence[str]) -> Canvas:
+    """Points in a plane, [N, 2], with a color and a marker per class; a class that has no name is left out.
+
+    Args:
+        points: [N, 2].
+        labels: [N].
+        classes: names of the classes; none for points without classes.
+        names: of the axes.
+    """
+    canvas = Canvas(7.6, 6.4)
+    axes = canvas.axes()
+    size, style = 22 if len(points) > 1000 else 34, {"alpha": 0.8, "linewidths": 0.4, "edgecolors": "white"}
+    for n, name in enumerate(classes or ("",)):
+        some = points[labels == n] if classes else points
+        color, marker = canvas.class_color(n), canvas.class_marker(n)
+        area = 2 * size if marker == "*" else size  # a star looks smaller
+        axes.scatter(*some.T, s=area, color=color, marker=marker, label=name, **style)
+    if classes:
+        axes.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=1.5, frameon=False)
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set_aspect("equal", "datalim")
+    return canvas
+
+
+def _project(context: Context, codes: Codes) -> tuple[np.ndarray, tuple[str, str], str]:
+    """The means of codes in two dimensions, [N, 2], the names of the axes, and what they are, for a caption."""
     flat = codes.mean.reshape(len(codes.mean), -1)[:, : context.code_dim]
     if flat.shape[1] == 2:
-        return flat, "both latent dimensions"
+        return flat, ("z0", "z1"), "both latent dimensions"
     if flat.shape[1] < 2:
-        return np.stack([flat[:, 0], codes.log_var.reshape(len(flat), -1)[:, 0]], 1), "mean and log-variance"
+        return np.stack([flat[:, 0], codes.log_var.reshape(len(flat), -1)[:, 0]], 1), (
+            "mean of z0", "log-variance of z0, nats",
+        ), "mean and log-variance"  # fmt: skip
     if context.options.projection == "tsne":
         from sklearn.manifold import TSNE
 
         perplexity = min(30, (len(flat) - 1) / 3)
         points = TSNE(init="pca", perplexity=perplexity, random_state=context.options.seed).fit_transform(flat)
-        return points, (
-            f"t-SNE of {flat.shape[1]} dimensions (perplexity {perplexity:g}): neighbours are preserved, distances "
-            "between groups are not"
+        return (
+            points,
+            ("t-SNE, first axis", "t-SNE, second axis"),
+            (
+                f"t-SNE of {flat.shape[1]} dimensions (perplexity {perplexity:g}): neighbours are preserved, distances "
+                "between groups are not"
+            ),
         )
     centered = flat - flat.mean(axis=0)
     with threads_for(flat.size * flat.shape[1]):
         _, scales, axes = np.linalg.svd(centered, full_matrices=False)
     share = np.square(scales) / np.square(scales).sum()
-    return centered @ axes[:2].T, (
-        f"the first two principal components of {flat.shape[1]} dimensions, {share[:2].sum():.0%} of the variance"
+    names = tuple(
+        f"{nth} component, {part:.0%} of the variance" for nth, part in zip(("first", "second"), share, strict=False)
+    )
+    return (
+        centered @ axes[:2].T,
+        names,
+        (f"the first two principal components of {flat.shape[1]} dimensions, {share[:2].sum():.0%} of the variance"),
     )
 
 

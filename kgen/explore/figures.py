@@ -16,6 +16,8 @@ GAP = 3
 MARGIN = 8
 MIN_WIDTH = 460  # so that a caption has room
 PALETTE_COLORS, PALETTE_STEP = 128, 7  # of an animation, chosen for every seventh pixel of all frames
+PLANE_GAP = 2  # between two images of a plane
+PLANES_WIDTH = 1850  # pixels of planes beside each other
 MAX_SIDE = 2400  # pixels of a sheet; larger ones are scaled down
 TEXT_COLOR, HEADING_COLOR, BACKGROUND = (20, 20, 24), (90, 90, 100), (255, 255, 255)
 
@@ -87,6 +89,89 @@ def sheet(
         draw.text((MARGIN, down + MARGIN + i * (LINE_HEIGHT + 2)), line, fill=TEXT_COLOR, font=font)
     picture.thumbnail((MAX_SIDE, MAX_SIDE))
     return np.asarray(picture)
+
+
+def planes(
+    panels: np.ndarray,
+    *,
+    across: tuple[str, Sequence[float]],
+    up: tuple[str, Sequence[float]],
+    caption: str,
+    names: Sequence[str] = (),
+    side: int = images.VIEW_SIDE,
+) -> np.ndarray:
+    """Planes of images over two axes, with a caption below, as one image.
+
+    Args:
+        panels: [P, R, N, H, W, C] uint8, the uppermost row first.
+        across, up: name of the axis and the values of the N columns from the left, or the R rows from below.
+        caption: what they show; wrapped.
+        names: of the panels, above each.
+        side: pixels of the longer side of an image, about; small images are enlarged in whole multiples.
+
+    Returns:
+        [height, width, 3] uint8.
+    """
+    from PIL import Image, ImageDraw
+
+    font = images.font()
+    grids = [_rgb(images.grid(panel.reshape(-1, *panel.shape[2:]), panel.shape[1], padding=PLANE_GAP,
+                              scale=images.view_scale(panel.shape[2:], side))) for panel in panels]  # fmt: skip
+    height, width, _ = grids[0].shape
+    cells = (width / panels.shape[2], height / panels.shape[1])
+    marks = [[signed(round(value, 2), "+g") for value in values] for _, values in (across, up)]
+    widest = max(font.getlength(text) for text in marks[1])
+    left, below, above = round(widest) + LINE_HEIGHT + MARGIN, 2 * (LINE_HEIGHT + GAP), LINE_HEIGHT if names else 0
+    columns = min(len(grids), max(1, PLANES_WIDTH // (left + width)))
+    rows = -(-len(grids) // columns)
+    wide, tall = left + width + MARGIN, above + height + below + MARGIN
+    full = max(columns * wide + MARGIN, MIN_WIDTH)
+    lines = wrapped(caption, full - 2 * MARGIN)
+    picture = Image.new("RGB", (full, MARGIN + rows * tall + len(lines) * (LINE_HEIGHT + 2) + MARGIN), BACKGROUND)
+    draw = ImageDraw.Draw(picture)
+    upright = _upright(up[0])
+    for i, grid in enumerate(grids):
+        x, y = MARGIN + i % columns * wide + left, MARGIN + i // columns * tall + above
+        picture.paste(Image.fromarray(grid), (x, y))
+        if names:
+            draw.text((x + width / 2, y - GAP), names[i], fill=TEXT_COLOR, font=font, anchor="mb")
+        for j in _spread(len(marks[0]), cells[0], max(map(font.getlength, marks[0])) + MARGIN):
+            place = (x + (j + 0.5) * cells[0], y + height + GAP)
+            draw.text(place, marks[0][j], fill=HEADING_COLOR, font=font, anchor="mt")
+        for j in _spread(len(marks[1]), cells[1], LINE_HEIGHT + GAP):
+            place = (x - GAP, y + height - (j + 0.5) * cells[1])
+            draw.text(place, marks[1][j], fill=HEADING_COLOR, font=font, anchor="rm")
+        place = (x + width / 2, y + height + GAP + LINE_HEIGHT + GAP)
+        draw.text(place, across[0], fill=TEXT_COLOR, font=font, anchor="mt")
+        picture.paste(upright, (x - left, round(y + (height - upright.height) / 2)))
+    for i, line in enumerate(lines):
+        place = (MARGIN, MARGIN + rows * tall + i * (LINE_HEIGHT + 2))
+        draw.text(place, line, fill=TEXT_COLOR, font=font)
+    picture.thumbnail((MAX_SIDE, MAX_SIDE))
+    return np.asarray(picture)
+
+
+def signed(value: float, form: str = "+.1f") -> str:
+    """A number of an axis around 0, which has no sign."""
+    text = format(value, form)
+    return text if float(text) else "0"
+
+
+def _spread(count: int, cell: float, needed: float) -> range:
+    """Places of marks that do not touch, the first and, where the steps allow it, the last among them."""
+    least = max(1, -(-needed // cell))
+    step = next((step for step in range(int(least), count) if (count - 1) % step == 0), int(least))
+    return range(0, count, step if step < 2 * least else int(least))
+
+
+def _upright(text: str):
+    """A text that is read from below, as an image."""
+    from PIL import Image, ImageDraw
+
+    font = images.font()
+    line = Image.new("RGB", (round(font.getlength(text)) + 2, LINE_HEIGHT), BACKGROUND)
+    ImageDraw.Draw(line).text((1, LINE_HEIGHT / 2), text, fill=TEXT_COLOR, font=font, anchor="lm")
+    return line.rotate(90, expand=True)
 
 
 def captioned(image: np.ndarray, caption: str) -> np.ndarray:

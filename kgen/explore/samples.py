@@ -18,6 +18,7 @@ MAX_TRAIN_FEATURES = 2**26
 LEADING = 4
 COMPARED = 1_000
 MAX_POINTS = 600
+BINS = 40
 
 
 def samples(context: Context) -> Iterator[Picture]:
@@ -70,7 +71,8 @@ def neighbours(context: Context) -> Iterator[Picture]:
         f"{np.sqrt(squared[:, 0]).min():.3g} to {np.sqrt(squared[:, 0]).max():.3g}."
     )
     headings = ["sample", "nearest", *(f"{n}." for n in range(2, index.shape[1] + 1))]
-    yield Picture("neighbours", [sheet(rows, columns=headings, caption=caption)], caption)
+    names = [context.class_name(n) for n in labels] if context.sampler.conditional else ()
+    yield Picture("neighbours", [sheet(rows, names=names, columns=headings, caption=caption)], caption)
 
 
 def features(context: Context) -> Iterator[Picture]:
@@ -85,20 +87,22 @@ def features(context: Context) -> Iterator[Picture]:
         _, scales, axes = np.linalg.svd(sets[0] - center, full_matrices=False)
     leading = min(LEADING, len(axes))
     sets = [(features - center) @ axes[:leading].T for features in sets]
-    share = np.square(scales[:leading]).sum() / np.square(scales).sum()
+    shares = np.square(scales[:leading]) / np.square(scales).sum()
     caption = (
         f"The {leading} leading dimensions of '{extractor.name}' features of {real.count} {real.kind} and as "
-        f"many samples of {context.name} ({context.seeds}); principal components of the real ones, {share:.0%} of "
-        "their variance. Where the clouds differ, the samples do."
+        f"many samples of {context.name} ({context.seeds}); principal components of the real ones, {shares.sum():.0%} "
+        "of their variance. Where the clouds differ, the samples do."
     )
-    canvas = Canvas(8.0, 7.6)
-    _pair_plots(canvas.panels(leading, leading, grid=None), sets, (real.split, "generated"))
+    canvas = Canvas(8.4, 8.0)
+    axes_names = [f"component {i + 1}, {share:.0%}" for i, share in enumerate(shares)]
+    panels = canvas.panels(leading, leading, grid=None)
+    _pair_plots(panels, sets, (f"{real.kind}", "generated images"), axes_names)
     yield Picture("features", [captioned(canvas.to_array(), caption)], caption)
 
 
-def _pair_plots(panels, sets, names):
+def _pair_plots(panels, sets, names, axes_names):
     """Histograms on the diagonal, scatter plots below it, nothing above."""
-    colors = ("tab:blue", "tab:orange")
+    looks = [(Canvas.class_color(n), Canvas.class_marker(n)) for n in range(2)]
     for i, row in enumerate(panels):
         for j, axes in enumerate(row):
             if j > i:
@@ -106,16 +110,20 @@ def _pair_plots(panels, sets, names):
                 continue
             low, high = np.percentile(np.concatenate([s[:, j] for s in sets]), (0.5, 99.5))
             axes.set_xlim(low, high)
-            for points, name, color in zip(sets, names, colors, strict=True):
+            bins = np.linspace(low, high, BINS)
+            for points, name, (color, marker) in zip(sets, names, looks, strict=True):
                 if i == j:
-                    axes.hist(points[:, i], bins=np.linspace(low, high, 40), alpha=0.5, color=color, label=name)
+                    axes.hist(points[:, i], bins=bins, alpha=0.35, color=color)
+                    axes.hist(points[:, i], bins=bins, histtype="step", color=color)
                 else:
-                    axes.scatter(
-                        points[:MAX_POINTS, j], points[:MAX_POINTS, i], s=4, alpha=0.4, color=color, linewidths=0
-                    )
+                    shown = points[:MAX_POINTS]
+                    axes.scatter(shown[:, j], shown[:, i], s=9, alpha=0.6, color=color, marker=marker, linewidths=0,
+                                 label=name)  # fmt: skip
             axes.set(yticks=[], xticks=[])
             if i == len(panels) - 1:
-                axes.set_xlabel(f"component {j + 1}")
-            if j == 0 and i:
-                axes.set_ylabel(f"component {i + 1}")
-    panels[0, -1].legend(*panels[0, 0].get_legend_handles_labels(), loc="upper right", frameon=False)
+                axes.set_xlabel(axes_names[j])
+            if j == 0:
+                axes.set_ylabel(axes_names[i] if i else "number of images")
+    if len(panels) > 1:
+        handles, labels = panels[1, 0].get_legend_handles_labels()
+        panels[0, -1].legend(handles, labels, loc="upper right", frameon=False, markerscale=2.5)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from kgen.explore.context import Context
 from kgen.explore.figures import Picture, captioned
+from kgen.tables import counted
 from kgen.train.plots import draw_curves
 
 MAX_FRAMES = 80
@@ -23,9 +24,12 @@ PLOTS = {
 def curves(context: Context) -> Iterator[Picture]:
     """Losses, reconstruction and KL, health metrics; quality of samples and gradient norms where they were measured."""
     rows, folder = context.run.metrics(), context.run.path / "plots"
-    unit = "" if any(key.startswith("health_") for key in rows[-1]) else "nats per image"
-    draw_curves(rows, folder / "curves.png", title=context.name, unit=unit)
-    caption = f"Terms of the training of {context.name} over {rows[-1]['epoch']} epochs, per split."
+    model_args = context.run.config.model_args
+    draw_curves(rows, folder / "curves.png", title=context.name, model_args=model_args)
+    balance = ""
+    if "loss" in model_args:
+        balance = " Balance: generated images are as the real ones, and D cannot tell them apart."
+    caption = f"Terms of the training of {context.name} over {counted(rows[-1]['epoch'], 'epoch')}, per split.{balance}"
     yield Picture("curves", [captioned(_read(folder / "curves.png"), caption)], caption)
     for plot, words in PLOTS.items():
         if (folder / f"{plot}.png").is_file():

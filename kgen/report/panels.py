@@ -1,9 +1,10 @@
 """The rows of metrics.jsonl as panels of curves: quality of samples, terms of the loss, health metrics."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kgen.evaluate.registry import METRICS, directions
+from kgen.train.terms import describe
 from kgen.web.curves import Line, Panel
 
 SPLITS = ("train", "validation", "test")
@@ -27,13 +28,16 @@ NOTES = {
 }
 
 
-def panels_of(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> list[tuple[str, list[Panel]]]:
+def panels_of(
+    rows: Sequence[dict[str, Any]], metrics: Sequence[str] = (), model_args: Mapping[str, Any] | None = None
+) -> list[tuple[str, list[Panel]]]:
     """Headings with their panels; headings without panels are left out.
 
     Args:
         rows: of metrics.jsonl; keys are "SPLIT_TERM", "SPLIT_METRIC" or "health_NAME", and not every row has each.
         metrics: metrics of samples that were measured during the training; without a validation split these are
             relative to training images.
+        model_args: of the model, from which units and the values in balance follow.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row))
     terms = [key.partition("_")[2] for key in keys if key.startswith("train_")]
@@ -43,8 +47,8 @@ def panels_of(rows: Sequence[dict[str, Any]], metrics: Sequence[str] = ()) -> li
     quality = [key for key in keys if key.partition("_")[0] in SPLITS and key not in term_keys]
     groups = [
         ("Quality of samples", [_quality(rows, key) for key in quality]),
-        ("Terms", [_term(rows, term) for term in terms]),
-        ("Health metrics", [_health(rows, key) for key in health]),
+        ("Terms", [_term(rows, term, model_args or {}) for term in terms]),
+        ("Health metrics", [_health(rows, key, model_args or {}) for key in health]),
     ]
     return [(heading, panels) for heading, panels in groups if panels]
 
@@ -54,14 +58,15 @@ def better(metrics: Iterable[str] = METRICS) -> dict[str, str]:
     return directions(name for name in metrics if name.partition("@")[0] in METRICS)
 
 
-def _term(rows: Sequence[dict[str, Any]], term: str) -> Panel:
+def _term(rows: Sequence[dict[str, Any]], term: str, model_args: Mapping[str, Any]) -> Panel:
     lines = [Line(split, _points(rows, f"{split}_{term}"), color) for color, split in enumerate(SPLITS)]
-    return Panel(_words(term), lines, NOTES.get(term, ""))
+    return Panel(_words(term), lines, NOTES.get(term, ""), **vars(describe(term, model_args)))
 
 
-def _health(rows: Sequence[dict[str, Any]], key: str) -> Panel:
+def _health(rows: Sequence[dict[str, Any]], key: str, model_args: Mapping[str, Any]) -> Panel:
     name = key.partition("_")[2]
-    return Panel(_words(name), [Line(_words(name), _points(rows, key), HEALTH_COLOR)], NOTES.get(name, ""))
+    lines = [Line(_words(name), _points(rows, key), HEALTH_COLOR)]
+    return Panel(_words(name), lines, NOTES.get(name, ""), **vars(describe(name, model_args)))
 
 
 def _quality(rows: Sequence[dict[str, Any]], key: str) -> Panel:

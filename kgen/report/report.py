@@ -180,7 +180,8 @@ def _sentence(words: str) -> str:
 def curves_section(files: RunFiles) -> str:
     """Panels of curves over the epochs."""
     train = files.run.config.train
-    groups = panels_of(files.rows, train.metrics if train.eval_every else ())
+    model_args = files.run.config.model_args
+    groups = panels_of(files.rows, train.metrics if train.eval_every else (), model_args)
     if not groups:
         return html.quiet("No epoch was recorded yet.")
     body = "".join(f"<h3>{escape(heading)}</h3>\n{curves.figures(panels)}" for heading, panels in groups)

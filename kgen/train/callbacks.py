@@ -569,18 +569,17 @@ class Curves(EpochCallback):
 
     Args:
         run, rows: see `EpochCallback`.
-        unit: of the losses.
         monitor: of samples, or None.
     """
 
-    def __init__(self, run: Run, rows: list[Row], unit: str, monitor=None):
+    def __init__(self, run: Run, rows: list[Row], monitor=None):
         super().__init__(run, rows)
-        self.unit, self.monitor = unit, monitor
+        self.monitor = monitor
 
     def on_train_end(self, logs=None):
         plots, title = self.run.path / "plots", self.run.name
         if self.rows:
-            draw_curves(self.rows, plots / "curves.png", title=title, unit=self.unit)
+            draw_curves(self.rows, plots / "curves.png", title=title, model_args=self.run.config.model_args)
         if self.rows and self.monitor is not None:
             draw_quality(self.rows, plots / "quality.png", self.monitor.better, self.monitor.split, title=title)
 

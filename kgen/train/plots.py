@@ -10,31 +10,64 @@ import tensorflow as tf
 from kgen import images
 from kgen.canvas import Canvas
 from kgen.sampling.slerp import slerp
+from kgen.train.terms import describe
 
 MAX_COLUMNS = 4
+MAX_MARKERS = 20
+"""A line of fewer points has a marker at each."""
+MAX_EPOCH_MARKS = 10
+SPLITS = ("train", "validation", "test")
+LINE_STYLES = ("-", "--", ":")
+BALANCE, HEALTH = "#555555", "#882255"
+"""Colors of the value in balance, and of health metrics."""
+SAME = 1e-5
+"""Values that differ by less, relative to them, are drawn as the same: rounding."""
+MAX_LINEAR = 1e3
+"""An axis of positive values whose largest and smallest have a larger ratio is logarithmic."""
 
 
-def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, unit: str = "") -> Path:
-    """One panel per term, one line per split, over the epochs.
+def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, model_args: Mapping[str, Any]) -> Path:
+    """One panel per term, one line per split, over the epochs; dashed: the value in balance (see `kgen.train.terms`).
 
     Args:
         rows: of metrics.jsonl; keys are "SPLIT_TERM", or "health_NAME".
         path: of the PNG.
         title: above the panels.
-        unit: of the terms.
+        model_args: of the model, from which units follow.
     """
-    splits = ("train", "validation", "test", "health")
-    terms = [key.partition("_")[2] for key in rows[-1] if key.startswith(("train_", "health_"))]
-    canvas, panels = _panels(len(terms), title)
-    for axes, term in zip(panels, terms, strict=True):
-        for split in splits:
-            points = [(row["epoch"], row[f"{split}_{term}"]) for row in rows if f"{split}_{term}" in row]
+    return curves_canvas(rows, title=title, model_args=model_args).save(path)
+
+
+def curves_canvas(rows: list[dict[str, Any]], *, title: str, model_args: Mapping[str, Any]) -> Canvas:
+    """The figure of `draw_curves`."""
+    names = [key.partition("_")[2] for key in rows[-1] if key.startswith(("train_", "health_"))]
+    canvas, panels = Canvas.of_panels(len(names), MAX_COLUMNS, title=title)
+    lines = {}
+    for axes, name in zip(panels, names, strict=True):
+        term, values = describe(name, model_args), []
+        for number, split in enumerate(SPLITS):
+            points = _points(rows, f"{split}_{name}")
             if points:
-                axes.plot(*zip(*points, strict=True), label=split, marker="." if len(points) < 20 else None)
-        axes.set(xlabel="epoch", ylabel=unit, title=term)
+                style = {"color": canvas.class_color(number), "linestyle": LINE_STYLES[number], "markersize": 4}
+                marker = canvas.class_marker(number) if len(points) < MAX_MARKERS else None
+                (lines[split],) = axes.plot(*zip(*points, strict=True), marker=marker, **style)
+                values += [y for _, y in points]
+        points = _points(rows, f"health_{name}")
+        if points:
+            axes.plot(*zip(*points, strict=True), color=HEALTH, marker="o" if len(points) < MAX_MARKERS else None,
+                      markersize=4)  # fmt: skip
+            values += [y for _, y in points]
+        if term.balance:
+            value, words = term.balance
+            line = axes.axhline(value, color=BALANCE, linestyle="--", linewidth=1, label=words)
+            axes.legend(handles=[line], loc="best", fontsize="small")
+            values.append(value)
+        axes.set(xlabel="epoch", ylabel=term.unit, title=_words(name))
         canvas.integer_ticks(axes)
-        axes.legend()
-    return canvas.save(path)
+        _fit_values(axes, values, share=term.share)
+    if len(lines) > 1:
+        canvas.figure.legend(lines.values(), lines, loc="upper right", ncols=len(lines), frameon=False)
+    return canvas
 
 
 def draw_quality(
@@ -52,43 +85,86 @@ def draw_quality(
     Returns:
         The path; None when no metric has a value.
     """
-    points = {name: [(r["epoch"], r[f"{split}_{name}"]) for r in rows if r.get(f"{split}_{name}") is not None]
-              for name in better}  # fmt: skip
-    points = {name: found for name, found in points.items() if found}
+    canvas = quality_canvas(rows, better, split, title=title)
+    return canvas and canvas.save(path)
+
+
+def quality_canvas(rows: list[dict[str, Any]], better: Mapping[str, str], split: str, *, title: str) -> Canvas | None:
+    """The figure of `draw_quality`."""
+    points = {name: found for name in better if (found := _points(rows, f"{split}_{name}"))}
     if not points:
         return None
-    canvas, panels = _panels(len(points), title)
+    canvas, panels = Canvas.of_panels(len(points), MAX_COLUMNS, title=title)
     for axes, (name, found) in zip(panels, points.items(), strict=True):
-        axes.plot(*zip(*found, strict=True), marker=".")
+        values = [y for _, y in found]
+        axes.plot(*zip(*found, strict=True), marker=".", color=canvas.class_color(0))
         choose = {"lower": min, "higher": max}.get(better[name])
         if choose:
             epoch, value = choose(found, key=lambda point: point[1])
-            axes.plot(epoch, value, marker="o", fillstyle="none", color="black", linestyle="none", label=f"{value:.4g}")
-            axes.legend(title="best")
-        axes.set(xlabel="epoch", ylabel=f"{better[name]} is better" if better[name] else "", title=f"{name} ({split})")
+            line, = axes.plot(epoch, value, marker="o", fillstyle="none", color="black", linestyle="none", markersize=9,
+                              label=f"best: {value:.4g}, epoch {epoch}")  # fmt: skip
+            axes.legend(handles=[line], loc="best", fontsize="small")
+        axes.set(
+            xlabel="epoch",
+            ylabel=f"{better[name]} is better" if better[name] else "",
+            title=f"{_words(name)} ({split})",
+        )
         canvas.integer_ticks(axes)
-    return canvas.save(path)
+        _fit_values(axes, values)
+    return canvas
 
 
-def _panels(count: int, title: str) -> tuple[Canvas, list]:
-    columns = min(count, MAX_COLUMNS)
-    rows = -(-count // columns)
-    canvas = Canvas(4.2 * columns, 3.4 * rows, title=title)
-    return canvas, canvas.panels(rows, columns, count=count)
+def _points(rows: list[dict[str, Any]], key: str) -> list[tuple[int, float]]:
+    """(epoch, value) of the rows that have one."""
+    return [(row["epoch"], row[key]) for row in rows if row.get(key) is not None]
+
+
+def _words(name: str) -> str:
+    return " ".join(word.upper() if len(word) <= 3 else word for word in name.split("_"))  # KL, FID
+
+
+def _fit_values(axes, values: list[float], *, share: bool = False):
+    """The vertical axis: 0 to 1 for a share, logarithmic over many decades, wide around values that are the same.
+
+    Args:
+        axes: the panel.
+        values: that are drawn in it.
+        share: see `kgen.train.terms.Term`.
+    """
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
+        return
+    low, high = min(finite), max(finite)
+    if share and low >= 0 and high <= 1:
+        axes.set_ylim(-0.04, 1.04)
+    elif high - low <= SAME * max(abs(low), abs(high)):
+        spare = abs(low) / 2 or 1.0
+        axes.set_ylim(low - spare, high + spare)
+    elif low > 0 and high > MAX_LINEAR * low:
+        axes.set_yscale("log")
+        return
+    Canvas.plain_numbers(axes)
 
 
 def draw_norms(norms: dict[str, list[float]], epochs: list[int], path, *, title: str):
     """A row per weight, a column per epoch; the colour is the norm of the gradient, on a logarithmic scale."""
+    return norms_canvas(norms, epochs, title=title).save(path)
+
+
+def norms_canvas(norms: dict[str, list[float]], epochs: list[int], *, title: str) -> Canvas:
+    """The figure of `draw_norms`."""
     values = np.log10(np.maximum(np.array(list(norms.values())), 1e-12))
-    canvas = Canvas(8, 1.5 + 0.22 * len(norms))
-    axes = canvas.axes(grid=None)
+    left, wide, tall = 0.3 + 0.065 * max(map(len, norms)), 5.0, max(1.2, 0.22 * len(norms))
+    canvas = Canvas(left + wide + 1.3, tall + 1.0, title=f"{title}: gradient of each weight", fixed=True)
+    axes = canvas.axes_at(left, 0.5, wide, tall, grid=None)
     image = axes.imshow(values, aspect="auto", interpolation="nearest", cmap="viridis")
     axes.set_yticks(range(len(norms)), list(norms), fontsize=7)
-    places = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), 8)).astype(int))
+    places = range(0, len(epochs), -(-len(epochs) // MAX_EPOCH_MARKS))
     axes.set_xticks(places, [str(epochs[i]) for i in places])
-    axes.set(xlabel="epoch", title=title)
-    canvas.figure.colorbar(image, label="log10 of the gradient's norm")
-    return canvas.save(path)
+    axes.set(xlabel="epoch")
+    bar = canvas.axes_at(left + wide + 0.2, 0.5, 0.2, tall, grid=None)
+    canvas.figure.colorbar(image, cax=bar, label="log10 of the gradient's norm")
+    return canvas
 
 
 # Sheets of samples ----------------------------------------------------------------------------------------------------

@@ -352,7 +352,7 @@ def _fit(
         callbacks.MetricsLog(run, rows),
         callbacks.LogEpochs(run, rows, columns, unit),
         timed("loggers", loggers),
-        timed("pictures", callbacks.Curves(run, rows, unit=unit, monitor=monitor)),
+        timed("pictures", callbacks.Curves(run, rows, monitor=monitor)),
         *diagnoses,
         timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, loggers)),
         *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),

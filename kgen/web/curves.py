@@ -56,7 +56,15 @@ class Scale:
         return [number * step for number in range(first, last + 1)]
 
 
-def fit(values: Iterable[float], start: float, end: float, *, may_log: bool = False, margin: float = 0.0) -> Scale:
+def fit(
+    values: Iterable[float],
+    start: float,
+    end: float,
+    *,
+    may_log: bool = False,
+    margin: float = 0.0,
+    same: float = 1e-9,
+) -> Scale:
     """An axis that holds all values.
 
     Args:
@@ -64,13 +72,14 @@ def fit(values: Iterable[float], start: float, end: float, *, may_log: bool = Fa
         start, end: positions of the smallest and the largest.
         may_log: whether it is logarithmic where positive values span more than MAX_LINEAR_DECADES.
         margin: share of the axis that stays empty at either end.
+        same: values that differ by less, relative to them, are equal.
     """
     values = list(values) or [0.0, 1.0]
     low, high = min(values), max(values)
     if may_log and low > 0 and math.log10(high) - math.log10(low) > MAX_LINEAR_DECADES:
         spare = (high / low) ** margin
         return Scale(low / spare, high * spare, start, end, log=True)
-    if not high - low > 1e-9 * max(abs(low), abs(high)):
+    if not high - low > same * max(abs(low), abs(high)):
         spare = abs(low) / 2 or 1.0
         return Scale(low - spare, high + spare, start, end)
     spare = margin * (high - low)
@@ -91,10 +100,13 @@ def label(value: float) -> str:
 # Panels ---------------------------------------------------------------------------------------------------------------
 
 
-WIDTH, HEIGHT = 400, 230
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
+WIDTH, HEIGHT = 400, 256
+LEFT, RIGHT, TOP, BOTTOM = 52, 10, 22, 40
 """Size of the drawing and its margins, in units of its viewBox."""
 
+ROUNDING = 1e-5
+"""Values that differ by less, relative to them, are drawn as equal."""
+SHARE_MARGIN = 0.04
 MAX_POINTS = 500
 MAX_MARKERS = 20
 """A line of fewer points has a marker at each."""
@@ -130,6 +142,9 @@ class Panel:
         title: the quantity.
         lines: at least one; lines without points are left out.
         note: a sentence below the title, or "".
+        unit: of the values, at their axis; "" if it is not known.
+        share: whether values are from 0 to 1, and the axis as well.
+        balance: a value to compare with and its name, (0.5, "balance: 0.5"), or None.
         x_name: what the horizontal axis counts, e.g. "epoch".
         whole_x: whether x are whole numbers.
     """
@@ -137,6 +152,9 @@ class Panel:
     title: str
     lines: Sequence[Line]
     note: str = ""
+    unit: str = ""
+    share: bool = False
+    balance: tuple[float, str] | None = None
     x_name: str = "epoch"
     whole_x: bool = True
 
@@ -174,9 +192,10 @@ def figure(panel: Panel) -> str:
     finite = [(x, y) for _, points in lines for x, y in points if math.isfinite(y)]
     xs = [x for _, points in lines for x, _ in points]
     across = fit(xs, LEFT, WIDTH - RIGHT)
-    up = fit((y for _, y in finite), HEIGHT - BOTTOM, TOP, may_log=True, margin=0.05)
+    up = _up(panel, [y for _, y in finite])
     note = " ".join(filter(None, [panel.note, "Logarithmic scale." if up.log else ""]))
-    head = f"<figcaption><b>{escape(panel.title)}</b>{_legend(lines)}<small>{escape(note)}</small></figcaption>"
+    legend = _legend(lines, panel.balance)
+    head = f"<figcaption><b>{escape(panel.title)}</b>{legend}<small>{escape(note)}</small></figcaption>"
     if not finite:
         return f'<figure class="curve">{head}<p class="quiet">No finite value was recorded.</p></figure>\n'
     drawing = _axes(across, up, panel) + "".join(_curve(line, points, across, up) for line, points in lines)
@@ -188,16 +207,25 @@ def figure(panel: Panel) -> str:
     }
     data = escape(json.dumps(values, separators=(",", ":"), allow_nan=False))  # in an attribute, never a script
     return (
-        f'<figure class="curve" data-curve="{data}">{head}'
+        f'<figure class="curve{" several" if len(lines) > 1 else ""}" data-curve="{data}">{head}'
         f'<div class="plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" tabindex="0" '
         f'aria-label="{escape(_words(panel, lines))}">{drawing}<g class="pointer"></g></svg>'
         '<div class="tip" role="status" hidden></div></div></figure>\n'
     )
 
 
-def _legend(lines: Sequence[tuple[Line, list]]) -> str:
+def _up(panel: Panel, values: list[float]) -> Scale:
+    """The vertical axis."""
+    if panel.share and values and min(values) >= 0 and max(values) <= 1:
+        return Scale(-SHARE_MARGIN, 1 + SHARE_MARGIN, HEIGHT - BOTTOM, TOP)
+    values = [*values, panel.balance[0]] if panel.balance and values else values
+    return fit(values, HEIGHT - BOTTOM, TOP, may_log=True, margin=0.05, same=ROUNDING)
+
+
+def _legend(lines: Sequence[tuple[Line, list]], balance: tuple[float, str] | None) -> str:
     several = lines if len(lines) > 1 else []
     entries = "".join(f'<span class="key line-{line.color % COLORS}">{escape(line.name)}</span>' for line, _ in several)
+    entries += f'<span class="key balance">{escape(balance[1])}</span>' if balance else ""
     best = [_short(line.best[1]) for line, _ in lines if line.best]
     return f'<span class="legend">{entries}{"".join(f"<span>best {value}</span>" for value in best)}</span>'
 
@@ -205,7 +233,8 @@ def _legend(lines: Sequence[tuple[Line, list]]) -> str:
 def _words(panel: Panel, lines: Sequence[tuple[Line, list]]) -> str:
     """The alternative text of the curves, for screen readers."""
     ends = [f"{line.name} from {_short(points[0][1])} to {_short(points[-1][1])}" for line, points in lines]
-    return f"{panel.title} by {panel.x_name}: {', '.join(ends)}. Arrow keys read the values."
+    unit, balance = f", {panel.unit}," if panel.unit else "", f"; {panel.balance[1]}" if panel.balance else ""
+    return f"{panel.title}{unit} by {panel.x_name}: {', '.join(ends)}{balance}. Arrow keys read the values."
 
 
 def _axes(across: Scale, up: Scale, panel: Panel) -> str:
@@ -217,6 +246,13 @@ def _axes(across: Scale, up: Scale, panel: Panel) -> str:
     for value in across.ticks(TICKS_X, whole=panel.whole_x):
         x = f"{across(value):.1f}"
         parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{label(value)}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(panel.x_name)}</text>')
+    if panel.unit:
+        parts.append(f'<text x="0" y="{TOP - 11}">{escape(panel.unit)}</text>')
+    if panel.balance:
+        y = f"{up(panel.balance[0]):.1f}"
+        parts.append(f'<path class="balance" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>')
     return f'<g class="axes">{"".join(parts)}</g>'
 
 

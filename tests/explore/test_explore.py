@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 import kgen
 from kgen import checkpoints, data, images
@@ -18,8 +18,9 @@ from kgen.errors import UserError
 from kgen.explore import KINDS, Options, explore
 from kgen.explore import interpolation as interpolation_module
 from kgen.explore.context import Context
+from kgen.explore.encodings import scatter_canvas
 from kgen.explore.explorer import drawing_function, missing
-from kgen.explore.figures import GAP, MARGIN, save_gif, sheet
+from kgen.explore.figures import GAP, MARGIN, planes, save_gif, sheet
 from kgen.explore.interpolation import soft_labels
 from kgen.explore.kinds import PAGE
 from kgen.explore.traversal import usage
@@ -233,7 +234,7 @@ def test_the_dimension_that_moves_pixels_is_the_most_used_and_is_found_in_one_ca
         sample_latents=lambda n, labels: np.zeros((n, 4), np.float32), decode=decode,
         decode_rows=lambda z, labels: Context.decode_rows(context, z, labels),
     )  # fmt: skip
-    found, _ = usage(context)
+    found, *_ = usage(context)
     assert len(calls) == 1
     np.testing.assert_allclose(found, [0, 0, 0.4, 0], atol=0.005)
 
@@ -245,6 +246,44 @@ def test_a_sheet_keeps_pixels_and_wraps_its_caption():
         shown = picture[MARGIN : MARGIN + 56, MARGIN + 56 + GAP : MARGIN + 2 * 56 + GAP, 0]
         np.testing.assert_array_equal(shown, rows[0, 1, ..., 0])
     assert long.shape[0] > short.shape[0] + 20 and long.shape[1] == short.shape[1]
+
+
+def test_points_have_named_axes_and_a_color_and_a_marker_per_class():
+    points, labels = np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % 20
+    canvas = scatter_canvas(points, labels, [f"class {n}" for n in range(20)], ("z0", "z1"))
+    (axes,) = canvas.figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("z0", "z1")
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == [f"class {n}" for n in range(20)]
+    looks = {(tuple(c.get_facecolor()[0]), c.get_paths()[0].vertices.tobytes()) for c in axes.collections}
+    assert len(looks) == 20 and len({marker for _, marker in looks}) == 10
+    (axes,) = scatter_canvas(points, labels, (), ("z0", "z1")).figure.axes
+    assert axes.get_legend() is None and len(axes.collections[0].get_offsets()) == 90
+
+
+def test_planes_have_gaps_names_and_marks_on_both_axes(monkeypatch):
+    """The uppermost row is the largest value; marks that would touch are left out."""
+    written, draw = [], ImageDraw.ImageDraw.text
+
+    def write(self, place, text, **look):
+        written.append((text, place))
+        draw(self, place, text, **look)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", write)
+    panels = np.zeros((3, 20, 20, 28, 28, 1), np.uint8)
+    panels[1, 0, 0] = 200
+    values = np.linspace(-2, 2, 20)
+    picture = planes(
+        panels, across=("z0", values), up=("z1", values), caption="A caption.", names=["a", "b", "c"], side=28
+    )
+    marks = dict(written)
+    assert {"a", "b", "c", "z0", "z1", "-2", "+2"} <= {*marks}
+    assert marks["a"][0] < marks["b"][0] and len([text for text, _ in written if text == "z0"]) == 3
+    across = sorted({x for text, (x, y) in written if text[0] in "+-" and y > 300})
+    assert len(across) < 3 * 20 and min(np.diff(across)) > 28
+    (tops, lefts) = np.nonzero((picture == 200).all(axis=-1))
+    assert len(tops) == 28 * 28 and (picture[tops.max() + 1 : tops.max() + 3, lefts.min()] == 255).all()
+    up = [y for text, (x, y) in written if text == "+2" and x < lefts.min()]
+    assert min(abs(y - tops.mean()) for y in up) < 2
 
 
 def test_frames_have_one_palette_and_one_that_is_shown_again_is_quantized_once(tmp_path, monkeypatch):

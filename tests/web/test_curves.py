@@ -15,6 +15,11 @@ def told(html: str) -> dict:
     return json.loads(unescape(re.search(r'data-curve="([^"]*)"', html)[1]))
 
 
+def ends(html: str) -> list[float]:
+    """The values at the ends of the vertical axis."""
+    return told(html)["up"][:2]
+
+
 def paths(html: str) -> list[str]:
     """The curves, not rules and dots."""
     return re.findall(r'<g class="line-\d"><path d="([^"]*)"', html)
@@ -54,6 +59,23 @@ def test_one_point_and_equal_values_are_drawn():
     assert 'class="dots"' in html and "nan" not in html
     assert told(html)["lines"][0] == {"name": "train", "color": 0, "x": [1], "y": [5]}
     assert "nan" not in figure(Panel("loss", [Line("train", [(1, 0.0), (2, 0.0)])]))
+
+
+def test_rounding_is_drawn_as_a_constant():
+    html = figure(Panel("loss", [Line("train", [(1, 300.0), (2, 300.001)])]))
+    assert ends(html) == [150, 450.001] and ">300<" in html
+    low, high = ends(figure(Panel("loss", [Line("train", [(1, 300.0), (2, 300.1)])])))
+    assert low > 299.9 and high < 300.2
+
+
+def test_units_whole_shares_and_what_to_compare_with():
+    lines = [Line("train", [(1, 0.1), (2, 0.2)], 0), Line("test", [(1, 0.1)], 2)]
+    html = figure(Panel("D", lines, unit="nats <b>", balance=(1.386, "balance: log 4")))
+    assert ">nats &lt;b&gt;</text>" in html and ">epoch</text>" in html and ends(html)[1] > 1.386
+    assert re.search('<path class="balance" d="M52 [0-9.]+H390"/>', html) and 'class="curve several"' in html
+    assert '<span class="key balance">balance: log 4</span>' in html and "; balance: log 4. Arrow keys" in html
+    assert ends(figure(Panel("alive", lines[:1], share=True))) == [-0.04, 1.04]
+    assert ends(figure(Panel("alive", [Line("a", [(1, 1.5), (2, 2.5)])], share=True)))[0] > 1
 
 
 def test_what_is_not_finite_is_a_gap():
