@@ -265,7 +265,7 @@ def test_planes_have_gaps_names_and_marks_on_both_axes(monkeypatch):
     written, draw = [], ImageDraw.ImageDraw.text
 
     def write(self, place, text, **look):
-        written.append((text, place))
+        written.append((text, place, look.get("anchor")))
         draw(self, place, text, **look)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", write)
@@ -275,14 +275,14 @@ def test_planes_have_gaps_names_and_marks_on_both_axes(monkeypatch):
     picture = planes(
         panels, across=("z0", values), up=("z1", values), caption="A caption.", names=["a", "b", "c"], side=28
     )
-    marks = dict(written)
+    marks = {text: place for text, place, _ in written}
     assert {"a", "b", "c", "z0", "z1", "-2", "+2"} <= {*marks}
-    assert marks["a"][0] < marks["b"][0] and len([text for text, _ in written if text == "z0"]) == 3
-    across = sorted({x for text, (x, y) in written if text[0] in "+-" and y > 300})
-    assert len(across) < 3 * 20 and min(np.diff(across)) > 28
+    assert marks["a"][0] < marks["b"][0] and [text for text, *_ in written].count("z0") == 3
+    across = sorted({x for text, (x, _), anchor in written if text[0] in "+-" and anchor == "mt"})  # of two columns
+    assert 2 * 4 < len(across) < 2 * 20 and min(np.diff(across)) > 28
     (tops, lefts) = np.nonzero((picture == 200).all(axis=-1))
     assert len(tops) == 28 * 28 and (picture[tops.max() + 1 : tops.max() + 3, lefts.min()] == 255).all()
-    up = [y for text, (x, y) in written if text == "+2" and x < lefts.min()]
+    up = [y for text, (_, y), anchor in written if text == "+2" and anchor == "rm"]
     assert min(abs(y - tops.mean()) for y in up) < 2
 
 
