@@ -120,6 +120,7 @@ def test_seed_and_temperature_are_typed_and_drawn(page, sampler):
 
 def test_a_slider_moves_the_picture(page, sampler):
     before = page.painted("#picture")
+    assert [item.text for item in page.all("#sliders label")] == ["z0\n−4\n4\n0.14", "z1\n−4\n4\n-2.16"]
     page.set("#z1", 1.5)
     after = page.painted("#picture")
     assert (before != after).any()
@@ -150,13 +151,19 @@ def test_the_plane_is_dragged_and_takes_keys(page, sampler):
     assert (x, y) == pytest.approx((1.5, -0.75), abs=0.05)
     page.one("#pad").send_keys("\ue014")  # the right arrow
     assert float(page.one("#z0").get_property("value")) == pytest.approx(x + 0.1, abs=0.011)
-    side = round((page.painted("#pad-map").shape[0]) / 28)
-    reach = 3 * (1 - 1 / side)
-    corner = sampler.decode(np.float32([[-reach, reach]]), np.int32([0]))[0]
-    assert_close(page.painted("#pad-map")[:28, :28], coloured(corner))
-    page.click("#classes label", 8)
-    corner = sampler.decode(np.float32([[-reach, reach]]), np.int32([8]))[0]
-    assert_close(page.painted("#pad-map")[:28, :28], coloured(corner))
+    assert page.text("#across-name") == "z0 →" and page.text("#up-name") == "z1 →"
+    for label, milliseconds, side in ((8, 100, 5), (3, 1, 15)):  # the slower the decoder, the fewer images
+        page.driver.execute_async_script(
+            "const [value, done] = arguments; kgen.ready.then((decoder) => {"
+            "  decoder.milliseconds = () => value; done(); })",
+            milliseconds,
+        )
+        page.click("#classes label", label)
+        drawn, reach = page.painted("#pad-map"), 3 * (1 - 1 / side)
+        assert drawn.shape[:2] == (29 * side, 29 * side)  # a gap of a pixel between images
+        for corner, place in (((-reach, reach), 0), ((reach, -reach), 29 * (side - 1))):
+            expected = sampler.decode(np.float32([corner]), np.int32([label]))[0]
+            assert_close(drawn[place : place + 28, place : place + 28], coloured(expected))
     page.click("#map")
     assert not page.one("#pad-map").is_displayed()
 
@@ -165,6 +172,7 @@ def test_the_interpolation_is_dragged(page, sampler):
     first, last = (generate(sampler, 1, labels=0, seed=seed).images[0] for seed in (0, 1))
     assert_close(page.painted("#strip canvas", 0), coloured(first))
     assert_close(page.painted("#strip canvas", 4), coloured(last))
+    assert [item.text for item in page.all("#strip .seed")] == ["A", "0.25", "0.50", "0.75", "B"]
     middle = page.painted("#path-picture")
     page.set("#share", 0.9)
     assert page.text("#share-value") == "0.90" and (page.painted("#path-picture") != middle).any()

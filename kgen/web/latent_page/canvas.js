@@ -2,10 +2,13 @@
 
 const MAX_BLOCKING = 12; // milliseconds of work between two returns to the event loop
 
-/** Sizes a canvas for columns × rows images; keeps its content if the size stays. */
-export function fit(canvas, [height, width], columns = 1, rows = 1) {
-  if (canvas.width !== width * columns) canvas.width = width * columns;
-  if (canvas.height !== height * rows) canvas.height = height * rows;
+export const GAP = 1; // pixels between the images of a map
+
+/** Sizes a canvas for an image, or for side × side images with gaps; keeps its content if the size stays. */
+export function fit(canvas, [height, width], side = 1) {
+  const gap = side > 1 ? GAP : 0;
+  if (canvas.width !== (width + gap) * side) canvas.width = (width + gap) * side;
+  if (canvas.height !== (height + gap) * side) canvas.height = (height + gap) * side;
 }
 
 /** Draws an image of gray or color bytes [H * W * C] into a cell of a canvas. */
@@ -15,7 +18,7 @@ export function paint(canvas, bytes, [height, width, channels], column = 0, row 
     for (let i = 0; i < 3; i++) picture.data[4 * pixel + i] = bytes[channels * pixel + Math.min(i, channels - 1)];
     picture.data[4 * pixel + 3] = 255;
   }
-  canvas.getContext("2d").putImageData(picture, column * width, row * height);
+  canvas.getContext("2d").putImageData(picture, column * (width + GAP), row * (height + GAP));
 }
 
 /** A function that calls `work` for 0 .. count - 1, with pauses; a new call cancels the one before it. */

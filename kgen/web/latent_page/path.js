@@ -14,6 +14,7 @@ export class Path {
     this.frames = Array.from({ length: FRAMES }, (_, i) => this.frame(i / (FRAMES - 1)));
     byId("strip").replaceChildren(...this.frames.map(({ box }) => box));
     fit(byId("path-picture"), decoder.shape);
+    byId("path-hint").textContent = `From A to B by slerp${model.kgen.conditional ? ", in the class above" : ""}.`;
     this.drawStrip = interruptible((place) => this.draw(this.frames[place].canvas, place / (FRAMES - 1)));
     this.drawShare = newest(this.line, (share) => this.draw(byId("path-picture"), share));
     byId("share").addEventListener("input", () => this.showShare());
@@ -31,7 +32,9 @@ export class Path {
   frame(share) {
     const canvas = element("canvas", { className: "pixels" });
     fit(canvas, this.decoder.shape);
-    const button = element("button", { type: "button", className: "sample", ariaLabel: `share ${share}` }, canvas);
+    const text = { 0: "A", 1: "B" }[share] ?? share.toFixed(2);
+    const caption = element("span", { className: "seed", textContent: text });
+    const button = element("button", { type: "button", className: "sample", ariaLabel: `t ${text}` }, canvas, caption);
     button.addEventListener("click", () => {
       byId("share").value = share;
       this.showShare();

@@ -38,6 +38,8 @@ export class Plane {
     const { z, label } = this.point;
     const [x, y] = this.axes();
     this.pad.put(z[x], z[y]);
+    byId("across-name").textContent = `z${x} →`;
+    byId("up-name").textContent = `z${y} →`;
     const wanted = byId("map").checked;
     byId("pad-map").hidden = !wanted;
     const rest = z.map((value, place) => (place === x || place === y ? 0 : value)).join();
@@ -45,7 +47,7 @@ export class Plane {
     if (!wanted || key === this.mapped) return;
     this.mapped = key;
     const side = this.side();
-    fit(byId("pad-map"), this.decoder.shape, side, side);
+    fit(byId("pad-map"), this.decoder.shape, side);
     this.drawMap(side * side, side, this.pad.cells(side), { x, y, z, label }).catch((error) => {
       setStatus(byId("plane-status"), error);
     });

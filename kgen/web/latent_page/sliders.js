@@ -3,6 +3,7 @@
 import { byId, element } from "./dom.js";
 
 const REACH = 4; // standard deviations
+const ENDS = [`−${REACH}`, String(REACH)];
 const ALL = 32; // sliders that are shown at once
 const FIRST = 12; // of more dimensions, until all are asked for
 
@@ -31,7 +32,8 @@ export class Sliders {
     const range = element("input", { type: "range", min: -REACH, max: REACH, step: 0.01, id: `z${place}` });
     const value = element("output");
     range.addEventListener("input", () => this.point.shift([[place, Number(range.value)]]));
-    return { range, value, label: element("label", {}, element("span", { textContent: `z${place}` }), range, value) };
+    const [name, low, high] = [`z${place}`, ...ENDS].map((textContent) => element("span", { textContent }));
+    return { range, value, label: element("label", {}, name, low, range, high, value) };
   }
 
   show() {
