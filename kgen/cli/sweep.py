@@ -137,7 +137,8 @@ def finish(cmd: Command, sweep):
         if REASON in trial.user_attrs:
             print(f"trial {trial.number} failed: {trial.user_attrs[REASON]}", file=sys.stderr)
     if sweep.winner is None:
-        raise TrainingFailed(f"every trial failed; see {path}")
+        which = "every trial" if all(REASON in t.user_attrs for t in sweep.trials()) else "every trial that trained on"
+        raise TrainingFailed(f"{which} failed; see {path}")
     run = Run.open(sweep.path(sweep.winner))
     train.write_report(run.path)
     print(f"best:     trial {sweep.winner.number}, {run.path}")

@@ -20,6 +20,9 @@ NAME = "sweep.html"
 MAX_CURVES = curves.COLORS
 """Trials whose curves are drawn: the best ones, each in a color of its own."""
 
+WIDE = 30
+"""Values of a setting that differ by such a factor are drawn by their logarithms."""
+
 
 def write_page(sweep: Sweep, command: str = "") -> Path:
     """Writes the page into the folder of the sweep, whole or not at all.
@@ -47,7 +50,7 @@ def to_html(sweep: Sweep, command: str = "") -> str:
     return html.document(
         f"{sweep.folder.resolve().name}: a sweep of {about}",
         f"{head}<main>\n{best}{''.join(sections)}</main>\n",
-        style=curves.STYLE + html.asset("report.css"),
+        style=curves.STYLE + html.asset("report.css") + html.asset("sweep.css"),
         script=curves.SCRIPT,
     )
 
@@ -57,13 +60,14 @@ def _best(sweep: Sweep, command: str) -> str:
     if winner is None:
         return html.note("quiet", "No trial has trained to the end yet", "")
     body = html.paragraphs([f"{sweep.metric} {format_number(winner.value)} with {_words(sweep, winner)}."])
-    return html.note("well", f"Best: trial {winner.number}", f"{body}<pre>{escape(command)}</pre>\n")
+    words = " ".join(f"<span>{escape(word)}</span>" for word in command.split())  # no line ends within a word
+    return html.note("well", f"Best: trial {winner.number}", f"{body}<pre>{words}</pre>\n")
 
 
 def _words(sweep: Sweep, trial: FrozenTrial) -> str:
     """The settings of a trial: "latent_dim 8, learning_rate 0.001234"."""
     names, settings = short_names(sweep.plan.space), sweep.settings(trial)
-    return ", ".join(f"{names[setting]} {_text(shown(value))}" for setting, value in settings.items())
+    return ", ".join(f"{names[setting]} {shown(value)}" for setting, value in settings.items())
 
 
 def _text(cell: Any) -> str:
@@ -94,9 +98,9 @@ def _effects(sweep: Sweep) -> list[curves.Panel]:
     panels, names = [], short_names(sweep.plan.space)
     trials = [t for t in sweep.trials() if t.last_step and t.state != TrialState.FAIL]
     for setting, one in sweep.plan.space.items():
-        log = isinstance(one, Interval) and one.log
         if not trials or not all(isinstance(value, (int, float)) for value in one.values):
             continue
+        log = one.log if isinstance(one, Interval) else min(one.values) > 0 and max(one.values) > WIDE * min(one.values)
         lines = []
         for color, rung in enumerate(reversed(sweep.rungs)):
             reached = [t for t in trials if rung.epochs in t.intermediate_values]

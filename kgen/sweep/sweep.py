@@ -269,9 +269,9 @@ def short_names(settings: Mapping[str, Any]) -> dict[str, str]:
     return {s: name if last.count(name) == 1 else s for s, name in zip(settings, last, strict=True)}
 
 
-def shown(value: Any) -> Any:
-    """A value for a table: a number as it is, anything else as JSON."""
-    return value if isinstance(value, (float, str)) else json.dumps(value)
+def shown(value: Any) -> str:
+    """A value for a table: numbers with four digits, words as they are, anything else as JSON."""
+    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
 def table(sweep: Sweep) -> tuple[list[str], list[list[Any]]]:

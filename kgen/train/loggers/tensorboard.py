@@ -31,7 +31,8 @@ class TensorBoardLogger(Logger):
 
     def begin(self):
         self.writer = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
-        self._write(0, hparams_pb(hyperparameters(self.run.config), trial_id=self.run.name))
+        group = "/".join(self.run.path.absolute().parts[-2:])  # HParams joins runs of one group
+        self._write(0, hparams_pb(hyperparameters(self.run.config), trial_id=group))
 
     def row(self, row: Mapping[str, Any]):
         named = {key.partition("_"): value for key, value in numbers(row).items()}
