@@ -99,7 +99,8 @@ def _check_sgd_steps_equal_on_replicas(case: Case):
             return tf.constant(images[rows]), tf.constant(labels[rows])
 
         per_replica = strategy.experimental_distribute_values_from_function(data)
-        run = on_two.setdefault(model, tf.function(lambda: strategy.run(model.train_step, args=(per_replica,))))
+        call = tf.function(lambda: strategy.run(model.train_step, args=(per_replica,)), autograph=False)
+        run = on_two.setdefault(model, call)
         for _ in range(count):
             run()
 
@@ -288,24 +289,33 @@ def check_xla_fit_equals_eager_steps(case: Case):
     _fit_equals_eager_steps(case, steps_per_execution=5, jit_compile=True, steps_per_graph=2)
 
 
+_SINGLE_STEPS: dict[str, list] = {}
+"""Of the last case that asked."""
+
+
+def _single_steps(case: Case) -> list[list[np.ndarray]]:
+    """The trainable weights before the first of 22 single steps over 11 batches, and after each; for two checks."""
+    if repr(case) not in _SINGLE_STEPS:
+        model = case.compiled(optimizer=keras.optimizers.SGD)
+        found = [values(model.trainable_variables)]
+        twice = (np.concatenate([part, part]) for part in case.examples(11 * BATCH))
+        train(model, *twice, after_each=lambda: found.append(values(model.trainable_variables)))
+        _SINGLE_STEPS.clear()
+        _SINGLE_STEPS[repr(case)] = found
+    return _SINGLE_STEPS[repr(case)]
+
+
 def _fit_equals_eager_steps(case: Case, **how):
-    """fit takes as many steps as asked, and comes to the weights that single eager steps give.
+    """fit takes as many steps as asked, and comes to the weights that single steps give.
 
     Neither the epochs nor the data divide by the steps of a call.
     """
-    images, labels = case.examples(11 * BATCH)
     plans = {
         "11 batches repeated, 7 steps per epoch": (lambda data: data.repeat(), {"epochs": 2, "steps_per_epoch": 7}, 14),
         "11 batches": (lambda data: data, {"epochs": 1}, 11),
         "11 batches, their number unknown": (lambda data: data.filter(lambda *_: True), {"epochs": 2}, 22),
     }
-    model = case.compiled(optimizer=keras.optimizers.SGD)
-    first = values(model.trainable_variables)
-    eager = {}
-    for taken in range(22):
-        rows = slice(taken % 11 * BATCH, (taken % 11 + 1) * BATCH)
-        train(model, images[rows], labels[rows])
-        eager[taken + 1] = values(model.trainable_variables)
+    single = _single_steps(case)
     model = case.compiled(optimizer=keras.optimizers.SGD, **how)
     start = [(variable, variable.numpy()) for variable in model.variables]
     for plan, (arrange, arguments, steps) in plans.items():
@@ -315,7 +325,7 @@ def _fit_equals_eager_steps(case: Case, **how):
         taken = int(model.step.numpy())
         assert taken == steps, f"{plan}, {how}: {taken} steps taken, {steps} were asked for"
         for weight, old, one, fused in zip(
-            model.trainable_variables, first, eager[steps], values(model.trainable_variables), strict=True
+            model.trainable_variables, single[0], single[steps], values(model.trainable_variables), strict=True
         ):
             assert np.abs(fused - one).max() <= 1e-5 + 1e-3 * np.abs(one - old).max(), (
                 f"{plan}, {how}: {weight.path} is {np.abs(fused - one).max():.1e} from where single steps bring it"

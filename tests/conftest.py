@@ -78,6 +78,9 @@ def pytest_collection_modifyitems(items, config):
             named.update(found)
     if config.option.markexpr == "numerics" and config.args == ["tests"] and (idle := {*NUMERICS} - named):
         raise pytest.UsageError(f"NUMERICS in tests/conftest.py names no test with {sorted(idle)}")
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")  # tracing for coverage makes what TensorFlow traces two thirds slower
     slow_of = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow_of[item.path])  # stable; a worker that gets the last file keeps no other waiting
     if config.option.quick:

@@ -62,7 +62,7 @@ def fit(model, batches, epochs: int = 1, **kwargs) -> dict[str, list[float]]:
     return model.fit(batches, epochs=epochs, verbose=0, shuffle=False, **kwargs).history
 
 
-def train(model, images, labels, *, size: int = BATCH):
+def train(model, images, labels, *, size: int = BATCH, after_each=lambda: None):
     """A step per batch, one by one: what `fit` must equal (see the fused steps).
 
     The first is eager; so are all of a few, where the graph of a step would take longer than they do.
@@ -70,8 +70,9 @@ def train(model, images, labels, *, size: int = BATCH):
     step = model.train_step
     for i in range(0, len(images), size):
         if i == size and len(images) > 4 * size:
-            step = tf.function(step)
+            step = tf.function(step, autograph=False)
         step((tf.constant(images[i : i + size]), tf.constant(labels[i : i + size])))
+        after_each()
 
 
 def values(variables) -> list[np.ndarray]:
