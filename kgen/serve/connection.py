@@ -23,6 +23,8 @@ JOINED_BYTES = 2**16
 CHUNK_OVERHEAD = 8
 """A chunk of one byte is sent as six."""
 NO_REQUEST, INCOMPLETE, COMPLETE = range(3)
+NEW = 0.1
+"""For this share of `header_seconds` a connection that has sent nothing is as good as one that sends a request."""
 Connections = dict[str, dict["Connection", None]]
 
 
@@ -78,7 +80,7 @@ class Connection(HttpToolsProtocol):
     """A connection, bounded by the limits:
 
     - `max_connections` of one address: a further one closes the oldest of them that has no request, or none that is
-      complete, and is refused where all have,
+      complete, and is refused where all have; one that is new (`NEW`) has the time to send its request,
     - `max_header_bytes` of a header, `header_seconds` until it is complete,
     - `idle_seconds` between two requests, for the rest of a body after an early answer, and for a client that does not
       read its answer.
@@ -95,6 +97,7 @@ class Connection(HttpToolsProtocol):
         self._unread = b""
         self._in_header, self._message_bytes, self._body_bytes = False, 0, 0
         self._refusal: tuple[int, str] | None = None
+        self._made = self.loop.time()
         self._task: asyncio.Task | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -106,8 +109,8 @@ class Connection(HttpToolsProtocol):
         self.flow = _Flow(self)
         siblings = self._connections.setdefault(self._address(), {})
         if len(siblings) >= self._limits.max_connections:
-            rest = min(siblings, key=lambda one: one.progress)  # the first of the least
-            if rest.progress == COMPLETE:
+            rest = min(siblings, key=Connection._claim)  # the first of the least
+            if rest._claim() == COMPLETE:
                 message = f"this address has {len(siblings)} requests in progress (--max_connections); try again later"
                 self._refuse(429, message)
                 return
@@ -135,6 +138,11 @@ class Connection(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             return NO_REQUEST
         return INCOMPLETE if self.cycle.more_body else COMPLETE
+
+    def _claim(self) -> int:
+        """Its right to stay when the address has too many: its progress, and more while it is new."""
+        new = self.cycle is None and self.loop.time() - self._made < NEW * self._limits.header_seconds
+        return INCOMPLETE if new else self.progress
 
     @property
     def behind(self) -> bool:

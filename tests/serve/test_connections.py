@@ -15,7 +15,7 @@ import pytest
 from serving_case import SECONDS, Held, ask, refusal, request_of, running
 from tiny_models import images_of
 
-from kgen.serve.connection import JOINED_BYTES, _OneWrite
+from kgen.serve.connection import JOINED_BYTES, NEW, _OneWrite
 from kgen.serve.parsing import Turns
 from kgen.serve.validation import ServingError
 
@@ -203,6 +203,7 @@ def test_a_further_connection_of_an_address_closes_one_without_a_request(strict)
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connected(strict)) for _ in range(3)]
         connections[0].sendall(POST.encode() + b"\r\n{")  # a request, not complete
+        time.sleep(1.5 * NEW * LIMITS["header_seconds"])
         connections[2].sendall(GET)
         answer(connections[2])
         fourth = stack.enter_context(connected(strict))
@@ -212,6 +213,17 @@ def test_a_further_connection_of_an_address_closes_one_without_a_request(strict)
             assert not connections[1].recv(1)  # the oldest without a request
         connections[0].sendall(BODY[1:].encode())
         right(connections[0])
+
+
+def test_a_new_connection_has_the_time_to_send_its_request(strict):
+    """Requests without a body, one by one from one address, do not close it."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connected(strict)).sendall(POST.encode() + b"\r\n{")
+        new = stack.enter_context(connected(strict))
+        stack.enter_context(connected(strict)).sendall(POST.encode() + b"\r\n{")
+        new.sendall(GOOD)
+        right(new)
 
 
 # Large bodies ---------------------------------------------------------------------------------------------------------
