@@ -608,9 +608,9 @@ class Histograms(EpochCallback, ResumableCallback):
 
     def on_train_begin(self, logs=None):
         self.every = math.ceil(self.params["epochs"] / self.MAX_EPOCHS)
-        self.gradients = tf.function(
-            lambda: [gradients_of(self.model, phase, self.batch) for phase in self.model.phases()], autograph=False
-        )
+        self.gradients = lambda: [gradients_of(self.model, phase, self.batch) for phase in self.model.phases()]
+        if self.params["epochs"] > 2:  # a graph takes as long to make as several eager calls
+            self.gradients = tf.function(self.gradients, autograph=False)
 
     def on_epoch_end(self, epoch, logs=None):
         if not self.is_due(epoch + 1, self.every):
