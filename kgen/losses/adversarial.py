@@ -1,4 +1,5 @@
-"""What discriminator and generator minimise, from logits, per example; TensorFlow-GAN's, through `kgen.tfgan`.
+"""What discriminator and generator minimise, from logits, per example; TensorFlow-GAN's, through `kgen.tfgan`, but for
+`relativistic_pair`.
 
 | name | discriminator | generator |
 |---|---|---|
@@ -8,9 +9,11 @@
 | least_squares | (D(x) - 1)^2 / 2 + D(G(z))^2 / 2 | (D(G(z)) - 1)^2 / 2 |
 | hinge | max(0, 1 - D(x)) + max(0, 1 + D(G(z))) | -D(G(z)) |
 | relativistic | softplus(-(D(x) - E D(G(z)))) + softplus(D(G(z)) - E D(x)) | the same with x and G(z) exchanged |
+| relativistic_pair | softplus(-(D(x) - D(G(z)))) | softplus(-(D(G(z)) - D(x))) |
 
 Goodfellow et al. 2014 (https://arxiv.org/abs/1406.2661), Arjovsky et al. 2017 (1701.07875), Mao et al. 2017
-(1611.04076), Miyato et al. 2018 (1802.05957, Eq. 16 and 17), Jolicoeur-Martineau 2018 (1807.00734, the average form).
+(1611.04076), Miyato et al. 2018 (1802.05957, Eq. 16 and 17), Jolicoeur-Martineau 2018 (1807.00734: average form and,
+Eq. 3 and 4, the paired one, with which Huang et al. 2024, 2501.05441, train R3GAN).
 """
 
 from collections.abc import Callable
@@ -34,7 +37,7 @@ class AdversarialLoss:
         generator: (logits of real images [B] or None, of generated ones [B]) -> [B] float32.
         smooths: accepts label smoothing.
         relativistic: compares images with each other, so that the generator's loss needs real ones, and an example's
-            loss depends on the rest of its batch.
+            loss depends on others of its batch.
         shift_free: does not change when a number is added to every logit: a discriminator's last bias has no gradient.
     """
 
@@ -91,6 +94,14 @@ LOSSES.register("relativistic")(
     AdversarialLoss(
         lambda real, fake, smoothing: _relativistic("relativistic_discriminator_loss", real, fake),
         lambda real, fake: _relativistic("relativistic_generator_loss", real, fake),
+        relativistic=True,
+        shift_free=True,
+    )
+)
+LOSSES.register("relativistic_pair")(
+    AdversarialLoss(
+        lambda real, fake, smoothing: tf.nn.softplus(fake - real),
+        lambda real, fake: tf.nn.softplus(real - fake),
         relativistic=True,
         shift_free=True,
     )

@@ -46,11 +46,12 @@ def gradient_penalty(discriminator: Callable, real, fake, weights):
     return tf.square(tf.sqrt(squares + SMALLEST_SQUARE) - 1.0)
 
 
-def r1(discriminator: Callable, real):
-    """1/2 || gradient of D at x ||^2 at real images: Mescheder et al. 2018, Eq. 9 (https://arxiv.org/abs/1801.04406).
+def zero_centered(discriminator: Callable, images):
+    """1/2 || gradient of D at x ||^2: R1 at real images, R2 at generated ones; Mescheder et al. 2018, Eq. 9 and 10
+    (https://arxiv.org/abs/1801.04406).
 
     Returns:
         ([B] float32, not yet multiplied by gamma; D(x) [B]).
     """
-    squares, logits = squared_slopes(discriminator, real)
+    squares, logits = squared_slopes(discriminator, images)
     return 0.5 * squares, logits

@@ -19,6 +19,7 @@ from kgen.errors import UserError
 from kgen.losses import penalties
 from kgen.losses.adversarial import LOSSES
 from kgen.models.base import GenerativeModel, Phase, check_at_least
+from kgen.models.presets import PENALTIES
 from kgen.nn import NETWORKS, DiscriminatorOptions, NetworkOptions
 from kgen.nn.augment import AUGMENTATIONS, augment
 from kgen.nn.layers import BatchNormalization
@@ -48,8 +49,11 @@ class GAN(GenerativeModel):
         loss: see `kgen.losses.adversarial`.
         label_smoothing: of the discriminator's cross-entropy on real images: its target is 1 - label_smoothing / 2.
         r1: weight of the gradient penalty at real images (Mescheder et al. 2018).
+        r2: weight of the same penalty at generated images.
         gradient_penalty: weight of the penalty on slopes other than 1 between real and generated images (Gulrajani et
             al. 2017).
+        penalty_every: steps between two with penalties, which are multiplied by it there: in expectation the same, and
+            cheaper (Karras et al. 2020, https://arxiv.org/abs/1912.04958, "lazy regularization").
         critic_steps: moves of the discriminator per step, each on images of its own: the batch is split over them.
         clip: weights of the discriminator stay in [-clip, clip].
         projection: in a conditional model the label enters the discriminator at its last features (Miyato & Koyama
@@ -88,7 +92,9 @@ class GAN(GenerativeModel):
         loss: str = "non_saturating",
         label_smoothing: float = 0.0,
         r1: float = 0.0,
+        r2: float = 0.0,
         gradient_penalty: float = 0.0,
+        penalty_every: int = 1,
         critic_steps: int = 1,
         clip: float | None = None,
         projection: bool = False,
@@ -105,14 +111,14 @@ class GAN(GenerativeModel):
             "discriminator_activation": discriminator_activation, "batch_norm": batch_norm,
             "discriminator_batch_norm": discriminator_batch_norm, "initial_stddev": initial_stddev,
             "dropout": dropout, "spectral_norm": spectral_norm, "loss": loss, "label_smoothing": label_smoothing,
-            "r1": r1, "gradient_penalty": gradient_penalty, "critic_steps": critic_steps, "clip": clip,
-            "projection": projection, "augment": list(augment),
+            "r1": r1, "r2": r2, "gradient_penalty": gradient_penalty, "penalty_every": penalty_every,
+            "critic_steps": critic_steps, "clip": clip, "projection": projection, "augment": list(augment),
         }  # fmt: skip
         self.loss_name, self.adversarial_loss = loss, LOSSES[loss]
         self._check(self._model_args)
         self.latent_shape, self.code_dim = (latent_dim,), latent_dim
-        self.label_smoothing, self.r1, self.gradient_penalty = label_smoothing, r1, gradient_penalty
-        self.critic_steps, self.augmentations = critic_steps, tuple(augment)
+        self.label_smoothing, self.r1, self.r2, self.gradient_penalty = label_smoothing, r1, r2, gradient_penalty
+        self.penalty_every, self.critic_steps, self.augmentations = penalty_every, critic_steps, tuple(augment)
         common = {"spec": spec, "latent_dim": latent_dim, "conditional": conditional, "seed": seed,
                   "initial_stddev": initial_stddev}  # fmt: skip
         options = NetworkOptions(
@@ -132,11 +138,11 @@ class GAN(GenerativeModel):
     def _check(self, args):
         """Raises UserError for arguments that make no sense."""
         check_at_least(
-            1, latent_dim=args["latent_dim"], critic_steps=args["critic_steps"],
+            1, latent_dim=args["latent_dim"], critic_steps=args["critic_steps"], penalty_every=args["penalty_every"],
             **{key: min(args[key] or [1]) for key in ("hidden", "discriminator_hidden", "discriminator_filters")},
             filters=min(args["filters"], default=0),
         )  # fmt: skip
-        check_at_least(0, **{key: args[key] for key in ("dropout", "label_smoothing", "r1", "gradient_penalty")})
+        check_at_least(0, **{key: args[key] for key in ("dropout", "label_smoothing", *PENALTIES)})
         for key in ("dropout", "label_smoothing"):
             if args[key] >= 1:
                 raise UserError(f"model_args.{key} must be less than 1. Received: {args[key]}")
@@ -149,11 +155,15 @@ class GAN(GenerativeModel):
                 f"model_args.label_smoothing belongs to the losses {' and '.join(smoothing)}. Received: "
                 f"label_smoothing={args['label_smoothing']}, loss={args['loss']}"
             )
-        if args["discriminator_batch_norm"] and (args["gradient_penalty"] or args["r1"]):
+        used = [f"model_args.{key}" for key in PENALTIES if args[key]]
+        if args["discriminator_batch_norm"] and used:
             raise UserError(
                 "model_args.discriminator_batch_norm makes the slope at one image depend on the others of its batch: "
-                "leave it out with model_args.gradient_penalty and model_args.r1"
+                f"leave it out with {' and '.join(used)}"
             )
+        if args["penalty_every"] > 1 and not used:
+            every = [f"model_args.{key}" for key in PENALTIES]
+            raise UserError(f"model_args.penalty_every={args['penalty_every']} needs a penalty: {', '.join(every)}")
         if args["discriminator_batch_norm"] and args["loss"] == "wasserstein":
             raise UserError(
                 "model_args.discriminator_batch_norm does not go with model_args.loss=wasserstein: a critic bounds "
@@ -178,7 +188,7 @@ class GAN(GenerativeModel):
     def phases(self):
         reports = ("loss", "real", "fake")
         reports += ("distance",) if self.loss_name == "wasserstein" else ()
-        reports += ("penalty",) if self.r1 or self.gradient_penalty else ()
+        reports += ("penalty",) if self.penalized else ()
         return (
             Phase("discriminator", self.discriminator_terms, (self.discriminator,), reports, self.critic_steps),
             Phase("generator", self.generator_terms, (self.generator,)),
@@ -187,6 +197,11 @@ class GAN(GenerativeModel):
     @property
     def averaged_networks(self):
         return [self.generator]
+
+    @property
+    def penalized(self) -> bool:
+        """Whether the discriminator's slope is penalized."""
+        return any(self._model_args[key] for key in PENALTIES)
 
     def discriminator_terms(self, images, labels, training: bool = False):
         """{"loss", "real", "fake", ...}: each [B] float32.
@@ -202,29 +217,45 @@ class GAN(GenerativeModel):
         def discriminate(x):
             return self.discriminator(self.with_labels(x, labels), training=training)
 
-        penalty = tf.zeros_like(labels, keras.config.floatx())
-        if self.r1:
-            slope, real_logits = penalties.r1(discriminate, real)
-            penalty += self.r1 * slope
-        elif self._batch_dependent:
-            real_logits = discriminate(real)
-        if self.r1 or self._batch_dependent:
-            with BatchNormalization.statistics_kept(self.discriminator):
-                fake_logits = discriminate(fake)
-        else:  # one pass over both
+        penalty, real_logits, fake_logits = tf.zeros_like(labels, keras.config.floatx()), None, None
+        if self.penalized and training and self.penalty_every > 1:
+            due = tf.equal(self.step.value % self.penalty_every, 0)
+            weight = tf.cast(self.penalty_every, penalty.dtype)
+            penalty = tf.cond(
+                due, lambda: weight * self._penalty(discriminate, real, fake, labels, training)[0], lambda: penalty
+            )
+        elif self.penalized:
+            penalty, real_logits, fake_logits = self._penalty(discriminate, real, fake, labels, training)
+        if real_logits is None and fake_logits is None and not self._batch_dependent:  # one pass over both
             both = self.with_labels(tf.concat([real, fake], axis=0), tf.concat([labels, labels], axis=0))
             real_logits, fake_logits = tf.split(self.discriminator(both, training=training), 2)
-        if self.gradient_penalty:
-            weights = self.uniform(tf.shape(labels), "between", training=training)
-            penalty += self.gradient_penalty * penalties.gradient_penalty(discriminate, real, fake, weights)
+        if real_logits is None:
+            real_logits = discriminate(real)
+        if fake_logits is None:
+            with BatchNormalization.statistics_kept(self.discriminator):
+                fake_logits = discriminate(fake)
         loss = self.adversarial_loss.discriminator(real_logits, fake_logits, self.label_smoothing) + penalty
         output = tf.sigmoid if self.adversarial_loss.smooths else tf.identity
         terms = {"loss": loss, "real": output(real_logits), "fake": output(fake_logits)}
         if self.loss_name == "wasserstein":
             terms["distance"] = real_logits - fake_logits
-        if self.r1 or self.gradient_penalty:
+        if self.penalized:
             terms["penalty"] = penalty
         return terms
+
+    def _penalty(self, discriminate, real, fake, labels, training: bool):
+        """(the weighted sum of the penalties [B]; D(x) and D(G(z)), each [B], or None where no penalty needed it)."""
+        penalty, real_logits, fake_logits = tf.zeros_like(labels, keras.config.floatx()), None, None
+        if self.r1:
+            slope, real_logits = penalties.zero_centered(discriminate, real)
+            penalty += self.r1 * slope
+        if self.r2:
+            slope, fake_logits = penalties.zero_centered(discriminate, fake)
+            penalty += self.r2 * slope
+        if self.gradient_penalty:
+            weights = self.uniform(tf.shape(labels), "between", training=training)
+            penalty += self.gradient_penalty * penalties.gradient_penalty(discriminate, real, fake, weights)
+        return penalty, real_logits, fake_logits
 
     def generator_terms(self, images, labels, training: bool = False):
         """{"loss"}: [B] float32."""

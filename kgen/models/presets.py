@@ -26,6 +26,10 @@ FAMILIES = {
 """Name of a model class -> its module."""
 
 
+PENALTIES = ("r1", "r2", "gradient_penalty")
+"""Arguments of adversarial models that are the weight of a penalty on the discriminator's slope."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named model: a class and its settings.

@@ -15,7 +15,7 @@ from kgen.config import RunConfig
 from kgen.errors import UserError
 from kgen.models import resolve_model_args
 from kgen.models.optimizers import build_optimizer
-from kgen.models.presets import PRESETS
+from kgen.models.presets import PENALTIES, PRESETS
 from kgen.nn import NETWORKS
 from kgen.spec import DataSpec
 from kgen.train.checks import check_early_stopping
@@ -194,7 +194,7 @@ def use_xla(config: RunConfig, steps: int) -> bool:
         return True
     if not PRESETS[config.model].adversarial:
         return _dense(config) and steps >= AUTOENCODER_STEPS
-    penalized = any(config.model_args.get(name) for name in ("r1", "gradient_penalty"))
+    penalized = any(config.model_args.get(name) for name in PENALTIES)
     return penalized and steps >= PENALTY_STEPS
 
 

@@ -30,6 +30,8 @@ BY_HAND = {
         [(softplus(-1) + softplus(1)) / 2 + (softplus(-2) + softplus(2)) / 2] * 2,
         [(softplus(1) + softplus(-1)) / 2 + (softplus(2) + softplus(-2)) / 2] * 2,
     ),
+    # real - fake = (3, -3)
+    "relativistic_pair": ([softplus(-3), softplus(3)], [softplus(3), softplus(-3)]),
 }
 THEIRS = {
     "non_saturating": ("modified_discriminator_loss", "modified_generator_loss"),
@@ -42,7 +44,7 @@ THEIRS = {
 
 
 def test_every_loss_is_checked():
-    assert {*LOSSES} == {*BY_HAND} == {*THEIRS}
+    assert {*LOSSES} == {*BY_HAND} == {*THEIRS, "relativistic_pair"}  # TensorFlow-GAN has its average form alone
 
 
 @pytest.mark.parametrize("name", BY_HAND)

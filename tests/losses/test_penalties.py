@@ -32,8 +32,8 @@ def test_gradient_penalty_is_taken_between_the_images():
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_r1_is_half_the_square_of_the_slope_at_real_images():
-    penalty, logits = penalties.r1(linear, tf.constant(REAL))
+def test_the_zero_centered_penalty_is_half_the_square_of_the_slope():
+    penalty, logits = penalties.zero_centered(linear, tf.constant(REAL))
     np.testing.assert_allclose(penalty, [12.5] * 3, rtol=1e-6)
     np.testing.assert_allclose(logits, linear(REAL))
 

@@ -1,5 +1,7 @@
 """GAN: its losses, penalties and networks (test_conformance_gan.py: what every model does)."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -140,10 +142,33 @@ def test_the_gradient_norm_is_reported_for_training_alone():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("how", [{}, {"jit_compile": True}])
+def test_a_penalty_every_other_step_is_twice_as_heavy(how):
+    """Two steps of `fit` are one with twice the weight, and one without."""
+    case = Case("gan", model_args=MLP)
+
+    def compiled(**args):
+        one = replace(case, model_args=case.model_args | args)
+        return one.compiled(1e-2, optimizer=keras.optimizers.SGD, **how)
+
+    lazy, heavy, without = compiled(r1=1.0, r2=3.0, penalty_every=2), compiled(r1=2.0, r2=6.0), compiled()
+    images, labels = case.examples(2 * BATCH)
+    fit(lazy, case.batches(2))
+    train(heavy, images[:BATCH], labels[:BATCH])
+    without.set_weights(heavy.get_weights())  # and the number of the step
+    train(without, images[BATCH:], labels[BATCH:])
+    for network in ("discriminator", "generator"):
+        for a, b in zip(*(getattr(model, network).weights for model in (lazy, without)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    penalty = float(heavy.trackers["discriminator_penalty"].result())
+    assert float(lazy.trackers["discriminator_penalty"].result()) == pytest.approx(penalty / 2, rel=1e-5)
+
+
 @pytest.mark.parametrize("extra, keys", [
     ({"loss": "wasserstein"}, {"distance"}), ({"r1": 1.0}, {"penalty"}),
     ({"loss": "wasserstein", "gradient_penalty": 10.0}, {"distance", "penalty"}),
     ({"loss": "relativistic"}, set()), ({"loss": "hinge", "spectral_norm": True}, set()),
+    ({"loss": "relativistic_pair", "r1": 1.0, "r2": 1.0, "penalty_every": 2}, {"penalty"}),
     ({"augment": ["color", "translation", "cutout"]}, set()),
 ])  # fmt: skip
 def test_every_choice_trains_and_reports(extra, keys):
@@ -174,6 +199,7 @@ def test_networks_take_what_was_asked_for():
     ({"critic_steps": 0}, "model_args.critic_steps must be at least 1. Received: 0"),
     ({"discriminator_batch_norm": True, "r1": 1.0}, "the slope at one image depend on the others"),
     ({"discriminator_batch_norm": True, "loss": "wasserstein"}, "does not go with model_args.loss=wasserstein"),
+    ({"penalty_every": 4}, "model_args.penalty_every=4 needs a penalty: model_args.r1, model_args.r2"),
     ({"projection": True}, "model_args.projection is for conditional models"),
     ({"augment": ["colour"]}, "unknown model_args.augment 'colour': did you mean 'color'"),
 ])  # fmt: skip
@@ -185,11 +211,25 @@ def test_wrong_arguments_are_explained(args, message):
 # Networks -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("network", ["dcgan", "upsampling"])
 @pytest.mark.parametrize("side", [28, 32, 37, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_dcgan_takes_any_square(side, channels):
-    model = build_model("dcgan", DataSpec("square", (side, side, channels)), filters=[2], latent_dim=2)
+def test_any_square_is_taken(network, side, channels):
+    args = {"network": network, "filters": [2], "latent_dim": 2}
+    model = build_model("dcgan", DataSpec("square", (side, side, channels)), **args)
     assert model.generator.output_shape == (None, side, side, channels)
+
+
+def test_upsampling_leaves_no_checkerboard():
+    """Maps that are the same everywhere give an image that is, away from its border; transposed convolutions do not."""
+    inside = slice(15, -15)
+    for network, even in (("upsampling", True), ("dcgan", False)):
+        model = build_model("dcgan", DataSpec("gray", (64, 64, 1)), network=network, filters=[3], batch_norm=False)
+        features = model.generator.get_layer("decoder_features")
+        features.kernel.assign(np.zeros(features.kernel.shape))
+        features.bias.assign(np.ones(features.bias.shape))
+        image = model.generator(np.zeros((1, *model.latent_shape), np.float32)).numpy()[0, inside, inside]
+        assert (np.ptp(image) < 1e-6) == even
 
 
 def test_the_64x64_network_is_that_of_the_paper():
