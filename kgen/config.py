@@ -353,13 +353,13 @@ class EvalConfig:
     features: str | None = option(
         None,
         "Features that images are compared by.",
-        auto="classifier for data with labels, random for others",
+        auto="classifier for data with labels; else efficientnet-lite0 in colour if installed, or random",
         group="Evaluation",
         table="kgen.features:EXTRACTORS",
     )
-    inception_weights: str | None = option(
+    feature_weights: str | None = option(
         None,
-        "Inception weights: a TF-Hub SavedModel, or the state dict of pytorch-fid as .npz or .pth.",
+        "Weights of inception (a TF-Hub SavedModel, or pytorch-fid's .npz or .pth) or squeezenet (.h5).",
         metavar="PATH",
         group="Evaluation",
     )

@@ -7,7 +7,7 @@ from kgen.cli.command import Command
 from kgen.config import EvalConfig
 from kgen.errors import UserError
 from kgen.evaluate.registry import METRICS, parse_metrics
-from kgen.features import EXTRACTORS
+from kgen.features import EXTRACTORS, check_installed
 
 EXAMPLES = (
     ("kgen-eval runs/00000-cvae-digits", "the default metrics, with baselines and intervals"),
@@ -16,7 +16,7 @@ EXAMPLES = (
     ("kgen-eval exports/cvae/1/model.tflite --metrics fid", "the same metric of an exported file"),
     ("kgen-eval photos/ --dataset mnist", "any folder of images, compared with real ones"),
     ("kgen-eval http://localhost:8501/v1/models/cvae --dataset digits", "a served model"),
-    ("kgen-eval runs/00000-cvae-digits --features inception --inception_weights inception.npz", "the usual FID"),
+    ("kgen-eval runs/00000-cvae-digits --features inception --feature_weights inception.npz", "the usual FID"),
 )
 
 
@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         config = cmd.build(EvalConfig)
-        parse_metrics(config.metrics)
+        for name in {config.features, *(choice.features for choice in parse_metrics(config.metrics))} - {None}:
+            check_installed(name)
         settings = flags.data_settings(cmd)
         from kgen.evaluate import evaluate
         from kgen.evaluate.tables import eval_table

@@ -20,7 +20,7 @@ from kgen.evaluate.compute import Inputs, LikelihoodInputs, MetricValue
 from kgen.evaluate.registry import METRICS, SHARES, MetricChoice, check, parse_metrics
 from kgen.evaluate.results import FORMAT, merge_results, read_results
 from kgen.evaluate.target import Target, open_target
-from kgen.features import EXTRACTORS, default_extractor
+from kgen.features import EXTRACTORS, default_for_evaluation
 from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
 from kgen.io import check_writable
@@ -120,7 +120,9 @@ class Evaluator:
     def __init__(self, reference: Reference, config: EvalConfig, classifier_reference: Reference | None = None):
         self.reference, self.config, self.pictures = reference, config, {}
         self._classifier_reference = classifier_reference or reference
-        self._features = config.features or default_extractor(reference.spec.num_classes)
+        self._features = config.features or default_for_evaluation(
+            reference.spec.num_classes, reference.spec.image_shape[2]
+        )
         self._extractors: dict[str, Extractor] = {}
         self._open_extractors()
         self._sets: dict[tuple, ImageSet] = {}
@@ -220,11 +222,16 @@ class Evaluator:
         choices = parse_metrics(self.config.metrics)
         names = [self._extractor_name(choice) for choice in choices if choice.metric.takes_features]
         names = list(dict.fromkeys(names if choices else [self._features]))
-        weights = self.config.inception_weights
-        if weights is not None and not any(EXTRACTORS[name].takes_weights for name in names):
+        weights = self.config.feature_weights
+        takers = [name for name in names if EXTRACTORS[name].takes_weights]
+        if weights is not None and not takers:
             raise UserError(
-                f"--inception_weights was given, but the features are {' and '.join(names) or 'none'}; "
+                f"--feature_weights was given, but the features are {' and '.join(names) or 'none'}; "
                 "add --features inception, or name it with a metric: --metrics fid@inception"
+            )
+        if weights is not None and len(takers) > 1:
+            raise UserError(
+                f"--feature_weights is the file of one extractor, but {' and '.join(takers)} take one; evaluate twice"
             )
         for name in names:
             self._extractor(name)
@@ -237,7 +244,7 @@ class Evaluator:
     def _extractor(self, name: str) -> Extractor:
         """The extractor of this name, opened once."""
         if name not in self._extractors:
-            weights = self.config.inception_weights if EXTRACTORS[name].takes_weights else None
+            weights = self.config.feature_weights if EXTRACTORS[name].takes_weights else None
             self._extractors[name] = open_extractor(name, self._classifier_reference, weights)
         return self._extractors[name]
 

@@ -8,6 +8,7 @@ from kgen.data.reference import load_reference, real_images
 from kgen.errors import UserError
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
 from kgen.evaluate.registry import check, directions
+from kgen.features import default_extractor
 from kgen.models.presets import PRESETS
 from kgen.registry import nearest
 from kgen.sampling import Sampler
@@ -50,9 +51,10 @@ class Monitor:
         self.split = "validation" if "validation" in dataset.splits else "train"
         common = load_reference(config.data, seed=config.seed, dataset=dataset)
         real = real_images(dataset, self.split).some(NUM_REAL)
+        features = train.eval_features or default_extractor(classes)
         self._evaluator = Evaluator(
             dataclasses.replace(common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None),
-            EvalConfig(train.metrics, features=train.eval_features, count=train.eval_count, repeats=1),
+            EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),
             classifier_reference=common,  # the classifier of kgen-eval
         )
         self._seed = config.seed

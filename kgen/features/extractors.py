@@ -13,7 +13,7 @@ from kgen import images as kimages
 from kgen import random
 from kgen.cache import digest
 from kgen.errors import UserError
-from kgen.features import EXTRACTORS
+from kgen.features import EXTRACTORS, check_installed
 
 if TYPE_CHECKING:
     from kgen.data.reference import Reference
@@ -109,14 +109,16 @@ def open_extractor(name: str, reference: "Reference", weights: str | None = None
     Args:
         name: of EXTRACTORS.
         reference: the data set; the classifier learns from its training images.
-        weights: of the Inception network; see `kgen.features.inception.open_inception`.
+        weights: a file, for those that take one; e.g. see `kgen.features.inception.open_inception`.
 
     Raises:
         UserError: an unknown name, weights that are not there, or data that the extractor cannot use.
     """
     entry = EXTRACTORS[name]
     if weights is not None and not entry.takes_weights:
-        raise UserError(f"--inception_weights was given, but the extractor is {name!r}; add --features inception")
+        takers = " or ".join(name for name, other in EXTRACTORS.items() if other.takes_weights)
+        raise UserError(f"--feature_weights was given, but the extractor is {name!r}; add --features {takers}")
+    check_installed(name)
     module, opener = entry.opener.split(":")
     opener = getattr(importlib.import_module(module), opener)
     return opener(weights) if entry.takes_weights else opener(reference)

@@ -29,6 +29,7 @@ from kgen.cache import cache_root, digest
 from kgen.data.sources.tfds import probe
 from kgen.errors import UserError
 from kgen.features.extractors import Extractor
+from kgen.features.torch_files import read_state_dict
 
 CODE_VERSION = 1
 """Incremented with anything that changes the features of the same weights."""
@@ -40,7 +41,7 @@ KEYS_IN_MESSAGE = 3
 ARCHIVES = (".tar.gz", ".tgz")
 
 CHOICES = (
-    "give --inception_weights FILE: the folder or .tar.gz of TensorFlow-GAN's TF-Hub module "
+    "give --feature_weights FILE: the folder or .tar.gz of TensorFlow-GAN's TF-Hub module "
     "(tensorflow/tfgan/eval/inception/1), or the state dictionary of pytorch-fid or torch-fidelity "
     "(pt_inception-2015-12-05-6726825d) as .npz or .pth; or use --features classifier, random or pixels"
 )
@@ -119,12 +120,6 @@ def _open_state(path: Path) -> InceptionExtractor:
 
 # State dictionary -----------------------------------------------------------------------------------------------------
 
-CONVERT = (
-    'python -c "import sys, numpy, torch; numpy.savez(sys.argv[2], **{k: v.numpy() for k, v in '
-    'torch.load(sys.argv[1], weights_only=True).items()})"'
-)
-"""Command that converts a .pth into an .npz; two paths follow."""
-
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, AttributeError, ValueError, RuntimeError)
 UNREADABLE += (zipfile.BadZipFile, pickle.UnpicklingError)
 """What readers raise for a file that is not what its suffix promises."""
@@ -134,17 +129,15 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a state dictionary by their keys.
 
     Raises:
-        UserError: another kind of file, one that cannot be read, or a .pth where PyTorch is not installed.
+        UserError: another kind of file, or one that cannot be read.
     """
-    readers = {".npz": _read_npz, ".pth": _read_pth, ".pt": _read_pth}
+    readers = {".npz": _read_npz, ".pth": read_state_dict, ".pt": read_state_dict}
     if path.suffix not in readers:
         raise UserError(
-            f"--inception_weights takes a folder, a .tar.gz, or one of {', '.join(readers)}. Received: {path}"
+            f"--feature_weights takes a folder, a .tar.gz, or one of {', '.join(readers)}. Received: {path}"
         )
     try:
         return readers[path.suffix](path)
-    except UserError:
-        raise
     except UNREADABLE as error:
         raise UserError(f"{path} cannot be read as {path.suffix}: {error}") from error
 
@@ -152,20 +145,6 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     with np.load(path) as file:
         return dict(file)
-
-
-def _read_pth(path: Path) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError(
-            f"{path} needs PyTorch, which is not installed here; convert the file into .npz where it is: "
-            f"{CONVERT} {path.name} {path.stem}.npz"
-        ) from error
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, Mapping):
-        raise ValueError(f"it holds a {type(state).__name__}, no state dictionary")
-    return {key: value.numpy() for key, value in state.items() if torch.is_tensor(value)}
 
 
 # Network --------------------------------------------------------------------------------------------------------------
@@ -240,7 +219,7 @@ def load_state(network: keras.Model, state: Mapping[str, np.ndarray], source: st
     if wrong:
         raise UserError(
             f"{source} is not the Inception network of 2015-12-05 ({'; '.join(wrong)}); "
-            "give pytorch-fid's or torch-fidelity's file with --inception_weights"
+            "give pytorch-fid's or torch-fidelity's file with --feature_weights"
         )
     for layer in _weighted(network):
         if isinstance(layer, layers.Dense):

@@ -168,7 +168,7 @@ def test_a_server_needs_a_data_set(capsys):
         (["--seed", "99999999999999999999"], ["--seed", "99999999999999999999"]),
         (["--features", "vgg"], ["features", "vgg", "inception"]),
         (["--split", "tset"], ["split", "tset"]),
-        (["--inception_weights", "w.npz"], ["--inception_weights", "--features inception"]),
+        (["--feature_weights", "w.npz"], ["--feature_weights", "--features inception"]),
         (["--split", "validation"], ["no split 'validation'"]),
         (["--dataset", "digit"], ["'digit'", "'digits'"]),
         (["--checkpoint", "first"], ["checkpoint", "first"]),

@@ -333,8 +333,8 @@ def test_the_same_metric_by_two_extractors(default_job, out):
 
 
 def test_weights_that_no_metric_takes(digits):
-    for config in (EvalConfig(metrics=("fid@random",), inception_weights="w.npz"), EvalConfig(inception_weights="w")):
-        with pytest.raises(UserError, match=r"--inception_weights.*fid@inception"):
+    for config in (EvalConfig(metrics=("fid@random",), feature_weights="w.npz"), EvalConfig(feature_weights="w")):
+        with pytest.raises(UserError, match=r"--feature_weights.*fid@inception"):
             Evaluator(digits, config)
 
 

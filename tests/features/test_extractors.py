@@ -87,9 +87,9 @@ def test_hashes_differ(digits_classifier):
 def test_an_unknown_extractor_and_weights_for_another():
     with pytest.raises(UserError, match=r"'incepton'.*'inception'"):
         open_extractor("incepton", reference(8, 8, 1))
-    assert {*EXTRACTORS} == {"pixels", "random", "classifier", "inception"}
-    for name in ("pixels", "random", "classifier"):
-        with pytest.raises(UserError, match=r"--inception_weights.*--features inception"):
+    assert {*EXTRACTORS} == {"pixels", "random", "classifier", "efficientnet-lite0", "squeezenet", "inception"}
+    for name in ("pixels", "random", "classifier", "efficientnet-lite0"):
+        with pytest.raises(UserError, match=r"--feature_weights.*--features squeezenet or inception"):
             open_extractor(name, reference(8, 8, 1), "weights.npz")
 
 

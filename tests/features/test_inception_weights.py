@@ -1,12 +1,7 @@
 """Where the Inception weights come from, and what is said when they do not."""
 
 import hashlib
-import os
-import shlex
-import subprocess
-import sys
 import tarfile
-import types
 
 import numpy as np
 import pytest
@@ -14,7 +9,7 @@ import tensorflow as tf
 
 from kgen.errors import UserError
 from kgen.features import inception
-from kgen.features.inception import CONVERT, open_inception, read_state
+from kgen.features.inception import open_inception, read_state
 
 STATE = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1.5, -2.0], np.float32)}
 HANDLE = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
@@ -26,72 +21,29 @@ def assert_is_state(state):
         np.testing.assert_array_equal(state[key], value)
 
 
-@pytest.fixture
-def torch(monkeypatch):
-    """A stand-in for PyTorch, which this project does not need: its `load` gives what a test puts into `content`."""
-    torch = types.SimpleNamespace(content=None, is_tensor=lambda x: hasattr(x, "numpy"))
-
-    def load(path, *, map_location, weights_only):
-        assert map_location == "cpu" and weights_only  # or a file could run code
-        return torch.content
-
-    torch.load = load
-    monkeypatch.setitem(sys.modules, "torch", torch)
-    return torch
-
-
 def test_npz(tmp_path):
     np.savez(tmp_path / "w.npz", **STATE)
     assert_is_state(read_state(tmp_path / "w.npz"))
 
 
-def test_pth(tmp_path, torch):
-    torch.content = {key: types.SimpleNamespace(numpy=lambda value=value: value) for key, value in STATE.items()}
-    torch.content["no tensor"] = "text"
-    assert_is_state(read_state(tmp_path / "w.pth"))
-    torch.content = [1, 2]
-    with pytest.raises(UserError, match=r"w.pth cannot be read as .pth: it holds a list"):
-        read_state(tmp_path / "w.pth")
-
-
-def test_pth_without_torch(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"needs PyTorch.*not installed") as raised:
-        read_state(tmp_path / "w.pth")
-    assert f"{CONVERT} w.pth w.npz" in str(raised.value)
-
-
-def test_the_command_that_converts(tmp_path):
-    """Run as it is printed, beside a stand-in for PyTorch."""
-    (tmp_path / "torch.py").write_text(
-        "import types, numpy\n"
-        "def load(path, weights_only):\n"
-        "    return {k: types.SimpleNamespace(numpy=lambda v=v: v) for k, v in numpy.load(path + '.npz').items()}\n"
-    )
-    np.savez(tmp_path / "w.pth.npz", **STATE)
-    _, *words = shlex.split(f"{CONVERT} w.pth w.npz")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    subprocess.run([sys.executable, *words], cwd=tmp_path, env=environment, check=True, timeout=60)
-    assert_is_state(read_state(tmp_path / "w.npz"))
-
-
 def test_a_broken_file(tmp_path):
-    (tmp_path / "w.npz").write_bytes(b"no weights at all")
-    with pytest.raises(UserError, match=r"w.npz cannot be read as .npz"):
-        read_state(tmp_path / "w.npz")
+    for suffix in (".npz", ".pth"):
+        (tmp_path / f"w{suffix}").write_bytes(b"no weights at all")
+        with pytest.raises(UserError, match=rf"w{suffix} cannot be read as {suffix}"):
+            read_state(tmp_path / f"w{suffix}")
 
 
 @pytest.mark.parametrize("name", ["w.h5", "w.safetensors"])
 def test_another_kind_of_file(tmp_path, name):
     (tmp_path / name).touch()
-    with pytest.raises(UserError, match=rf"--inception_weights.*Received: .*{name}"):
+    with pytest.raises(UserError, match=rf"--feature_weights.*Received: .*{name}"):
         open_inception(str(tmp_path / name))
 
 
 def test_no_file():
     with pytest.raises(UserError) as raised:
         open_inception("nowhere/weights.npz")
-    for word in ("'nowhere/weights.npz'", "--inception_weights", ".tar.gz", ".npz", "--features classifier"):
+    for word in ("'nowhere/weights.npz'", "--feature_weights", ".tar.gz", ".npz", "--features classifier"):
         assert word in str(raised.value)
 
 
@@ -183,6 +135,6 @@ def test_offline_without_weights(tmp_path, monkeypatch):
     with pytest.raises(UserError) as raised:
         open_inception()
     assert asked == [HANDLE]
-    for word in (HANDLE, str(tmp_path), "tfhub.dev cannot be reached", "--inception_weights", ".npz", "--features"):
+    for word in (HANDLE, str(tmp_path), "tfhub.dev cannot be reached", "--feature_weights", ".npz", "--features"):
         assert word in str(raised.value)
     assert not [*tmp_path.iterdir()]
