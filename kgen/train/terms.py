@@ -11,6 +11,7 @@ function (see `kgen.losses.adversarial`):
 | least_squares | 1/2 | 1/4 | 1/8 |
 | hinge | any in [-1, 1] | 2 | - D's output |
 | relativistic | any | log 4 | log 4 |
+| relativistic_pair | any | log 2 | log 2 |
 | wasserstein | any; the distance is 0 | 0 | - D's output |
 
 With label smoothing s the target of real images is t = 1 - s/2, and D outputs t/2. Samples are as far apart as real
@@ -66,7 +67,7 @@ def describe(name: str, model_args: Mapping[str, Any]) -> Term:
     unit, share = UNITS.get(name, ""), name in SHARES
     if "loss" not in model_args:
         return Term(unit, share)
-    balance = BALANCES[model_args["loss"]]
+    balance = BALANCES.get(model_args["loss"], UNKNOWN)
     if name in ("discriminator_real", "discriminator_fake"):
         share = balance.probability
         unit = "probability of being real" if share else "output of D"
@@ -121,7 +122,8 @@ def _minimax(smoothing: float) -> dict[str, tuple[float, str]]:
     return _cross_entropy(smoothing) | {"generator_loss": (value, f"{value:.3g}")}
 
 
-LOG_4, HALF, ZERO = (math.log(4.0), "log 4"), (0.5, "0.5"), (0.0, "0")
+LOG_2, LOG_4, HALF, ZERO = (math.log(2.0), "log 2"), (math.log(4.0), "log 4"), (0.5, "0.5"), (0.0, "0")
+UNKNOWN = Balance(lambda smoothing: {})
 BALANCES.register("non_saturating")(Balance(_non_saturating, entropy=True, probability=True))
 BALANCES.register("minimax")(Balance(_minimax, entropy=True, probability=True))
 BALANCES.register("least_squares")(
@@ -129,4 +131,5 @@ BALANCES.register("least_squares")(
 )
 BALANCES.register("hinge")(Balance(_of((2.0, "2"))))
 BALANCES.register("relativistic")(Balance(_of(LOG_4, generator_loss=LOG_4), entropy=True))
+BALANCES.register("relativistic_pair")(Balance(_of(LOG_2, generator_loss=LOG_2), entropy=True))
 BALANCES.register("wasserstein")(Balance(_of(ZERO, discriminator_distance=ZERO)))
