@@ -84,7 +84,7 @@ def grid(
     count, height, width, channels = images.shape
     columns = min(columns or int(np.ceil(np.sqrt(count))), count)
     rows = -(-count // columns)
-    margin = _names_width(names)
+    margin = names_width(names)
     sheet = np.full(
         (rows * (height + padding) + padding, margin + columns * (width + padding) + padding, channels),
         background,
@@ -97,6 +97,37 @@ def grid(
     for row, name in enumerate(names):
         _write_name(sheet[:, :margin], name, padding + row * (height + padding) + height / 2)
     return sheet
+
+
+def without_frame(sheet: np.ndarray, image_shape: Sequence[int], names: Sequence[str] = (), padding: int = 2):
+    """A grid at the size of its images, without the names of its rows, and a transparent pixel in place of the padding.
+
+    Args:
+        sheet: [height, width] or [height, width, 3] uint8, of `grid` with images enlarged by `view_scale`.
+        image_shape: [H, W, C] of its images.
+        names: of the rows, repeated where there are more rows.
+        padding: of the sheet, see `grid`.
+
+    Returns:
+        ([rows * (H + 1) - 1, columns * (W + 1) - 1, 2 or 4] uint8, the names of the rows); (the sheet, []) if it is
+        laid out differently.
+    """
+    scale, channels = view_scale(image_shape), 1 if sheet.ndim == 2 else sheet.shape[-1]
+    height, width = (side * scale + padding for side in image_shape[:2])
+    rows = (sheet.shape[0] - padding) // height
+    names = [names[row % len(names)] for row in range(rows)] if names else []
+    cells = sheet[padding:, names_width(names) + padding :]
+    columns = cells.shape[1] // width
+    if not (rows and columns) or cells.shape[:2] != (rows * height, columns * width):
+        return sheet, []
+    cells = cells.reshape(rows, height, columns, width, channels)
+    if (cells[:, -padding:] != 255).any() or (cells[:, :, :, -padding:] != 255).any():
+        return sheet, []
+    bare = np.zeros((rows, image_shape[0] + 1, columns, image_shape[1] + 1, channels + 1), np.uint8)
+    bare[:, :-1, :, :-1, :-1] = cells[:, :-padding:scale, :, :-padding:scale]
+    bare[:, :-1, :, :-1, -1] = 255
+    joined = bare.reshape(rows * (image_shape[0] + 1), columns * (image_shape[1] + 1), channels + 1)
+    return np.ascontiguousarray(joined[:-1, :-1]), names
 
 
 def class_grid(images: np.ndarray, names: Sequence[str], *, scale: int = 1) -> np.ndarray:
@@ -133,7 +164,8 @@ def font():
     return ImageFont.load_default(TEXT_HEIGHT)
 
 
-def _names_width(names: Sequence[str]) -> int:
+def names_width(names: Sequence[str]) -> int:
+    """Pixels that the names of rows take beside a grid."""
     return max((round(font().getlength(name)) + TEXT_HEIGHT for name in names), default=0)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from kgen.errors import UserError
 from kgen.registry import nearest
+from kgen.tables import counted
 
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,1000}")
 LARGEST_NUMBER = 2**31 - 1
@@ -61,7 +62,7 @@ class DataSpec:
         names = [self.class_name(label) for label in range(self.num_classes)]
         if len(names) > SHORT_LIST:
             names[SHORT_LIST // 2 : -1] = ["…"]
-        classes = f"{self.num_classes} classes ({', '.join(names)})" if names else "no classes"
+        classes = f"{counted(self.num_classes, 'class')} ({', '.join(names)})" if names else "no classes"
         splits = ", ".join(f"{number:,} {split}" for split, number in self.examples.items())
         return f"{self.name}: {splits + ' ' if splits else ''}images of {self.shape_text}, {classes}"
 

@@ -86,6 +86,28 @@ class Browser:
                 chain.click_and_hold()
         chain.release().perform()
 
+    def sticking_out(self, width: int) -> list[str]:
+        """What a page of so many pixels hides: elements that reach beyond it, or that one would have to scroll to.
+
+        What is in a <pre>, a <nav> or a <textarea> may scroll.
+        """
+        size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            return self.driver.execute_script(
+                """
+                const page = document.documentElement.clientWidth;
+                const wide = [...document.querySelectorAll("body *")].filter((element) => {
+                  const { left, right, width } = element.getBoundingClientRect();
+                  return width && (right > page + 0.5 || left < -0.5) && !element.closest("nav, pre, textarea");
+                });
+                const all = document.documentElement.scrollWidth > page ? ["the page"] : [];
+                return [...all, ...wide.map((element) => element.outerHTML.slice(0, 200))];
+                """
+            )
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
     def complaints(self) -> list[str]:
         """What the console got, e.g. of a broken Content-Security-Policy."""
         return [entry["message"] for entry in self.driver.get_log("browser")]

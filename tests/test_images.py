@@ -137,3 +137,16 @@ def test_text_and_json_files(tmp_path):
     assert io.write_text(tmp_path / "a.txt", "ä").read_text(encoding="utf-8") == "ä"
     io.write_json(tmp_path / "a.json", {"é": [1]})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{\n  "é": [\n    1\n  ]\n}\n'
+
+
+def test_a_grid_without_its_frame():
+    cells = np.arange(6 * 5 * 4 * 3, dtype=np.uint8).reshape(6, 5, 4, 3)
+    sheet = images.grid(cells, 2, names=["a", "longer"], scale=images.view_scale((5, 4, 3)))
+    bare, names = images.without_frame(sheet, (5, 4, 3), ["a", "longer"])
+    assert bare.shape == (3 * 6 - 1, 2 * 5 - 1, 4) and names == ["a", "longer", "a"]
+    np.testing.assert_array_equal(bare[6:11, 5:9], np.dstack([cells[3], np.full((5, 4), 255, np.uint8)]))
+    assert not bare[5].any() and not bare[:, 4].any()  # transparent
+    gray = images.grid(cells[..., :1], 3, scale=images.view_scale((5, 4, 1)))[..., 0]
+    assert images.without_frame(gray, (5, 4, 1))[0].shape == (11, 14, 2)
+    for other in (sheet[1:], images.grid(cells, 2, background=254, scale=10), sheet[:1]):
+        assert images.without_frame(other, (5, 4, 3), ["a", "longer"]) == (other, [])

@@ -1,16 +1,21 @@
 """The pictures of a run as parts of its report: data URLs within a budget of bytes.
 
-Sample grids over the epochs become an animation with a slider; the final grid and the pictures of explore/, eval/ and
-plots/ are shown as they are. Large pictures are compressed, and what does not fit is named.
+Sample grids over the epochs and the final one become an animation with a slider; the pictures of explore/, eval/ and
+plots/ are shown as they are, but for those that the page shows already. Large pictures are compressed, and what does
+not fit is named.
 """
 
+import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kgen import images
 from kgen.report.commands import is_conditional
 from kgen.report.panels import better
 from kgen.report.run_files import RunFiles, finite
@@ -34,6 +39,8 @@ GRID_WIDTH = 560
 """Pixels: small grids are enlarged by a whole factor to about this width."""
 MAX_CLASS_NAMES = 20
 PATHS_CAPTION = "Paths between latent points"
+AS_GRIDS, AS_CURVES = ("samples", "progress"), ("curves", "quality")
+"""Pictures NAME or NAME-... of kgen-explore and of a training that the page shows in another form."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class EmbeddedImage:
         url: a data URL.
         width, height: of the file, pixels.
         compressed: whether it was encoded with fewer bytes than the file.
+        names: of the rows, from the top, if they are to be written beside it.
     """
 
     path: Path
@@ -52,13 +60,23 @@ class EmbeddedImage:
     width: int
     height: int
     compressed: bool = False
+    names: Sequence[str] = ()
+
+
+Frameless = Callable[[np.ndarray], tuple[np.ndarray, Sequence[str]]]
+"""`images.without_frame` for the grids of a run."""
 
 
 class Budget:
-    """Bytes of data URLs that are left, and the problems with pictures so far."""
+    """Bytes of data URLs that are left, and the problems with pictures so far.
 
-    def __init__(self, size: int):
-        self.left = size
+    Args:
+        size: in bytes.
+        frameless: applied to the grids of frames.
+    """
+
+    def __init__(self, size: int, frameless: Frameless | None = None):
+        self.left, self.frameless = size, frameless
         self.problems: list[str] = []
 
     def take(self, path: Path, max_bytes: int = STILL_BYTES) -> EmbeddedImage | None:
@@ -77,7 +95,7 @@ class Budget:
     def read(self, path: Path | None, max_bytes: int) -> EmbeddedImage | None:
         """See `load_image`; an unreadable file is one sentence in `problems`."""
         try:
-            return load_image(path, max_bytes) if path else None
+            return load_image(path, max_bytes, self.frameless) if path else None
         except Exception as error:  # Pillow has many for a broken file
             sentence = f"{path.name} is no picture that can be read ({type(error).__name__})."
             self.problems += [] if sentence in self.problems else [sentence]
@@ -104,8 +122,13 @@ class Budget:
         return taken
 
 
-def load_image(path: Path, max_bytes: int) -> EmbeddedImage | None:
+def load_image(path: Path, max_bytes: int, frameless: Frameless | None = None) -> EmbeddedImage | None:
     """A picture as a data URL of at most `max_bytes` bytes.
+
+    Args:
+        path: of a PNG or GIF.
+        max_bytes: of the URL; a larger picture is compressed.
+        frameless: see `Budget`.
 
     Raises:
         Exception: the file is no picture.
@@ -115,13 +138,19 @@ def load_image(path: Path, max_bytes: int) -> EmbeddedImage | None:
     """
     from PIL import Image
 
-    content = path.read_bytes()
+    content, names = path.read_bytes(), ()
     with Image.open(io.BytesIO(content)) as image:
         image.load()
+        if frameless and image.mode in ("L", "RGB"):
+            bare, names = frameless(np.asarray(image))
+            if bare.shape[-1] in (2, 4):
+                image, stream = Image.fromarray(bare), io.BytesIO()
+                image.save(stream, "PNG", compress_level=1)  # four times as fast as the default, and 8 % larger
+                content = stream.getvalue()
         width, height = image.size
         url = html.data_url(TYPES[path.suffix.lower()], content)
         if len(url) <= max_bytes:
-            return EmbeddedImage(path, url, width, height)
+            return EmbeddedImage(path, url, width, height, names=names)
         if getattr(image, "is_animated", False):
             return None
         still = image.convert("RGB")
@@ -132,7 +161,7 @@ def load_image(path: Path, max_bytes: int) -> EmbeddedImage | None:
         reduced.save(stream, "JPEG", quality=85)
         url = html.data_url("image/jpeg", stream.getvalue())
         if len(url) <= max_bytes:
-            return EmbeddedImage(path, url, width, height, compressed=True)
+            return EmbeddedImage(path, url, width, height, compressed=True, names=names)
     return None
 
 
@@ -158,24 +187,34 @@ class Pictures:
     def __init__(self, files: RunFiles):
         self.files, run = files, files.run
         samples, stills = run.path / "samples", Budget(STILLS_BYTES)
-        self.final = stills.take(samples / "final.png") if (samples / "final.png").is_file() else None
         self.groups = _pictures_of(stills, [run.path / folder for folder in ("explore", "eval", "plots")])
-        animation = Budget(PAGE_BYTES - TEXT_BYTES - STILLS_BYTES + stills.left)
         grids, paths = (_by_epoch(samples, name) for name in ("epoch", "interpolation"))
-        self.grid_count = len(grids)
-        frames = animation.take_frames([(grids[epoch], paths.get(epoch)) for epoch in sorted(grids)])
+        last = paths.get(max(grids, default=0))
+        files = [(grids[epoch], paths.get(epoch)) for epoch in sorted(grids)]
+        if (final := samples / "final.png").is_file():
+            same = files and _same_pixels(files[-1][0], final)
+            files = [*(files[:-1] if same else files), (final, last)]
+        self.grid_count = len(files)
+        names = self._class_names()
+        animation = Budget(
+            PAGE_BYTES - TEXT_BYTES - STILLS_BYTES + stills.left,
+            functools.partial(images.without_frame, image_shape=run.spec.image_shape, names=names),
+        )
+        frames = animation.take_frames(files)
         self.frames = [frame for frame in frames if frame[0]]
         self.problems = stills.problems + animation.problems
 
+    def _class_names(self) -> list[str]:
+        """The names of the classes, if the rows of a grid are classes."""
+        spec = self.files.run.spec
+        count = min(spec.num_classes, MAX_CLASS_NAMES) if is_conditional(self.files.run.config) else 0
+        return [spec.class_name(label) for label in range(count)]
+
     def samples(self) -> str:
-        """The animation of grids over the epochs, and the final grid."""
-        if not (self.frames or self.final):
+        """The grids over the epochs, the final one last, with a slider."""
+        if not self.frames:
             return html.quiet("No sample grid was written yet.")
-        final = ""
-        if self.final:
-            prior = self.files.run.config.train.prior.replace("_", " ")
-            final = _figure(self.final, f"At the end: the best checkpoint, z from the {prior} prior", width=GRID_WIDTH)
-        return f'<div class="grids">\n{self._animation()}{final}</div>\n{self._remarks()}'
+        return self._animation() + self._remarks()
 
     def explored(self) -> str:
         """A part with the pictures of kgen-explore."""
@@ -199,46 +238,54 @@ class Pictures:
         captions = [self._caption(grid) for grid, _ in self.frames]
         caption = escape(captions[-1])
         if len(self.frames) == 1:
-            return _figure(last, captions[-1], width=GRID_WIDTH)
+            return f"<figure>{_enlarged('frame', last, captions[-1])}<figcaption>{caption}</figcaption></figure>\n"
         count = len(self.frames) - 1
         frames = [
             {"src": grid.url, "words": words} | ({"paths": path.url} if path else {})
             for (grid, path), words in zip(self.frames, captions, strict=True)
         ]
         frames[-1] = {"words": captions[-1]}  # its pictures are those of the page as it opens
-        paths = f"{_enlarged('frame-paths', last_path, PATHS_CAPTION)}<p>{PATHS_CAPTION}.</p>" if last_path else ""
+        paths = ""
+        if last_path:
+            sheet = _enlarged("frame-paths", last_path, PATHS_CAPTION)
+            paths = f'<div class="paths">{sheet}<p>{PATHS_CAPTION}.</p></div>'
         return (
-            '<figure class="animation">'
-            f"{_enlarged('frame', last, f'Samples, {captions[-1]}')}"
+            f'<figure class="animation"><div>{_enlarged("frame", last, f"Samples, {captions[-1]}")}'
             '<div class="controls"><button type="button" id="play" aria-label="Play">▶</button>'
             f'<input type="range" id="epoch" min="0" max="{count}" value="{count}" step="1" aria-label="Epoch" '
             f'aria-valuetext="{caption}"></div>'
             f'<div class="strip"></div><figcaption><output id="frame-words" for="epoch">{caption}</output>'
-            f'</figcaption>{paths}<script type="application/json" id="frames">{html.script_json(frames)}</script>'
+            f"</figcaption></div>{paths}"
+            f'<script type="application/json" id="frames">{html.script_json(frames)}</script>'
             "</figure>\n"
         )
 
     def _caption(self, grid: EmbeddedImage) -> str:
-        """ "epoch 22 of 45: validation loss 131.1"."""
-        epoch = _epoch(grid.path)
+        """ "epoch 22 of 45: validation loss 131.1"; of final.png "at the end: the best checkpoint, epoch 22 ..."."""
+        train, final = self.files.run.config.train, grid.path.stem == "final"
+        best = self.files.checkpoints.get("best")
+        epoch = (best.get("epoch") if isinstance(best, dict) else None) if final else _epoch(grid.path)
         row = next((row for row in self.files.rows if row["epoch"] == epoch), {})
-        words = f"epoch {epoch} of {self.files.run.config.train.epochs}" if epoch else "before training"
+        words = f"epoch {epoch} of {train.epochs}" if epoch else "" if final else "before training"
+        if final:
+            words = ", ".join(filter(None, ["at the end: the best checkpoint", words]))
+            words += f", z from the {train.prior.replace('_', ' ')} prior"
         values = [f"{key.replace('_', ' ')} {value:.4g}" for key, value in _key_metrics(row).items()]
         return f"{words}: {', '.join(values)}" if values else words
 
     def _remarks(self) -> str:
-        spec, remarks = self.files.run.spec, []
-        if is_conditional(self.files.run.config) and spec.num_classes:
-            names = [spec.class_name(label) for label in range(spec.num_classes)]
-            listed = ", ".join(names[:MAX_CLASS_NAMES]) + (", …" if len(names) > MAX_CLASS_NAMES else "")
-            remarks.append(f"A row is a class, from the top: {listed}. Every row has the same noise.")
+        remarks = []
+        if names := self._class_names():
+            listed = ", ".join(names) + (", …" if len(names) < self.files.run.spec.num_classes else "")
+            rows = "A row is a class" if self.frames[-1][0].names else f"A row is a class, from the top: {listed}"
+            remarks.append(f"{rows}. Every row has the same noise.")
         if len(self.frames) > 1:
             remarks.append("The same latent points in every epoch.")
         if len(self.frames) < self.grid_count:
             remarks.append(
                 f"{len(self.frames)} of {self.grid_count} grids are shown, evenly spaced; all are in samples/."
             )
-        if any(picture.compressed for picture in [*(grid for grid, _ in self.frames), *filter(None, [self.final])]):
+        if any(picture.compressed for picture, _ in self.frames):
             remarks.append("Large grids are compressed; their files are in samples/.")
         return html.quiet(" ".join(remarks)) if remarks else ""
 
@@ -252,31 +299,47 @@ def _key_metrics(row: dict[str, Any]) -> dict[str, float]:
     return dict(list(found.items())[:2])
 
 
-def _figure(picture: EmbeddedImage, caption: str, *, width: int = 0) -> str:
-    """A picture with its caption; enlarged by a whole factor to about `width` pixels, 0 leaves its size."""
-    factor = max(1, round(width / picture.width))
-    kind = ' class="pixels"' if width else ""
+def _figure(picture: EmbeddedImage, caption: str) -> str:
+    """A picture with its caption."""
     return (
-        f'<figure><img{kind} src="{picture.url}" width="{picture.width * factor}" height="{picture.height * factor}" '
+        f'<figure><img src="{picture.url}" width="{picture.width}" height="{picture.height}" '
         f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>\n'
     )
 
 
 def _enlarged(name: str, picture: EmbeddedImage, text: str) -> str:
+    """A grid, enlarged by a whole factor to about GRID_WIDTH pixels, with the names of its rows."""
     factor = max(1, round(GRID_WIDTH / picture.width))
+    spans = "".join(f"<span>{escape(name)}</span>" for name in picture.names)
+    rows = f'<div class="rows">{spans}</div>' if spans else ""
     return (
-        f'<img class="pixels" id="{name}" src="{picture.url}" width="{picture.width * factor}" '
-        f'height="{picture.height * factor}" alt="{escape(text)}">'
+        f'<div class="sheet">{rows}<img class="pixels" id="{name}" src="{picture.url}" '
+        f'width="{picture.width * factor}" height="{picture.height * factor}" alt="{escape(text)}"></div>'
     )
 
 
 def _pictures_of(budget: Budget, folders: Sequence[Path]) -> dict[str, list[EmbeddedImage]]:
     """The pictures of each folder by its name; where not all fit, large ones and animations are left out first."""
-    files = [path for folder in folders for path in sorted(folder.glob("*"))]
+    files = [path for folder in folders for path in sorted(folder.glob("*")) if not _is_shown_above(path)]
     paths = [path for path in files if path.suffix.lower() in TYPES and not path.name.startswith(".")]
     order = sorted(paths, key=lambda path: (path.suffix.lower() == ".gif", path.stat().st_size))
     taken = {path: budget.take(path) for path in order}
     return {folder.name: [taken[p] for p in paths if p.parent == folder and taken[p]] for folder in folders}
+
+
+def _is_shown_above(path: Path) -> bool:
+    return path.parent.name != "eval" and path.stem.partition("-")[0] in (*AS_GRIDS, *AS_CURVES)
+
+
+def _same_pixels(one: Path, other: Path) -> bool:
+    """Whether two pictures look the same; False if one cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(one) as first, Image.open(other) as second:
+            return np.array_equal(np.asarray(first), np.asarray(second))
+    except Exception:  # Pillow has many for a broken file
+        return False
 
 
 def _by_epoch(folder: Path, name: str) -> dict[int, Path]:

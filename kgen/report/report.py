@@ -188,7 +188,7 @@ def curves_section(files: RunFiles) -> str:
     return html.quiet("Point at a curve, or reach it with Tab and use the arrow keys.") + body
 
 
-HEADERS = ("metric", "value", "95 % interval", "baseline", "better", "real / generated", "features", "measured", "note")
+HEADERS = ("metric", "value", "95 % interval", "baseline", "better", "real / generated", "note")
 
 
 def evaluation_section(files: RunFiles) -> str:
@@ -207,30 +207,32 @@ def _generator_results(generator: tuple, results: list[Mapping[str, Any]], dates
     epoch = (results[-1].get("target") or {}).get("epoch")
     title = f"Checkpoint {checkpoint or '?'}" + (f" (epoch {epoch})" if epoch is not None else "")
     title += f", z from the {prior.replace('_', ' ')} prior"
+    features = [html.text_of(result["protocol"].get("features") or "none") for result in results]
+    several = len({*features} - {"none"}) > 1
     rows = [
         (
-            with_settings(result["metric"], result["protocol"]),
+            with_settings(result["metric"] + (f"@{extractor}" if several else ""), result["protocol"]),
             format_value(result),
             format_interval(result),
             format_number(result.get("baseline")),
             result.get("better") or "-",
             " / ".join(format_number(result["protocol"].get(key)) for key in ("num_real", "num_fake")),
-            html.text_of(result["protocol"].get("features") or "-"),
-            dates.get(_identity(result), "-"),
             result.get("note") or "",
         )
-        for result in results
+        for result, extractor in zip(results, features, strict=True)
     ]
+    days = sorted({dates[identity] for result in results if (identity := _identity(result)) in dates})
+    measured = f"Measured {' to '.join(dict.fromkeys(days[:1] + days[-1:]))}. " if days else ""
     metrics = [(result["metric"], result["protocol"]) for result in results]
     short = protocol_lines(metrics, leave_out=("num_real", "num_fake", "settings", "weights_hash"))
     whole = [(with_settings(metric, protocol), protocol_words(protocol)) for metric, protocol in metrics]
     return (
-        f"<h3>{escape(title)}</h3>\n{html.table(HEADERS, rows, 'Results')}"
+        f"<h3>{escape(title)}</h3>\n{html.table(HEADERS, rows, 'Results', stacks=True)}"
         f"<h4>Protocols</h4>\n{html.definitions(short)}"
         + html.fold("Each metric with its complete protocol", html.definitions(whole))
         + html.quiet(
-            "The baseline is the same metric with real images in place of generated ones. ± is the standard deviation "
-            "over repeats."
+            f"{measured}The baseline is the same metric with real images in place of generated ones. ± is the standard "
+            "deviation over repeats."
         )
     )
 
@@ -316,4 +318,4 @@ def log_section(files: RunFiles) -> str:
     text = "\n".join(files.log)
     cut = "…\n" if len(text) > MAX_LOG else ""
     log = f"<pre>{cut}{escape(text[-MAX_LOG:])}</pre>"
-    return html.fold(f"log.txt, {len(files.log)} lines", log) if text else ""
+    return html.fold(f"log.txt, {counted(len(files.log), 'line')}", log) if text else ""

@@ -27,6 +27,7 @@ from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, image_lost
 from kgen.run import Run
 from kgen.spec import DataSpec
+from kgen.tables import counted
 
 EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -126,7 +127,7 @@ class Devices:
 
     def __str__(self) -> str:
         if self.workers > 1:
-            return f"{self.workers} workers, {self.replicas} replicas"
+            return f"{counted(self.workers, 'worker')}, {counted(self.replicas, 'replica')}"
         return f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
 
 

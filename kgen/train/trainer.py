@@ -480,7 +480,7 @@ def _log_start(run: Run, dataset: data.Dataset, model: GenerativeModel, devices:
     spec, train = run.spec, run.config.train
     splits = ", ".join(f"{count} {split}" for split, count in spec.examples.items())
     height, width, channels = spec.image_shape
-    classes = f"{spec.num_classes} classes" if spec.num_classes else "no labels"
+    classes = counted(spec.num_classes, "class") if spec.num_classes else "no labels"
     run.log(f"run {run.path}")
     for note in notes:
         run.log(note)

@@ -11,6 +11,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from kgen.tables import counted
+
 MAX_INLINE = 60
 """Characters; a longer value is folded."""
 
@@ -81,20 +83,25 @@ def quiet(sentence: str) -> str:
     return f'<p class="quiet">{escape(sentence)}</p>\n'
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], label: str) -> str:
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], label: str, *, stacks: bool = False) -> str:
     """A table of texts that scrolls sideways where it has no room.
 
-    The first column names the row; what is in parentheses there is shown in small letters.
+    The first column names the row; what is in parentheses there is shown in small letters. If it `stacks`, a narrow
+    page shows the cells of a row below each other instead, each beside its header: see `.stacks` of the page's style.
     """
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
     body = ""
     for name, *cells in rows:
-        data = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        data = "".join(
+            f'<td data-label="{escape(header)}">{escape(cell)}</td>' if stacks else f"<td>{escape(cell)}</td>"
+            for header, cell in zip(headers[1:], cells, strict=True)
+        )
         name, parenthesis, small = name.partition(" (")
         small = f" <small>({escape(small)}</small>" if parenthesis else ""
         body += f'<tr><th scope="row">{escape(name)}{small}</th>{data}</tr>\n'
     return (
-        f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0"><table>\n'
+        f'<div class="scroll{" stacks" if stacks else ""}" role="region" aria-label="{escape(label)}" tabindex="0">'
+        f"<table>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n"
     )
 
@@ -130,5 +137,5 @@ def _value(value: Any) -> str:
     text = text_of(value)
     if len(text) <= MAX_INLINE:
         return escape(text)
-    short = f"{len(value)} values" if isinstance(value, (list, tuple, dict)) else f"{text[: MAX_INLINE // 2]}…"
+    short = counted(len(value), "value") if isinstance(value, (list, tuple, dict)) else f"{text[: MAX_INLINE // 2]}…"
     return f"<details><summary>{escape(short)}</summary>{escape(text)}</details>"

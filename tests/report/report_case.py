@@ -51,7 +51,9 @@ def row(epoch: int, *, validated: bool = True) -> dict:
 
 def sheet(spec: DataSpec, grey: int) -> np.ndarray:
     """As training lays out samples of a model with labels."""
-    return images.grid(np.full((10 * spec.num_classes, *spec.image_shape), grey, np.uint8), 10)
+    names = [spec.class_name(label) for label in range(spec.num_classes)]
+    samples = np.full((10 * spec.num_classes, *spec.image_shape), grey, np.uint8)
+    return images.grid(samples, 10, names=names, scale=images.view_scale(spec.image_shape))
 
 
 def draw(run: Run, epoch: int, grey: int):

@@ -3,10 +3,11 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
-from html import unescape
+from html import escape, unescape
 
 import numpy as np
 import pytest
@@ -51,8 +52,8 @@ def test_the_page_tells_what_the_run_holds(run):
         "collapse (epoch 3): two samples are alike. Try --set model_args.r1=1", "At the end: collapse.",
         "latent_dim 2", "learning_rate 0.002", "seed 5", "tensorflow",
         "6×5, color", "train 100 0123456789ab", "validation 10 -",
-        "precision (k=3) 0.6250 ± 0.0040 0.6100 to 0.6400 0.8750 higher 20 / 2,000 random",
-        f"{time.strftime('%Y-%m-%d')} few images",
+        "precision (k=3) 0.6250 ± 0.0040 0.6100 to 0.6400 0.8750 higher 20 / 2,000 few images",
+        f"Measured {time.strftime('%Y-%m-%d')}.",
         "random features, extractor abababababab, reference pets, test split, seed 0, repeats 3",
         "30 values", str([400] * 30),  # folded
     ):  # fmt: skip
@@ -86,10 +87,15 @@ def test_every_grid_is_in_the_film(run):
         "epoch 2 of 4: validation loss 152.2",
         "epoch 3 of 4: train loss 116.7",
         "epoch 4 of 4: validation loss 139.8",
+        "at the end: the best checkpoint, epoch 2 of 4, z from the standard normal prior: validation loss 152.2",
     ]
-    assert len({frame.get("src") for frame in frames}) == 5
-    assert 'max="4"' in page and "Paths between latent points" in words_of(page)
-    assert "A row is a class, from the top: cat, </script>" in words_of(page)
+    assert len({frame.get("src") for frame in frames}) == 6
+    assert 'max="5"' in page and "Paths between latent points" in words_of(page)
+    assert f"<span>cat</span><span>{escape(NASTY)}</span>" in page and "A row is a class." in words_of(page)
+    shutil.copy(run.path / "samples" / "epoch-0004.png", run.path / "samples" / "final.png")
+    assert len(frames_of(to_html(run))) == 5  # the grid of the last epoch is the final one
+    images.save_png(run.path / "samples" / "final.png", paths)  # laid out in a way that is not known
+    assert "A row is a class, from the top: cat, </script>" in words_of(to_html(run))
     assert f"--label {shlex.quote(NASTY)}" in words_of(page)
 
 
@@ -115,10 +121,10 @@ def test_a_page_of_many_large_grids_stays_below_ten_megabytes(tmp_path):
     assert 3e6 < out.stat().st_size < 10e6
     page = out.read_text()
     frames = frames_of(page)
-    assert frames[0]["words"] == "before training" and frames[-1]["words"].startswith("epoch 199")
+    assert frames[0]["words"] == "before training" and frames[-2]["words"].startswith("epoch ")
     assert 20 <= len(frames) <= 80
     told = words_of(page)
-    assert f"{len(frames)} of 200 grids are shown" in told and "manifold" in told
+    assert f"{len(frames)} of 201 grids are shown" in told and "manifold" in told
 
 
 def test_small_pictures_have_room_beside_large_animations(run, monkeypatch):
@@ -140,18 +146,18 @@ def test_pictures_of_the_run_are_shown_or_named(run):
     images.save_png(run.path / "explore" / "traversal.png", np.zeros((8, 8, 1), np.uint8))
     walk = [Image.new("L", (8, 8), grey) for grey in (0, 255)]
     walk[0].save(run.path / "explore" / "walk.gif", save_all=True, append_images=walk[1:])
-    images.save_png(run.path / "plots" / "layers.png", np.zeros((8, 8, 1), np.uint8))
+    for name in ("layers", "quality"):
+        images.save_png(run.path / "plots" / f"{name}.png", np.zeros((8, 8, 1), np.uint8))
     (run.path / "explore" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     page = to_html(run)
     told = words_of(page)
     assert "traversal" in told and "walk" in told and "layers" in told and "data:image/gif" in page
+    assert 'alt="layers"' in page and 'alt="quality"' not in page  # the curves of the page show it
     assert "broken.png is no picture" in told
 
 
 @pytest.mark.parametrize("lost", ["samples", "metrics.jsonl", "log.txt", "checkpoints", "DONE"])
 def test_a_run_that_lacks_something_has_a_page(run, lost):
-    import shutil
-
     path = run.path / lost
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     told = words_of(to_html(run))
@@ -257,7 +263,7 @@ def test_training_writes_it(default_job):
     epochs = run.config.train.epochs
     assert f"report:   {run.path / 'report.html'}" in out
     assert f"{epochs} of {epochs} epochs" in told and "00000-cvae-digits done" in told
-    assert "At the end: the best checkpoint" in told
+    assert "at the end: the best checkpoint" in told
 
 
 @pytest.mark.slow
@@ -286,5 +292,5 @@ def test_a_report_that_cannot_be_written_is_one_warning(capsys, run, monkeypatch
 def test_a_picture_of_the_wrong_name_is_no_grid(run):
     draw(run, 3, 0)
     images.save_png(run.path / "samples" / "epoch-last.png", np.zeros((8, 8, 1), np.uint8))
-    assert len(frames_of(to_html(run))) == 5
+    assert len(frames_of(to_html(run))) == 6
     assert PETS.class_names[0] in words_of(to_html(run))

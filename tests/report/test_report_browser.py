@@ -50,12 +50,7 @@ def test_the_page_looks_like_something(page):
     shot = pixels(page.driver.get_screenshot_as_png())
     assert shot.shape[1] > 600 and len(np.unique(shot.reshape(-1, 3), axis=0)) > 50
     assert page.driver.title == "run: cvae on pets"  # and not what a class name would make of it
-    wide = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    needed, given = page.driver.execute_script(wide)
-    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert needed <= given == 390
+    assert page.sticking_out(390) == [] and page.sticking_out(1280) == []
 
 
 def test_dark_where_the_reader_wants_it(page):
@@ -68,10 +63,23 @@ def test_dark_where_the_reader_wants_it(page):
     assert grounds[0] > 200 and grounds[1] < 60
 
 
+def test_a_narrow_page_has_the_results_below_each_other(page):
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    headers = "return [...arguments[0].children].map(e => getComputedStyle(e, '::before').content)"
+    try:
+        cells = page.one(".stacks tbody tr")
+        assert page.driver.execute_script(headers, cells)[1:4] == ['"value"', '"95 % interval"', '"baseline"']
+        tops = [cell.location["y"] for cell in cells.find_elements("css selector", "th, td")]
+        assert tops == sorted({*tops})
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_the_slider_shows_the_grids_over_time(page):
     from selenium.webdriver import Keys
 
-    assert grey_of(page) == 160 and "epoch 4 of 4" in page.text("#frame-words")
+    assert grey_of(page) == 200 and "at the end" in page.text("#frame-words")
     before = pixels(page.one("#frame").screenshot_as_png)
     page.set("#epoch", 2)
     page.wait(lambda: page.one("#frame").get_property("complete"))
@@ -79,7 +87,7 @@ def test_the_slider_shows_the_grids_over_time(page):
     assert not np.array_equal(before, pixels(page.one("#frame").screenshot_as_png))
     page.one("#epoch").send_keys(Keys.ARROW_LEFT)
     assert grey_of(page) == 40 and page.one("#epoch").get_attribute("aria-valuetext").startswith("epoch 1")
-    assert len(page.all(".strip button")) == 5
+    assert len(page.all(".strip button")) == 6
     page.click(".strip button", 3)
     assert grey_of(page) == 120 and page.one("#epoch").get_property("value") == "3"
 
@@ -88,7 +96,7 @@ def test_play_goes_from_the_start_to_the_end(page):
     page.click("#play")
     assert grey_of(page) == 0 and page.one("#play").get_attribute("aria-label") == "Pause"
     page.wait(lambda: page.one("#play").get_attribute("aria-label") == "Play")
-    assert grey_of(page) == 160
+    assert grey_of(page) == 200
 
 
 def test_hovering_a_curve_tells_its_values(page):
@@ -104,7 +112,7 @@ def test_hovering_a_curve_tells_its_values(page):
     told = tip.get_property("textContent")
     assert f"train {rows[3]['train_loss']:g}" in told and f"validation {rows[3]['validation_loss']:g}" in told
     assert "test not finite" in told
-    third = 52 + (400 - 52 - 10) * 2 / 3  # of a drawing 400 wide, whose axis of epochs 1 to 4 goes from 52 to 390
+    third = 66 + (400 - 66 - 10) * 2 / 3  # of a drawing 400 wide, whose axis of epochs 1 to 4 goes from 66 to 390
     ActionChains(page.driver).move_to_element_with_offset(loss, round(third / 200 * half - half), 0).perform()
     page.wait(lambda: tip.text.splitlines()[0] == "epoch 3")
     assert f"train {rows[2]['train_loss']:.5g}" in tip.get_property("textContent")  # 116.67

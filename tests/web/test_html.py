@@ -26,7 +26,7 @@ def test_texts_are_escaped():
         html.section(NASTY, "body", "name"),
         html.note("quiet", NASTY, html.paragraphs([NASTY])),
         html.quiet(NASTY),
-        html.table([NASTY], [[NASTY, NASTY]], NASTY),
+        html.table([NASTY, NASTY], [[NASTY, NASTY]], NASTY, stacks=True),
         html.pairs({NASTY: NASTY, "long": [NASTY] * 30}),
         html.definitions([(NASTY, NASTY)]),
         html.fold(NASTY, "body"),

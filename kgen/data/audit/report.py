@@ -345,7 +345,7 @@ def _in_one_line(report: AuditReport) -> str:
     height, width, channels = report.image_shape
     train, *others = report.splits
     colour = "black-and-white" if train.black_and_white else "gray" if channels == 1 else "colour"
-    classes = f"in {len(report.class_names)} classes" if report.class_names else "without labels"
+    classes = f"in {counted(len(report.class_names), 'class')}" if report.class_names else "without labels"
     beside = ", ".join(f"{split.images:,} for {split.name}" for split in others) or "nothing for validation and test"
     return f"training sees {train.images:,} {colour} images of {height}x{width} (height x width) {classes}; {beside}"
 

@@ -727,7 +727,7 @@ def shorten(names: Sequence[str], shown: int = SHOWN) -> str:
 
 def _describe_classes(class_names: Sequence[str]) -> str:
     """ "3 classes: bus, train, truck"."""
-    return f"{len(class_names)} classes: {shorten(class_names)}" if class_names else "no classes"
+    return f"{counted(len(class_names), 'class')}: {shorten(class_names)}" if class_names else "no classes"
 
 
 def _describe_splits(paths: Mapping[str, Sequence], folders: Mapping[str, Sequence[str]]) -> str:
