@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,8 +83,8 @@ def body_of(curl: str) -> dict:
 
 def keep_two(page):
     """Keeps the first and the sixth sample; their seeds."""
-    page.click("#grid button", 0)
-    page.click("#grid button", 5)
+    page.click("#grid .star", 0)
+    page.click("#grid .star", 5)
     page.wait(lambda: len(page.all("#strip img")) == 9)
     return [SEEDS[0], SEEDS[5]]
 
@@ -100,7 +101,8 @@ def test_a_seed_is_the_same_latent_point_in_the_browser(page):
 
 
 def test_samples_are_those_of_their_seeds(page, server):
-    assert [seed.text for seed in page.all("#grid .seed")] == [str(seed) for seed in SEEDS[:24]]
+    assert [row.text for row in page.all("#grid .row")] == [str(row) for row in range(24)]
+    assert f"seed {SEEDS[23]}," in page.all("#grid .sample")[23].get_attribute("title")
     assert alike(pictures(page, GRID), generated(server, SEEDS[:24]))
     assert [label.text for label in page.all("#classes label")] == list(TOY.class_names)  # names are no markup
     page.click("#more")
@@ -136,8 +138,8 @@ def test_a_class_is_asked_for_by_its_number(browser, tmp_path):
             rows = {"label": [number] * 24, "seed": SEEDS[:24], "temperature": [1] * 24}
             expected = [base64.b64decode(row["b64"]) for row in ask(server, "generate_png", "numbers", **rows)]
             browser.wait(lambda expected=expected: alike(pictures(browser, GRID), expected))
-        browser.click("#grid button", 1)
-        assert '"label": [10]' in browser.text("#curl") and "labels=10, seed=" in browser.text("#python")
+        browser.click("#grid .sample", 1)
+        assert all('"label": [10]' in browser.text(call) for call in ("#curl", "#python", "#javascript"))
         browser.drag((0.2, 0.2), (0.4, 0.5))
         browser.wait(lambda: '"label": [10]' in browser.text("#curl") and '"z": ' in browser.text("#curl"))
         assert browser.complaints() == []
@@ -146,12 +148,14 @@ def test_a_class_is_asked_for_by_its_number(browser, tmp_path):
 def test_kept_samples_outlive_the_page(page, server):
     page.click("#classes input", 1)
     page.wait(lambda: alike(pictures(page, GRID), generated(server, SEEDS[:24], label=1)))
-    page.click("#grid button", 3)
+    page.click("#grid .sample", 2)  # selecting keeps nothing
+    assert page.all("#tray li") == [] and f"Seed{SEEDS[2]}Class" in page.text("#selected-facts")
+    page.click("#grid .star", 3)  # keeping selects nothing
     kept = generated(server, [SEEDS[3]], label=1)
-    assert pictures(page, "#tray img") == pictures(page, "#selected-picture")
     assert alike(pictures(page, "#tray img"), kept)
-    pressed = [button.get_attribute("aria-pressed") for button in page.all("#grid button")]
-    assert pressed == ["true" if place == 3 else "false" for place in range(24)]
+    for css, pressed in ((".sample", 2), (".star", 3)):
+        states = [button.get_attribute("aria-pressed") for button in page.all(f"#grid {css}")]
+        assert states == ["true" if place == pressed else "false" for place in range(24)]
     page.go(server)
     page.wait(lambda: alike(pictures(page, "#tray img"), kept))
     page.go(server, "flat/1")
@@ -180,7 +184,8 @@ def test_a_drag_over_the_plane_is_decoded(page, server):
 def test_the_plane_by_keys_and_the_whole_plane_of_two_numbers(page, server):
     page.go(server, "flat/1")
     page.one("#pad").send_keys("\ue014\ue014\ue013")  # right, right, up: a tenth each
-    page.wait(lambda: page.text("#plane-place") == "x 0.20, y 0.10")
+    page.wait(lambda: page.text("#plane-place") == "z0 0.20, z1 0.10")
+    assert [name.text for name in page.all(".axes > span > span")] == ["−3", "z1", "3", "−3", "z0", "3"]
     body = body_of(page.text("#curl"))
     np.testing.assert_allclose(body["inputs"]["z"], [[0.2, 0.1]], atol=1e-6)
     page.wait(lambda: len(page.all("#pad-map img")) == 81)
@@ -231,11 +236,10 @@ def test_a_plane_through_kept_samples(page):
 
 def test_a_prior_that_only_the_server_knows(page, server):
     page.go(server, "fitted/1")
-    for button in page.all("#grid button")[:2]:
-        button.click()
+    page.click("#grid .star", 0)
+    page.click("#grid .star", 1)
     assert "gaussian mixture" in page.text("#path-hint") and not page.one("#path-body").is_displayed()
     assert not page.all("#plane-kind option")[1].is_enabled() and "gaussian mixture" in page.text("#plane-hint")
-    assert "generate_png" in page.text("#python") and "open_sampler" not in page.text("#python")
 
 
 def test_the_copied_curl_call_gives_the_same_picture(page, server, tmp_path):
@@ -243,7 +247,7 @@ def test_the_copied_curl_call_gives_the_same_picture(page, server, tmp_path):
         pytest.skip("no curl on the path")
     page.click("#classes input", 2)
     page.wait(lambda: alike(pictures(page, GRID), generated(server, SEEDS[:24], label=2)))
-    page.click("#grid button", 4)
+    page.click("#grid .sample", 4)
     call = page.copied("#copy-curl")
     done = subprocess.run(["bash", "-c", call], cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
@@ -256,11 +260,10 @@ def test_the_copied_curl_call_gives_the_same_picture(page, server, tmp_path):
     assert same_pixels(images.to_uint8(answered), pixels(page.sources("#selected-picture")[0]))
 
 
-@pytest.mark.parametrize("what", ["sample", "point", "frame", "sample of a fitted prior"])
-def test_the_copied_program_gives_the_same_picture(page, server, tmp_path, monkeypatch, what):
-    if "fitted" in what:
-        page.go(server, "fitted/1")
-    page.click("#grid button", 4)
+@pytest.mark.parametrize("what", ["sample", "point", "frame"])
+def test_the_copied_programs_give_the_same_picture(page, server, tmp_path, monkeypatch, what):
+    """In Python, and in JavaScript as a page that has it in a module runs it; neither has kgen."""
+    page.click("#grid .sample", 4)
     if what == "point":
         page.drag((0.3, 0.3))
     elif what == "frame":
@@ -269,11 +272,26 @@ def test_the_copied_program_gives_the_same_picture(page, server, tmp_path, monke
     call = {"point": "decode", "frame": "interpolate"}.get(what, "generate_png")
     page.wait(lambda: page.text("#selected-facts").startswith(f"Call{call}"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "kgen", None)
     exec(page.copied("#copy-python"), {})
     (file,) = tmp_path.iterdir()
     displayed = pixels(page.sources("#selected-picture")[0])
     assert np.abs(pixels(file.read_bytes()).astype(int) - displayed).max() <= 1
     assert file.name == page.one("#download").get_attribute("download")
+    code = page.copied("#copy-javascript")
+    done = "then(() => arguments[0](''), (error) => arguments[0](String(error)))"
+    assert page.driver.execute_async_script(f"(async () => {{ {code} }})().{done}") == ""
+    page.wait(lambda: page.driver.execute_script("return document.body.lastElementChild.complete ?? true"))
+    added = page.driver.execute_script(
+        """
+        const [added, drawn] = [document.body.lastElementChild, document.createElement("canvas")];
+        [drawn.width, drawn.height] = [added.naturalWidth ?? added.width, added.naturalHeight ?? added.height];
+        drawn.getContext("2d").drawImage(added, 0, 0);
+        added.remove();
+        return drawn.toDataURL("image/png");
+        """
+    )
+    assert np.abs(pixels(added).astype(int) - displayed).max() <= 1
 
 
 def test_the_grid_is_the_batch_of_its_first_seed(page, server):
@@ -316,7 +334,12 @@ def test_the_page_fits_a_phone(page, server):
     try:
         page.open(server)
         keep_two(page)
-        assert page.driver.execute_script("return document.documentElement.scrollWidth") == 390
+        page.click("#grid .sample", 7)
+        assert page.sticking_out(390) == []
+        code = page.all(".call pre")
+        assert all(
+            page.driver.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", c) for c in code
+        )
     finally:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

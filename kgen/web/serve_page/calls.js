@@ -1,6 +1,5 @@
-// The calls that reproduce a picture, as text: curl and Python.
+// The calls that give a picture again, as text: curl, Python and JavaScript. They need no kgen.
 
-import { hasKnownPrior } from "./manifest.js";
 import { address } from "./models.js";
 import { fileName } from "./picture.js";
 
@@ -14,60 +13,55 @@ function literal(value) {
   return `{${Object.entries(value).map(([name, inner]) => `"${name}": ${literal(inner)}`).join(", ")}}`;
 }
 
+const bodyOf = (picture) => literal({ signature_name: picture.signature, inputs: picture.inputs });
+
 /** A shell line. A PNG is written to a file; pixels come as JSON. */
 export function curl(picture) {
-  const body = literal({ signature_name: picture.signature, inputs: picture.inputs });
-  const call = `curl -sS ${address(picture.model)}:predict \\\n  -d '${body}'`;
+  const call = `curl -sS ${address(picture.model)}:predict \\\n  -d '${bodyOf(picture)}'`;
   return picture.sample ? `${call} \\\n  | ${DECODED} > ${fileName(picture)}` : call;
 }
 
-/** A Python program that writes the picture to a file. */
+/** A Python program that writes the picture to a file, with requests; pixels also take NumPy and Pillow. */
 export function python(picture) {
-  const { model, sample, signature } = picture;
-  if (sample && hasKnownPrior(model)) return generated(picture);
-  return signature === "decode" ? decoded(picture) : requested(picture);
-}
-
-function generated(picture) {
-  const { label, seed, temperature } = picture.sample;
-  const given = picture.model.kgen.conditional ? `labels=${label}, seed=${seed}` : `seed=${seed}`;
-  return `import kgen
-
-sampler = kgen.open_sampler("${address(picture.model)}")
-samples = kgen.generate(sampler, 1, ${given}, temperature=${temperature})
-kgen.images.save_png("${fileName(picture)}", samples.images[0])
-`;
-}
-
-function decoded(picture) {
-  const { z, label } = picture.inputs;
-  return `import kgen
-import numpy as np
-
-sampler = kgen.open_sampler("${address(picture.model)}")
-z = np.array(${literal(z)}, np.float32)
-images = sampler.decode(z${label ? `, np.array(${literal(label)}, np.int32)` : ""})
-kgen.images.save_png("${fileName(picture)}", images[0])
-`;
-}
-
-function requested(picture) {
   const [imports, save] = picture.sample
     ? [
-        "import base64\nfrom pathlib import Path\n",
-        `Path("${fileName(picture)}").write_bytes(base64.b64decode(answer.json()["outputs"][0]["b64"]))`,
+        "import base64\nfrom pathlib import Path\n\nimport requests",
+        `png = base64.b64decode(answer.json()["outputs"][0]["b64"])\nPath("${fileName(picture)}").write_bytes(png)`,
       ]
     : [
-        "import kgen\nimport numpy as np",
-        `kgen.images.save_png("${fileName(picture)}", np.array(answer.json()["outputs"][0], np.float32))`,
+        "import numpy as np\nimport requests\nfrom PIL import Image",
+        `pixels = np.rint(255 * np.array(answer.json()["outputs"][0])).astype(np.uint8)  # [height, width, channels]
+Image.fromarray(pixels.squeeze()).save("${fileName(picture)}")`,
       ];
   return `${imports}
-import requests
 
-inputs = ${literal(picture.inputs)}
-body = {"signature_name": "${picture.signature}", "inputs": inputs}
+body = ${bodyOf(picture)}
 answer = requests.post("${address(picture.model)}:predict", json=body, timeout=60)
 answer.raise_for_status()
 ${save}
+`;
+}
+
+/** JavaScript for a page, which adds the picture to it. */
+export function javascript(picture) {
+  const show = picture.sample
+    ? `const image = new Image();
+image.src = "data:image/png;base64," + outputs[0].b64;
+document.body.append(image);`
+    : `const [pixels] = outputs; // [height][width][channels] in [0, 1]
+const canvas = document.createElement("canvas");
+[canvas.width, canvas.height] = [pixels[0].length, pixels.length];
+const context = canvas.getContext("2d");
+const image = context.createImageData(canvas.width, canvas.height);
+pixels.flat().forEach(([red, green = red, blue = red], i) => {
+  image.data.set([red, green, blue, 1].map((value) => Math.round(255 * value)), 4 * i);
+});
+context.putImageData(image, 0, 0);
+document.body.append(canvas);`;
+  return `const body = ${bodyOf(picture)};
+const answer = await fetch("${address(picture.model)}:predict", { method: "POST", body: JSON.stringify(body) });
+if (!answer.ok) throw new Error(await answer.text());
+const { outputs } = await answer.json();
+${show}
 `;
 }

@@ -28,10 +28,10 @@ export class Kept {
 
   /** [id, text] of every sample, for a <select>. */
   options() {
-    return this.samples.map((sample) => {
+    return this.samples.map((sample, place) => {
       const kind = this.model.kgen.conditional ? `${className(this.model, sample.label)} · ` : "";
       const temperature = sample.temperature === 1 ? "" : ` · ${sample.temperature}`;
-      return [idOf(sample), `${kind}seed ${sample.seed}${temperature}`];
+      return [idOf(sample), `${place + 1} · ${kind}seed ${sample.seed}${temperature}`];
     });
   }
 
@@ -87,17 +87,17 @@ export class Kept {
 
   draw() {
     byId("kept-empty").hidden = this.samples.length > 0;
-    byId("tray").replaceChildren(...this.samples.map((sample) => this.item(sample)));
+    byId("tray").replaceChildren(...this.samples.map((sample, place) => this.item(sample, place + 1)));
   }
 
-  /** An item of the tray; empty until its picture is loaded. */
-  item(sample) {
+  /** An item of the tray with its number; empty until its picture is loaded. */
+  item(sample, number) {
     const picture = this.pictures.get(idOf(sample));
     const text = picture ? describe(picture) : `seed ${sample.seed}, not loaded`;
     const choose = element("button", { type: "button", className: "sample", title: text, disabled: !picture });
     choose.append(
       picture ? imageOf(picture, text) : element("div", { className: "pixels missing" }),
-      element("span", { className: "seed", textContent: sample.seed }),
+      element("span", { className: "row", textContent: number }),
     );
     choose.addEventListener("click", () => this.onSelect(picture));
     const drop = element("button", { type: "button", className: "drop", "aria-label": `Remove ${text}` }, "×");

@@ -14,7 +14,7 @@ const selected = new Selected(kept);
 const select = (picture) => selected.show(picture);
 const plane = new Plane(kept, select);
 const path = new Path(kept, select);
-const samples = new Samples(kept, select, (label) => plane.setLabel(label));
+const samples = new Samples(kept, selected, (label) => plane.setLabel(label));
 kept.onSelect = select;
 
 /** A version in a few words. */

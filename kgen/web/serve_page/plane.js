@@ -7,10 +7,15 @@ import { decode, describe, imageOf } from "./picture.js";
 import { rowSeed, SEED_LIMIT } from "./portable.js";
 import { latentOf } from "./seeds.js";
 
-const FLAT = { reach: 3, hint: "Drag, or use the arrow keys: the latent space is this plane." };
+const FLAT = {
+  reach: 3,
+  names: ["z0", "z1"],
+  hint: "Drag, or use the arrow keys: the latent space is this plane, −3 to 3 standard deviations of the prior.",
+};
 const SPANNED = {
   reach: 1.5,
-  hint: "Drag, or use the arrow keys. The plane goes through A, B and the mean; samples are about as far from the mean as the circle.",
+  names: ["x", "y"],
+  hint: "Drag, or use the arrow keys: z = x A + y B. The plane goes through A, B and the mean; samples are about as far from the mean as the circle.",
 };
 const MAP_SIDES = [9, 7, 5]; // images per side
 const MAP_NUMBERS = 320_000; // largest map, pixels times channels
@@ -42,7 +47,8 @@ export class Plane {
     byId("plane-kind").value = "random";
     byId("plane-map").checked = latentSize(model) <= MAP_LATENT;
     byId("plane-map").disabled = !this.mapSide(model);
-    this.pad.reset(this.flat() ? FLAT.reach : SPANNED.reach);
+    const { reach, names } = this.flat() ? FLAT : SPANNED;
+    this.pad.reset(reach, names);
     this.refill();
     this.redraw();
   }
@@ -114,12 +120,12 @@ export class Plane {
   async point(model, chosen) {
     const [x, y] = this.pad.place;
     const spanned = this.flat() ? [] : this.spanningSamples().map(({ seed }, i) => [`Seed of ${"AB"[i]}`, seed]);
-    const facts = () => [["Position", `${x.toFixed(2)}, ${y.toFixed(2)}`], ...spanned];
+    const facts = () => [["Position", this.pad.words(x, y)], ...spanned];
     const [picture] = await decode(model, [this.points(model)([x, y])], this.label, facts);
     if (model !== this.model) return;
     setStatus(this.line);
     Object.assign(byId("plane-picture"), { src: picture.source, alt: describe(picture) });
-    byId("plane-place").textContent = `x ${x.toFixed(2)}, y ${y.toFixed(2)}`;
+    byId("plane-place").textContent = this.pad.words(x, y);
     if (chosen) this.select(picture);
   }
 

@@ -10,8 +10,8 @@ const COUNT = 24;
 
 export class Samples {
   /** `onLabel` is called with the class that is chosen. */
-  constructor(kept, select, onLabel) {
-    Object.assign(this, { kept, select, onLabel, label: 0, count: COUNT });
+  constructor(kept, selected, onLabel) {
+    Object.assign(this, { kept, selected, onLabel, label: 0, count: COUNT });
     this.line = byId("samples-status");
     this.draw = newest(this.line, (model) => this.drawGrid(model));
     byId("temperature").addEventListener("input", () => this.redraw());
@@ -22,6 +22,7 @@ export class Samples {
       this.redraw();
     });
     kept.onChange(() => this.mark());
+    selected.onShow(() => this.mark());
   }
 
   showModel(model) {
@@ -83,7 +84,7 @@ export class Samples {
 
   fillGrid(pictures) {
     this.pictures = pictures;
-    byId("grid").replaceChildren(...pictures.map((picture) => this.item(picture)));
+    byId("grid").replaceChildren(...pictures.map((picture, row) => this.item(picture, row)));
     this.mark();
   }
 
@@ -93,20 +94,25 @@ export class Samples {
     return shown?.model === model && Object.keys(sample).every((name) => shown.sample[name] === sample[name]);
   }
 
-  item(picture) {
-    const button = element("button", { type: "button", className: "sample" }, imageOf(picture, describe(picture)));
-    button.append(element("span", { className: "seed", textContent: picture.sample.seed }));
-    button.addEventListener("click", () => {
-      this.kept.keep(picture);
-      this.select(picture);
-    });
-    return element("li", {}, button);
+  /** A picture that a click selects, its row, and the star that keeps it. */
+  item(picture, row) {
+    const text = describe(picture);
+    const choose = element("button", { type: "button", className: "sample", title: text }, imageOf(picture, text));
+    choose.addEventListener("click", () => this.selected.show(picture));
+    const keep = element("button", { type: "button", className: "star", "aria-label": `Keep row ${row}` });
+    keep.addEventListener("click", () => this.kept.toggle(picture));
+    const caption = element("div", { className: "caption" }, element("span", { className: "row", textContent: row }), keep);
+    return element("li", {}, choose, caption);
   }
 
-  /** Marks the samples that are kept. */
+  /** Marks the sample that is selected, and those that are kept. */
   mark() {
-    byId("grid").querySelectorAll("button").forEach((button, row) => {
-      button.setAttribute("aria-pressed", this.kept.has(this.pictures[row].sample));
+    [...byId("grid").children].forEach((item, row) => {
+      const picture = this.pictures[row];
+      const isKept = this.kept.has(picture.sample);
+      item.querySelector(".sample").setAttribute("aria-pressed", this.selected.picture === picture);
+      item.querySelector(".star").setAttribute("aria-pressed", isKept);
+      item.querySelector(".star").textContent = isKept ? "★" : "☆";
     });
   }
 }

@@ -1,6 +1,6 @@
 // The selected picture, enlarged, with the calls that reproduce it.
 
-import { curl, python } from "./calls.js";
+import { curl, javascript, python } from "./calls.js";
 import { copy } from "./clipboard.js";
 import { byId, fillFacts, setStatus } from "./dom.js";
 import { describe, fileName, madeBy } from "./picture.js";
@@ -9,9 +9,9 @@ import { taggedPng } from "./png.js";
 export class Selected {
   constructor(kept) {
     this.kept = kept;
-    this.picture = null;
+    Object.assign(this, { picture: null, listeners: [] });
     byId("keep").addEventListener("click", () => kept.toggle(this.picture));
-    for (const call of ["curl", "python"]) {
+    for (const call of ["curl", "python", "javascript"]) {
       byId(`copy-${call}`).addEventListener("click", () => copy(byId(call), byId("copy-status")));
     }
     kept.onChange(() => this.picture && this.showKept());
@@ -32,8 +32,15 @@ export class Selected {
     Object.assign(byId("download"), { href: taggedPng(picture.source, madeBy(picture)), download: fileName(picture) });
     byId("curl").textContent = curl(picture);
     byId("python").textContent = python(picture);
+    byId("javascript").textContent = javascript(picture);
     setStatus(byId("copy-status"));
     this.showKept();
+    for (const listener of this.listeners) listener(picture);
+  }
+
+  /** Calls back with every picture that is selected. */
+  onShow(listener) {
+    this.listeners.push(listener);
   }
 
   showKept() {

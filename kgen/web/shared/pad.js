@@ -8,7 +8,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], Arr
 export class Pad {
   /** `onMove` is called when the user has moved the point. */
   constructor(onMove) {
-    Object.assign(this, { onMove, reach: 1, place: [0, 0], dragged: false });
+    Object.assign(this, { onMove, reach: 1, names: ["x", "y"], place: [0, 0], dragged: false });
     const box = byId("pad");
     box.addEventListener("pointerdown", (event) => {
       box.setPointerCapture(event.pointerId);
@@ -20,9 +20,15 @@ export class Pad {
     box.addEventListener("keydown", (event) => this.press(event));
   }
 
-  /** A pad from -reach to reach, with its point in the middle. */
-  reset(reach) {
-    this.reach = reach;
+  /** A pad from -reach to reach, with its point in the middle; `names` are those of its axes. */
+  reset(reach, names = ["x", "y"]) {
+    Object.assign(this, { reach, names });
+    const axes = [document.querySelector(".axes .across"), document.querySelector(".axes .up")];
+    axes.forEach((axis, i) => {
+      if (!axis) return;
+      const [low, name, high] = axis.children;
+      [low.textContent, name.textContent, high.textContent] = [`−${reach}`, names[i], reach];
+    });
     byId("pad").setAttribute("aria-valuemin", -reach);
     byId("pad").setAttribute("aria-valuemax", reach);
     this.put(0, 0);
@@ -49,7 +55,12 @@ export class Pad {
     this.place = [bounded(x), bounded(y)];
     this.locate(byId("pad-point"), ...this.place);
     byId("pad").setAttribute("aria-valuenow", this.place[0]);
-    byId("pad").setAttribute("aria-valuetext", `x ${this.place[0].toFixed(2)}, y ${this.place[1].toFixed(2)}`);
+    byId("pad").setAttribute("aria-valuetext", this.words(...this.place));
+  }
+
+  /** A place with the names of the axes: "x 0.20, y -1.00". */
+  words(x, y) {
+    return `${this.names[0]} ${x.toFixed(2)}, ${this.names[1]} ${y.toFixed(2)}`;
   }
 
   locate(element, x, y) {
