@@ -41,6 +41,8 @@ from kgen.spec import DataSpec
 
 FREE_BYTES_NEEDED = 50 * 2**20
 CHECKPOINTS = ("best", "last")
+INTERRUPTED = "interrupted"
+"""Begins the text of FAILED of a training that its user ended."""
 FORMAT = 2
 """Version of the layout of run directories; a config.json without the number is of format 1."""
 

@@ -9,7 +9,8 @@ vae   |     -
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -27,6 +28,14 @@ def format_number(value: float | None, digits: int = 4) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its noun: "1 file", "3 files", "2 classes"; `many` where the plural is another: "2 files are"."""
     return f"{number} {one if number == 1 else many or one + ('es' if one.endswith('s') else 's')}"
+
+
+def wrapped(lines: Iterable[str], width: int | None) -> str:
+    """Lines, each with its end of line, wrapped between words; with a width of None as they are."""
+    if width is not None:
+        options = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+        lines = (textwrap.fill(line, width, **options) for line in lines)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def render_table(
@@ -64,7 +73,7 @@ def render_table(
     widths = [max(map(cell_len, column)) + 3 for column in zip(headers, *texts, strict=True)]
     parts, used = [[0]], widths[0]
     for column in range(1, len(headers)):
-        if width and used + widths[column] > width and parts[-1] != [0]:
+        if width and used + widths[column] - 3 > width and parts[-1] != [0]:
             parts.append([0])
             used = widths[0]
         parts[-1].append(column)

@@ -1,11 +1,10 @@
 """kgen-compare: one table and one page over many generators."""
 
-import shutil
-import sys
 from collections.abc import Sequence
 
 from kgen.cli.command import Command
 from kgen.io import check_writable
+from kgen.progress import width
 
 EXAMPLES = (
     ("kgen-compare runs/", "the runs inside: a table here, compare/compare.html with sample grids, curves.png"),
@@ -54,14 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def text(compared) -> str:
     """The table, who is better, what its marks mean, notes on the targets, and the protocols."""
-    from kgen.tables import render_table
+    from kgen.tables import render_table, wrapped
 
     headers, rows, marks = compared.by_measure()
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    columns = width(0) or None
     named = [("Note on ", compared.notes()), ("Protocol of ", compared.protocols())]
     lines = [
         *filter(None, [compared.verdict()]),
         *compared.legend(),
         *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs),
     ]
-    return render_table(headers, rows, marks=marks, width=width) + "\n" + "".join(f"{line}\n" for line in lines)
+    return render_table(headers, rows, marks=marks, width=columns) + "\n" + wrapped(lines, columns)

@@ -8,6 +8,7 @@ from kgen.config import EvalConfig
 from kgen.errors import UserError
 from kgen.evaluate.registry import METRICS, parse_metrics
 from kgen.features import EXTRACTORS, check_installed
+from kgen.progress import width
 
 EXAMPLES = (
     ("kgen-eval runs/00000-cvae-digits", "the default metrics, with baselines and intervals"),
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         results, out = evaluate(
             path, config, dataset=cmd["dataset"], data_settings=settings, out=cmd["out"], **flags.generator_choice(cmd)
         )
-        print(eval_table(results), end="")
+        print(eval_table(results, width(0) or None), end="")
         if out is not None:
             print(f"wrote {out}")
         if results and all(result.get("value") is None for result in results):

@@ -25,7 +25,7 @@ from kgen.evaluate.tables import (
     with_settings,
 )
 from kgen.registry import nearest
-from kgen.run import Run
+from kgen.run import INTERRUPTED, Run
 from kgen.sampling import StandardNormal, latest_version
 from kgen.tables import counted, format_number
 from kgen.web.curves import Line, Panel
@@ -48,6 +48,9 @@ FACTS = {
 }
 """Columns beside the metrics: key -> title. Of the numbers, the smallest is the best."""
 
+SECONDS_TOLERANCE = 0.1
+"""Share by which seconds differ when the same is done again on the same machine; a smaller difference is none."""
+
 Result = Mapping[str, Any]
 
 
@@ -60,7 +63,7 @@ class Compared:
         path: for messages.
         facts: values of FACTS, "kind", "checkpoint" and "epoch", as far as they are known.
         results: of its evaluations.
-        notes: what a reader of its values has to know.
+        notes: what a reader of all its values has to know; for those of single metrics see `Comparison.notes_of`.
         grid: a picture of its samples, or None.
     """
 
@@ -120,6 +123,8 @@ class Comparison:
     targets: Sequence[Compared]
     facts: Sequence[Column]
     metrics: Sequence[Column]
+    wanted: Sequence[str] = ()
+    """The metrics that were asked for, as NAME or NAME@EXTRACTOR, whether they have values or not."""
 
     def table(self) -> tuple[list[str], list[list[str]], dict[tuple[int, int], str]]:
         """(headers, rows of texts, (row, column) -> mark); the last row holds the baselines, where any is known."""
@@ -169,7 +174,12 @@ class Comparison:
 
     def notes(self) -> list[tuple[str, str]]:
         """(name of a target, a note on it)."""
-        return [(target.name, note) for target in self.targets for note in target.notes]
+        return [(target.name, note) for target in self.targets for note in self.notes_of(target)]
+
+    def notes_of(self, target: Compared) -> list[str]:
+        """What a reader of a target's values has to know, of the metrics that are shown."""
+        results = [one for metric in self.wanted for one in _results_by_protocol(target, metric, valued=False).values()]
+        return [*target.notes, *_metric_notes(results)]
 
     def legend(self) -> list[str]:
         """Sentences that explain the marks."""
@@ -185,7 +195,10 @@ class Comparison:
         if any(column.of_several_environments for column in self.metrics):
             lines.append(OTHER_PROCESSORS)
         if any(column.marks for column in self.facts if "seconds" in column.key):
-            lines.append("Seconds are those of the machine that each was trained or evaluated on.")
+            lines.append(
+                "Seconds are those of the machine that each was trained or evaluated on, and count as equal within "
+                f"{SECONDS_TOLERANCE:.0%}."
+            )
         return lines
 
 
@@ -272,7 +285,7 @@ def _run_notes(run: Run | None) -> list[str]:
         return []
     if (run.path / "FAILED").is_file():
         reason = (run.path / "FAILED").read_text(encoding="utf-8").strip()
-        if reason.startswith("interrupted"):
+        if reason.startswith(INTERRUPTED):
             return [f"its training was {reason}; it goes on with: kgen-train --resume {shlex.quote(str(run.path))}"]
         return [f"its training failed: {reason}"]
     return [] if (run.path / "DONE").is_file() else ["its training has not ended"]
@@ -291,6 +304,10 @@ def _result_notes(path: Path, results: Sequence[Result]) -> list[str]:
         notes.append(f"its values are of different weights; evaluate all of them again: {command}")
     elif len({(result.get("target") or {}).get("prior_hash") for result in results}) > 1:
         notes.append(f"its values are of different fits of the prior; evaluate all of them again: {command}")
+    return notes
+
+
+def _metric_notes(results: Sequence[Result]) -> list[str]:
     metrics_by_note: dict[str, list[str]] = {}
     for result in results:
         note = result.get("note") or ""
@@ -298,7 +315,7 @@ def _result_notes(path: Path, results: Sequence[Result]) -> list[str]:
             note = f"no value, {note or 'it is not a number'}"
         if note:
             metrics_by_note.setdefault(note, []).append(result["metric"])
-    return notes + [f"{', '.join(dict.fromkeys(metrics))}: {note}" for note, metrics in metrics_by_note.items()]
+    return [f"{', '.join(dict.fromkeys(metrics))}: {note}" for note, metrics in metrics_by_note.items()]
 
 
 def _names(targets: Sequence[Compared]) -> list[str]:
@@ -349,7 +366,7 @@ def compare(
     if sort is not None:
         order = _order(targets, [*_facts(targets), *columns], sort)
         return compare([targets[i] for i in order], metrics=wanted, anyway=anyway)
-    return Comparison(targets, _facts(targets), columns)
+    return Comparison(targets, _facts(targets), columns, wanted)
 
 
 def _with_extractors(targets: Sequence[Compared]) -> set[str]:
@@ -439,17 +456,24 @@ def _facts(targets: Sequence[Compared]) -> list[Column]:
     for key, title in FACTS.items():
         cells = {i: {"value": one.facts[key]} for i, one in enumerate(targets) if one.facts.get(key) is not None}
         better = "" if key in ("model", "dataset") else "lower"
-        columns.append(Column(key, title, better, cells, _marks(cells, better)))
+        tolerance = SECONDS_TOLERANCE if "seconds" in key else 0.0
+        columns.append(Column(key, title, better, cells, _marks(cells, better, tolerance)))
     return columns
 
 
-def _marks(cells: Mapping[int, Result], better: str) -> dict[int, str]:
-    """BEST and NEAR of a column; none where no value is distinguished from the best."""
+def _marks(cells: Mapping[int, Result], better: str, tolerance: float = 0.0) -> dict[int, str]:
+    """BEST and NEAR of a column; none where no value is distinguished from the best.
+
+    Args:
+        cells, better: see `Column`.
+        tolerance: share of a value without an interval by which it is uncertain, up and down.
+    """
     if better not in ("lower", "higher") or len(cells) < 2:
         return {}
     values = {i: result["value"] for i, result in cells.items()}
     best = (min if better == "lower" else max)(values.values())
-    ends = {i: ends_of(result) or (result["value"], result["value"]) for i, result in cells.items()}
+    around = (1 - tolerance, 1 + tolerance)
+    ends = {i: ends_of(result) or tuple(result["value"] * f for f in around) for i, result in cells.items()}
     winners = [ends[i] for i, value in values.items() if value == best]
     near = {i for i, (low, high) in ends.items() if any(low <= top and high >= bottom for bottom, top in winners)}
     if len(near) == len(cells):
@@ -511,6 +535,16 @@ def panels(targets: Sequence[Compared]) -> list[tuple[str, list[Panel]]]:
         ]
         found.append((f"{', '.join(curves)} of {', '.join(names)} over the seconds of training", drawn))
     return found
+
+
+def loss_panels(targets: Sequence[Compared]) -> list[Panel]:
+    """`loss_curves`, a panel per term; a run has one colour in all of them."""
+    curves = loss_curves(targets)
+    names = list(dict.fromkeys(name for lines in curves.values() for name in lines))
+    return [
+        Panel(term.replace("_", " "), [Line(name, points, names.index(name)) for name, points in lines.items()])
+        for term, lines in curves.items()
+    ]
 
 
 def loss_curves(targets: Sequence[Compared]) -> dict[str, dict[str, list[tuple[int, float]]]]:

@@ -7,9 +7,25 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kgen import images
 from kgen.canvas import Canvas
-from kgen.evaluate.compare import BEST, FACTS, NEAR, Column, Compared, Comparison, ends_of, loss_curves, panels
+from kgen.evaluate.compare import (
+    BEST,
+    FACTS,
+    NEAR,
+    Column,
+    Compared,
+    Comparison,
+    ends_of,
+    loss_curves,
+    loss_panels,
+    panels,
+)
 from kgen.io import write_text
+from kgen.models.presets import PRESETS
+from kgen.run import Run
 from kgen.web import curves, html
 
 ABOUT = ("kind", "checkpoint", "epoch", "prior", *FACTS)
@@ -18,6 +34,9 @@ PARTS = ("", " stddev", " low", " high", " baseline", " mark", " protocol")
 
 STYLES = ("-", "--", "-.", ":")
 """Of the curves, so that they differ without colors too."""
+
+GRID_WIDTH = 440
+"""Pixels to which grids of samples are enlarged, about."""
 
 MARKS = {BEST: "best", NEAR: "near best"}
 
@@ -61,7 +80,7 @@ def to_csv(comparison: Comparison) -> str:
     for i, target in enumerate(comparison.targets):
         values = [cell for column in comparison.metrics for cell in _cells(column, i)]
         about = [target.facts.get(key) for key in ABOUT]
-        writer.writerow([target.name, target.path, *about, *values, "; ".join(target.notes)])
+        writer.writerow([target.name, target.path, *about, *values, "; ".join(comparison.notes_of(target))])
     return text.getvalue()
 
 
@@ -84,42 +103,45 @@ def _cells(column: Column, target: int) -> list[Any]:
 
 
 def to_html(comparison: Comparison) -> str:
-    """One page with the table, what it means, and the sample grids; it needs no other file and no network."""
-    plots = _curves(comparison)
+    """One page with the verdict, the table, curves and sample grids; it needs no other file and no network."""
+    plots, verdict = _curves(comparison), comparison.verdict()
     sections = [
+        f'<p class="verdict">{escape(verdict)}</p>\n' if verdict else "",
         _table(comparison),
         html.paragraphs(comparison.legend()),
+        _list("Notes", comparison.notes()),
         plots,
         _grids(comparison),
-        _list("Notes", comparison.notes()),
         _list("Protocols", comparison.protocols()),
     ]
     title = "Comparison of image generators"
     body = f"<main>\n<h1>{title}</h1>\n{''.join(sections)}</main>\n"
-    style = html.asset("compare.css") + curves.STYLE
+    style = "".join(map(html.asset, ("sheets.css", "stacks.css", "compare.css"))) + curves.STYLE
     return html.document(title, body, style=style, script=curves.SCRIPT if plots else "")
 
 
 def _table(comparison: Comparison) -> str:
-    headers, rows, marks = comparison.table()
+    headers, rows, marks = comparison.by_measure()
     head = "".join(f'<th scope="col">{escape(header)}</th>' for header in headers)
     body = ""
-    for i, (name, *cells) in enumerate(rows):
-        kind = ' class="baseline"' if i >= len(comparison.targets) else ""
-        data = "".join(_cell(cell, marks.get((i, j))) for j, cell in enumerate(cells, start=1))
-        body += f'<tr{kind}><th scope="row">{escape(name)}</th>{data}</tr>\n'
+    for i, (measure, *cells) in enumerate(rows):
+        data = "".join(
+            _cell(cell, headers[j], marks.get((i, j)), j > len(comparison.targets)) for j, cell in enumerate(cells, 1)
+        )
+        body += f'<tr><th scope="row">{escape(measure)}</th>{data}</tr>\n'
     return (
-        '<div class="scroll" role="region" aria-label="Table of results" tabindex="0">\n<table>\n'
-        "<caption>Values of one column were measured with one protocol. ± is the standard deviation over repeats."
+        '<div class="scroll stacks" role="region" aria-label="Table of results" tabindex="0">\n<table>\n'
+        "<caption>Values of one row were measured with one protocol. ± is the standard deviation over repeats."
         f"</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n</div>\n"
     )
 
 
-def _cell(text: str, mark: str | None) -> str:
-    if mark is None:
-        return f"<td>{escape(text)}</td>"
-    kind = ' class="best"' if mark == BEST else ""
-    return f'<td{kind}>{escape(text)} <span class="mark">{mark} {MARKS[mark]}</span></td>'
+def _cell(text: str, header: str, mark: str | None, is_baseline: bool) -> str:
+    kinds = {"best": mark == BEST, "baseline": is_baseline, "none": is_baseline and text == "-"}
+    classes = " ".join(name for name, holds in kinds.items() if holds)
+    kind = f' class="{classes}"' if classes else ""
+    words = f' <span class="mark">{mark} {MARKS[mark]}</span>' if mark else ""
+    return f'<td{kind} data-label="{escape(header)}"><span>{escape(text)}{words}</span></td>'
 
 
 def _list(title: str, entries: list[tuple[str, str]]) -> str:
@@ -129,7 +151,9 @@ def _list(title: str, entries: list[tuple[str, str]]) -> str:
 def _curves(comparison: Comparison) -> str:
     groups = panels(comparison.targets)
     figures = "".join(f"<p>{escape(words)}</p>\n{curves.figures(group)}" for words, group in groups)
-    return f"<h2>Quality of samples during training</h2>\n{figures}" if figures else ""
+    quality = f"<h2>Quality of samples during training</h2>\n{figures}" if figures else ""
+    losses = loss_panels(comparison.targets)
+    return (f"<h2>Validation loss during training</h2>\n{curves.figures(losses)}" if losses else "") + quality
 
 
 def _grids(comparison: Comparison) -> str:
@@ -138,5 +162,15 @@ def _grids(comparison: Comparison) -> str:
 
 
 def _grid(target: Compared) -> str:
-    source, name = html.data_url("image/png", target.grid.read_bytes()), escape(target.name)
-    return f'<figure><img src="{source}" alt="Samples of {name}"><figcaption>{name}</figcaption></figure>\n'
+    from PIL import Image
+
+    run = Run.open(target.path)
+    preset = PRESETS.get(run.config.model)
+    count = run.spec.num_classes if preset and preset.conditional else 0
+    names = [run.spec.class_name(label) for label in range(count)]
+    with Image.open(target.grid) as file:
+        picture, names = images.without_frame(grid := np.asarray(file), run.spec.image_shape, names)
+    content = target.grid.read_bytes() if picture is grid else images.png_bytes(picture)
+    size = picture.shape[1], picture.shape[0]
+    sheet = html.sheet(html.data_url("image/png", content), size, f"Samples of {target.name}", names, width=GRID_WIDTH)
+    return f"<figure>{sheet}<figcaption>{escape(target.name)}</figcaption></figure>\n"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from kgen.data.reference import WHOLE
-from kgen.tables import format_number, render_table
+from kgen.tables import format_number, render_table, wrapped
 
 WORDS = {
     "features": "{} features",
@@ -22,6 +22,9 @@ WORDS = {
     "weights_hash": "weights {}",
 }
 """The keys of a protocol in words, in this order."""
+
+COUNTS = ("num_real", "num_fake")
+"""Keys of the numbers of images."""
 
 HASH_LETTERS = 12
 """Letters of a hash that are shown."""
@@ -54,42 +57,70 @@ def protocol_words(protocol: Mapping[str, Any]) -> str:
     return ", ".join(words.get(key, f"{key} {{}}").format(format_settings(key, given[key])) for key in keys)
 
 
-def eval_table(results: Sequence[Mapping[str, Any]]) -> str:
-    """The results of one target, and below them their protocol, and the prior if it was fitted.
+def eval_table(results: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """The results of one target, a row each; below them what they were computed of and how.
 
     Args:
         results: of one target, at least one.
+        width: characters per line; None for lines of any length.
     """
-    headers = ("metric", "value", "95 % interval", "baseline", "better", "N real / fake", "features", "note")
+    headers = ("metric", "value", "95 % interval", "baseline", "better")
+    extractors = {result["protocol"].get("features") or "none" for result in results} - {"none"}
+    names = [
+        f"{result['metric']}@{result['protocol'].get('features')}"
+        if len(extractors) > 1 and (result["protocol"].get("features") or "none") != "none"
+        else result["metric"]
+        for result in results
+    ]
     cells = [
         (
-            with_settings(result["metric"], result["protocol"]),
-            format_value(result),
+            name,
+            format_number(result.get("value")) if result.get("interval") else format_value(result),
             format_interval(result),
             result.get("baseline"),
             result.get("better") or "-",
-            " / ".join(format_number(result["protocol"].get(key)) for key in ("num_real", "num_fake")),
-            result["protocol"].get("features"),
-            result.get("note") or "",
         )
-        for result in results
+        for name, result in zip(names, results, strict=True)
     ]
-    named = [(result["metric"], result["protocol"]) for result in results]
-    protocols = protocol_lines(named, leave_out=("num_real", "num_fake", "settings"))
+    lines = [
+        f"Note on {name}: {result['note']}" for name, result in zip(names, results, strict=True) if result.get("note")
+    ]
+    counts: dict[tuple, list[str]] = {}
+    for name, result in zip(names, results, strict=True):
+        counts.setdefault(tuple(result["protocol"].get(key) for key in COUNTS), []).append(name)
+    for (real, fake), of in counts.items():
+        generated = f" and {format_number(fake)} generated" if fake else ""
+        lines.append(f"Images{_of(of, counts)}: {format_number(real)} real{generated}")
+    if settings := [with_settings(n, r["protocol"]) for n, r in zip(names, results, strict=True) if _has_settings(r)]:
+        lines.append(f"Settings: {', '.join(settings)}")
+    protocols = protocol_lines(
+        [(name, result["protocol"]) for name, result in zip(names, results, strict=True)],
+        leave_out=(*COUNTS, "settings"),
+    )
+    lines += [f"Protocol{_of([of], protocols)}: {words}" for of, words in protocols]
     target = results[0].get("target") or {}
-    about = f"Prior: {target['prior']} {target['prior_hash']}\n" if target.get("prior_hash") else ""
+    if target.get("prior_hash"):
+        lines.append(f"Prior: {target['prior']} {target['prior_hash']}")
     if target.get("split"):
-        about += f"Evaluated: the {target['split']} split of {target.get('path')}, the images of the reference\n"
+        lines.append(f"Evaluated: the {target['split']} split of {target.get('path')}, the images of the reference")
     if target.get("made"):
-        about += f"Evaluated: the images of {target.get('path')}, made {target['made']} as those of the reference are\n"
+        lines.append(
+            f"Evaluated: the images of {target.get('path')}, made {target['made']} as those of the reference are"
+        )
     if target.get("other_data"):
-        about += f"Reference: other images than those of the training ({target['other_data']})\n"
+        lines.append(f"Reference: other images than those of the training ({target['other_data']})")
     if all(result["protocol"].get("split") == WHOLE for result in results):
-        about += "Baseline: none; the reference is the whole set, which leaves no other real images (see --split)\n"
-    if len(protocols) == 1:
-        return f"{render_table(headers, cells)}\nProtocol: {protocols[0][1]}\n{about}"
-    words = "".join(f"Protocol of {names}: {words}\n" for names, words in protocols)
-    return f"{render_table(headers, cells)}\n{words}{about}"
+        lines.append("Baseline: none; the reference is the whole set, which leaves no other real images (see --split)")
+    return f"{render_table(headers, cells, width=width)}\n{wrapped(lines, width)}"
+
+
+def _of(names: Sequence[str], groups: Collection) -> str:
+    """The names that a line is about; "" where all lines of its kind are one."""
+    return f" of {', '.join(names)}" if len(groups) > 1 else ""
+
+
+def _has_settings(result: Mapping[str, Any]) -> bool:
+    return bool(result["protocol"].get("settings"))
 
 
 def with_settings(metric: str, protocol: Mapping[str, Any]) -> str:

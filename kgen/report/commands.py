@@ -11,6 +11,8 @@ from kgen.run import Run
 
 DONE, FAILED, UNFINISHED = "done", "failed", "unfinished"
 """How a training ended: as planned, with an error, or not (yet)."""
+PAGE = "a page to play with the decoder"
+"""Purpose of the command that writes the page of kgen-explore."""
 RATE_FACTOR = 0.1
 """Factor on the learning rate that is proposed after a loss that was not finite."""
 
@@ -48,9 +50,10 @@ def _usage_commands(run: Run, path: Path) -> list[tuple[str, str]]:
         label = ["--label", run.spec.class_name(run.spec.num_classes - 1)]
     commands = {
         "64 samples as a picture": ["kgen-sample", str(path), "--count", "64", *label, "--seed", "1"],
+        PAGE: ["kgen-explore", str(path), "--what", "page"],
         "metrics with their protocols": ["kgen-eval", str(path)],
-        "pictures of the latent space": ["kgen-explore", str(path)],
         "SavedModel and TFLite files": ["kgen-export", str(path), "--to", f"exports/{run.config.model}"],
+        "pictures of the latent space": ["kgen-explore", str(path)],
         "the exports as a service, with a page": ["kgen-serve", "exports/"],
     }
     lines = [(purpose, shlex.join(words)) for purpose, words in commands.items()]

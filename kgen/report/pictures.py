@@ -309,13 +309,8 @@ def _figure(picture: EmbeddedImage, caption: str) -> str:
 
 def _enlarged(name: str, picture: EmbeddedImage, text: str) -> str:
     """A grid, enlarged by a whole factor to about GRID_WIDTH pixels, with the names of its rows."""
-    factor = max(1, round(GRID_WIDTH / picture.width))
-    spans = "".join(f"<span>{escape(name)}</span>" for name in picture.names)
-    rows = f'<div class="rows">{spans}</div>' if spans else ""
-    return (
-        f'<div class="sheet">{rows}<img class="pixels" id="{name}" src="{picture.url}" '
-        f'width="{picture.width * factor}" height="{picture.height * factor}" alt="{escape(text)}"></div>'
-    )
+    size = picture.width, picture.height
+    return html.sheet(picture.url, size, text, picture.names, width=GRID_WIDTH, name=name)
 
 
 def _pictures_of(budget: Budget, folders: Sequence[Path]) -> dict[str, list[EmbeddedImage]]:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from kgen.errors import UserError
 from kgen.evaluate.results import generator_of, read_results
 from kgen.evaluate.tables import format_interval, format_value, protocol_lines, protocol_words, with_settings
 from kgen.io import write_text
-from kgen.report.commands import DONE, FAILED, UNFINISHED, next_commands, train_again
+from kgen.report.commands import DONE, FAILED, PAGE, UNFINISHED, next_commands, train_again
 from kgen.report.panels import panels_of
 from kgen.report.pictures import Pictures
 from kgen.report.run_files import (
@@ -51,16 +52,21 @@ def write_report(run: Run, out: str | Path | None = None) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    return write_text(out or run.path / NAME, to_html(run))
+    return write_text(out or run.path / NAME, to_html(run, Path(out).parent if out else None))
 
 
-def to_html(run: Run) -> str:
-    """The page, of less than `pictures.PAGE_BYTES`."""
+def to_html(run: Run, folder: Path | None = None) -> str:
+    """The page, of less than `pictures.PAGE_BYTES`.
+
+    Args:
+        run: see `write_report`.
+        folder: where the page will be; None is the run itself.
+    """
     files = read(run)
     pictures = Pictures(files)
     files.problems += pictures.problems
     sections = [
-        ("Samples", "samples", pictures.samples()),
+        ("Samples", "samples", pictures.samples() + play_section(files, folder)),
         ("Curves", "curves", curves_section(files)),
         ("Evaluation", "evaluation", evaluation_section(files)),
         ("Next commands", "next", commands_section(files)),
@@ -76,7 +82,7 @@ def to_html(run: Run) -> str:
     return html.document(
         f"{run.path.resolve().name}: {run.config.model} on {run.spec.name}",
         f"{head_section(files)}<nav>\n{links}</nav>\n<main>\n{main}</main>\n",
-        style=curves.STYLE + html.asset("report.css"),
+        style=curves.STYLE + "".join(map(html.asset, ("sheets.css", "report.css", "stacks.css"))),
         script=curves.SCRIPT + html.asset("report.js"),
     )
 
@@ -101,9 +107,14 @@ def head_section(files: RunFiles) -> str:
     )
     return (
         f'<header>\n<p class="kicker">{escape(run.config.model)} on {escape(run.spec.name)}{escape(recipe)}</p>\n'
-        f'<h1>{escape(run.path.resolve().name)} <span class="state {files.state}">{STATES[files.state]}</span></h1>\n'
+        f"<h1>{escape(run.path.resolve().name)} {_state(files)}</h1>\n"
         f'<dl class="tiles">\n{tiles}</dl>\n</header>\n'
     )
+
+
+def _state(files: RunFiles) -> str:
+    kind, words = ("", "interrupted") if files.interrupted else (files.state, STATES[files.state])
+    return f'<span class="state {kind}">{words}</span>'
 
 
 def _epochs(files: RunFiles) -> str:
@@ -141,7 +152,10 @@ def _duration(seconds: float | None) -> str | None:
 def outcome_section(files: RunFiles) -> str:
     """The error of a failed training, an early end, unreadable files, and the diagnostics."""
     parts = ""
-    if files.state == FAILED:
+    if files.interrupted:
+        body = html.paragraphs([f"It was {files.reason}; it can be resumed, see below."])
+        parts += html.note("quiet", "The training was interrupted", body)
+    elif files.state == FAILED:
         parts += html.note("wrong", "The training failed", html.paragraphs([files.reason or "No reason is recorded."]))
     elif files.state == DONE and files.reason:
         parts += html.note("quiet", "Ended before the last epoch", html.paragraphs([_sentence(files.reason)]))
@@ -257,16 +271,38 @@ def _identity(result: Mapping[str, Any]) -> str:
 # Commands, data, configuration, log -----------------------------------------------------------------------------------
 
 
+def play_section(files: RunFiles, folder: Path | None) -> str:
+    """A link to the page of kgen-explore, on which one moves through the latent space; without one its command."""
+    run = files.run
+    pages = sorted((run.path / "explore").glob("*.html"))
+    if pages:
+        links = ", ".join(
+            f'<a href="{escape(f"explore/{quote(page.name)}" if folder is None else page.resolve().as_uri())}">'
+            f"explore/{escape(page.name)}</a>"
+            for page in pages
+        )
+        return f"<p>Play with the decoder in the browser: {links}</p>\n"
+    return _commands([one for one in _next(files) if one[0] == PAGE])
+
+
 def commands_section(files: RunFiles) -> str:
     """Command lines with a button that copies them."""
-    run = files.run
+    again = train_again(files.run.config)
+    again = html.fold("Train again, with every setting written out", f"<pre>{escape(again)}</pre>")
+    return _commands(_next(files)) + again
+
+
+def _next(files: RunFiles) -> list[tuple[str, str]]:
+    return next_commands(files.run, state=files.state, reason=files.reason, path=files.run.path.resolve())
+
+
+def _commands(lines: list[tuple[str, str]]) -> str:
     rows = "".join(
         f'<li><span>{escape(purpose)}</span><code>{escape(line)}</code><button type="button" class="copy" '
         f'aria-label="Copy: {escape(purpose)}">Copy</button></li>\n'
-        for purpose, line in next_commands(run, state=files.state, reason=files.reason, path=run.path.resolve())
+        for purpose, line in lines
     )
-    again = html.fold("Train again, with every setting written out", f"<pre>{escape(train_again(run.config))}</pre>")
-    return f'<ul class="commands">\n{rows}</ul>\n{again}'
+    return f'<ul class="commands">\n{rows}</ul>\n' if rows else ""
 
 
 def data_section(files: RunFiles) -> str:

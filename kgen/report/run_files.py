@@ -9,7 +9,7 @@ from typing import Any
 from kgen.errors import UserError
 from kgen.evaluate.results import results_of
 from kgen.report.commands import DONE, FAILED, UNFINISHED
-from kgen.run import CHECKPOINTS, Run, row_of
+from kgen.run import CHECKPOINTS, INTERRUPTED, Run, row_of
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 TIME_LENGTH = 19
@@ -41,6 +41,11 @@ class RunFiles:
     checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     results: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a user ended the training, which is no failure of it."""
+        return self.state == FAILED and self.reason.startswith(INTERRUPTED)
 
 
 def read(run: Run) -> RunFiles:

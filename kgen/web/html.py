@@ -106,9 +106,29 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], label: str, *, 
     )
 
 
+def sheet(url: str, size: tuple[int, int], text: str, names: Sequence[str] = (), *, width: int, name: str = "") -> str:
+    """A grid of samples with the names of its rows beside it; see sheets.css.
+
+    Args:
+        url: of the picture.
+        size: its width and height in pixels, which are enlarged by a whole factor.
+        text: the alternative text.
+        names: of the rows, from the top; none are written if empty.
+        width: about so wide is the enlarged picture, in pixels.
+        name: the id of the picture, or "".
+    """
+    factor = max(1, round(width / size[0]))
+    rows = f'<div class="rows">{"".join(f"<span>{escape(one)}</span>" for one in names)}</div>' if names else ""
+    known = f' id="{name}"' if name else ""
+    return (
+        f'<div class="sheet">{rows}<img class="pixels"{known} src="{url}" width="{size[0] * factor}" '
+        f'height="{size[1] * factor}" alt="{escape(text)}"></div>'
+    )
+
+
 def pairs(values: Mapping[str, Any]) -> str:
     """Names and values; long values are folded."""
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{_value(value)}</dd></div>\n" for name, value in values.items())
+    rows = "".join(f"<div><dt>{_name(name)}</dt><dd>{_value(value)}</dd></div>\n" for name, value in values.items())
     return f'<dl class="pairs">\n{rows}</dl>\n'
 
 
@@ -130,7 +150,14 @@ def text_of(value: Any) -> str:
     """A setting as JSON, but words without quotes."""
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return f"{value:.12g}"  # 0.0002 in place of 0.00019999999999999998
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _name(name: str) -> str:
+    """A name that a narrow column breaks after underscores."""
+    return escape(name).replace("_", "_<wbr>")
 
 
 def _value(value: Any) -> str:

@@ -75,10 +75,12 @@ def test_the_page_is_one_accessible_file(runs, capsys, tmp_path):
     page = Page(text)
     assert page.all("html")[0][1] == {"lang": "en"} and len(page.all("caption")) == len(page.all("table")) == 1
     heads = page.all("th")
-    assert [h[2] for h in heads if h[1]["scope"] == "col"][-2:] == ["fid", "kid"]
-    names = [h[2] for h in heads if h[1]["scope"] == "row"]
-    assert names == ["00000-vae-mnist", "00001-cvae-mnist", "baseline (real images)"]
-    assert len(page.all("td")) == 3 * (len(heads) - 3 - 1)
+    names = ["00000-vae-mnist", "00001-cvae-mnist", "baseline"]
+    assert [h[2] for h in heads if h[1]["scope"] == "col"] == ["measure", *names]
+    assert [h[2] for h in heads if h[1]["scope"] == "row"][-2:] == ["fid", "kid"]
+    assert [cell[1]["data-label"] for cell in page.all("td")] == names * (len(heads) - 4)
+    verdict = next(p[2] for p in page.all("p") if p[1].get("class") == "verdict")
+    assert verdict.startswith("00001-cvae-mnist is better in 1 of 2 measures")
     best = [cell[2] for cell in page.all("td") if cell[1].get("class") == "best"]
     assert best.count("2.500 * best") == 1 and not best.count("0.5000 * best")
     (picture,) = page.all("img")

@@ -124,6 +124,8 @@ def test_a_folder_of_runs_and_the_curves_of_two(tmp_path):
     written = write(compare(targets), tmp_path / "compare")
     assert [path.name for path in written] == ["compare.csv", "compare.html", "curves.png"]
     assert Image.open(written[-1]).size[0] > 400
+    page = written[1].read_text()
+    assert "Validation loss during training" in page and "&quot;x&quot;:[1,2],&quot;y&quot;:[3,1.5]" in page
 
 
 def test_infinity_is_a_value():
@@ -235,6 +237,22 @@ def test_values_that_were_refused_are_notes_and_do_not_hinder(tmp_path):
     comparison = compare(open_targets([one.path, two.path]))
     assert column(comparison, "fid").cells.keys() == {1}
     assert comparison.notes() == [(one.name, "fid: no value, N = 100 is not above d = 128")]
+
+
+def test_notes_are_of_the_metrics_that_are_shown(tmp_path):
+    run = a_run(tmp_path, a_result("fid", 1.0, note="few images"), a_result("kid", 2.0, note="noisy"))
+    run.fail("interrupted by the user")
+    notes = [note for _, note in compare(open_targets([run.path]), metrics=["fid"]).notes()]
+    assert notes[0].startswith("its training was interrupted by the user") and notes[1:] == ["fid: few images"]
+
+
+def test_seconds_that_differ_by_chance_are_not_the_best():
+    def marked(*seconds) -> dict:
+        targets = [Compared(f"run{i}", Path(f"run{i}"), {"training_seconds": s}, []) for i, s in enumerate(seconds)]
+        return column(compare(targets), "training seconds").marks
+
+    assert marked(100.0, 115.0) == {} and marked(100.0, 130.0) == {0: BEST}
+    assert marked(100.0, 115.0, 200.0) == {0: BEST, 1: NEAR}
 
 
 # Subjects -------------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def run(tmp_path):
 
 def words_of(page: str) -> str:
     """What one reads: without style, scripts, pictures and tags."""
-    page = re.sub(r"<(style|script)\b.*?</\1>", "", page, flags=re.S)
+    page = re.sub(r"<(style|script)\b.*?</\1>|<wbr>", "", page, flags=re.S)
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", page)))
 
 
@@ -187,6 +187,14 @@ def test_broken_lines_are_left_out_and_told(run):
     assert "line 2 is broken JSON" in told and "Not evaluated yet" in told
 
 
+def test_a_training_that_was_interrupted_did_not_fail(run):
+    (run.path / "DONE").unlink()
+    run.fail("interrupted by the user")
+    told = words_of(to_html(run))
+    assert "my run interrupted" in told and "It was interrupted by the user" in told and "failed" not in told
+    assert "kgen-train --resume" in told
+
+
 def test_a_failed_run_says_why_and_what_to_try(run):
     (run.path / "DONE").unlink()
     run.fail("the loss was not finite at step 7. Try a smaller --learning_rate (it was 0.002)")
@@ -202,7 +210,7 @@ def test_the_commands_parse_and_the_same_training_is_the_same(run):
 
     lines = [line for _, line in next_commands(run)]
     names = [line.split()[0].removeprefix("kgen-") for line in lines]
-    assert names == ["sample", "eval", "explore", "export", "serve", "compare"]
+    assert names == ["sample", "explore", "eval", "export", "explore", "serve", "compare"]
     for name, line in zip(names, lines, strict=True):
         arguments = importlib.import_module(f"kgen.cli.{name}").command().parse(shlex.split(line)[1:])
         where = {"serve": "exports/", "compare": f"{run.path.parent}/*"}.get(name, str(run.path))
@@ -210,6 +218,15 @@ def test_the_commands_parse_and_the_same_training_is_the_same(run):
     cmd = train.command()
     cmd.parse(shlex.split(train_again(run.config))[1:])
     assert train.config_of(cmd).to_json() == run.config.to_json()
+
+
+def test_the_page_to_play_with_is_linked_or_its_command_is_there(run, tmp_path):
+    assert to_html(run).count("--what page</code>") == 2  # below the samples, and among the commands
+    page = run.path / "explore" / "a b.html"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("")
+    assert '<a href="explore/a%20b.html">explore/a b.html</a>' in to_html(run)
+    assert f'<a href="{page.as_uri()}">' in write_report(run, tmp_path / "elsewhere.html").read_text()
 
 
 def test_panels_of_terms_health_and_quality():

@@ -141,7 +141,7 @@ def test_the_keyboard_reads_curves(page):
 def test_commands_are_copied(page):
     grant = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     page.driver.execute_cdp_cmd("Browser.grantPermissions", grant)
-    page.click(".copy", 1)
-    page.wait(lambda: page.all(".copy")[1].text == "Copied")
+    page.click("#next .copy", 2)
+    page.wait(lambda: page.all("#next .copy")[2].text == "Copied")
     copied = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
     assert copied == f"kgen-eval {page.run.path}"
