@@ -6,12 +6,14 @@
 >>> canvas.save(run.path / "plots" / "loss.png")
 """
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 
 from kgen.io import write_aside
+from kgen.provenance import drawn_by, tagged
 
 DOTS_PER_INCH = 110
 GRID_ALPHA = 0.3
@@ -122,7 +124,10 @@ class Canvas:
         """
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        return write_aside(path, lambda aside: FigureCanvasAgg(self.figure).print_png(aside))
+        file = io.BytesIO()
+        FigureCanvasAgg(self.figure).print_png(file)
+        content = tagged(file.getvalue(), drawn_by("plot", picture=Path(path).stem))
+        return write_aside(path, lambda aside: aside.write_bytes(content))
 
     @staticmethod
     def _with_grid(panels, grid: str | None):

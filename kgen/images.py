@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kgen.content_credentials import Sign
 from kgen.errors import UserError
 from kgen.io import write_aside
 from kgen.provenance import tagged
@@ -200,15 +201,16 @@ PREVIEW_IMAGES = 64
 """Largest number of images of a preview."""
 
 
-def preview_png(images: np.ndarray) -> bytes:
+def preview_png(images: np.ndarray, made: Mapping[str, Any]) -> bytes:
     """A PNG file that shows the first PREVIEW_IMAGES of some images as a grid: the picture of an object in Jupyter.
 
     Args:
         images: [N, H, W, C] uint8, or float in [0, 1]; small ones are enlarged, see `to_view`.
+        made: what made it, for the file: see `kgen.provenance`.
     """
     images = np.asarray(images[:PREVIEW_IMAGES])
     images = images if images.dtype == np.uint8 else to_uint8(images)
-    return png_bytes(grid(np.stack([to_view(image) for image in images])))
+    return tagged(png_bytes(grid(np.stack([to_view(image) for image in images]))), made)
 
 
 def png_bytes(image: np.ndarray) -> bytes:
@@ -220,16 +222,20 @@ def png_bytes(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def save_png(path: str | os.PathLike, image: np.ndarray, made: Mapping[str, Any] | None = None) -> Path:
+def save_png(
+    path: str | os.PathLike, image: np.ndarray, made: Mapping[str, Any] | None = None, sign: Sign | None = None
+) -> Path:
     """Writes one image as PNG: aside first, then renamed.
 
     Args:
         path: of the file.
         image: [H, W, C] uint8 or float in [0, 1].
         made: what made it, for the file: see `kgen.provenance`.
+        sign: signs the file: see `kgen.content_credentials`.
     """
     content = png_bytes(image if image.dtype == np.uint8 else to_uint8(image))
     content = tagged(content, made) if made else content
+    content = sign(content) if sign else content
     return write_aside(path, lambda aside: aside.write_bytes(content))
 
 
@@ -238,9 +244,10 @@ def save_pngs(
     images: np.ndarray,
     names: Sequence[str],
     made: Sequence[Mapping[str, Any] | None] | None = None,
+    sign: Sign | None = None,
 ) -> list[Path]:
     """Writes every image of [N, H, W, C] as `folder/NAME.png`; `made`: of each, see `save_png`."""
     return [
-        save_png(Path(folder) / f"{name}.png", image, one)
+        save_png(Path(folder) / f"{name}.png", image, one, sign)
         for name, image, one in zip(names, images, made or [None] * len(names), strict=True)
     ]

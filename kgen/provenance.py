@@ -30,14 +30,12 @@ def made_by(command: str, *, model: str, weights_hash: str | None, prior: str, *
         more: what else draws it again: "seed"; "label", the class, or None of all classes in turn and of no classes;
             "temperature"; ...
     """
-    return {
-        "kgen": __version__,
-        "command": command,
-        "model": model,
-        "weights_hash": weights_hash,
-        "prior": prior,
-        **more,
-    }
+    return drawn_by(command, model=model, weights_hash=weights_hash, prior=prior, **more)
+
+
+def drawn_by(command: str, **more: Any) -> dict[str, Any]:
+    """What made a picture that is no sample alone: a plot, a sheet of real images."""
+    return {"kgen": __version__, "command": command, **more}
 
 
 def tagged(png: bytes, made: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from kgen.canvas import DOTS_PER_INCH, Canvas
+from kgen.provenance import read_tag
 
 
 def test_the_array_and_the_file_show_the_same(tmp_path):
@@ -17,6 +18,7 @@ def test_the_array_and_the_file_show_the_same(tmp_path):
     path = canvas.save(tmp_path / "plots" / "a.png")
     with Image.open(path) as picture:
         assert (np.asarray(picture.convert("RGB")) == pixels).all()
+    assert read_tag(path)["picture"] == "a"
 
 
 def test_panels():

@@ -12,6 +12,7 @@ import kgen
 ROOT = Path(kgen.__file__).parent
 LAYERS = (
     ("registry", "spec", "options", "config", "images", "random", "errors", "io", "progress", "imports", "provenance",
+     "content_credentials",
      "cache", "environment", "memory",
      "blas", "tfgan", "recipes", "web", "tables", "canvas", "checkpoints", "models.presets"),
     ("data", "nn", "losses", "metrics"),

@@ -104,14 +104,16 @@ def write(dataset, report, folder: Path) -> list[Path]:
     from kgen.data.audit.contact_sheet import contact_sheet, pairs_sheet
     from kgen.images import save_png
     from kgen.io import write_json
+    from kgen.provenance import drawn_by
 
+    made = drawn_by("kgen-data", dataset=report.name)
     written = [
         write_json(folder / "report.json", report.to_json()),
-        save_png(folder / "contact-sheet.png", contact_sheet(dataset)),
+        save_png(folder / "contact-sheet.png", contact_sheet(dataset), made | {"picture": "contact-sheet"}),
     ]
     pairs = pairs_sheet(dataset, report)
     if pairs is None:
         (folder / "duplicates.png").unlink(missing_ok=True)
     else:
-        written.append(save_png(folder / "duplicates.png", pairs))
+        written.append(save_png(folder / "duplicates.png", pairs, made | {"picture": "duplicates"}))
     return written

@@ -62,6 +62,15 @@ def command() -> Command:
         auto="1; in a grid, what makes small images 48 pixels large",
         lower_bound=1,
     )
+    cmd.flag(
+        "Output",
+        "string",
+        "c2pa",
+        None,
+        "Sign the pictures as made by a trained model (C2PA content credentials), with a PEM certificate and its key.",
+        auto="not signed",
+        metavar="CERT,KEY",
+    )
     cmd.flag("A picture of kgen", "string", "describe", None, "Print what made it, and end.", metavar="PNG")
     cmd.flag(
         "A picture of kgen",
@@ -93,11 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def sample(cmd: Command, path: str):
     """Writes what the flags ask for, and says what it was."""
+    from kgen.content_credentials import signer_of
     from kgen.io import check_writable
     from kgen.sampling import certified_file, check_request, described, generate, is_url, made_by
     from kgen.sampling.files import write
 
     form, out = cmd["format"], Path(cmd["out"] or ".")
+    if form == "npz" and cmd["c2pa"]:
+        raise UserError("--c2pa signs pictures, and arrays are none; leave it out")
+    sign = signer_of(cmd["c2pa"]) if cmd["c2pa"] else None
     if form == "npz" and cmd["scale"]:
         raise UserError("--scale enlarges pictures, and arrays hold images at their size; leave it out")
     check_writable(out if form == "png-files" or not cmd["out"] else out.parent, "the samples")
@@ -113,7 +126,7 @@ def sample(cmd: Command, path: str):
         sampler, file or path, "kgen-sample",
         seed=cmd["seed"], label=asked, temperature=cmd["temperature"], checkpoint=checkpoint,
     )  # fmt: skip
-    print("\n".join(write(samples, sampler.spec, made, form, cmd["out"], cmd["scale"])))
+    print("\n".join(write(samples, sampler.spec, made, form, cmd["out"], cmd["scale"], sign)))
 
 
 def _open(cmd: Command, path, **choice):
@@ -146,7 +159,13 @@ def draw_again(cmd: Command, path: str | None):
     picture, made = cmd["again"], tag_of(cmd["again"])
     if "call" in made:
         raise UserError(f"{picture} is a sheet of {made['command']}, which draws it again: {made['call']}")
+    if made.get("prior") is None:
+        raise UserError(
+            f"{picture} was drawn by {made.get('command')} and shows no samples alone; it is not drawn again"
+        )
     path = path or made.get("path")
+    if made["command"] == "kgen-train":
+        raise UserError(f"{picture} was drawn while {path} was trained; kgen-sample {path} draws samples of it")
     if not path:
         raise UserError(f"{picture} does not say where its model is; name the run or the export after it")
     choice = {"prior": made.get("prior"), "checkpoint": made.get("checkpoint") or cmd["checkpoint"]}

@@ -18,6 +18,7 @@ from kgen.data.sources.base import Skipped, Source
 from kgen.data.store import RowReader, StoredSplit, transformed_records
 from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold
 from kgen.errors import UserError
+from kgen.provenance import drawn_by
 from kgen.spec import DataSpec
 
 SHUFFLE_BUFFER_BYTES = 2**29
@@ -71,7 +72,10 @@ class Dataset:
 
     def _repr_png_(self) -> bytes | None:
         """The picture in Jupyter: the first images of the first split; none of images that are not kept decoded."""
-        return images.preview_png(self.view(self.splits[0])[0][: images.PREVIEW_IMAGES]) if self.kept else None
+        if not self.kept:
+            return None
+        first, made = self.view(self.splits[0])[0], drawn_by("load", dataset=self.spec.name, split=self.splits[0])
+        return images.preview_png(first[: images.PREVIEW_IMAGES], made)
 
     @property
     def kept(self) -> bool:

@@ -25,6 +25,7 @@ from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
 from kgen.io import check_writable
 from kgen.metrics.conditioning import wilson_interval
+from kgen.provenance import drawn_by
 from kgen.run import check_space
 from kgen.sampling import Sampler
 
@@ -84,7 +85,8 @@ def evaluate(
     try:
         merge_results(path, results)
         for name, picture in evaluator.pictures.items():
-            images.save_png(path.with_name(f"{path.stem}-{name}.png"), picture)
+            made = drawn_by("kgen-eval", path=str(target.path), picture=name)
+            images.save_png(path.with_name(f"{path.stem}-{name}.png"), picture, made)
     except OSError as error:
         if out is not None:
             raise

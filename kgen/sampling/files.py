@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kgen import images, provenance
+from kgen.content_credentials import Sign
 from kgen.errors import UserError
 from kgen.io import write_aside
 from kgen.provenance import read_tag
@@ -71,7 +72,13 @@ def made_by(
 
 
 def write(
-    samples: Samples, spec: DataSpec, made: Mapping[str, Any], form: str, out: str | None, scale: int | None
+    samples: Samples,
+    spec: DataSpec,
+    made: Mapping[str, Any],
+    form: str,
+    out: str | None,
+    scale: int | None,
+    sign: Sign | None = None,
 ) -> list[str]:
     """Writes samples, and says what was written, in sentences.
 
@@ -82,6 +89,7 @@ def write(
         form: "png" for one grid, "png-files" for a file per image, "npz" for arrays.
         out: a file, or a folder for "png-files"; None takes a name of the model, the class and the seed.
         scale: see `images.grid`; None chooses.
+        sign: of pictures, see `images.save_png`.
 
     Raises:
         UserError: `out` is a folder with samples of another model, class or seed.
@@ -89,10 +97,10 @@ def write(
     count, removed = len(samples.images), 0
     if form == "png":
         made = {**made, "picture": "grid", "count": count, "scale": scale or images.view_scale(spec.image_shape)}
-        path = images.save_png(out or _free(made, ".png", read_tag), _grid(samples, spec, made), made)
+        path = images.save_png(out or _free(made, ".png", read_tag), _grid(samples, spec, made), made, sign)
     elif form == "png-files":
         path = Path(out or _free(made, "", _tag_in))
-        removed = _write_files(path, samples, spec, {**made, "picture": "image", "scale": scale or 1})
+        removed = _write_files(path, samples, spec, {**made, "picture": "image", "scale": scale or 1}, sign)
     else:
         made = {**made, "count": count}
         path = _write_arrays(Path(out or _free(made, ".npz", _tag_of_arrays)), samples, spec, made)
@@ -121,7 +129,7 @@ def _grid(samples: Samples, spec: DataSpec, made: Mapping[str, Any]) -> np.ndarr
     return images.class_grid(samples.pixels, names, scale=made["scale"])
 
 
-def _write_files(folder: Path, samples: Samples, spec: DataSpec, made: Mapping[str, Any]) -> int:
+def _write_files(folder: Path, samples: Samples, spec: DataSpec, made: Mapping[str, Any], sign: Sign | None) -> int:
     """Writes a file per image; removes files of the same samples beyond them, and returns how many."""
     if (known := _tag_in(folder)) is not None and not _same(known, made):
         raise UserError(f"{folder} holds samples of another model, class or seed; name another folder with --out")
@@ -130,7 +138,7 @@ def _write_files(folder: Path, samples: Samples, spec: DataSpec, made: Mapping[s
         classes = [spec.class_name(label) for label in samples.labels]
     names = [f"{i:05d}{_class_part(name)}" for i, name in enumerate(classes)]
     tags = [{**made, "index": i, "label": name} for i, name in enumerate(classes)]
-    written = images.save_pngs(folder, images.enlarged(samples.pixels, made["scale"]), names, tags)
+    written = images.save_pngs(folder, images.enlarged(samples.pixels, made["scale"]), names, tags, sign)
     stale = {path for path in _numbered(folder) if _same(read_tag(path) or {}, made)} - {*written}
     for path in stale:
         path.unlink()

@@ -13,6 +13,7 @@ import numpy as np
 from kgen import images as kimages
 from kgen import random
 from kgen.errors import UserError
+from kgen.provenance import drawn_by
 from kgen.sampling.priors import PRIORS, Prior
 from kgen.spec import LARGEST_NUMBER, WHOLE_NUMBER, DataSpec
 from kgen.tables import counted
@@ -184,7 +185,7 @@ class Samples:
 
     def _repr_png_(self) -> bytes:
         """The picture in Jupyter."""
-        return kimages.preview_png(self.images)
+        return kimages.preview_png(self.images, drawn_by("generate", seed=self.seed))
 
     @property
     def pixels(self) -> np.ndarray:

@@ -23,7 +23,7 @@ from kgen.models.base import share, unpack
 from kgen.models.train_function import evaluation_function
 from kgen.progress import Bar, clock
 from kgen.run import Run, first_line
-from kgen.sampling import ModelSampler
+from kgen.sampling import ModelSampler, made_by
 from kgen.tables import counted
 from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
 from kgen.train.costs import Costs
@@ -675,5 +675,9 @@ class SampleGrids(EpochCallback):
     def draw(self, epoch: int):
         seed, folder = self.run.config.seed, self.run.path / "samples"
         for prefix, name, make in self.SHEETS:
-            sheet = images.save_png(folder / f"{prefix}-{epoch:04d}.png", make(self.sampler, seed))
+            made = made_by(
+                self.sampler, self.run.path, "kgen-train",
+                seed=seed, label=None, temperature=1.0, picture=prefix, epoch=epoch,
+            )  # fmt: skip
+            sheet = images.save_png(folder / f"{prefix}-{epoch:04d}.png", make(self.sampler, seed), made)
             self.loggers.images(epoch, {name: sheet})

@@ -23,8 +23,8 @@ from kgen.models.base import GRADIENT
 from kgen.models.presets import PRESETS
 from kgen.progress import announce
 from kgen.recipes import log_lines
-from kgen.run import Run
-from kgen.sampling import open_run
+from kgen.run import INTERRUPTED, Run
+from kgen.sampling import made_by, open_run
 from kgen.spec import DataSpec
 from kgen.tables import counted
 from kgen.train import callbacks, checkpointing, checks, defaults, init_from
@@ -200,12 +200,23 @@ def _train(
             stopped_early = _fit_or_roll_back(run, dataset, model, sample_monitor, start, stopper, devices, pause_after)
         if devices.is_chief:
             sampler = open_run(run, dataset=dataset)
-            images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, run.config.seed))
+            seed = run.config.seed
+            made = made_by(
+                sampler,
+                run.path,
+                "kgen-train",
+                seed=seed,
+                label=None,
+                temperature=1.0,
+                picture="final",
+                checkpoint="best",
+            )
+            images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, seed), made)
     except TrainingPaused:
         run.log(f"paused after epoch {pause_after} of {run.config.train.epochs}; go on with: {_resume_command(run)}")
         return run
     except KeyboardInterrupt:
-        run.fail("interrupted by the user")
+        run.fail(f"{INTERRUPTED} by the user")
         run.log(f"interrupted; resume with: {_resume_command(run)}")
         raise
     except BaseException as error:

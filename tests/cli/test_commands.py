@@ -90,7 +90,7 @@ def test_the_next_commands_can_be_pasted(tmp_path):
     for model, label in (("cvae", "Ankle boot"), ("vae", None)):
         path = tmp_path / "my runs"
         lines = [line for _, line in next_commands(Run(path, RunConfig(model), spec))[:4]]
-        for line, main in zip(lines, (sample, evaluate, explore, export), strict=True):
+        for line, main in zip(lines, (sample, explore, evaluate, export), strict=True):
             cmd = main.command()
             assert shlex.split(line)[0] == cmd.name and cmd.parse(shlex.split(line)[1:]) == [str(path)]
             assert main is not sample or cmd["label"] == label

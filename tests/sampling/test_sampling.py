@@ -139,6 +139,7 @@ def test_samples_samplers_and_data_show_what_they_are():
     assert str(DataSpec("photos", (48, 64, 3))) == "photos: images of 48x64x3, no classes"
     for shown, images in ((samples, samples.pixels), (digits, digits.arrays("train")[0])):
         with Image.open(io.BytesIO(shown._repr_png_())) as picture:
+            assert "kgen" in picture.info
             factor = round(48 / images.shape[1])  # of small images; the grid is 8 by 8
             height, width = (factor * n for n in images.shape[1:3])
             assert picture.size == (8 * (width + 2) + 2, 8 * (height + 2) + 2)

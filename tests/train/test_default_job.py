@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kgen
+from kgen.provenance import read_tag
+
 SPLITS, TERMS = ("train", "validation", "test"), ("loss", "reconstruction", "kl")
 
 
@@ -72,6 +75,15 @@ def test_pictures_at_the_start_during_and_at_the_end(default_job):
     assert Image.open(run.path / "plots" / "curves.png").size[0] > 600
 
 
+def test_every_picture_says_what_made_it(default_job):
+    run, _, _ = default_job
+    tags = {path.relative_to(run.path).as_posix(): read_tag(path) for path in run.path.rglob("*.png")}
+    assert all(tag and tag["kgen"] == kgen.__version__ for tag in tags.values())
+    final, first = tags["samples/final.png"], tags["samples/epoch-0000.png"]
+    assert (final["command"], final["seed"], final["checkpoint"]) == ("kgen-train", 0, "best")
+    assert final["weights_hash"] == run.load_model().weights_hash() != first["weights_hash"] and first["epoch"] == 0
+
+
 def test_the_last_words_say_where_and_what_next(default_job):
     run, out, _ = default_job
     last = out.strip().splitlines()[-7:]
@@ -79,7 +91,7 @@ def test_the_last_words_say_where_and_what_next(default_job):
     assert last[1].split() == ["plots:", str(run.path / "plots"), "(curves.png,", "layers.png)"]
     assert last.pop(0) and last[1].split() == ["report:", str(run.path / "report.html")]
     assert last[2].split()[:3] == ["next:", "kgen-sample", str(run.path)]
-    assert [line.split()[:2] for line in last[3:5]] == [["kgen-eval", str(run.path)], ["kgen-explore", str(run.path)]]
+    assert [line.split()[:2] for line in last[3:5]] == [["kgen-explore", str(run.path)], ["kgen-eval", str(run.path)]]
     assert last[5].split()[:2] == ["kgen-export", str(run.path)]
 
 
