@@ -7,6 +7,7 @@ not fit is named.
 
 import functools
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -39,8 +40,8 @@ GRID_WIDTH = 560
 """Pixels: small grids are enlarged by a whole factor to about this width."""
 MAX_CLASS_NAMES = 20
 PATHS_CAPTION = "Paths between latent points"
-AS_GRIDS, AS_CURVES = ("samples", "progress"), ("curves", "quality")
-"""Pictures NAME or NAME-... of kgen-explore and of a training that the page shows in another form."""
+SHOWN_OTHERWISE = re.compile(r"(samples|progress|curves|quality)(-.*)?")
+"""Names of the pictures of kgen-explore and of a training that the page shows as its grids and curves."""
 
 
 @dataclass(frozen=True)
@@ -323,7 +324,7 @@ def _pictures_of(budget: Budget, folders: Sequence[Path]) -> dict[str, list[Embe
 
 
 def _is_shown_above(path: Path) -> bool:
-    return path.parent.name != "eval" and path.stem.partition("-")[0] in (*AS_GRIDS, *AS_CURVES)
+    return path.parent.name != "eval" and SHOWN_OTHERWISE.fullmatch(path.stem) is not None
 
 
 def _same_pixels(one: Path, other: Path) -> bool:
