@@ -60,10 +60,11 @@ def test_a_run_is_measured_shown_and_kept(run_copy, capsys):
     assert len(found[0]["values"]) == 2 and found[0]["target"]["path"] == str(run_copy)
     lines = said.splitlines()
     heads = [head.strip() for head in lines[0].split("|")]
-    assert heads[:6] == ["metric", "value", "95 % interval", "baseline", "better", "N real / fake"]
+    assert heads == ["metric", "value", "95 % interval", "baseline", "better"]
     shown = {line.split("|")[0].strip(): [cell.strip() for cell in line.split("|")] for line in lines if "|" in line}
-    assert shown["fid"][1].startswith(f"{found[0]['value']:#.4g}") and "±" in shown["fid"][1]
-    assert shown["fid"][3:6] == [f"{found[0]['baseline']:#.4g}", "lower", "360 / 200"]
+    assert shown["fid"][1] == f"{found[0]['value']:#.4g}" and " to " in shown["fid"][2]
+    assert shown["fid"][3:] == [f"{found[0]['baseline']:#.4g}", "lower"]
+    assert "Images of fid, label_agreement, label_agreement_drawn: 360 real and 200 generated" in lines
     assert shown["label_agreement"][4] == "higher"
     assert lines[-1] == f"wrote {run_copy / 'eval' / 'best.jsonl'}"
 

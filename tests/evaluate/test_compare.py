@@ -408,5 +408,5 @@ def test_values_of_samples_that_two_runs_measured_alike_become_curves(tmp_path):
     ]
     page = to_html(compare(targets))
     assert "Quality of samples during training" in page and "fid of 00000-vae-mnist, 00001-vae-mnist over" in page
-    assert page.count("<svg") == 1 and "&quot;x&quot;:[10,30],&quot;y&quot;:[8,4]" in page  # what a pointer shows
+    assert page.count("<svg") == 2 and "&quot;x&quot;:[10,30],&quot;y&quot;:[8,4]" in page  # what a pointer shows
     assert "Quality of samples" not in to_html(compare(targets[1:]))
