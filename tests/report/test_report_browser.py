@@ -112,7 +112,7 @@ def test_hovering_a_curve_tells_its_values(page):
     told = tip.get_property("textContent")
     assert f"train {rows[3]['train_loss']:g}" in told and f"validation {rows[3]['validation_loss']:g}" in told
     assert "test not finite" in told
-    third = 66 + (400 - 66 - 10) * 2 / 3  # of a drawing 400 wide, whose axis of epochs 1 to 4 goes from 66 to 390
+    third = 52 + (400 - 52 - 10) * 2 / 3  # of a drawing 400 wide, whose axis of epochs 1 to 4 goes from 52 to 390
     ActionChains(page.driver).move_to_element_with_offset(loss, round(third / 200 * half - half), 0).perform()
     page.wait(lambda: tip.text.splitlines()[0] == "epoch 3")
     assert f"train {rows[2]['train_loss']:.5g}" in tip.get_property("textContent")  # 116.67

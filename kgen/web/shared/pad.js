@@ -23,8 +23,7 @@ export class Pad {
   /** A pad from -reach to reach, with its point in the middle; `names` are those of its axes. */
   reset(reach, names = ["x", "y"]) {
     Object.assign(this, { reach, names });
-    const axes = [document.querySelector(".axes .across"), document.querySelector(".axes .up")];
-    axes.forEach((axis, i) => {
+    [byId("pad-across"), byId("pad-up")].forEach((axis, i) => {
       if (!axis) return;
       const [low, name, high] = axis.children;
       [low.textContent, name.textContent, high.textContent] = [`−${reach}`, names[i], reach];
