@@ -264,6 +264,12 @@ class TrainConfig:
     )
     profile: bool = option(False, "Trace some steps for TensorBoard.", group="Performance")
 
+    flip: Literal["off", "on", "auto"] = option(
+        "off",
+        "Show training images mirrored half of the time; auto: where mirrored images could be of the data set.",
+        group="Model",
+        more="For small data sets. Whether a set tells left from right is measured (energy distance).",
+    )
     init_from: str | None = option(
         None,
         "Run to start from: its architecture and weights (vae_gan).",

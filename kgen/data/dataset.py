@@ -16,7 +16,7 @@ from kgen import images, random
 from kgen.data.fingerprint import extended_fingerprint, fingerprint
 from kgen.data.sources.base import Skipped, Source
 from kgen.data.store import RowReader, StoredSplit, transformed_records
-from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold
+from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold, flip_at_random
 from kgen.errors import UserError
 from kgen.provenance import drawn_by
 from kgen.spec import DataSpec
@@ -99,6 +99,7 @@ class Dataset:
         repeat: bool = False,
         limit: int | None = None,
         as_uint8: bool = False,
+        flip: bool = False,
     ):
         """A `tf.data.Dataset` of (images [B, H, W, C] float32 in [0, 1], labels [B] int32; zeros when unlabelled).
 
@@ -116,6 +117,7 @@ class Dataset:
             limit: at most so many images, a seeded choice.
             as_uint8: images as they are kept, uint8 of 0 to 255: a quarter of the bytes, which a model's `fit` takes as
                 well. Those that are binarized are float32 all the same.
+            flip: training images are mirrored half of the time, which is a function of seed, epoch and batch.
 
         Raises:
             UserError: no such split, or a number that is not positive.
@@ -128,7 +130,7 @@ class Dataset:
             )
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(random.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
-        batches = replace(self._batches_of(name, rows, self.binarize, seed), as_uint8=as_uint8)
+        batches = replace(self._batches_of(name, rows, self.binarize, seed), as_uint8=as_uint8, flip=flip)
         if split == "train" if training is None else training:
             return batches.training(batch_size, start_epoch, repeat, start_step)
         return batches.evaluation(batch_size, repeat)
@@ -201,7 +203,7 @@ class SplitBatches:
         transform: step 2, for images that are not kept.
         binarize: see DataConfig.
         seed: of order and binarization.
-        as_uint8: see `Dataset.batches`.
+        as_uint8, flip: see `Dataset.batches`.
     """
 
     image_shape: tuple[int, int, int]
@@ -213,6 +215,7 @@ class SplitBatches:
     binarize: str
     seed: int
     as_uint8: bool = False
+    flip: bool = False
 
     def training(self, batch_size: int, start_epoch: int, repeat: bool, start_step: int = 0):
         """Batches of exactly `batch_size` in the order of (seed, epoch); see `Dataset.batches`."""
@@ -324,16 +327,22 @@ class SplitBatches:
         """Step 5: (indices, pixels uint8, labels) -> (images float32 in [0, 1], labels); see also `as_uint8`.
 
         Args:
-            epoch, step: int64 tensors, which give sampled binarization its key in training; None in evaluation.
+            epoch, step: int64 tensors, which give flips and sampled binarization their keys in training; None in
+                evaluation.
         """
         import tensorflow as tf
 
+        def key(stream):
+            epoch_key = tf.stack([tf.constant(random.seed_of(self.seed, stream), tf.int64), epoch])
+            return tf.random.experimental.stateless_fold_in(epoch_key, step)
+
         indices, pixels, labels = batch
+        if self.flip and epoch is not None:
+            pixels = flip_at_random(pixels, key("flip"))
         if self.binarize == "threshold" or (self.binarize == "sample" and epoch is None):
             return self.binarized(indices, pixels), labels
         if self.binarize == "sample":
-            key = tf.stack([tf.constant(random.seed_of(self.seed, "binarize"), tf.int64), epoch])
-            return binarize_sample(pixels, tf.random.experimental.stateless_fold_in(key, step)), labels
+            return binarize_sample(pixels, key("binarize")), labels
         return pixels if self.as_uint8 else images.to_unit(tf.cast(pixels, tf.float32)), labels
 
     def binarized(self, indices, pixels):

@@ -4,6 +4,8 @@
 (Pillow resizes with weights that it rounds to 2^-22), so that an image has the same pixels, and a data set the same
 content hash, on every processor. TensorFlow's resizing, in float32, gives other grey levels on arm64.
 
+`flip_at_random` mirrors images of training batches; `can_be_mirrored` asks a set whether it may.
+
 `binarize_threshold` and the two `binarize_sample*` make black-and-white images: by a threshold, or by sampling every
 pixel with its grey value as the probability of white (Salakhutdinov & Murray 2008): again each time that an image is
 seen in training, once for each image in evaluation.
@@ -98,6 +100,70 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 # Binarization ---------------------------------------------------------------------------------------------------------
 
 SIXTEEN_BITS = 2**16
+
+
+def flip_at_random(pixels, key):
+    """Training images [B, H, W, C], each mirrored left to right with probability 1/2.
+
+    Args:
+        pixels: of any type.
+        key: [2] int64; the same key mirrors the same images.
+    """
+    import tensorflow as tf
+
+    mirrored = tf.random.stateless_uniform(tf.shape(pixels)[:1], key) < 0.5
+    return tf.where(mirrored[:, None, None, None], pixels[:, :, ::-1], pixels)
+
+
+def can_be_mirrored(pixels: np.ndarray, generator: np.random.Generator) -> bool:
+    """Whether mirrored images are as near to a set as its own: digits and letters are not, most photographs are.
+
+    The set is cut in two at random, again and again, and the energy distance (Székely & Rizzo 2013,
+    https://doi.org/10.1016/j.jspi.2013.03.018) of one half to the other is compared with that to the mirrored other.
+
+    Args:
+        pixels: [N, H, W, C] uint8; about a thousand are enough.
+        generator: of the cuts.
+
+    Returns:
+        Whether the distance grows by less than MIRROR_TOLERANCE of the mean distance of two images, or than three
+        standard deviations of such a measurement.
+    """
+    both = [_small(x) for x in (pixels, pixels[:, :, ::-1])]
+    half, plain, mirrored = len(pixels) // 2, [], []
+    for _ in range(MIRROR_CUTS):
+        order = generator.permutation(len(pixels))
+        one, other = both[0][order[:half]], order[half : 2 * half]
+        plain.append(_energy_distance(one, both[0][other]))
+        mirrored.append(_energy_distance(one, both[1][other]))
+    growth, spread = np.mean(mirrored) - np.mean(plain), np.std(plain)
+    return bool(growth <= max(MIRROR_TOLERANCE, 3 * spread))
+
+
+MIRROR_TOLERANCE, MIRROR_CUTS, MIRROR_SIDE = 0.01, 8, 16
+"""Growth that is none, number of cuts, and the side that images are averaged to."""
+
+
+def _small(pixels: np.ndarray) -> np.ndarray:
+    """[N, H, W, C] -> [N, d] float32: means over windows, about MIRROR_SIDE of them per side."""
+    count, height, width, channels = pixels.shape
+    windows = [max(side // MIRROR_SIDE, 1) for side in (height, width)]
+    rows, columns = height // windows[0], width // windows[1]
+    kept = pixels[:, : rows * windows[0], : columns * windows[1]].astype(np.float32)
+    return kept.reshape(count, rows, windows[0], columns, windows[1], channels).mean(axis=(2, 4)).reshape(count, -1)
+
+
+def _energy_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Unbiased, as a share of the mean distance between the two sets."""
+
+    def distances(x, y):
+        squares = np.square(x).sum(axis=1)[:, None] + np.square(y).sum(axis=1) - 2 * (x @ y.T)
+        return np.sqrt(np.maximum(squares, 0))
+
+    count = len(one)
+    within = sum(distances(x, x).sum() / (count * (count - 1)) for x in (one, other))
+    across = distances(one, other).mean()
+    return float((2 * across - within) / max(across, 1e-12))
 
 
 def binarize_threshold(pixels):

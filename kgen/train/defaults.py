@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from kgen import data
+from kgen import data, random
 from kgen.config import RunConfig
+from kgen.data.transforms import can_be_mirrored
 from kgen.errors import UserError
 from kgen.models import resolve_model_args
 from kgen.models.optimizers import build_optimizer
@@ -38,6 +40,9 @@ DENSE_PIXELS = 2_000
 
 EMA_HALFLIVES, MAX_EMA_HALFLIFE_IMAGES = 20, 50_000
 """Of the average of an adversarial model's weights: half-lives per training, and images per half-life."""
+
+MIRRORED_IMAGES = 1_000
+"""Training images of which it is asked whether they may be mirrored."""
 
 STEPS_PER_CALL = 64
 """Optimizer steps per call from Python: enough to hide its cost, and the progress bar still moves."""
@@ -82,7 +87,15 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         jit_compile=use_xla(config, epochs * steps_per_epoch),
         validate_every=given.validate_every or -(-epochs // MAX_VALIDATIONS),
         samples_every=given.samples_every or max(1, epochs // SAMPLE_GRIDS),
+        flip=given.flip if given.flip != "auto" else ("on" if mirrors(dataset) else "off"),
     ))  # fmt: skip
+
+
+def mirrors(dataset: data.Dataset) -> bool:
+    """Whether training images may be mirrored; see `can_be_mirrored`."""
+    pixels, _ = dataset.view("train")
+    rows = random.generator(0, "mirrored").permutation(len(pixels))[:MIRRORED_IMAGES]
+    return can_be_mirrored(np.asarray(pixels[np.sort(rows)]), random.generator(0, "cuts"))
 
 
 def with_class_metrics(config: RunConfig, dataset: data.Dataset) -> RunConfig:

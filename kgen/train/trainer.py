@@ -84,7 +84,10 @@ def train(
         if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
             run = devices.open_run(run_dir)
             config = checks.with_decided(run, config)
-        config = defaults.resolve_defaults(config, dataset)
+        asked, config = config, defaults.resolve_defaults(config, dataset)
+        if asked.train.flip == "auto":
+            near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
+            notes = [*notes, f"flip auto: {config.train.flip}; mirrored images are {near}"]
         if monitor is not None:
             config = defaults.with_class_metrics(config, dataset)
         places = {"run_dir": run_dir, "runs_root": runs_root}
@@ -315,7 +318,9 @@ def _fit(
 
     # Batches, and the rows of metrics.jsonl.
     rows = run.metrics()
-    training = {"batch_size": train.batch_size, "seed": seed, "repeat": True, "as_uint8": True}
+    training = {
+        "batch_size": train.batch_size, "seed": seed, "repeat": True, "as_uint8": True, "flip": train.flip == "on"
+    }  # fmt: skip
     batches = dataset.batches("train", **training, start_epoch=epoch, start_step=step)
     first_batch = next(iter(dataset.batches("train", **training)))
     image_bytes = 4 * run.spec.num_pixels
