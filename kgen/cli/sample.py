@@ -163,9 +163,9 @@ def draw_again(cmd: Command, path: str | None):
         raise UserError(
             f"{picture} was drawn by {made.get('command')} and shows no samples alone; it is not drawn again"
         )
-    path = path or made.get("path")
     if made["command"] == "kgen-train":
-        raise UserError(f"{picture} was drawn while {path} was trained; kgen-sample {path} draws samples of it")
+        raise UserError(f"{picture} was drawn by a training of {made['model']}; kgen-sample RUN draws samples of it")
+    path = path or made.get("path")
     if not path:
         raise UserError(f"{picture} does not say where its model is; name the run or the export after it")
     choice = {"prior": made.get("prior"), "checkpoint": made.get("checkpoint") or cmd["checkpoint"]}

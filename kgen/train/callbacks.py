@@ -23,13 +23,13 @@ from kgen.models.base import share, unpack
 from kgen.models.train_function import evaluation_function
 from kgen.progress import Bar, clock
 from kgen.run import Run, first_line
-from kgen.sampling import ModelSampler, made_by
+from kgen.sampling import ModelSampler
 from kgen.tables import counted
 from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
 from kgen.train.costs import Costs
 from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
 from kgen.train.loggers.base import Logger
-from kgen.train.plots import draw_curves, draw_norms, draw_quality, path_sheet, sample_sheet
+from kgen.train.plots import draw_curves, draw_norms, draw_quality, path_sheet, sample_sheet, sheet_origin
 
 Row = dict[str, Any]
 """Of metrics.jsonl: name -> value, "epoch" and "step" among them."""
@@ -675,9 +675,6 @@ class SampleGrids(EpochCallback):
     def draw(self, epoch: int):
         seed, folder = self.run.config.seed, self.run.path / "samples"
         for prefix, name, make in self.SHEETS:
-            made = made_by(
-                self.sampler, self.run.path, "kgen-train",
-                seed=seed, label=None, temperature=1.0, picture=prefix, epoch=epoch,
-            )  # fmt: skip
+            made = sheet_origin(self.run, self.sampler, prefix, epoch=epoch)
             sheet = images.save_png(folder / f"{prefix}-{epoch:04d}.png", make(self.sampler, seed), made)
             self.loggers.images(epoch, {name: sheet})

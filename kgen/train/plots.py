@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kgen import images
 from kgen.canvas import Canvas
+from kgen.provenance import drawn_by
 from kgen.sampling.slerp import slerp
 from kgen.train.terms import describe
 
@@ -200,6 +201,19 @@ def sample_sheet(sampler, seed: int, columns: int = 10) -> np.ndarray:
     z = np.concatenate([sampler.density.sample(seed, columns, row) for row in labels])
     names = [sampler.spec.class_name(label) for label in range(classes)]
     return images.grid(sampler.decode(z, labels.ravel()), columns, names=names, scale=scale)
+
+
+def sheet_origin(run, sampler, picture: str, **more: Any) -> dict[str, Any]:
+    """What made a sheet, for its file; the same for the same training, wherever its run lies.
+
+    Args:
+        run: that is trained.
+        sampler: that decoded it.
+        picture: its name.
+        more: the epoch, or the checkpoint.
+    """
+    about = {"model": run.config.model, "weights_hash": sampler.weights_hash, "prior": sampler.prior}
+    return drawn_by("kgen-train", **about, seed=run.config.seed, picture=picture, **more)
 
 
 def path_sheet(sampler, seed: int) -> np.ndarray:

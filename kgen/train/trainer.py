@@ -24,7 +24,7 @@ from kgen.models.presets import PRESETS
 from kgen.progress import announce
 from kgen.recipes import log_lines
 from kgen.run import INTERRUPTED, Run
-from kgen.sampling import made_by, open_run
+from kgen.sampling import open_run
 from kgen.spec import DataSpec
 from kgen.tables import counted
 from kgen.train import callbacks, checkpointing, checks, defaults, init_from
@@ -34,7 +34,7 @@ from kgen.train.diagnostics import HealthMetrics
 from kgen.train.distribution import Devices, devices_of
 from kgen.train.loggers import open_loggers
 from kgen.train.memory import check_memory, out_of_memory, step_memory
-from kgen.train.plots import sample_sheet
+from kgen.train.plots import sample_sheet, sheet_origin
 
 MAX_TESTS = 10
 """About so many epochs of a training evaluate the test images: nothing is chosen by them."""
@@ -203,18 +203,8 @@ def _train(
             stopped_early = _fit_or_roll_back(run, dataset, model, sample_monitor, start, stopper, devices, pause_after)
         if devices.is_chief:
             sampler = open_run(run, dataset=dataset)
-            seed = run.config.seed
-            made = made_by(
-                sampler,
-                run.path,
-                "kgen-train",
-                seed=seed,
-                label=None,
-                temperature=1.0,
-                picture="final",
-                checkpoint="best",
-            )
-            images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, seed), made)
+            made = sheet_origin(run, sampler, "final", checkpoint="best")
+            images.save_png(run.path / "samples" / "final.png", sample_sheet(sampler, run.config.seed), made)
     except TrainingPaused:
         run.log(f"paused after epoch {pause_after} of {run.config.train.epochs}; go on with: {_resume_command(run)}")
         return run
