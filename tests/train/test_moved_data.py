@@ -53,12 +53,16 @@ def test_evaluate_and_explore_where_the_data_are_now(run, tmp_path, capsys):
     assert kgen_eval.main(["x", *QUICK]) == 2
     assert "is not there any more; if it was moved: --dataset NEWPATH" in capsys.readouterr().err
     assert kgen_eval.main(["x", *QUICK, "--dataset", "pics"]) == 0
-    printed = capsys.readouterr().out
-    assert "validation split" in printed and "4 / 20" in printed  # those that the run set aside
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "validation split" in printed and "4 real and 20 generated" in printed  # those that the run set aside
     np.savez(tmp_path / "others.npz", images=blobs(40, seed=7)[0])
     assert kgen_eval.main(["x", *QUICK, "--dataset", "others.npz"]) == 0
-    printed = capsys.readouterr().out
-    assert "the whole set" in printed and "40 / 20" in printed and "other images than those of the training" in printed
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (
+        "the whole set" in printed
+        and "40 real and 20 generated" in printed
+        and "other images than those of the training" in printed
+    )
     assert explore.main(["x", "--what", "reconstructions", "--dataset", "pics"]) == 0
     assert explore.main(["x", "--what", "reconstructions"]) == 2
     assert "is not there any more" in capsys.readouterr().err
