@@ -52,11 +52,11 @@ def test_every_image_of_a_folder_is_compared_unless_a_split_is_asked_for(tmp_pat
     fakes, real = save_folder(tmp_path / "fakes", seed=5), save_folder(tmp_path / "real")
     out = ["--out", str(tmp_path / "out.jsonl"), "--metrics", "kid"]
     assert main([str(fakes), "--dataset", str(real), *out]) == 0
-    printed = capsys.readouterr().out
-    assert "60 / 60" in printed and "the whole set" in printed and "Baseline: none" in printed
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "60 real and 60 generated" in printed and "the whole set" in printed and "Baseline: none" in printed
     assert main([str(fakes), "--dataset", str(real), "--split", "validation", *out]) == 0
-    printed = capsys.readouterr().out
-    assert "6 / 60" in printed and "validation split" in printed and "Baseline: none" not in printed
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "6 real and 60 generated" in printed and "validation split" in printed and "Baseline: none" not in printed
     assert main([str(fakes), "--dataset", str(real), "--split", "test", *out]) == 2
     assert "no split 'test'" in capsys.readouterr().err
 
