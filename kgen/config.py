@@ -266,9 +266,9 @@ class TrainConfig:
 
     flip: Literal["off", "on", "auto"] = option(
         "off",
-        "Show training images mirrored half of the time; auto: where mirrored images could be of the data set.",
+        "Mirror training images left to right with probability 1/2; auto: if the data set is symmetric.",
         group="Model",
-        more="For small data sets. Whether a set tells left from right is measured (energy distance).",
+        more="For small data sets. The symmetry is measured: energy distance to the mirrored images.",
     )
     init_from: str | None = option(
         None,

@@ -1,4 +1,4 @@
-"""SqueezeNet v1.1, trained on ImageNet: small features of colour images, from a weights file of one's own.
+"""SqueezeNet v1.1, trained on ImageNet: 512 features per colour image, from a weights file that the user gives.
 
 Iandola et al. 2016 (https://arxiv.org/abs/1602.07360), as DeepScale released v1.1 and keras-squeezenet converted it
 (https://github.com/DeepScale/SqueezeNet, https://github.com/rcmalli/keras-squeezenet, MIT). Images keep their size. A
