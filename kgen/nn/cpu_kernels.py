@@ -9,6 +9,8 @@
   same product is faster (64 maps of 4x4x512 to 8x8x256: 76 in place of 501).
 - `UpsampledConv2D`: upsampling, padding and a convolution as one linear map, in the network "bilinear". 4.3 times fewer
   multiplications for 5x5x64 -> 32, twice fewer for 12x12x32 -> 16.
+- `RepeatedConv2D`: nearest upsampling by two and a 3x3 convolution as one transposed convolution, in the network
+  "upsampling": 4/9 of the multiplications, and no map of four times the pixels.
 - `relu`, `leaky_relu`: for discriminators whose penalty is differentiated twice. The second derivative of a
   piecewise-linear function is 0, but TensorFlow takes that for a tensor of zeros, and passes it back through all
   preceding convolutions; here it ends where it begins.
@@ -318,6 +320,60 @@ def upsample_and_shift(side: int) -> np.ndarray:
     upsampled, last = bilinear_matrix(side), TAPS - 1
     shifted = [np.pad(upsampled, ((last - tap, tap), (0, 0))) for tap in range(TAPS)]
     return np.stack(shifted, axis=2).reshape(2 * side + last, -1)
+
+
+REPEATED = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
+"""[4, 3]: share of each of three taps, on pixels that are repeated twice, in the four taps on single pixels."""
+
+
+@keras.saving.register_keras_serializable("kgen")
+class RepeatedConv2D(keras.layers.Layer):
+    """Nearest upsampling by two (every pixel is repeated 2x2 times), and a 3x3 convolution with padding "same".
+
+    [B, h, w, C] -> [B, 2h, 2w, filters]. Weights are those of a `Conv2D`. A pixel of the output sees only 2x2 different
+    pixels: the taps on equal ones are added up, which leaves the kernel of a 4x4 transposed convolution of stride 2.
+
+    Args:
+        filters: channels of the output.
+        use_bias: adds one number per channel.
+        kernel_initializer: of the kernel [3, 3, C, filters].
+    """
+
+    strides, padding = (2, 2), "same"  # of the transposed convolution
+
+    def __init__(self, filters: int, *, use_bias: bool = True, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.use_bias = filters, use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        shape = (TAPS, TAPS, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
+        if self.use_bias:
+            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    def call(self, x, training: bool = False):
+        kernel, bias = (tf.cast(weight, self.compute_dtype) for weight in _weights(self, self.filters))
+        if not enabled():
+            for axis in (1, 2):
+                x = tf.repeat(x, 2, axis)
+            return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+        added = tf.constant(REPEATED, self.compute_dtype)
+        kernel = tf.einsum("ai,bj,ijcf->abfc", added, added, kernel)
+        size = tuple(2 * side for side in x.shape[1:3])
+        if training and is_faster(self, size, self.filters, x.shape[-1]):
+            return conv2d_transpose(x, kernel, bias, size, self.strides)
+        x = tf.nn.conv2d_transpose(x, kernel, (tf.shape(x)[0], *size, self.filters), self.strides, "SAME")
+        return tf.nn.bias_add(x, bias)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return (batch, 2 * height, 2 * width, self.filters)
+
+    def get_config(self):
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        own = {"filters": self.filters, "use_bias": self.use_bias, "kernel_initializer": initializer}
+        return super().get_config() | own
 
 
 # Piecewise-linear activations -----------------------------------------------------------------------------------------

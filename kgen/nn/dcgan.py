@@ -5,6 +5,8 @@ upsampling and 3x3 convolutions, which leave no checkerboard (Odena et al. 2016,
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import keras
 
@@ -36,44 +38,35 @@ class DCGAN:
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:
-        channels, sizes, filters = options.output_shape[2], halvings(*options.output_shape[:2]), _filters(options)
-        inputs, x = _smallest_maps(options)
-        for i in reversed(range(1, len(filters))):
-            layer = options.conv_transpose(filters[i - 1], f"decoder_conv_{i}", size=KERNEL, strides=2)
-            x = crop(options.activated(x, layer), sizes[i], f"decoder_crop_{i}")
-        logits = options.conv_transpose(channels, "logits", size=KERNEL, strides=2, dtype=keras.config.floatx())(x)
-        logits = crop(logits, sizes[0], "decoder_crop_0", dtype=keras.config.floatx())
-        return keras.Model(options.given(inputs), logits, name="decoder")
+        return _decoder(options, partial(options.conv_transpose, size=KERNEL, strides=2))
 
 
 @NETWORKS.register("upsampling", jit_compile_on_cpu=False)
 class Upsampling:
     """The encoder of `dcgan`; the decoder repeats every pixel of its maps 2x2 times before each 3x3 convolution.
 
-    The last convolution is of the image's size and gives its channels. `options.filters` are those of `dcgan`.
+    The last convolution gives the image. Sizes and `options.filters` are those of `dcgan`.
     """
 
     encoder = staticmethod(DCGAN.encoder)
 
     @staticmethod
     def decoder(options: NetworkOptions) -> keras.Model:
-        channels, sizes, filters = options.output_shape[2], halvings(*options.output_shape[:2]), _filters(options)
-        inputs, x = _smallest_maps(options)
-        for i in reversed(range(len(filters))):
-            x = keras.layers.UpSampling2D(name=f"decoder_upsampling_{i}")(x)
-            x = crop(x, sizes[i], f"decoder_crop_{i}")
-            if i:
-                x = options.activated(x, options.conv(filters[i - 1], f"decoder_conv_{i}"))
-        logits = options.conv(channels, "logits", dtype=keras.config.floatx())(x)
-        return keras.Model(options.given(inputs), logits, name="decoder")
+        return _decoder(options, options.repeated_conv)
 
 
-def _smallest_maps(options: NetworkOptions):
-    """A decoder's inputs, and its first maps."""
+def _decoder(options: NetworkOptions, doubling: Callable[..., keras.layers.Layer]) -> keras.Model:
+    """z to the smallest maps by a dense layer, then `doubling(filters, name)` layers; odd sizes are cropped to."""
+    channels, sizes, filters = options.output_shape[2], halvings(*options.output_shape[:2]), _filters(options)
     inputs, x = options.latent_and_label()
     x = options.hidden_layers(x, "decoder_dense", mirrored=True)
-    small = (*halvings(*options.output_shape[:2])[-1], _filters(options)[-1])
-    return inputs, options.activated(x, options.dense(math.prod(small), "decoder_features"), maps=small)
+    small = (*sizes[-1], filters[-1])
+    x = options.activated(x, options.dense(math.prod(small), "decoder_features"), maps=small)
+    for i in reversed(range(1, len(filters))):
+        x = crop(options.activated(x, doubling(filters[i - 1], f"decoder_conv_{i}")), sizes[i], f"decoder_crop_{i}")
+    logits = doubling(channels, "logits", dtype=keras.config.floatx())(x)
+    logits = crop(logits, sizes[0], "decoder_crop_0", dtype=keras.config.floatx())
+    return keras.Model(options.given(inputs), logits, name="decoder")
 
 
 def _filters(options: NetworkOptions) -> list[int]:

@@ -101,6 +101,9 @@ class NetworkOptions:
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **kwargs
         )
 
+    def repeated_conv(self, filters: int, name: str, **kwargs) -> keras.layers.Layer:
+        return cpu_kernels.RepeatedConv2D(filters, kernel_initializer=self.initializer(name), name=name, **kwargs)
+
     def activated(
         self,
         x,

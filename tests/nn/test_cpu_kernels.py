@@ -199,12 +199,42 @@ def test_corner_pixels_stay_in_the_corners():
     np.testing.assert_array_equal(cpu_kernels.bilinear_matrix(1), [[1], [1]])
 
 
-def test_it_comes_back_from_its_configuration():
-    layer = cpu_kernels.UpsampledConv2D(2, use_bias=False, kernel_initializer=keras.initializers.GlorotUniform(seed=3))
+@pytest.mark.parametrize("kind", [cpu_kernels.UpsampledConv2D, cpu_kernels.RepeatedConv2D])
+def test_it_comes_back_from_its_configuration(kind):
+    layer = kind(2, use_bias=False, kernel_initializer=keras.initializers.GlorotUniform(seed=3))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     x = np.ones((1, 2, 2, 1), np.float32)
     np.testing.assert_array_equal(again(x), layer(x))
     assert len(again.weights) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters"), [((2, 5, 6, 4), 3), ((1, 1, 1, 2), 1), ((2, 8, 8, 128), 130), ((1, 8, 8, 2), 3)]
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_pixels_are_repeated_and_convolved(shape, filters, training):
+    """Equal to Keras' two layers, with values, and gradients once and twice."""
+    generator = np.random.default_rng(0)
+    layer, convolution = cpu_kernels.RepeatedConv2D(filters), keras.layers.Conv2D(filters, 3, padding="same")
+    theirs = keras.Sequential([keras.layers.UpSampling2D(), convolution])
+    layer.build(shape)
+    theirs.build(shape)
+    layer.bias.assign(generator.normal(size=filters))
+    convolution.set_weights(layer.get_weights())
+    x = tf.constant(generator.normal(size=shape), tf.float32)
+    found = []
+    for network, kernel in ((lambda x: layer(x, training=training), layer.kernel), (theirs, convolution.kernel)):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([x, kernel.value])
+            y = network(x)
+            slope = tape.gradient(tf.reduce_sum(y**3), x)
+            penalty = tf.reduce_sum(slope**2)
+        found.append([y, slope, *tape.gradient(penalty, [x, kernel.value])])
+    assert found[0][0].shape == layer.compute_output_shape(shape)
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5 * np.abs(two).max())
+    with cpu_kernels.disabled():
+        np.testing.assert_allclose(layer(x), found[1][0], rtol=1e-3, atol=1e-4)
 
 
 # Piecewise-linear activations -----------------------------------------------------------------------------------------
