@@ -26,6 +26,10 @@ from kgen.nn.layers import BatchNormalization
 from kgen.registry import nearest
 from kgen.spec import DataSpec
 
+AUGMENTATION_IMAGES = 50_000
+"""Images within which the share of changed ones can go from 0 to 1: a tenth of that of Karras et al., in trainings that
+are a hundredth as long."""
+
 
 @keras.saving.register_keras_serializable("kgen")
 class GAN(GenerativeModel):
@@ -59,7 +63,10 @@ class GAN(GenerativeModel):
         projection: in a conditional model the label enters the discriminator at its last features (Miyato & Koyama
             2018) instead of beside the image.
         augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
-            "translation", "cutout" (Zhao et al. 2020).
+            "translation", "cutout" (Zhao et al. 2020), "scale".
+        augment_target: the share of images that are changed follows the discriminator: it rises while the mean of
+            sign(D(x)) over real images is above this, and falls below (ADA; Karras et al. 2020,
+            https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed.
         conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
         name: of the preset that it was built from.
@@ -99,6 +106,7 @@ class GAN(GenerativeModel):
         clip: float | None = None,
         projection: bool = False,
         augment: tuple[str, ...] = (),
+        augment_target: float | None = None,
         conditional: bool = False,
         seed: int = 0,
         name: str | None = None,
@@ -113,6 +121,7 @@ class GAN(GenerativeModel):
             "dropout": dropout, "spectral_norm": spectral_norm, "loss": loss, "label_smoothing": label_smoothing,
             "r1": r1, "r2": r2, "gradient_penalty": gradient_penalty, "penalty_every": penalty_every,
             "critic_steps": critic_steps, "clip": clip, "projection": projection, "augment": list(augment),
+            "augment_target": augment_target,
         }  # fmt: skip
         self.loss_name, self.adversarial_loss = loss, LOSSES[loss]
         self._check(self._model_args)
@@ -134,6 +143,12 @@ class GAN(GenerativeModel):
         self.generator = NETWORKS[network].decoder(options)
         self.discriminator = NETWORKS[network].encoder(critic)
         self._batch_dependent = discriminator_batch_norm
+        self.augment_target, self.augment_probability = augment_target, None
+        if augment_target is not None:
+            self.augment_probability = self.add_weight(
+                shape=(), initializer="zeros", trainable=False, name="augment_probability", autocast=False,
+                aggregation="only_first_replica",
+            )  # fmt: skip
 
     def _check(self, args):
         """Raises UserError for arguments that make no sense."""
@@ -171,6 +186,11 @@ class GAN(GenerativeModel):
             )
         if args["projection"] and not self.conditional:
             raise UserError("model_args.projection is for conditional models: an unconditional one has no labels")
+        if (target := args["augment_target"]) is not None and not (args["augment"] and -1 < target < 1):
+            raise UserError(
+                "model_args.augment_target is a mean of signs, between -1 and 1, and needs model_args.augment. "
+                f"Received: {target}, augment={args['augment']}"
+            )
         for kind in args["augment"]:
             if kind not in AUGMENTATIONS:
                 raise UserError(f"unknown model_args.augment {kind!r}: {nearest(kind, AUGMENTATIONS)}")
@@ -189,6 +209,7 @@ class GAN(GenerativeModel):
         reports = ("loss", "real", "fake")
         reports += ("distance",) if self.loss_name == "wasserstein" else ()
         reports += ("penalty",) if self.penalized else ()
+        reports += ("augmented",) if self.augment_probability is not None else ()
         return (
             Phase("discriminator", self.discriminator_terms, (self.discriminator,), reports, self.critic_steps),
             Phase("generator", self.generator_terms, (self.generator,)),
@@ -208,6 +229,7 @@ class GAN(GenerativeModel):
 
         "real" and "fake" are D's output for real and generated images: a probability where the loss is a
         cross-entropy. "distance" is a Wasserstein critic's estimate of the distance, up to its largest slope.
+        "augmented" is the share of changed images where it adapts.
         """
         real = self._augmented(self.to_discriminator_input(images), "real", training)
         with BatchNormalization.statistics_kept(self.generator):
@@ -241,7 +263,20 @@ class GAN(GenerativeModel):
             terms["distance"] = real_logits - fake_logits
         if self.penalized:
             terms["penalty"] = penalty
+        if self.augment_probability is not None:
+            terms["augmented"] = tf.fill(tf.shape(loss), self.augment_probability.value)
+            if training:
+                self._adapt_augmentation(
+                    real_logits - fake_logits if self.adversarial_loss.relativistic else real_logits
+                )
         return terms
+
+    def _adapt_augmentation(self, surplus):
+        """Moves the share of changed images by how often the discriminator tells real images, [B]: it is above 0."""
+        counted = tf.stack([tf.reduce_sum(tf.sign(surplus)), tf.cast(tf.size(surplus), surplus.dtype)])
+        signs, examples = tf.unstack(self._over_replicas(counted))
+        move = tf.sign(signs / examples - self.augment_target) * examples / AUGMENTATION_IMAGES
+        self.augment_probability.assign(tf.clip_by_value(self.augment_probability.value + move, 0.0, 1.0))
 
     def _penalty(self, discriminate, real, fake, labels, training: bool):
         """(the weighted sum of the penalties [B]; D(x) and D(G(z)), each [B], or None where no penalty needed it)."""
@@ -291,7 +326,10 @@ class GAN(GenerativeModel):
         if not (training and self.augmentations):
             return x
         x = pixels.to_tanh(self.to_unit(x))  # where 0 is a middle grey
-        x = augment(x, self.augmentations, lambda shape, name: self.uniform(shape, "augment", stream, name))
+        probability = None if self.augment_probability is None else self.augment_probability.value
+        x = augment(
+            x, self.augmentations, lambda shape, name: self.uniform(shape, "augment", stream, name), probability
+        )
         return self.to_discriminator_input(pixels.from_tanh(x))
 
     def generate(self, z, labels=None):

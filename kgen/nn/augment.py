@@ -2,6 +2,8 @@
 
 Real and generated images pass through the same kinds of random change before the discriminator sees them, and the
 gradient passes through to the generator: with a few hundred images the discriminator can no longer know them by heart.
+Changes that reach only some of the images do not show in what is generated (Karras et al. 2020,
+https://arxiv.org/abs/2006.06676): a generator learns the images as they are, while they remain the most frequent kind.
 """
 
 from collections.abc import Callable
@@ -17,21 +19,28 @@ LARGEST_SHIFT = 1 / 8
 """Of a translation, as a share of the side."""
 CUTOUT = 1 / 2
 """Side of the square that is cut out, as a share of the image's."""
+LARGEST_SCALE = 1.25
+"""Of an enlargement; the smallest is its inverse."""
 
 
-def augment(images, kinds: tuple[str, ...], uniform: Callable):
+def augment(images, kinds: tuple[str, ...], uniform: Callable, probability=None):
     """Images changed at random, each in its own way.
 
     Args:
         images: [B, H, W, C] in [-1, 1].
         kinds: of AUGMENTATIONS, in this order.
         uniform: (shape, name) -> noise from U(0, 1).
+        probability: with which each kind changes an image; None: every kind changes every image.
 
     Returns:
         [B, H, W, C]; what lies outside of an image is 0, a middle grey.
     """
     for kind in kinds:
-        images = AUGMENTATIONS[kind](images, uniform)
+        changed = AUGMENTATIONS[kind](images, uniform)
+        if probability is not None:
+            chance = uniform(tf.stack([tf.shape(images)[0], 1, 1, 1]), f"chance of {kind}")
+            changed = tf.where(chance < probability, changed, images)
+        images = changed
     return images
 
 
@@ -74,3 +83,16 @@ def cutout(images, uniform):
         inside.append(tf.abs(places - centre[:, None]) < half)
     square = tf.logical_and(inside[0][:, :, None], inside[1][:, None, :])[..., None]
     return tf.where(square, tf.zeros_like(images), images)
+
+
+@AUGMENTATIONS.register("scale")
+def scale(images, uniform):
+    """About the centre, by a factor from 4/5 to 5/4, evenly on a logarithmic scale; bilinear."""
+    factor = LARGEST_SCALE ** (2.0 * uniform(tf.shape(images)[:1], "scale") - 1.0)
+    for axis, equation in ((1, "bts,bswc->btwc"), (2, "bts,bhsc->bhtc")):
+        side = images.shape[axis]
+        centre, places = (side - 1) / 2, tf.range(side, dtype=images.dtype)
+        sources = centre + (places[None] - centre) / factor[:, None]  # where a pixel comes from
+        weights = tf.maximum(0.0, 1.0 - tf.abs(sources[:, :, None] - places[None, None]))  # [B, to, from]
+        images = tf.einsum(equation, weights, images)
+    return images

@@ -35,11 +35,12 @@ UNITS = {
     "generator_gradient": "norm of the gradient",
     "diversity": "relative to real images",
     "label_effect": "relative to another z",
+    "discriminator_augmented": "share of the images",
     "saturated": "share of the pixels",
     "generator_alive": "share of the units",
     "discriminator_alive": "share of the units",
 }
-SHARES = ("saturated", "generator_alive", "discriminator_alive")
+SHARES = ("discriminator_augmented", "saturated", "generator_alive", "discriminator_alive")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from kgen.spec import DataSpec
 COLOUR = DataSpec("colour", (12, 10, 3), num_classes=3)
 MLP = {"hidden": [8], "latent_dim": 3}
 CONV = {"filters": [4, 5], "latent_dim": 3}
-LAZY = {"r2": 1.0, "penalty_every": 2}
+LAZY = {"r2": 1.0, "penalty_every": 2, "augment": ["translation"], "augment_target": 0.1}
 WITH_DROPOUT = [check for check in QUICK if check is not check_sgd_step_equal_on_replicas]
 """Each replica leaves out units of its own, so replicas do not make the step of one."""
 TABLE = {

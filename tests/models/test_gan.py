@@ -10,7 +10,7 @@ from model_case import BATCH, Case, fit, train, two_replicas
 
 from kgen.errors import UserError
 from kgen.losses import penalties
-from kgen.models import build_model
+from kgen.models import build_model, gan
 from kgen.nn.layers import Clip
 from kgen.spec import DataSpec
 
@@ -71,6 +71,21 @@ def test_augmentation_sees_the_same_range_whatever_the_models():
         model = Case(name, model_args=MLP | {"augment": ["cutout"]}).build()
         white = model.to_discriminator_input(np.ones((20, *model.spec.image_shape), np.float32))
         assert {*np.unique(model._augmented(white, "real", True))} == {np.float32(grey), np.float32(1.0)}
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic_pair"])
+def test_the_share_of_changed_images_follows_the_discriminator(loss):
+    """It rises by the images of a step over those of the whole way, where D tells real images, and falls where not."""
+    case = Case("gan", model_args=MLP | {"loss": loss, "augment": ["color"], "augment_target": 0.0})
+    model, images = case.compiled(0.0), case.examples(100)[0]
+    seen = []
+    for sign in (1, 1, -1, -1, -1):
+        model.discriminator.get_layer("logit").bias.assign([3.0 * sign]) if loss == "non_saturating" else None
+        if loss == "relativistic_pair":
+            model.discriminator.call = lambda x, sign=sign, **_: tf.range(tf.shape(x)[0], 0, -1.0) * sign
+        model.discriminator_terms(images, np.zeros(100, np.int32), training=True)
+        seen.append(float(model.augment_probability.value) * gan.AUGMENTATION_IMAGES)
+    np.testing.assert_allclose(seen, [100, 200, 100, 0, 0], atol=1e-2)
 
 
 def test_the_penalty_is_taken_anywhere_between_real_and_generated_images(monkeypatch):
@@ -170,6 +185,7 @@ def test_a_penalty_every_other_step_is_twice_as_heavy(how):
     ({"loss": "relativistic"}, set()), ({"loss": "hinge", "spectral_norm": True}, set()),
     ({"loss": "relativistic_pair", "r1": 1.0, "r2": 1.0, "penalty_every": 2}, {"penalty"}),
     ({"augment": ["color", "translation", "cutout"]}, set()),
+    ({"augment": ["scale"], "augment_target": 0.6}, {"augmented"}),
 ])  # fmt: skip
 def test_every_choice_trains_and_reports(extra, keys):
     case = Case("gan", model_args=MLP | extra)

@@ -50,3 +50,23 @@ def test_cutout_by_hand():
     kept = np.ones((16, 12), bool)
     kept[4:12, 3:9] = False
     np.testing.assert_array_equal(cut[:, kept], IMAGES[:, kept])
+
+
+def test_scale_by_hand():
+    """The largest draw enlarges by 5/4: the pixel 6 of the centre comes from 4.8 of it, between two."""
+    large = augment(IMAGES, ("scale",), always(1.0)).numpy()
+    rows, columns = (centre + (np.arange(side) - centre) / 1.25 for side, centre in ((16, 7.5), (12, 5.5)))
+    along = [np.maximum(0, 1 - np.abs(where[:, None] - np.arange(len(where)))) for where in (rows, columns)]
+    np.testing.assert_allclose(large, np.einsum("yh,xw,bhwc->byxc", *along, IMAGES), atol=1e-5)
+    np.testing.assert_allclose(augment(IMAGES, ("scale",), always(0.5)), IMAGES, atol=1e-6)
+    small = augment(IMAGES, ("scale",), always(0.0)).numpy()
+    assert not small[:, 0].any() and not small[:, :, 0].any() and small[:, 2:-2, 2:-2].any()
+
+
+def test_a_probability_says_how_many_are_changed():
+    many = tf.constant(np.repeat(IMAGES[:1], 400, axis=0))
+    changed = augment(many, ("color",), uniform, 0.25).numpy()
+    count = (np.abs(changed - many).max(axis=(1, 2, 3)) > 0).sum()
+    assert 100 - 4 * 8.7 < count < 100 + 4 * 8.7  # the binomial's standard deviation is 8.7
+    np.testing.assert_array_equal(augment(many, ("color",), uniform, 0.0), many)
+    np.testing.assert_array_equal(augment(many, ("color",), uniform, 1.0), augment(many, ("color",), uniform))
