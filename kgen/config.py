@@ -141,7 +141,16 @@ class DataConfig:
 class TrainConfig:
     """How a model is trained: duration, optimizer, evaluation on the way, devices, checkpoints."""
 
-    epochs: int | None = option(None, "Passes over the training images.", auto="about 4000 steps", above=0)
+    epochs: int | None = option(
+        None, "Passes over the training images.", auto="those that take --minutes, or about 4000 steps", above=0
+    )
+    minutes: float | None = option(
+        None,
+        "Time that the training may take, in place of epochs: some steps are measured first.",
+        auto="no limit",
+        above=0,
+        more="Schedule and averages fit themselves to the epochs that result, which config.json keeps.",
+    )
     batch_size: int | None = option(
         None,
         "Images per step, over all replicas.",

@@ -134,9 +134,18 @@ def read_config(path: Path) -> RunConfig:
 
 
 def given_settings(cmd: Command) -> dict[str, Any]:
-    """The dotted settings that the user gave, by flags or `--set`."""
+    """The dotted settings that the user gave, by flags or `--set`.
+
+    Raises:
+        UserError: two settings that contradict each other.
+    """
     given = cmd.given_settings(RunConfig) | flags.data_settings(cmd) | cmd.given_settings(TrainConfig, "train.")
-    return given | parse_sets(cmd["set"])
+    given |= parse_sets(cmd["set"])
+    if given.get("train.minutes") is None:
+        return given
+    if given.get("train.epochs") is not None:
+        raise UserError("--epochs and --minutes both say how long a training is; give one of them")
+    return given | {"train.epochs": None}  # also where a recipe has some
 
 
 def changes_of(cmd: Command, epochs: int) -> dict[str, Any]:

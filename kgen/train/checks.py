@@ -78,7 +78,9 @@ def check_early_stopping(config: RunConfig, examples: Mapping[str, int] | None =
 
 def with_decided(run: Run, config: RunConfig) -> RunConfig:
     """The configuration with the run's values where it has none: defaults stay as they were decided for the run."""
-    unset = [name for name in DECIDED if name != "epochs" and getattr(config.train, name) is None]
+    minutes = config.train.minutes
+    kept = [name for name in DECIDED if name != "epochs" or (minutes and minutes == run.config.train.minutes)]
+    unset = [name for name in kept if getattr(config.train, name) is None]
     decided = {name: getattr(run.config.train, name) for name in unset}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 

@@ -1,5 +1,6 @@
 """Measures a few steps of a training: its size and how long it would take. Writes nothing."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from kgen.train.trainer import compile_model, set_precision
 
 SECONDS = 5.0
 """Steps are measured for about this long, after those that compile."""
+STEPS_SHARE = 0.9
+"""Of the time that a training may take; the rest is for evaluations, pictures and checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class DryRun:
     step_seconds: float
     findings: tuple[str, ...] = ()
 
+    def epochs_within(self, minutes: float) -> int:
+        """Most epochs that fit, with a tenth of the time for evaluations and pictures; at least one."""
+        seconds = 60 * minutes * STEPS_SHARE - self.compile_seconds
+        return max(1, int(seconds / (self.steps_per_epoch * self.step_seconds)))
+
     @property
     def minutes(self) -> float:
         """Of all steps; without evaluations and pictures."""
@@ -75,7 +83,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     """Builds the model and takes a few steps.
 
     Args:
-        config: of the training.
+        config: of the training. Where it has `train.minutes` and no epochs, those that fit are in the result's.
         dataset: already loaded; None loads `config.data`.
 
     Raises:
@@ -85,13 +93,18 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     config = checks.checked(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
     defaults.check_labels(config, dataset)
-    config = defaults.resolve_defaults(config, dataset)
+    asked, config = config, defaults.resolve_defaults(config, dataset)
     set_precision(config)
     step, _ = check_memory(config, dataset.spec)
     try:
-        return _measured(config, dataset, step)
+        found = _measured(config, dataset, step)
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise out_of_memory(error, config, dataset.spec) from error
+    if asked.train.minutes is None or asked.train.epochs is not None:
+        return found
+    train = dataclasses.replace(asked.train, epochs=found.epochs_within(asked.train.minutes))
+    config = defaults.resolve_defaults(dataclasses.replace(asked, train=train), dataset)
+    return dataclasses.replace(found, config=config)
 
 
 def _measured(config: RunConfig, dataset: data.Dataset, step: StepMemory | None) -> DryRun:

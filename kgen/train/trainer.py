@@ -84,6 +84,9 @@ def train(
         if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
             run = devices.open_run(run_dir)
             config = checks.with_decided(run, config)
+        if config.train.minutes is not None and config.train.epochs is None:
+            config, note = _within_minutes(config, dataset, devices)
+            notes = [*notes, note]
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
             near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
@@ -226,6 +229,23 @@ def _train(
     run.finish(stopped_early)
     run.log(f"done in {time.monotonic() - started:.0f} seconds")
     return run
+
+
+def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) -> tuple[RunConfig, str]:
+    """The configuration with the epochs that take `train.minutes`, and a line about them for the log."""
+    from kgen.train.dry_run import dry_run  # which compiles as this module does
+
+    if devices.replicas > 1:
+        raise UserError(
+            f"train.minutes={config.train.minutes:g} is measured on one device, and {devices.replicas} train together; "
+            "give --epochs instead"
+        )
+    announce("measuring the training step")
+    found = dry_run(config, dataset=dataset)
+    epochs = found.config.train.epochs
+    each = f"{found.steps_per_epoch:,} steps of {1000 * found.step_seconds:.1f} ms"
+    note = f"minutes {config.train.minutes:g}: {counted(epochs, 'epoch')} of {each}"
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs)), note
 
 
 def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset):
