@@ -17,7 +17,7 @@ from kgen.data.transforms import can_be_mirrored
 from kgen.errors import UserError
 from kgen.models import resolve_model_args
 from kgen.models.optimizers import build_optimizer
-from kgen.models.presets import PENALTIES, PRESETS
+from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
 from kgen.spec import DataSpec
 from kgen.train.checks import check_early_stopping
@@ -47,9 +47,8 @@ MIRRORED_IMAGES = 1_000
 STEPS_PER_CALL = 64
 """Optimizer steps per call from Python: enough to hide its cost, and the progress bar still moves."""
 
-AUTOENCODER_STEPS, PENALTY_STEPS = 3_000, 300
-"""In trainings of so many steps XLA gains more than it takes to compile, of a dense autoencoder and of a penalty on the
-slope of a discriminator."""
+AUTOENCODER_STEPS = 3_000
+"""In trainings of so many steps of a dense autoencoder XLA gains more than it takes to compile."""
 STEPS_PER_PROGRAM = 64
 """Steps that one XLA program of a dense autoencoder loops over."""
 
@@ -197,18 +196,15 @@ def phase_optimizers(
 def use_xla(config: RunConfig, steps: int) -> bool:
     """Whether to compile the training step with XLA, for so many of them.
 
-    On a CPU it helps a discriminator that is differentiated twice, and a dense autoencoder where one program takes many
-    steps (`tools/bench_train.py`); other convolutions are slower with it, and a dense GAN is no faster. It starts some
-    seconds later. On a GPU it is on.
+    On a CPU it helps a dense autoencoder, where one program takes many steps (`tools/bench_train.py`). Convolutions are
+    slower with it than with oneDNN, also where a penalty differentiates them twice, and dense GANs no faster. It starts
+    some seconds later. On a GPU it is on.
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
     if tf.config.list_physical_devices("GPU"):
         return True
-    if not PRESETS[config.model].adversarial:
-        return _dense(config) and steps >= AUTOENCODER_STEPS
-    penalized = any(config.model_args.get(name) for name in PENALTIES)
-    return penalized and steps >= PENALTY_STEPS
+    return _dense(config) and not PRESETS[config.model].adversarial and steps >= AUTOENCODER_STEPS
 
 
 def steps_per_graph(config: RunConfig) -> int:
