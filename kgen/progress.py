@@ -4,7 +4,7 @@ In a terminal messages are broken at words and appear above a bar; in a pipe a l
 """
 
 import contextlib
-import shutil
+import os
 import sys
 import textwrap
 import time
@@ -43,21 +43,39 @@ def show(message: str):
 
 def width(otherwise: int) -> int:
     """Columns of the terminal that standard output goes to; `otherwise` where it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else otherwise
+    return _columns(sys.stdout) if sys.stdout.isatty() else otherwise
 
 
-def _print(message: str, stream):
-    global _last
-    _last = time.monotonic()
+def fitted(message: str, stream) -> str:
+    """The message with its lines broken at words where `stream` is a terminal that they do not fit."""
     if not stream.isatty():
-        return print(message, file=stream, flush=True)
-    columns = shutil.get_terminal_size().columns
-    text = "\n".join(
+        return message
+    columns = _columns(stream)
+    return "\n".join(
         textwrap.fill(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         if len(line) > columns
         else line
         for line in message.split("\n")
     )
+
+
+def _columns(terminal) -> int:
+    """Columns of a terminal: $COLUMNS, else what it says itself, else 80."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (columns := int(os.environ["COLUMNS"])) > 0:
+            return columns
+    with contextlib.suppress(OSError, ValueError):
+        if (columns := os.get_terminal_size(terminal.fileno()).columns) > 0:
+            return columns
+    return 80
+
+
+def _print(message: str, stream):
+    global _last
+    _last = time.monotonic()
+    text = fitted(message, stream)
+    if not stream.isatty():
+        return print(text, file=stream, flush=True)
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(text, file=stream)  # above the bars
     else:

@@ -44,7 +44,6 @@ def render_table(
     *,
     marks: Mapping[tuple[int, int], str] | None = None,
     width: int | None = None,
-    wrap: bool = False,
 ) -> str:
     """A table as lines of text; no cell is ever cut off.
 
@@ -53,9 +52,8 @@ def render_table(
         rows: of cells. Numbers are formatted by `format_number`; a column after the first whose cells all begin like
             numbers is aligned to the right; None is "-".
         marks: (row, column) -> a mark that is put before the cell, e.g. "*" for the best.
-        width: characters per line; None for lines of any length.
-        wrap: how a wider table is made to fit: cells after the first column are wrapped, and rows are separated by
-            lines; else the table is split into several, each with the first column.
+        width: characters per line; a wider table is split into several, each with the first column. None for lines of
+            any length.
 
     Returns:
         Lines, each with its end of line.
@@ -68,8 +66,6 @@ def render_table(
         for i, row in enumerate(rows)
     ]
     right = [j > 0 and all(_is_numeric(row[j]) for row in rows) for j in range(len(headers))]
-    if wrap:
-        return _render(headers, texts, right, width)
     widths = [max(map(cell_len, column)) + 3 for column in zip(headers, *texts, strict=True)]
     parts, used = [[0]], widths[0]
     for column in range(1, len(headers)):
@@ -79,25 +75,24 @@ def render_table(
         parts[-1].append(column)
         used += widths[column]
     return "\n".join(
-        _render([headers[j] for j in part], [[row[j] for j in part] for row in texts], [right[j] for j in part], None)
+        _render([headers[j] for j in part], [[row[j] for j in part] for row in texts], [right[j] for j in part])
         for part in parts
     )
 
 
-def _render(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], width: int | None) -> str:
+def _render(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     from rich.box import ASCII2
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=ASCII2, show_edge=False, pad_edge=False, show_lines=width is not None)
+    table = Table(box=ASCII2, show_edge=False, pad_edge=False)
     for j, header in enumerate(headers):
-        wrapped = width is not None and j > 0
-        table.add_column(Text(header), justify="right" if right[j] else "left", no_wrap=not wrapped, overflow="fold")
+        table.add_column(Text(header), justify="right" if right[j] else "left", no_wrap=True, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     file = io.StringIO()
-    Console(file=file, width=width or 1_000_000, color_system=None, legacy_windows=False).print(table)
+    Console(file=file, width=1_000_000, color_system=None, legacy_windows=False).print(table)
     return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 

@@ -49,12 +49,3 @@ def test_a_wide_table_is_split_with_the_names_in_each_part():
         assert sum(f"measure{i}" in line for line in lines) == 1
     narrow = render_table(headers, rows, width=5)  # too narrow for any: one column each, none broken
     assert all(f"measure{i}" in narrow for i in range(9))
-
-
-def test_a_wide_table_is_wrapped_on_request():
-    rows = [["run-a", "some words " * 10, 1], ["run-b", "short", 22]]
-    lines = render_table(["name", "note", "count"], rows, width=50, wrap=True).splitlines()
-    assert max(map(len, lines)) <= 50
-    assert sum(line.count("some") for line in lines) == 10 and sum(line.startswith("run-") for line in lines) == 2
-    unwrapped = render_table(["name", "note", "count"], rows, wrap=True)
-    assert len(unwrapped.splitlines()) == 4

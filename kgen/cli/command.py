@@ -15,13 +15,13 @@ from typing import Any
 
 from absl import flags, logging
 
-from kgen import imports
+from kgen import imports, progress
 from kgen.errors import ExportFailed, TrainingFailed, UserError
 from kgen.options import Option, coerce, options_of
 from kgen.registry import nearest
 
 WIDTH = 100
-"""Columns of the help."""
+"""Most columns of the help, and those that it has in a pipe."""
 INSTALL = "install kgen with all that it needs: pip install kgen (in its folder: pip install .)"
 """What to do where a package is missing: sampling from .tflite files needs few of them."""
 
@@ -40,28 +40,37 @@ class FlagHelp:
     default: str = ""
     names: Names | None = None
 
-    def __str__(self) -> str:
-        if not self.default:
-            return self.text
-        default = f"(default: {self.default})"
-        return f"{self.text} {default if len(default) > WIDTH // 2 else default.replace(' ', UNBROKEN)}"
-
-    def lines(self) -> list[str]:
+    def lines(self, width: int) -> list[str]:
         """The lines below the flag's name."""
-        names = self.names() if self.names else {}
-        column = max(map(len, names), default=0) + 2
-        return _wrapped(str(self), 6) + [
-            line for name, what in names.items() for line in _wrapped(f"{name:{column}}{what}", 8, 8 + column)
+        default = f" (default: {self.default})" if self.default else ""
+        if len(default) <= width // 2:
+            default = default[:1] + default[1:].replace(" ", UNBROKEN)
+        return _wrapped(self.text + default, width, 6) + listed(self.names() if self.names else {}, width, 8)
+
+
+def listed(texts: Mapping[str, str], width: int, indent: int) -> list[str]:
+    """Lines of names with their texts: beside them, or below where names take more than half of the width."""
+    column = max(map(len, texts), default=0) + 2
+    if indent + column > width / 2:
+        return [
+            line
+            for name, text in texts.items()
+            for line in (" " * indent + name, *_wrapped(text, width, indent + 4, indent + 4))
         ]
+    return [
+        line
+        for name, text in texts.items()
+        for line in _wrapped(f"{name:{column}}{text}", width, indent, indent + column)
+    ]
 
 
-def _wrapped(text: str, indent: int, further: int | None = None) -> list[str]:
-    """The text in lines of WIDTH columns, the first and the further ones indented."""
+def _wrapped(text: str, width: int, indent: int = 0, further: int | None = None) -> list[str]:
+    """The text in lines of so many columns, the first and the further ones indented."""
     return [
         line.replace(UNBROKEN, " ")
         for line in textwrap.wrap(
             text,
-            WIDTH,
+            width,
             initial_indent=" " * indent,
             subsequent_indent=" " * (indent if further is None else further),
             break_long_words=False,
@@ -212,17 +221,18 @@ class Command:
         except ValueError:
             raise UserError(f"--{option.flag} takes {option.takes}. Received: {value!r}") from None
 
-    def help(self) -> str:
-        """The text of `--help`."""
+    def help(self, width: int = WIDTH) -> str:
+        """The text of `--help`, in lines of so many columns but for the examples, which are copied whole."""
         usage = " ".join([self.name, *self.positional, "[flags]"])
-        lines = [f"{self.name}: {self.summary}", "", f"Usage: {usage}"]
+        lines = [*_wrapped(f"{self.name}: {self.summary}", width, further=2), "", f"Usage: {usage}"]
         for group, names in self.groups.items():
             lines += ["", f"{group}:"]
             for name in names:
-                lines += [f"  --{name} {self.texts[name].metavar}".rstrip(), *self.texts[name].lines()]
+                flag = f"--{name} {self.texts[name].metavar}"
+                lines += [*_wrapped(flag, width, 2, 6), *self.texts[name].lines(width)]
         lines += ["", "Examples:"]
         for line, meaning in self.examples:
-            lines += [f"  {line}", f"      {meaning}"]
+            lines += [f"  {line}", *_wrapped(meaning, width, 6)]
         return "\n".join(lines) + "\n"
 
     def parse(self, argv: Sequence[str]) -> list[str]:
@@ -277,7 +287,7 @@ class Command:
         try:
             arguments = self.parse(sys.argv[1:] if argv is None else argv)
             if self["help"]:
-                print(self.help(), end="")
+                print(self.help(min(WIDTH, progress.width(WIDTH))), end="")
                 return 0
             logging.set_verbosity(logging.ERROR)  # of the libraries; kgen has its own log
             imports.for_a_command()
@@ -304,7 +314,7 @@ class Command:
     def _end(self, message: object, code: int) -> int:
         if sys.stderr.isatty():
             print("\r\033[K", end="", file=sys.stderr)  # what a terminal shows of Ctrl-C
-        print(f"{self.name}: {message}", file=sys.stderr)
+        print(progress.fitted(f"{self.name}: {message}", sys.stderr), file=sys.stderr)
         return code
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen.cli import flags
-from kgen.cli.command import Command
+from kgen.cli.command import WIDTH, Command
 from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError
 from kgen.evaluate.registry import parse_metrics
@@ -199,10 +199,10 @@ def open_source(data: DataConfig):
 
 
 def print_recipes():
-    """The table of recipes, as wide as the terminal; not wrapped where it goes to a file or a pipe."""
+    """The recipes, as wide as the terminal; as the help where it goes to a file or a pipe."""
     from kgen.recipes.recipe import render_recipes
 
-    print(render_recipes(width(0) or None), end="")
+    print(render_recipes(width(WIDTH)), end="")
 
 
 def write_report(path: Path) -> Path | None:

@@ -8,6 +8,7 @@ not available, it trains on the first of its stand-ins that is in the data folde
 import dataclasses
 import itertools
 import json
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from kgen.config import DataConfig, RunConfig, flatten, override
 from kgen.errors import DataMissing, UserError
 from kgen.io import find_data_file, where_looked
 from kgen.registry import nearest
-from kgen.tables import render_table
 
 FOLDER = Path(__file__).parent
 RECIPES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
@@ -216,22 +216,22 @@ def changed_settings(recipe: Recipe, config: RunConfig) -> dict[str, Any]:
 # All recipes as a table -----------------------------------------------------------------------------------------------
 
 
-HEADERS = ("recipe", "what it is; what it reproduces", "results")
-MIN_WIDTH = 60
-
-
-def render_recipes(width: int | None = None) -> str:
-    """The table of `kgen-train --list_recipes`.
+def render_recipes(width: int) -> str:
+    """The list of `kgen-train --list_recipes`: names, each with what it is, what it reproduces and its results below.
 
     Args:
-        width: characters per line, cells are wrapped; None writes one line per recipe, for a file or a pipe.
+        width: characters per line.
     """
-    separator = "; " if width is None else "\n"
-    rows = [
-        (recipe.name, f"{recipe.title}{separator}reproduces {recipe.reproduces}", separator.join(recipe.result_lines()))
-        for recipe in map(load_recipe, RECIPES)
-    ]
-    return render_table(HEADERS, rows, width=width and max(width, MIN_WIDTH), wrap=True)
+    entries = []
+    for recipe in map(load_recipe, RECIPES):
+        lines = [recipe.name]
+        for words in (recipe.title, f"reproduces {recipe.reproduces}", *recipe.result_lines()):
+            lines += textwrap.wrap(
+                words, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
+                break_on_hyphens=False,
+            )  # fmt: skip
+        entries.append("".join(f"{line}\n" for line in lines))
+    return "\n".join(entries)
 
 
 def markdown() -> str:
@@ -259,7 +259,7 @@ A recipe is a named, complete experiment: a model, its data, every setting that 
 was measured to reach. Each is one JSON file in this folder.
 
 ```
-kgen-train --list_recipes                           # this table, in the terminal
+kgen-train --list_recipes                           # this list, in the terminal
 kgen-train --recipe mnist-mlp-vae                   # train one
 kgen-train --recipe mnist-mlp-vae --epochs 5 --set model_args.latent_dim=8     # with settings of your own
 kgen-train --recipe images-dcgan --dataset photos/  # with images of your own

@@ -1,6 +1,9 @@
 """`kgen` and `python -m kgen`: the list of commands, versions, completions; and settings from a file."""
 
 import json
+import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -37,6 +40,12 @@ def test_it_lists_every_installed_command(capsys):
         ("kgen-train --model vae --more", "--more_epochs"),
         ("/usr/bin/kgen-sample run --che", "--checkpoint"),
         ("kgen-train run", ""),
+        ("kgen-train --model = cdc", "cdcgan"),
+        ("kgen-train --recipe mnist-cd", "mnist-cdcgan"),
+        ("kgen-eval run --metrics fid,pr", "fid,prdc"),
+        ("kgen tr", "train"),
+        ("kgen train --more", "--more_epochs"),
+        ("kgen --completion z", "zsh"),
     ],
 )
 def test_bash_completes(words, found):
@@ -44,6 +53,34 @@ def test_bash_completes(words, found):
     script = f"{kgen_main.completion('bash')}\n{line}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == found
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="there is no zsh")
+def test_zsh_completes_without_a_setup_of_its_own(tmp_path):
+    """In a terminal, as zsh completes nowhere else."""
+    master, slave = pty.openpty()
+    (tmp_path / "kgen.zsh").write_text(kgen_main.completion("zsh"))
+    environment = {**os.environ, "ZDOTDIR": str(tmp_path), "TERM": "dumb"}
+    shell = subprocess.Popen(
+        ["zsh", "-i"], stdin=slave, stdout=slave, stderr=slave, cwd=tmp_path, env=environment, start_new_session=True
+    )
+    os.close(slave)
+    os.write(master, b"source ./kgen.zsh; PS1=\n; print READY-$?\n")
+    shown = b""
+    try:
+        for awaited, typed in (
+            (b"READY-0", b"kgen-train --model=cdc\t"),
+            (b"=cdcgan", b" --more\t"),
+            (b"--more_epochs", b""),
+        ):
+            while awaited not in shown:
+                assert select.select([master], [], [], 60)[0], shown
+                shown += os.read(master, 4096)
+            os.write(master, typed)
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)
 
 
 def test_settings_of_a_file_are_those_that_are_printed(capsys, tmp_path):

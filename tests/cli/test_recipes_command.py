@@ -1,6 +1,7 @@
 """kgen-train --recipe and --list_recipes, as typed."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -33,11 +34,14 @@ def test_the_list_shows_all_recipes_without_tensorflow(tmp_path):
         "assert not {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'numpy'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
-    rows = [line for line in done.stdout.splitlines() if line.split(" ")[0] in RECIPES]  # a pipe: a line per recipe
-    assert [row.split(" ")[0] for row in rows] == list(RECIPES)
-    for row, recipe in zip(rows, map(load_recipe, RECIPES), strict=True):
-        assert recipe.title in row and recipe.reproduces in row
-        assert ("not measured" in row) == (not recipe.results)
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.strip() == line != ""] == list(RECIPES)
+    assert max(map(len, lines)) <= 100  # of a pipe
+    entries = [" ".join(entry.split()) for entry in re.split(r"^(?=\S)", done.stdout, flags=re.MULTILINE)[1:]]
+    for entry, recipe in zip(entries, map(load_recipe, RECIPES), strict=True):
+        assert entry.startswith(f"{recipe.name} {recipe.title} reproduces {recipe.reproduces}")
+        assert ("not measured" in entry) == (not recipe.results)
+        assert all(line in entry for line in recipe.result_lines())
     assert not done.stderr and "\x1b" not in done.stdout
 
 
