@@ -52,15 +52,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def text(compared) -> str:
-    """The table, who is better, what its marks mean, notes on the targets, and the protocols."""
+    """The table, who is better, what its marks mean, notes on the targets, and the protocols.
+
+    A terminal that the names do not fit has letters in the table, and the names above it.
+    """
     from kgen.tables import render_table, wrapped
 
     headers, rows, marks = compared.by_measure()
-    columns = width(0) or None
+    columns, names = width(0) or None, ""
+    if columns and max(map(len, render_table(headers, rows, marks=marks).splitlines())) > columns:
+        letters = [_letters(i) for i in range(len(compared.targets))]
+        names = "".join(f"{letter}: {one.name}\n" for letter, one in zip(letters, compared.targets, strict=True)) + "\n"
+        headers = [headers[0], *letters, *headers[1 + len(letters) :]]
     named = [("Note on ", compared.notes()), ("Protocol of ", compared.protocols())]
     lines = [
         *filter(None, [compared.verdict()]),
         *compared.legend(),
         *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs),
     ]
-    return render_table(headers, rows, marks=marks, width=columns) + "\n" + wrapped(lines, columns)
+    return names + render_table(headers, rows, marks=marks, width=columns) + "\n" + wrapped(lines, columns)
+
+
+def _letters(number: int) -> str:
+    """A, B, ..., Z, AA, AB, ..."""
+    return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)

@@ -67,6 +67,15 @@ def test_the_table_marks_the_best_and_tells_the_protocol(runs, capsys):
     assert "seed" not in said[-1] and not Path("compare").exists()
 
 
+def test_a_narrow_terminal_has_letters_for_long_names(runs, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "width", lambda otherwise: 60)
+    assert compare.main([*runs, "--out="]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["A: 00000-vae-mnist", "B: 00001-cvae-mnist", ""]
+    assert [cell.strip() for cell in lines[3].split("|")] == ["measure", "A", "B", "baseline"]
+    assert max(map(len, lines)) <= 60
+
+
 def test_the_page_is_one_accessible_file(runs, capsys, tmp_path):
     assert compare.main(runs) == 0
     assert capsys.readouterr().out.endswith("wrote compare/compare.csv\nwrote compare/compare.html\n")
