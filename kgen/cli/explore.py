@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.explore.kinds import KINDS, PAGE, PAGE_HELP, Options
+from kgen.progress import show
 
 EXAMPLES = (
     ("kgen-explore runs/00000-cvae-digits", "every picture that the model can give, in explore/ of the run"),
@@ -58,12 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 options=options,
                 dataset=cmd["dataset"],
                 data_settings=settings,
-                log=print,
+                log=show,
                 **generator,
             ):
-                print(f"wrote {file}: {picture.caption}", flush=True)
+                show(f"wrote {file}: {picture.caption}")
         if PAGE in cmd["what"]:
             file = explore_page(path, out=cmd["out"], dataset=cmd["dataset"], **generator)
-            print(f"wrote {file}: open it in a browser; it needs no server and no network")
+            show(f"wrote {file}: open it in a browser; it needs no server and no network")
 
     return cmd.run(body, argv)

@@ -1,5 +1,6 @@
 """kgen-export: writes a trained model as a SavedModel, .tflite and .onnx files, and measures every one."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from kgen.cli.command import Command
 from kgen.errors import ExportFailed, UserError
 from kgen.export import QUANTIZATIONS
 from kgen.export.formats import DYNAMIC, FORMATS, OPSETS, batch_size, check_formats
+from kgen.progress import show
 from kgen.tables import render_table
 
 EXAMPLES = (
@@ -98,13 +100,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             **flags.generator_choice(cmd),
         )
         manifest = read_manifest(version)
-        print(f"wrote {version}: {', '.join([*manifest['files'], 'manifest.json'])}")
+        show(f"wrote {version}: {', '.join([*manifest['files'], 'manifest.json'])}")
         quantized = manifest.get("quantized", [])
         small = {found["file"] for found in quantized}
         _show({name: found for name, found in manifest["measured"].items() if name.partition(" ")[0] not in small})
         if quantized:
-            print(f"\n{quantized_table(quantized)}")
-        print(f"next:  kgen-sample {cmd['to']} --count 64")
+            show(f"\n{quantized_table(quantized)}")
+        print(f"\nnext:  kgen-sample {shlex.quote(cmd['to'])} --count 64")
         if quantized and all(found["refused"] for found in quantized):
             raise ExportFailed(
                 f"no file of --quantize {','.join(cmd['quantize'])} is near enough to the trained model; {version} has "
@@ -121,47 +123,59 @@ def _verify(folder: Path, key: Any):
 
     manifest = check_files(folder, key)
     if is_older(manifest):
-        print(
+        show(
             f"{folder}: its manifest is of an older form without a digest: files are checked against it, but whether "
             "it was changed itself is not known; export the run again"
         )
     if key is None and (author := signing_key(manifest)):
-        print(f"{folder} is signed, by the owner of {author} as it states; check that with --public_key")
+        show(f"{folder} is signed, by the owner of {author} as it states; check that with --public_key")
     from kgen.export import verify_export
 
     _, measured = verify_export(folder, key=key)
     if key is not None:
-        print(f"{folder} was signed with the key {signing_key(manifest)}")
-    print(f"{folder} agrees with the model that was trained:")
+        show(f"{folder} was signed with the key {signing_key(manifest)}")
+    show(f"{folder} agrees with the model that was trained:")
     _show(measured)
 
 
 def quantized_table(quantized: Sequence[Mapping[str, Any]]) -> str:
-    """A line per quantized file, whether it was kept or refused."""
-    headers = ["quantized file", "in fewer bits", "bytes", "of float32", "PSNR", "largest difference", ""]
+    """A line per quantized file, and below them why files were refused."""
+    headers = ["quantized file", "bytes", "size", "PSNR", "difference", ""]
     rows = [
         [
             found["file"],
-            found["form"],
             found["bytes"],
             f"{found['share_of_float32']:.1%}",
-            "-" if found["psnr_db"] is None else f"{found['psnr_db']:.1f} dB",
+            "-" if found["psnr_db"] is None else f"{found['psnr_db']:.1f}",
             f"{found['max_abs_difference']:.1e}",
-            f"refused: {found['refused']}" if found["refused"] else "kept",
+            "refused" if found["refused"] else "kept",
         ]
         for found in quantized
     ]
-    return render_table(headers, rows)
+    lines = ["size: of the bytes in float32; PSNR in dB, and the largest difference, from the trained model."]
+    lines += [f"refused {found['file']}: {found['refused']}" for found in quantized if found["refused"]]
+    return render_table(headers, rows) + "\n".join(lines)
 
 
 def _show(measured: Mapping[str, Mapping[str, Any]]):
-    """A line per artefact."""
-    width = max(map(len, measured))
-    for artefact, found in measured.items():
-        psnr, pixels = found["psnr_db"], found["uint8_pixels_different"]
-        images = "" if psnr is None else f", PSNR {psnr:5.1f} dB, {pixels} of {found['values']} uint8 pixels differ"
-        if pixels and pixels == found["uint8_pixels_different_at_a_border"]:
-            images += " (by one level, rounded at the border of two)"
-        alone = f" (row by row {found['row_by_row']['max_abs_difference']:.1e})" if "row_by_row" in found else ""
-        latency = f", {found['latency_ms']:.2f} ms per row" if "latency_ms" in found else ""
-        print(f"  {artefact:{width}}  largest difference {found['max_abs_difference']:.1e}{alone}{images}{latency}")
+    """A line per artefact, and below them what the columns are."""
+    headers = ["compared with the model", "difference", "by rows", "PSNR", "uint8", "ms"]
+    rows = [
+        [
+            artefact,
+            f"{found['max_abs_difference']:.1e}",
+            f"{found['row_by_row']['max_abs_difference']:.1e}" if "row_by_row" in found else "-",
+            "-" if found["psnr_db"] is None else f"{found['psnr_db']:.1f}",
+            "-" if found["psnr_db"] is None else found["uint8_pixels_different"],
+            f"{found['latency_ms']:.2f}" if "latency_ms" in found else "-",
+        ]
+        for artefact, found in measured.items()
+    ]
+    different = [one for one in measured.values() if one["uint8_pixels_different"]]
+    at_a_border = all(one["uint8_pixels_different"] == one["uint8_pixels_different_at_a_border"] for one in different)
+    pixels = " (all by one level, rounded at the border of two)" if different and at_a_border else ""
+    show(
+        f"\n{render_table(headers, rows)}"
+        "difference: the largest of a value; by rows: the same where each row is computed alone; PSNR in dB; uint8: "
+        f"values that differ as uint8{pixels}; ms: milliseconds per row."
+    )

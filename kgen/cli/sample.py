@@ -6,6 +6,7 @@ from pathlib import Path
 from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.errors import UserError
+from kgen.progress import show
 
 EXAMPLES = (
     ("kgen-sample runs/00000-cvae-digits", "a grid of 64, all classes in turn"),
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str | None = None):
         if cmd["describe"]:
-            print("".join(f"{name}: {value}\n" for name, value in tag_of(cmd["describe"]).items()), end="")
+            show("\n".join(f"{name}: {value}" for name, value in tag_of(cmd["describe"]).items()))
         elif cmd["again"]:
             draw_again(cmd, path)
         elif path is None:
@@ -126,7 +127,7 @@ def sample(cmd: Command, path: str):
         sampler, file or path, "kgen-sample",
         seed=cmd["seed"], label=asked, temperature=cmd["temperature"], checkpoint=checkpoint,
     )  # fmt: skip
-    print("\n".join(write(samples, sampler.spec, made, form, cmd["out"], cmd["scale"], sign)))
+    show("\n".join(write(samples, sampler.spec, made, form, cmd["out"], cmd["scale"], sign)))
 
 
 def _open(cmd: Command, path, **choice):
@@ -141,7 +142,7 @@ def tag_of(picture: str) -> dict:
     from kgen.provenance import read_tag
 
     if not Path(picture).is_file():
-        raise UserError(f"{picture} does not exist; give a PNG file that kgen wrote")
+        raise UserError(f"{picture} does not exist; give a PNG or GIF file that kgen wrote")
     made = read_tag(picture)
     if made is None:
         raise UserError(f"{picture} does not say what made it: kgen did not write it, or another program saved it")
@@ -185,12 +186,12 @@ def draw_again(cmd: Command, path: str | None):
         pixels = np.asarray(file)
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape != again.shape:
-        print(f"{picture} differs from the picture drawn again from {path}: it has another size")
+        show(f"{picture} differs from the picture drawn again from {path}: it has another size")
     elif np.array_equal(pixels, again):
-        print(f"{picture} drawn again from {path}: all pixels are equal")
+        show(f"{picture} drawn again from {path}: all pixels are equal")
     else:
         apart = np.abs(pixels.astype(int) - again)
         words = f"{(apart > 0).sum()} of {apart.size} values, by at most {apart.max()} of 255"
-        print(f"{picture} differs from the picture drawn again from {path}: {words}")
+        show(f"{picture} differs from the picture drawn again from {path}: {words}")
     if not (known and found):
-        print("whether the weights are the same is not known: a server does not tell their hash")
+        show("whether the weights are the same is not known: a server does not tell their hash")

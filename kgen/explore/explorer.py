@@ -2,13 +2,10 @@
 
 import importlib
 import shlex
-import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from kgen.data.sources.resolve import check_name
 from kgen.errors import UserError
@@ -17,6 +14,7 @@ from kgen.explore.figures import Picture
 from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import check_run, write_page
 from kgen.io import check_writable
+from kgen.progress import Bar
 from kgen.run import Run
 from kgen.sampling import described, latest_version, made_by
 
@@ -74,11 +72,13 @@ def explore(
             raise UserError(f"--what {name}: {reason}")
     for reason in dict.fromkeys(filter(None, reasons.values())):
         log(f"left out {', '.join(name for name in reasons if reasons[name] == reason)}: {reason}")
-    with tqdm(wanted, unit="kind", disable=None, leave=False, file=sys.stderr) as bar:
-        for name in bar:
-            bar.set_description(name)
+    with Bar(len(wanted), "drawing") as bar:
+        for name in wanted:
+            bar.name = f"drawing {name}"
+            bar.advance(0)
             for picture in drawing_function(name)(context):
                 yield picture.save(folder, context.options.milliseconds, _made_by(context, path, name)), picture
+            bar.advance(1)
 
 
 def _made_by(context: Context, path: str | Path, name: str) -> dict[str, Any]:

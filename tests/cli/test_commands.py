@@ -215,9 +215,10 @@ def test_sample_refuses_an_unknown_label(capsys, default_job):
 def test_export_says_what_it_measured(capsys, default_job, tmp_path):
     assert export.main([str(default_job[0].path), "--to", str(tmp_path / "cvae")]) == 0
     said = capsys.readouterr().out
-    line = r"saved_model decode +largest difference (\S+) \(row by row (\S+)\), .* \d of 50176 uint8 pixels differ"
-    assert max(map(float, re.search(line, said).groups())) <= 1e-5
-    assert re.search(r"model.tflite decode +largest difference .*ms per row", said)
+    whole, by_rows, psnr, uint8 = re.search(r"saved_model decode +" + r"\| +(\S+) +" * 4, said).groups()
+    assert max(float(whole), float(by_rows)) <= 1e-5 and float(psnr) > 100 and int(uint8) < 50
+    assert re.search(r"model.tflite decode +\| +\S+ +\| +- +\| .* \d+\.\d\d\n", said)
+    assert max(map(len, said.split("\n\n")[1].splitlines()[:-1])) <= 80  # but for the sentence, broken in a terminal
     assert (tmp_path / "cvae" / "1" / "manifest.json").is_file()
 
 

@@ -415,7 +415,7 @@ def _splits(report: AuditReport) -> list[str]:
         values = [_numbers(v) for v in (split.low, split.high, split.mean, split.stddev)]
         binary = "yes" if split.black_and_white else "no"
         rows.append((split.name, split.images, split.fingerprint, *values, binary))
-    headers = ("split", "images", "content hash", "min", "max", "mean", "stddev", "black and white")
+    headers = ("split", "images", "content hash", "min", "max", "mean", "stddev", "b/w")
     return render_table(headers, rows).splitlines()
 
 
