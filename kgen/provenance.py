@@ -1,7 +1,7 @@
-"""What made a picture, inside its PNG file: a text chunk "kgen" with a JSON object.
+"""What made a picture, inside its file: a JSON object, in a PNG as text chunk "kgen", in a GIF as comment.
 
-The chunk changes no pixel, every reader of PNG skips it, and the same values give the same bytes. It records the
-settings of the command; it is not signed, and whoever edits the file can change it.
+It changes no pixel, every reader of pictures skips it, and the same values give the same bytes. It records the settings
+of the command; it is not signed, and whoever edits the file can change it.
 """
 
 import json
@@ -42,19 +42,23 @@ def tagged(png: bytes, made: Mapping[str, Any]) -> bytes:
     """A PNG file with the values of `made` (of JSON types) as text chunk, after its header; what is no PNG as it is."""
     if not png.startswith(SIGNATURE):
         return png
-    text = json.dumps(made, sort_keys=True).encode("ascii")
-    body = b"tEXt" + KEYWORD.encode() + b"\0" + text
+    body = b"tEXt" + KEYWORD.encode() + b"\0" + as_text(made)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     return png[:HEADER_BYTES] + chunk + png[HEADER_BYTES:]
 
 
+def as_text(made: Mapping[str, Any]) -> bytes:
+    """The values of `made` as JSON in ASCII."""
+    return json.dumps(made, sort_keys=True).encode("ascii")
+
+
 def read_tag(path: str | Path) -> dict[str, Any] | None:
-    """What made the PNG file at `path`; None if it does not say, or is no such file."""
+    """What made the PNG or GIF file at `path`; None if it does not say, or is no such file."""
     from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            made = json.loads(picture.info[KEYWORD])
+            made = json.loads(picture.info["comment" if picture.format == "GIF" else KEYWORD])
     except (OSError, KeyError, TypeError, ValueError, SyntaxError):
         return None
-    return made if isinstance(made, dict) else None
+    return made if isinstance(made, dict) and "kgen" in made else None

@@ -25,5 +25,6 @@ def test_what_made_a_png_is_read_back(tmp_path):
 def test_what_is_no_picture_of_kgen_says_nothing(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     Image.new("L", (2, 2)).save(tmp_path / "a.gif")
-    for name in ("text.png", "a.gif", "missing.png"):
+    Image.new("L", (2, 2)).save(tmp_path / "b.gif", comment=b'{"by": "another"}')
+    for name in ("text.png", "a.gif", "b.gif", "missing.png"):
         assert provenance.read_tag(tmp_path / name) is None

@@ -10,6 +10,7 @@ import numpy as np
 
 from kgen import images
 from kgen.io import write_aside
+from kgen.provenance import as_text
 
 LINE_HEIGHT = 13  # of a caption, in pixels
 GAP = 3
@@ -37,10 +38,10 @@ class Picture:
     caption: str
 
     def save(self, folder: Path, milliseconds: int, made: Mapping[str, Any] | None = None) -> Path:
-        """Writes `folder/NAME.png`, with what made it (see `kgen.provenance`), or `.gif`; `milliseconds` per frame."""
+        """Writes `folder/NAME.png` or `.gif`, with what made it (see `kgen.provenance`); `milliseconds` per frame."""
         if len(self.frames) == 1:
             return images.save_png(folder / f"{self.name}.png", self.frames[0], made)
-        return save_gif(folder / f"{self.name}.gif", self.frames, milliseconds)
+        return save_gif(folder / f"{self.name}.gif", self.frames, milliseconds, made)
 
 
 def sheet(
@@ -203,8 +204,12 @@ def wrapped(text: str, width: float) -> list[str]:
     return lines
 
 
-def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int) -> Path:
+def save_gif(
+    path: Path, frames: Sequence[np.ndarray], milliseconds: int, made: Mapping[str, Any] | None = None
+) -> Path:
     """Writes frames, each [H, W, 3] uint8, as a GIF that repeats forever; the last is shown four times as long.
+
+    `made` is its comment, see `kgen.provenance`.
 
     All frames have one palette, so that colors do not flicker and a frame is only looked up in it. One that is the same
     object as an earlier one is looked up once.
@@ -225,10 +230,8 @@ def save_gif(path: Path, frames: Sequence[np.ndarray], milliseconds: int) -> Pat
         picture.putpalette(colors.tobytes())
     first, *rest = (quantized[id(frame)] for frame in frames)
     durations = [milliseconds] * len(rest) + [4 * milliseconds]
-    return write_aside(
-        path,
-        lambda aside: first.save(aside, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0),
-    )
+    settings = {"append_images": rest, "duration": durations, "loop": 0, "comment": as_text(made) if made else b""}
+    return write_aside(path, lambda aside: first.save(aside, format="GIF", save_all=True, **settings))
 
 
 def _uint8(row: np.ndarray) -> np.ndarray:

@@ -291,13 +291,15 @@ def test_frames_have_one_palette_and_one_that_is_shown_again_is_quantized_once(t
     monkeypatch.setattr(Image.Image, "quantize", lambda *a, **k: quantized.append(a) or quantize(*a, **k))
     for number, frame in enumerate(frames):
         frame[number] = 255
-    with Image.open(save_gif(tmp_path / "a.gif", [*frames, frames[1]], 20)) as picture:
+    made = {"kgen": "1", "label": "Katze \N{CAT}"}
+    with Image.open(save_gif(tmp_path / "a.gif", [*frames, frames[1]], 20, made)) as picture:
         assert (picture.n_frames, len(quantized)) == (4, 1 + 3 + 1)  # the palette, the frames, the background
         shown = []
         for number in (1, 3):
             picture.seek(number)
             shown.append(np.asarray(picture.convert("RGB")))
     np.testing.assert_array_equal(*shown)
+    assert read_tag(tmp_path / "a.gif") == made
 
 
 def test_a_page_of_neither_a_run_nor_an_export(capsys, tmp_path):
