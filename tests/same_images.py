@@ -36,5 +36,5 @@ def about(value, metric: str, count: int, tolerance: float = 1e-5):
         count: of the images that it counts.
         tolerance: relative, and absolute where it counts no images.
     """
-    counts = metric in (*SHARES, "label_agreement", "smallest_class_share", "density", "class_kl", "class_entropy")
+    counts = metric in (*SHARES, "smallest_class_share", "density", "class_kl", "class_entropy")
     return pytest.approx(value, rel=tolerance, abs=3 / count if counts else tolerance)

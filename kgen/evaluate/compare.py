@@ -16,6 +16,7 @@ from typing import Any
 
 from kgen.environment import differences as environment_differences
 from kgen.errors import UserError
+from kgen.evaluate.registry import SHARES, UNITS
 from kgen.evaluate.results import NOT_COMPARED, difference, generator_of, protocol_key, results_of
 from kgen.evaluate.tables import (
     format_interval,
@@ -528,6 +529,8 @@ def panels(targets: Sequence[Compared]) -> list[tuple[str, list[Panel]]]:
             Panel(
                 metric.replace("_", " "),
                 [Line(name, sorted(points), names.index(name)) for name, points in lines.items()],
+                unit=UNITS.get(metric.partition("@")[0], ""),
+                share=metric.partition("@")[0] in SHARES,
                 x_name="seconds",
                 whole_x=False,
             )

@@ -107,8 +107,8 @@ METRICS |= {
     ),
     "label_agreement": Metric(
         "share of the samples that the data set's classifier puts into their class (GAN-test, Shmelkov et al. 2018)",
-        "label_agreement", {"label_agreement": HIGHER, "label_agreement_drawn": HIGHER}, ("labels", "classifier"),
-        "reference", default=True,
+        "label_agreement", {"label_agreement": HIGHER_SHARE, "label_agreement_drawn": HIGHER_SHARE},
+        ("labels", "classifier"), "reference", default=True,
     ),
     "coverage": Metric(
         "classes that the samples hit, and how their histogram differs from that of the real labels",
@@ -148,6 +148,39 @@ METRICS |= {
 
 SHARES = frozenset(name for metric in METRICS.values() for name, value in metric.values.items() if value.share)
 """Names of the values that lie in [0, 1]."""
+
+UNITS = {
+    "fid": "squared distance of features",
+    "fid_infinity": "squared distance of features",
+    "kid": "squared distance of features",
+    "swd": "distance of features",
+    "precision": "share of the samples",
+    "recall": "share of the real images",
+    "density": "relative to real images",
+    "coverage": "share of the real images",
+    "inception_score": "classes, effectively",
+    "label_agreement": "share of the samples",
+    "label_agreement_drawn": "share of the samples",
+    "classes_covered": "classes",
+    "smallest_class_share": "relative to equal shares",
+    "class_kl": "nats",
+    "class_entropy": "nats",
+    "gan_train": "share of the real images",
+    "authenticity": "share of the samples",
+    "nearest_ratio": "relative to unseen images",
+    "copies": "share of the samples",
+    "reconstruction_mse": "squared difference of a value",
+    "neg_elbo": "nats per image",
+    "reconstruction": "nats per image",
+    "kl": "nats per image",
+    "elbo_bits_per_dim": "bits per dimension",
+    "nll": "nats per image",
+    "nll_bits_per_dim": "bits per dimension",
+    "neg_elbo_same_images": "nats per image",
+    "effective_samples": "samples",
+    "active_units": "dimensions",
+}
+"""Name of a value -> its unit, for an axis."""
 
 
 @dataclass(frozen=True)

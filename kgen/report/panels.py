@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kgen.evaluate.registry import METRICS, directions
+from kgen.evaluate.registry import METRICS, SHARES, UNITS, directions
 from kgen.train.terms import describe
 from kgen.web.curves import Line, Panel
 
@@ -71,12 +71,14 @@ def _health(rows: Sequence[dict[str, Any]], key: str, model_args: Mapping[str, A
 
 def _quality(rows: Sequence[dict[str, Any]], key: str) -> Panel:
     split, _, name = key.partition("_")
-    points, direction = _points(rows, key), better().get(name.partition("@")[0], "")
+    value = name.partition("@")[0]
+    points, direction = _points(rows, key), better().get(value, "")
     choose = {"lower": min, "higher": max}.get(direction)
     valid = [point for point in points if point[1] == point[1]]
     best = choose(valid, key=lambda point: point[1]) if choose and valid else None
     note = f"Relative to {split} images" + (f"; {direction} is better." if direction else ".")
-    return Panel(_words(name), [Line(_words(name), points, QUALITY_COLOR, best)], note)
+    line = Line(_words(name), points, QUALITY_COLOR, best)
+    return Panel(_words(name), [line], note, unit=UNITS.get(value, ""), share=value in SHARES)
 
 
 def _points(rows: Sequence[dict[str, Any]], key: str) -> list[tuple[float, float]]:

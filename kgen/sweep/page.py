@@ -50,7 +50,7 @@ def to_html(sweep: Sweep, command: str = "") -> str:
     return html.document(
         f"{sweep.folder.resolve().name}: a sweep of {about}",
         f"{head}<main>\n{best}{''.join(sections)}</main>\n",
-        style=curves.STYLE + html.asset("report.css") + html.asset("sweep.css"),
+        style=curves.STYLE + "".join(map(html.asset, ("report.css", "stacks.css", "sweep.css"))),
         script=curves.SCRIPT,
     )
 
@@ -76,7 +76,7 @@ def _text(cell: Any) -> str:
 
 def _table(sweep: Sweep) -> str:
     headers, rows = table(sweep)
-    return html.table(headers, [[_text(cell) for cell in row] for row in rows], "Table of trials")
+    return html.table(headers, [[_text(cell) for cell in row] for row in rows], "Table of trials", stacks=True)
 
 
 def _panels(sweep: Sweep) -> list[curves.Panel]:

@@ -12,7 +12,7 @@ from evaluation_fixtures import blobs
 from kgen.data.reference import load_reference
 from kgen.errors import UserError
 from kgen.evaluate.compute import Inputs, LikelihoodInputs
-from kgen.evaluate.registry import METRICS, MetricChoice, check, directions, parse_metrics
+from kgen.evaluate.registry import METRICS, UNITS, MetricChoice, check, directions, parse_metrics
 from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
 from kgen.metrics.conditioning import wilson_interval
@@ -58,6 +58,7 @@ def test_every_metric_declares_what_it_needs_and_gives():
         assert metric.baseline in ("other", "reference", None) and metric.help and "\n" not in metric.help
         assert metric.values and {value.better for value in metric.values.values()} <= {"lower", "higher", ""}
         assert metric.once != metric.of_samples and (metric.baseline is None) != metric.of_samples
+    assert UNITS.keys() == {name for metric in METRICS.values() for name in metric.values}
 
 
 @pytest.mark.slow

@@ -246,6 +246,8 @@ def test_panels_of_terms_health_and_quality():
     assert len(groups["Health metrics"][0].lines[0].points) == 2
     beside_training = dict(panels_of([{"epoch": 1, "train_loss": 1.0, "train_fid": 2.0}], ("fid",)))
     assert [panel.title for panel in beside_training["Quality of samples"]] == ["fid"]
+    (recall,) = dict(panels_of([{"epoch": 1, "validation_recall@pixels": 0.0}], ("prdc",)))["Quality of samples"]
+    assert (recall.unit, recall.share) == ("share of the real images", True)
 
 
 def test_thousands_of_epochs_make_a_page_of_moderate_size(tmp_path):
