@@ -122,7 +122,8 @@ METRICS |= {
     ),
     "memorization": Metric(
         "distance to the nearest training image, beside that of unseen images (Alaa et al. 2022)",
-        "training_neighbours", {"authenticity": HIGHER_SHARE, "nearest_ratio": Value(), "copies": LOWER_SHARE},
+        "training_neighbours",
+        {"authenticity": HIGHER_SHARE, "nearest_ratio": Value(), "near_copies": LOWER_SHARE, "copies": LOWER_SHARE},
         ("features",), "reference", looks_at_train=True,
     ),
     "reconstruction": Metric(

@@ -7,6 +7,7 @@ from kgen.metrics.checks import checked_pair
 from kgen.metrics.distances import neighbours
 
 COPY_SHARE = 1e-3  # of the median distance of unseen images
+NEAREST_SHARE, MOST_SPACED = 0.01, 5_000  # share of training images that are nearest to another; so many are looked at
 
 
 def nearest_images(query: np.ndarray, base: np.ndarray, *, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +49,8 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
             samples of the training distribution 1/3 in one dimension, and nearly 1/2 in many.
         nearest_ratio: median distance of the samples to their nearest training image, over the same of the test images.
             1: as far as unseen images. Near 0: copies.
+        near_copies: share of the samples that are nearer to a training image than 99 of 100 training images are to
+            another one: about 1/100 for fresh samples of the training distribution.
         copies: share of the samples that are as good as on a training image: within a thousandth of the median distance
             of the test images.
         distance: [M] float64, of every sample to its nearest training image.
@@ -66,9 +69,12 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
     closest, place = np.unique(index, return_inverse=True)
     _, train = checked_pair(train, train)
     spacing = np.sqrt(neighbours(train[closest], train, 2)[0][:, 1])[place]  # itself is at 0, the next is another image
+    some = train[np.linspace(0, len(train) - 1, min(len(train), MOST_SPACED)).round().astype(int)]
+    near = np.quantile(np.sqrt(neighbours(some, train, 2)[0][:, 1]), NEAREST_SHARE)
     return {
         "authenticity": float((distance > spacing).mean()),
         "nearest_ratio": float(np.median(distance)) / unseen,
+        "near_copies": float((distance < near).mean()),
         "copies": float((distance <= COPY_SHARE * unseen).mean()),
         "distance": distance,
         "index": index,

@@ -228,7 +228,7 @@ def test_the_entropy_of_the_classes_of_samples():
 def test_memorized_images_are_found():
     train = REAL[:40]
     copies = values("memorization", sets(REAL[40:], train, train=train))
-    assert copies == {"authenticity": 0, "nearest_ratio": 0, "copies": 1}
+    assert copies == {"authenticity": 0, "nearest_ratio": 0, "near_copies": 1, "copies": 1}
     unseen = values("memorization", sets(REAL[40:], REAL[40:], train=train))
     assert unseen["nearest_ratio"] == 1 and unseen["copies"] == 0
 

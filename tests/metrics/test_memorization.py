@@ -9,7 +9,7 @@ from kgen.metrics.memorization import memorization, nearest_images
 
 TRAIN = np.array([[0.0], [10.0], [20.0], [24.0]])
 TEST = np.array([[2.0], [13.0]])  # 2 and 3 from the nearest: median 2.5
-FIGURES = ("authenticity", "nearest_ratio", "copies")
+FIGURES = ("authenticity", "nearest_ratio", "near_copies", "copies")
 
 
 def values(fake, train, test=TEST) -> dict[str, float]:
@@ -21,11 +21,16 @@ def test_identical_shifted_collapsed():
     """The nearest other training images are 10, 10, 4 and 4 away."""
     check_metric(
         values,
-        identical=(TRAIN, TRAIN, {"authenticity": 0, "nearest_ratio": 0, "copies": 1}),
+        identical=(TRAIN, TRAIN, {"authenticity": 0, "nearest_ratio": 0, "near_copies": 1, "copies": 1}),
+        # The 1 % quantile of 10, 10, 4 and 4 is 4: a distance of 1.5 alone is below.
         # 5.5 -> 10 at 4.5 < 10; 15.5 -> 20 at 4.5 > 4; 25.5 -> 24 at 1.5; 29.5 -> 24 at 5.5 > 4. Median 4.5 / 2.5.
-        shifted=(TRAIN + 5.5, TRAIN, {"authenticity": 0.5, "nearest_ratio": 1.8, "copies": 0}),
+        shifted=(TRAIN + 5.5, TRAIN, {"authenticity": 0.5, "nearest_ratio": 1.8, "near_copies": 0.25, "copies": 0}),
         # All on 10.001: within a thousandth of 2.5, twice.
-        collapsed=(np.full((7, 1), 10.001), TRAIN, {"authenticity": 0, "nearest_ratio": 0.0004, "copies": 1}),
+        collapsed=(
+            np.full((7, 1), 10.001),
+            TRAIN,
+            {"authenticity": 0, "nearest_ratio": 0.0004, "near_copies": 1, "copies": 1},
+        ),
     )
 
 
@@ -46,6 +51,7 @@ def test_fresh_draws_on_a_line():
     assert found["authenticity"] == pytest.approx(1 / 3, abs=0.03)
     assert found["nearest_ratio"] == pytest.approx(1, abs=0.1)
     assert found["copies"] < 0.01
+    assert found["near_copies"] == pytest.approx(0.01, abs=0.006)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1,0 +1,144 @@
+"""Generators of small sets of pictures at 64x64: which settings are worth their time?
+
+    python tools/bench_own_pictures.py --data ../shared/data [--minutes 10] [--seeds 0 1 2] [--sets emoji faces ...]
+                                       [--variants dcgan upsampling ...] [--folder bench_own_pictures]
+
+Every variant trains on every set for as long (`kgen-train --minutes`), and is judged by SqueezeNet's features against
+the training images: Fréchet distance, recall, and the metric near_copies. It leaves `table.md`, and `index.html` with a
+grid of each run, nothing picked; what is there already is not trained again. Run it on a quiet machine: equal minutes
+are equal work only there.
+
+Needs twemoji72.zip, cifar10_jpeg.zip, olivetti/olivettifaces.mat and judge/squeezenet_v1.1_notop.h5 in --data.
+"""
+
+import argparse
+import csv
+import html
+import io
+import json
+import statistics
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+COUNT = 3_000
+"""Samples, and most training images, that the judge compares."""
+
+LAZY = {"r1": 0.1, "penalty_every": 8}
+UPSAMPLING = {"network": "upsampling", **LAZY}
+VARIANTS = {
+    "dcgan": {},
+    "dcgan, lazy R1": LAZY,
+    "upsampling": UPSAMPLING,
+    "upsampling, half": UPSAMPLING | {"filters": [16, 32, 64, 128]},
+    "upsampling, R1 of 1": UPSAMPLING | {"r1": 1.0},
+    "upsampling, pairs": UPSAMPLING | {"loss": "relativistic_pair", "r2": 0.1},
+    "upsampling, ADA": UPSAMPLING | {"augment": ["color", "translation", "scale"], "augment_target": 0.6},
+    "upsampling, color": UPSAMPLING | {"augment": ["color", "translation", "cutout"]},
+}
+"""Name -> arguments of the model over the recipe images-dcgan; `train.` for those of the training."""
+
+
+def sets(data: Path, folder: Path) -> dict[str, list[str]]:
+    """Name of a set -> the flags that name it."""
+    faces = folder / "emoji-faces"
+    if not faces.is_dir():
+        with zipfile.ZipFile(data / "twemoji72.zip") as archive:
+            labels = csv.DictReader(io.StringIO(archive.read("twemoji72/labels.csv").decode("utf-8")))
+            names = [row["file"] for row in labels if row["subgroup"].startswith("face-")][:100]
+            faces.mkdir(parents=True)
+            for name in names:
+                (faces / name).write_bytes(archive.read(f"twemoji72/{name}"))
+    return {
+        "emoji": ["--dataset", str(data / "twemoji72.zip")],
+        "photographs": ["--dataset", str(data / "cifar10_jpeg.zip"), "--limit", "5000", "--labels", "none"],
+        "faces": ["--dataset", str(data / "olivetti" / "olivettifaces.mat")],
+        "emoji-faces": ["--dataset", str(faces)],
+    }
+
+
+def kgen(command: str, *arguments: str) -> str:
+    """Standard output of a command; ends the bench where it fails."""
+    code = f"import sys; from kgen.cli.{command} import main; sys.exit(main())"
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=HERE)
+    if ended.returncode:
+        sys.exit(f"kgen-{command} {' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
+    return ended.stdout
+
+
+def measured(run: Path, flags: list[str], variant: str, seed: int, minutes: float, judge: Path) -> dict:
+    """Trains and judges one run, or reads what is there."""
+    result = run / "bench.json"
+    if result.is_file():
+        return json.loads(result.read_text(encoding="utf-8"))
+    given = {key if key.startswith("train.") else f"model_args.{key}": v for key, v in VARIANTS[variant].items()}
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in given.items()]
+    kgen(
+        "train", "--recipe", "images-dcgan", *flags, "--minutes", str(minutes), "--seed", str(seed), "--run_dir",
+        str(run), "--set", "train.validate_every=1000", *settings,
+    )  # fmt: skip
+    judged = ["--features", "squeezenet", "--feature_weights", str(judge), "--count", str(COUNT), "--repeats", "1"]
+    kgen("eval", str(run), *judged, "--metrics", "fid,prdc", "--split", "train", "--num_real", str(COUNT))
+    kgen("eval", str(run), *judged, "--metrics", "memorization")
+    rows = [json.loads(line) for line in (run / "eval" / "best.jsonl").read_text(encoding="utf-8").splitlines()]
+    values = {row["metric"]: row["value"] for row in rows}
+    parts = json.loads((run / "costs.json").read_text(encoding="utf-8"))["parts"]
+    metrics = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    values |= {"steps": max(json.loads(line)["step"] for line in metrics), "cpu_seconds": parts["steps"]["cpu_seconds"]}
+    result.write_text(json.dumps(values), encoding="utf-8")
+    return values
+
+
+COLUMNS = {"fid": "distance", "recall": "recall", "near_copies": "copies", "steps": "steps", "cpu_seconds": "CPU-s"}
+
+
+def write(folder: Path, found: dict[tuple[str, str], dict[int, dict]]):
+    """table.md and index.html."""
+    lines = ["| set | variant | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    grids = []
+    for (name, variant), seeds in found.items():
+        cells = []
+        for key in COLUMNS:
+            values = [values[key] for values in seeds.values()]
+            spread = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
+            cells.append(f"{statistics.median(values):.4g}{spread}")
+        lines.append(f"| {name} | {variant} | " + " | ".join(cells) + " |")
+        for seed, values in seeds.items():
+            words = html.escape(f"{name}, {variant}, seed {seed}: distance {values['fid']:,.0f}")
+            picture = html.escape(f"{run_of(name, variant, seed)}/samples/final.png")
+            grids.append(f'<figure><img src="{picture}" alt=""><figcaption>{words}</figcaption></figure>')
+    (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    style = "body{font-family:sans-serif;display:flex;flex-wrap:wrap;gap:1em}figure{margin:0}img{width:24em}"
+    page = f'<!doctype html><meta charset="utf-8"><title>Own pictures</title><style>{style}</style>{"".join(grids)}'
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    print("\n".join(lines), flush=True)
+
+
+def run_of(name: str, variant: str, seed: int) -> str:
+    return f"{name}-{variant}-{seed}".replace(", ", "-").replace(" ", "-")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, default=Path("bench_own_pictures"))
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--sets", nargs="+", choices=["emoji", "photographs", "faces", "emoji-faces"])
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    given = parser.parse_args()
+    folder, data = given.folder.resolve(), given.data.resolve()
+    flags, found = sets(data, folder), {}
+    for name in given.sets or flags:
+        for variant in given.variants:
+            for seed in given.seeds:
+                run, judge = folder / run_of(name, variant, seed), data / "judge" / "squeezenet_v1.1_notop.h5"
+                values = measured(run, flags[name], variant, seed, given.minutes, judge)
+                found.setdefault((name, variant), {})[seed] = values
+    write(folder, found)
+
+
+if __name__ == "__main__":
+    main()
