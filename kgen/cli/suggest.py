@@ -13,6 +13,11 @@ DENSE_SIDE = 32
 """Gray pictures up to this side are small enough for dense layers, which train in a minute."""
 ENOUGH_FOR_A_GAN = 2_000
 """Training images below which an adversarial model mostly repeats them."""
+RECIPES = {
+    "dcgan": ["--recipe", "own-pictures"],
+    "cdcgan": ["--recipe", "own-pictures", "--set", "model=cdcgan", "--set", "model_args.projection=true"],
+}
+"""Model -> the flags that train it better than `--model` alone."""
 MAX_CLASSES, ENOUGH_PER_CLASS = 100, 10
 """A conditional model is worth it up to so many classes, of which the smallest has at least so many training images."""
 
@@ -28,8 +33,10 @@ def training_command(cmd: Command, dataset: str, report: AuditReport) -> str:
     Returns:
         A command line, quoted for the shell.
     """
-    words = ["kgen-train", "--model", model_for(report), "--dataset", dataset, *given_flags(cmd)]
-    if not cmd.given("image_size") and (size := size_for(report)):
+    model = model_for(report)
+    recipe = RECIPES.get(model)
+    words = ["kgen-train", *(recipe or ["--model", model]), "--dataset", dataset, *given_flags(cmd)]
+    if not cmd.given("image_size") and (size := size_for(report, always=recipe is not None)):
         words += ["--image_size", size]
     if report.gray_in_colour and not cmd.given("grayscale"):
         words.append("--grayscale")
@@ -49,11 +56,16 @@ def model_for(report: AuditReport) -> str:
     return "cdcgan" if labelled else "dcgan"
 
 
-def size_for(report: AuditReport) -> str:
-    """What `--image_size` is given; "" where the pictures have one size that a first training can have too."""
+def size_for(report: AuditReport, *, always: bool = False) -> str:
+    """What `--image_size` is given; "" where the pictures have one size that a first training can have too.
+
+    Args:
+        report: of the pictures.
+        always: then it is given, too: a recipe has a size of its own.
+    """
     height, width, _ = report.image_shape
     stored = {(h, w) for h, w, _ in report.sizes}
-    if max(height, width) <= LARGEST_SIDE and len(stored) <= 1:
+    if max(height, width) <= LARGEST_SIDE and len(stored) <= 1 and not always:
         return ""
     shrink = min(1.0, LARGEST_SIDE / max(height, width))
     height, width = (max(1, round(side * shrink)) for side in (height, width))

@@ -1,5 +1,6 @@
 """Evaluates a generator: samples from it, computes metrics, and writes every value with the protocol behind it."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -203,10 +204,13 @@ class Evaluator:
             "posterior": likelihood is not None,
             "likelihood": likelihood is not None and likelihood.is_likelihood,
         }
+        trained_on = math.inf if self.reference.real.split == "train" else self.reference.spec.examples["train"]
         return [
             MetricChoice(name)
             for name, metric in METRICS.items()
-            if metric.default and all(possible[need] for need in metric.needs)
+            if metric.default
+            and all(possible[need] for need in metric.needs)
+            and (metric.default_below is None or trained_on < metric.default_below)
         ]
 
     def _bar(self, target: Target, repeats: int, choices: Sequence[MetricChoice]):

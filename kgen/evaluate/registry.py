@@ -47,6 +47,7 @@ class Metric:
         baseline: the real images that take the place of generated ones: "other" (of another split than the
             reference's), "reference", or None where there is no such number.
         default: computed when no metrics are named, where the data and the generator allow it.
+        default_below: number of training images from which on it is no longer a default; None: it always is.
         once: sampling again would change nothing.
         looks_at_train: it looks at the training images, which are read only then.
     """
@@ -57,6 +58,7 @@ class Metric:
     needs: tuple[Need, ...]
     baseline: Literal["other", "reference"] | None = None
     default: bool = False
+    default_below: int | None = None
     once: bool = False
     looks_at_train: bool = False
 
@@ -121,10 +123,11 @@ METRICS |= {
         "gan_train", {"gan_train": HIGHER_SHARE}, ("labels",), "other",
     ),
     "memorization": Metric(
-        "distance to the nearest training image, beside that of unseen images (Alaa et al. 2022)",
+        "distance to the nearest training image, beside that of unseen images (Alaa et al. 2022); * below 5000 "
+        "training images",
         "training_neighbours",
         {"authenticity": HIGHER_SHARE, "nearest_ratio": Value(), "near_copies": LOWER_SHARE, "copies": LOWER_SHARE},
-        ("features",), "reference", looks_at_train=True,
+        ("features",), "reference", default=True, default_below=5_000, looks_at_train=True,
     ),
     "reconstruction": Metric(
         "mean squared error of decoded posterior means of real images",

@@ -49,10 +49,12 @@ def test_the_model_goes_by_size_colour_and_labels(capsys, shape, classes, model)
 
 def test_many_images_get_an_adversarial_model(capsys, monkeypatch):
     monkeypatch.setattr(suggest, "ENOUGH_FOR_A_GAN", 50)
-    np.savez("set.npz", images=noise(60, 9, 8, 3), labels=np.arange(60) % 3)
-    assert last_line(capsys, "set.npz").model == "cdcgan"
-    np.savez("set.npz", images=noise(60, 9, 8, 3))
-    assert last_line(capsys, "set.npz").model == "dcgan"
+    for labels, model in (({"labels": np.arange(60) % 3}, "cdcgan"), ({}, "dcgan")):
+        np.savez("set.npz", images=noise(60, 9, 8, 3), **labels)
+        config = last_line(capsys, "set.npz")
+        assert (config.model, config.recipe) == (model, "own-pictures")
+        assert config.data.image_size == (9, 8)  # and not the recipe's
+        assert bool(config.model_args.get("projection")) == (model == "cdcgan")
 
 
 def test_pictures_of_different_sizes_get_one(capsys, tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from kgen.data.reference import load_reference
 from kgen.errors import UserError
 from kgen.evaluate import EvalConfig, Evaluator, evaluate, results
 from kgen.evaluate.evaluator import _check_unchanged
+from kgen.evaluate.registry import METRICS
 from kgen.evaluate.target import Target
 from kgen.features.imageset import ImageSet
 from kgen.metrics.frechet import frechet_distance, moments
@@ -242,7 +244,7 @@ def test_an_unconditional_model(trained_vae, digits_classifier, out):
             evaluate(trained_vae.path, dataclasses.replace(config, metrics=("fid", name)), out=out / "vae.jsonl")
 
 
-def test_unlabelled_data_are_compared_by_random_features(save_set, tmp_path, out):
+def test_unlabelled_data_are_compared_by_random_features(save_set, tmp_path, out, monkeypatch):
     """128 dimensions: a Fréchet distance of 128 images cannot be computed, of 129 it can."""
     reference = save_set(count=200, test=150, labelled=False).dataset
     pixels, _ = blobs(150, seed=7)
@@ -253,7 +255,10 @@ def test_unlabelled_data_are_compared_by_random_features(save_set, tmp_path, out
         return by_name(evaluate(tmp_path / "fakes.npz", config, dataset=reference, out=out / "plain.jsonl")[0])
 
     found = computed(count=128)
-    assert {*found} == {"fid", "kid", "precision", "recall", "density", "coverage"}
+    of_all = {"fid", "kid", "precision", "recall", "density", "coverage"}
+    assert {*found} == of_all | {"authenticity", "nearest_ratio", "near_copies", "copies"}  # of few training images
+    monkeypatch.setitem(METRICS, "memorization", replace(METRICS["memorization"], default_below=200))
+    assert {*computed(count=128)} == {*computed(count=128, split="train")} == of_all
     assert {(row["protocol"]["features"], row["protocol"]["dimension"]) for row in found.values()} == {("random", 128)}
     assert (found["fid"]["value"], found["fid"]["stddev"], found["fid"]["interval"]) == (None, None, None)
     assert found["fid"]["note"] == "128 images are too few for features of 128 dimensions"
