@@ -5,6 +5,7 @@ import shlex
 from kgen.cli.command import Command, flag_words
 from kgen.config import DataConfig
 from kgen.data.audit.report import AuditReport
+from kgen.models.presets import PRESETS
 from kgen.options import options_of
 
 LARGEST_SIDE = 64
@@ -13,11 +14,8 @@ DENSE_SIDE = 32
 """Gray pictures up to this side are small enough for dense layers, which train in a minute."""
 ENOUGH_FOR_A_GAN = 2_000
 """Training images below which an adversarial model mostly repeats them."""
-RECIPES = {
-    "dcgan": ["--recipe", "own-pictures"],
-    "cdcgan": ["--recipe", "own-pictures", "--set", "model=cdcgan", "--set", "model_args.projection=true"],
-}
-"""Model -> the flags that train it better than `--model` alone."""
+ADVERSARIAL_RECIPE = "own-pictures"
+"""Trains the unconditional adversarial model better than `--model` alone, and the conditional one by projection."""
 MAX_CLASSES, ENOUGH_PER_CLASS = 100, 10
 """A conditional model is worth it up to so many classes, of which the smallest has at least so many training images."""
 
@@ -34,9 +32,12 @@ def training_command(cmd: Command, dataset: str, report: AuditReport) -> str:
         A command line, quoted for the shell.
     """
     model = model_for(report)
-    recipe = RECIPES.get(model)
-    words = ["kgen-train", *(recipe or ["--model", model]), "--dataset", dataset, *given_flags(cmd)]
-    if not cmd.given("image_size") and (size := size_for(report, always=recipe is not None)):
+    preset, how = PRESETS[model], ["--model", model]
+    if preset.adversarial:
+        how = ["--recipe", ADVERSARIAL_RECIPE]
+        how += ["--set", f"model={model}", "--set", "model_args.projection=true"] if preset.conditional else []
+    words = ["kgen-train", *how, "--dataset", dataset, *given_flags(cmd)]
+    if not cmd.given("image_size") and (size := size_for(report, always=preset.adversarial)):
         words += ["--image_size", size]
     if report.gray_in_colour and not cmd.given("grayscale"):
         words.append("--grayscale")
