@@ -36,6 +36,7 @@ VARIANTS = {
     "upsampling, R1 of 1": UPSAMPLING | {"r1": 1.0},
     "upsampling, pairs": UPSAMPLING | {"loss": "relativistic_pair", "r2": 0.1},
     "upsampling, ADA": UPSAMPLING | {"augment": ["color", "translation", "scale"], "augment_target": 0.6},
+    "residual, half": UPSAMPLING | {"network": "residual", "filters": [16, 32, 64, 128]},
     "upsampling, color": UPSAMPLING | {"augment": ["color", "translation", "cutout"]},
 }
 """Name -> arguments of the model over the recipe images-dcgan; `train.` for those of the training."""

@@ -30,7 +30,7 @@ class DCGAN:
     @staticmethod
     def encoder(options: NetworkOptions) -> keras.Model:
         inputs, x = options.image_and_label()
-        for i, filters in enumerate(_filters(options)):
+        for i, filters in enumerate(filters_of(options)):
             layer = options.conv(filters, f"encoder_conv_{i}", size=KERNEL, strides=2)
             x = options.activated(x, layer, normalized=i > 0 or options.normalizes_pixels)
         x = options.hidden_layers(keras.layers.Flatten(name="features")(x), "encoder_dense")
@@ -57,7 +57,7 @@ class Upsampling:
 
 def _decoder(options: NetworkOptions, doubling: Callable[..., keras.layers.Layer]) -> keras.Model:
     """z to the smallest maps by a dense layer, then `doubling(filters, name)` layers; odd sizes are cropped to."""
-    channels, sizes, filters = options.output_shape[2], halvings(*options.output_shape[:2]), _filters(options)
+    channels, sizes, filters = options.output_shape[2], halvings(*options.output_shape[:2]), filters_of(options)
     inputs, x = options.latent_and_label()
     x = options.hidden_layers(x, "decoder_dense", mirrored=True)
     small = (*sizes[-1], filters[-1])
@@ -69,7 +69,7 @@ def _decoder(options: NetworkOptions, doubling: Callable[..., keras.layers.Layer
     return keras.Model(options.given(inputs), logits, name="decoder")
 
 
-def _filters(options: NetworkOptions) -> list[int]:
+def filters_of(options: NetworkOptions) -> list[int]:
     """Of the maps after each halving of the image."""
     count = max(len(halvings(*options.spec.image_shape[:2])) - 1, 1)
     return [options.filters[min(i, len(options.filters) - 1)] for i in range(count)]

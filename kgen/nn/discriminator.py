@@ -69,6 +69,10 @@ class DiscriminatorOptions(NetworkOptions):
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **self._bound(kwargs)
         )
 
+    def zero_conv(self, filters: int, name: str) -> keras.layers.Layer:
+        """With spectral normalization an ordinary one: 0 has no norm to be divided by."""
+        return self.conv(filters, name) if self.spectral_norm else super().zero_conv(filters, name)
+
     def activated(self, x, linear: keras.layers.Layer, **kwargs):
         x = super().activated(x, linear, **kwargs)
         if not self.dropout:

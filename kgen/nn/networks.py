@@ -101,6 +101,12 @@ class NetworkOptions:
             filters, size, padding=padding, kernel_initializer=self.initializer(name), name=name, **kwargs
         )
 
+    def zero_conv(self, filters: int, name: str) -> keras.layers.Layer:
+        """A convolution whose kernel begins at 0: the last of a residual block."""
+        layer = self.conv(filters, name)
+        layer.kernel_initializer = keras.initializers.Zeros()
+        return layer
+
     def repeated_conv(self, filters: int, name: str, **kwargs) -> keras.layers.Layer:
         return cpu_kernels.RepeatedConv2D(filters, kernel_initializer=self.initializer(name), name=name, **kwargs)
 

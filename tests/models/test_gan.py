@@ -186,6 +186,7 @@ def test_a_penalty_every_other_step_is_twice_as_heavy(how):
     ({"loss": "relativistic_pair", "r1": 1.0, "r2": 1.0, "penalty_every": 2}, {"penalty"}),
     ({"augment": ["color", "translation", "cutout"]}, set()),
     ({"augment": ["scale"], "augment_target": 0.6}, {"augmented"}),
+    ({"network": "residual", "filters": [2], "spectral_norm": True}, set()),
 ])  # fmt: skip
 def test_every_choice_trains_and_reports(extra, keys):
     case = Case("gan", model_args=MLP | extra)
@@ -227,13 +228,27 @@ def test_wrong_arguments_are_explained(args, message):
 # Networks -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("network", ["dcgan", "upsampling"])
+@pytest.mark.parametrize("network", ["dcgan", "upsampling", "residual"])
 @pytest.mark.parametrize("side", [28, 32, 37, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_square_is_taken(network, side, channels):
     args = {"network": network, "filters": [2], "latent_dim": 2}
     model = build_model("dcgan", DataSpec("square", (side, side, channels)), **args)
     assert model.generator.output_shape == (None, side, side, channels)
+
+
+def test_residual_blocks_begin_with_nothing():
+    """Discriminator and generator are their resampling layers alone at first; then the blocks learn, too."""
+    case = Case("gan", DataSpec("gray", (16, 16, 1)), {"network": "residual", "filters": [3, 4], "dropout": 0.0})
+    model = case.compiled()
+    assert not layers_of(model.generator, keras.layers.BatchNormalization)
+    kernels = [
+        [layer.kernel for layer in layers_of(network, keras.layers.Conv2D) if layer.name.endswith("block_1_conv_1")]
+        for network in (model.generator, model.discriminator)
+    ]
+    assert [np.abs(kernel).max() for (kernel,) in kernels] == [0, 0]
+    fit(model, case.batches(2))
+    assert all(np.abs(kernel).max() > 0 for (kernel,) in kernels)
 
 
 def test_upsampling_leaves_no_checkerboard():
