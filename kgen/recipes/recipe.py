@@ -262,7 +262,7 @@ was measured to reach. Each is one JSON file in this folder.
 kgen-train --list_recipes                           # this list, in the terminal
 kgen-train --recipe mnist-mlp-vae                   # train one
 kgen-train --recipe mnist-mlp-vae --epochs 5 --set model_args.latent_dim=8     # with settings of your own
-kgen-train --recipe images-dcgan --dataset photos/  # with images of your own
+kgen-train --recipe own-pictures --dataset photos/  # with images of your own
 ```
 
 Flags and `--set` take precedence over the recipe. `config.json` and the log of the run name the recipe and what was
