@@ -40,6 +40,10 @@ def has_failed(model) -> bool:
     return int(model.failed_step.numpy()) >= 0
 
 
+MAX_MEASUREMENTS = 200
+"""Of the health of an adversarial model, in one training: an epoch of a hundred pictures is two steps."""
+
+
 class EpochCallback(keras.callbacks.Callback):
     """Calls `on_row` with the row of each epoch whose losses were finite.
 
@@ -264,14 +268,15 @@ class MeasureSamples(EpochCallback):
 
 
 class MeasureHealth(EpochCallback):
-    """Adds the health metrics of an adversarial model."""
+    """Adds the health metrics of an adversarial model: after each epoch, of many about MAX_MEASUREMENTS times."""
 
     def __init__(self, run: Run, rows: list[Row], health: HealthMetrics):
         super().__init__(run, rows)
-        self.health = health
+        self.health, self.every = health, math.ceil(run.config.train.epochs / MAX_MEASUREMENTS)
 
     def on_row(self, row: Row):
-        row |= {f"health_{name}": value for name, value in self.health.measure().items()}
+        if self.is_due(row["epoch"], self.every):
+            row |= {f"health_{name}": value for name, value in self.health.measure().items()}
 
 
 # What is made of it ---------------------------------------------------------------------------------------------------

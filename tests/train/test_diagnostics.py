@@ -1,5 +1,7 @@
 """Diagnostics: each rule on rows made by hand, and on trainings with a problem made on purpose."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from evaluation_fixtures import blobs
@@ -8,7 +10,7 @@ import kgen
 from kgen.config import override
 from kgen.errors import TrainingFailed
 from kgen.evaluate import Monitor
-from kgen.train import train
+from kgen.train import callbacks, train
 from kgen.train.diagnostics import PATIENCE, RULES, HealthMetrics, diagnose, mean_distance, settled_after
 
 HEALTHY = {
@@ -231,3 +233,15 @@ def test_shuffled_labels_are_a_condition_that_is_ignored(dataset, tmp_path):
     np.savez(tmp_path / "shuffled.npz", **arrays)
     log = log_of(tmp_path / "shuffled.npz", tmp_path / "run", Monitor, **LABELLED)
     assert "condition ignored:" in log and "the classifier finds the label in" in log
+
+
+@pytest.mark.parametrize(("epochs", "measured"), [(3, 3), (200, 200), (1_000, 200), (1_501, 188)])
+def test_health_is_measured_about_two_hundred_times_and_last(epochs, measured):
+    run = SimpleNamespace(config=SimpleNamespace(train=SimpleNamespace(epochs=epochs)))
+    callback = callbacks.MeasureHealth(run, [], SimpleNamespace(measure=lambda: {"diversity": 1.0}))
+    callback.set_params({"epochs": epochs})
+    rows = [{"epoch": epoch} for epoch in range(1, epochs + 1)]
+    for row in rows:
+        callback.on_row(row)
+    assert sum("health_diversity" in row for row in rows) == measured
+    assert "health_diversity" in rows[-1]
