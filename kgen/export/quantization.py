@@ -33,7 +33,12 @@ WEIGHTED = {
 ELEMENTWISE = (OPERATORS.ADD, OPERATORS.SUB, OPERATORS.MUL)
 HYBRID_VERSIONS = {OPERATORS.FULLY_CONNECTED: 12, OPERATORS.CONV_2D: 5, OPERATORS.DEPTHWISE_CONV_2D: 6}
 """Versions of the operators whose weights have 8 bits, a scale per channel, and whose inputs are floats."""
-ACTIVATIONS = {OPERATORS.LOGISTIC: lambda x: 1 / (1 + np.exp(-x)), OPERATORS.TANH: np.tanh}
+ACTIVATIONS = {
+    OPERATORS.LOGISTIC: lambda x: 1 / (1 + np.exp(-x)),
+    OPERATORS.TANH: np.tanh,
+    OPERATORS.ELU: lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+}
+"""Those that are nearly constant for a part of their inputs, which then needs no codes."""
 
 
 @dataclass(frozen=True)
@@ -230,8 +235,8 @@ def weights8(model: bytes, *, dynamic: bool, dense_per_channel: bool = True) -> 
 def calibrate(model: bytes, rows: Iterable[Mapping[str, np.ndarray]]) -> dict[int, Range]:
     """The ranges of the float tensors of a file with one signature, by index.
 
-    Values far out are clipped where that lessens the mean squared error; of logits, that of the sigmoid or tanh of
-    them.
+    Values far out are clipped where that lessens the mean squared error; of inputs of one of ACTIVATIONS, that of its
+    outputs.
 
     Args:
         model: the file.
@@ -262,7 +267,7 @@ def calibrate(model: bytes, rows: Iterable[Mapping[str, np.ndarray]]) -> dict[in
 
 
 def _activation_of(found: _Model, index: int):
-    """The sigmoid or tanh that a tensor goes through, alone or reshaped; else the identity."""
+    """Which of ACTIVATIONS a tensor goes through, alone or reshaped; else the identity."""
     while True:
         readers = [operator for operator in found.graph.operators if index in operator.inputs]
         if len(readers) != 1:
@@ -388,9 +393,11 @@ def integer(
 
     found = _Model(model)
     tensors, operators = found.graph.tensors, found.graph.operators
-    _annotate(found, ranges)
     layers = [i for i, operator in enumerate(operators) if found.kind(operator) in WEIGHTED]
     floats = {layers[i] for i in float_layers}
+    # the quantizer leaves out named operators, but not transposed convolutions: those it leaves out without a range
+    unknown = {j for i in floats if found.kind(operators[i]) == OPERATORS.TRANSPOSE_CONV for j in operators[i].outputs}
+    _annotate(found, {index: chosen for index, chosen in ranges.items() if index not in unknown})
     body = [i for i in layers if i not in floats]
     kept, names, of_the_body = [], set(), set()
     for i, operator in enumerate(operators):

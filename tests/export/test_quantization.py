@@ -11,7 +11,18 @@ from ai_edge_litert.interpreter import Interpreter
 from kgen.cli.export import quantized_table
 from kgen.export import tflite
 from kgen.export.golden import Golden
-from kgen.export.quantization import Range, _best_range, calibrate, float16, folded, integer, integers, only, weights8
+from kgen.export.quantization import (
+    ACTIVATIONS,
+    Range,
+    _best_range,
+    calibrate,
+    float16,
+    folded,
+    integer,
+    integers,
+    only,
+    weights8,
+)
 from kgen.export.signatures import ExportSignature
 from kgen.export.tflite import convert, integer_tensors, write_tflite
 from kgen.export.tolerances import TOLERANCES, Tolerance
@@ -142,6 +153,10 @@ def test_arithmetic_in_8_bits(tmp_path, options, bound):
         ("QUANTIZE", "FLOAT32"), ("FULLY_CONNECTED", "INT8"), ("RESHAPE", "INT8"), ("TRANSPOSE_CONV", "INT32"),
         ("DEQUANTIZE", "INT8"), ("LOGISTIC", "FLOAT32"),
     ]  # fmt: skip
+    assert operators(integer(alone, ranges, float_layers=[-1])) == [
+        ("QUANTIZE", "FLOAT32"), ("FULLY_CONNECTED", "INT8"), ("DEQUANTIZE", "INT8"), ("RESHAPE", "FLOAT32"),
+        ("TRANSPOSE_CONV", "INT32"), ("LOGISTIC", "FLOAT32"),
+    ]  # fmt: skip
     exact = integer(alone, ranges, float_layers=[0, -1])
     assert decibels(exact, tmp_path, z, expected) >= decibels(small, tmp_path, z, expected)
     assert len(exact) < 1.05 * len(small)
@@ -173,6 +188,8 @@ def test_ranges_are_clipped_where_that_is_nearer():
     logits = np.linspace(-60, 60, 1001)
     sigmoid = _best_range(logits, lambda x: 1 / (1 + np.exp(-x)))
     assert -20 <= sigmoid.low <= -6 and 6 <= sigmoid.high <= 20  # 1 - sigmoid(6) = 0.0025, a half of a grey level
+    elu = _best_range(np.linspace(-60, 4, 1001), ACTIVATIONS[schema.BuiltinOperator.ELU])
+    assert -10 <= elu.low <= -3 and elu.high > 3.5  # elu(-3) = -0.95, and -1 is as near as it gets
     assert _best_range(np.array([1.0, 2.0]), lambda x: x) == Range(0.0, 2.0)  # 8 bits have a zero
 
 
