@@ -54,7 +54,7 @@ def sets(data: Path, folder: Path) -> dict[str, list[str]]:
                 (faces / name).write_bytes(archive.read(f"twemoji72/{name}"))
     return {
         "emoji": ["--dataset", str(data / "twemoji72.zip")],
-        "photographs": ["--dataset", str(data / "cifar10_jpeg.zip"), "--limit", "5000", "--labels", "none"],
+        "photographs": ["--dataset", str(data / "cifar10_jpeg.zip"), "--limit", "5000", "--layout", "split/folder"],
         "faces": ["--dataset", str(data / "olivetti" / "olivettifaces.mat")],
         "emoji-faces": ["--dataset", str(faces)],
     }

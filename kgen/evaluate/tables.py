@@ -26,6 +26,9 @@ WORDS = {
 COUNTS = ("num_real", "num_fake")
 """Keys of the numbers of images."""
 
+FRECHET = "fid"
+"""How the names of Fréchet distances begin, whatever their features; the published FID has those of inception."""
+
 HASH_LETTERS = 12
 """Letters of a hash that are shown."""
 
@@ -85,6 +88,14 @@ def eval_table(results: Sequence[Mapping[str, Any]], width: int | None = None) -
     lines = [
         f"Note on {name}: {result['note']}" for name, result in zip(names, results, strict=True) if result.get("note")
     ]
+    if others := sorted(
+        {
+            r["protocol"]["features"]
+            for r in results
+            if r["metric"].startswith(FRECHET) and not _published(r["protocol"])
+        }
+    ):
+        lines.append(f"{FRECHET}: the Fréchet distance of {' and '.join(others)} features, which is no published FID")
     counts: dict[tuple, list[str]] = {}
     for name, result in zip(names, results, strict=True):
         counts.setdefault(tuple(result["protocol"].get(key) for key in COUNTS), []).append(name)
@@ -112,6 +123,11 @@ def eval_table(results: Sequence[Mapping[str, Any]], width: int | None = None) -
     if all(result["protocol"].get("split") == WHOLE for result in results):
         lines.append("Baseline: none; the reference is the whole set, which leaves no other real images (see --split)")
     return f"{render_table(headers, cells, width=width)}\n{wrapped(lines, width)}"
+
+
+def _published(protocol: Mapping[str, Any]) -> bool:
+    """Whether features are those that FID was published with; an unknown extractor counts as that."""
+    return protocol.get("features") in (None, "inception")
 
 
 def _of(names: Sequence[str], groups: Collection) -> str:

@@ -30,6 +30,7 @@ def test_the_table_has_five_columns_and_the_rest_once_below():
     assert lines[5:] == [
         "",
         "Note on precision: too few images",
+        "fid: the Fréchet distance of classifier features, which is no published FID",
         "Images of fid, kid: 10,000 real and 10,000 generated",
         "Images of precision: 10,000 real and 500 generated",
         "Settings: fid (k=3), precision (k=3)",
@@ -56,6 +57,12 @@ def test_the_table_tells_several_protocols_with_their_measures():
     assert [line.split()[0] for line in lines[2:5]] == ["fid@classifier", "kid@classifier", "swd@pixels"]
     assert lines[-2].startswith("Protocol of fid@classifier, kid@classifier: classifier features")
     assert lines[-1].startswith("Protocol of swd@pixels: pixels features")
+
+
+def test_a_published_fid_is_one_of_inception():
+    row = a_result("fid", 12.0, protocol={"features": "inception"})
+    assert "published" not in eval_table([row])
+    assert "published" in eval_table([a_result("fid_infinity", 12.0, protocol={"features": "pixels"})])
 
 
 def test_words_leave_out_what_is_not_known_and_keep_what_is_new():
