@@ -184,6 +184,21 @@ def float32_policy():
         keras.mixed_precision.set_global_policy("float32")
 
 
+@pytest.fixture
+def no_steps(monkeypatch):
+    """Trainings take no step: what they say, decide and refuse before the first one, and where they are written."""
+    from untrained import keep_weights
+
+    from kgen.train import trainer
+
+    def leave(run, dataset, model, *_):
+        if not run.checkpoint("best").exists():
+            keep_weights(run, model)
+        return ""
+
+    monkeypatch.setattr(trainer, "_fit_or_roll_back", leave)
+
+
 @pytest.fixture(scope="session")
 def default_job(make_once, blank_figures):
     """What `kgen-train --model cvae` leaves and prints: (its Run, standard output, standard error)."""

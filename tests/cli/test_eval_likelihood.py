@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from untrained import untrained_run
 
 import kgen
 from kgen.cli import eval as command
-from kgen.cli import train
 from kgen.evaluate import results
 
 METRICS = ["--metrics", "elbo,nll,active_units"]
@@ -13,12 +13,9 @@ METRICS = ["--metrics", "elbo,nll,active_units"]
 
 @pytest.fixture(scope="module")
 def binarized(tmp_path_factory):
-    """What `kgen-train --binarize sample` leaves, after one epoch."""
-    root = tmp_path_factory.mktemp("binarized") / "runs"
-    arguments = ["--model", "vae", "--binarize", "sample", "--epochs", "1", "--runs_root", str(root)]
-    settings = ("model_args.hidden=[16]", "model_args.latent_dim=3", "train.jit_compile=false")
-    assert train.main([*arguments, *(word for one in settings for word in ("--set", one))]) == 0
-    return next(root.iterdir())
+    """A run with `--binarize sample`, untrained."""
+    settings = {"data.binarize": "sample", "model_args.hidden": [16], "model_args.latent_dim": 3}
+    return untrained_run(tmp_path_factory.mktemp("binarized") / "run", model="vae", **settings).path
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from evaluation_fixtures import blobs
+from untrained import untrained_run
 
 import kgen
-from kgen.config import override
 from kgen.data.reference import load_reference
 from kgen.errors import UserError
 from kgen.evaluate import EvalConfig, Evaluator, evaluate, results
@@ -20,16 +20,13 @@ FIGURES = [
 
 
 def a_run(folder, **settings) -> kgen.run.Run:
-    """A VAE of one epoch on noisy blobs, 8 x 8, binarized as `settings` say."""
+    """An untrained VAE of noisy blobs, 8 x 8, binarized as `settings` say."""
     path = folder / "blobs.npz"
     if not path.exists():
         (x, y), (x_test, y_test) = blobs(80, seed=1), blobs(40, seed=2)
         np.savez(path, x_train=x, y_train=y, x_test=x_test, y_test=y_test)
-    chosen = {
-        "model": "vae", "train.epochs": 1, "train.jit_compile": False, "model_args.hidden": [8],
-        "model_args.latent_dim": 2, "data.dataset": str(path),
-    }  # fmt: skip
-    return kgen.train.train(override(kgen.RunConfig(), chosen | settings), run_dir=str(folder / "run"))
+    small = {"model_args.hidden": [8], "model_args.latent_dim": 2}
+    return untrained_run(folder / "run", **{"model": "vae", "data.dataset": str(path)} | small | settings)
 
 
 @pytest.fixture(scope="module")

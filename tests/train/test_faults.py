@@ -14,7 +14,7 @@ from kgen.cli import train as train_command
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
 from kgen.models.vae import VAE
-from kgen.train import resume, train
+from kgen.train import defaults, resume, train
 
 SMALL = {
     "model": "vae", "train.epochs": 3, "train.batch_size": 4, "train.jit_compile": False, "model_args.hidden": [4],
@@ -119,8 +119,7 @@ def test_kept_images_do_not_need_their_files(tmp_path, pictures, monkeypatch, ca
     assert len(run.metrics()) == 3
 
 
-@pytest.mark.slow
-def test_other_images_are_refused_on_resume(tmp_path, pictures, monkeypatch):
+def test_other_images_are_refused_on_resume(tmp_path, pictures, no_steps):
     run = train(config_of(pictures), run_dir=str(tmp_path / "run"))
     draw(pictures / "03.png", 99)
     with pytest.raises(UserError, match=r"split 'train' has the content hash [0-9a-f]{16}"):
@@ -254,7 +253,7 @@ def test_without_rollback_a_nan_stops(tmp_path, pictures, once):
 
 
 @pytest.mark.slow
-def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once):
+def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once, monkeypatch):
     run = train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
     log = (run.path / "log.txt").read_text()
     assert log.count("rolling back to the last checkpoint, with half the learning rate") == 1
@@ -263,14 +262,6 @@ def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once):
     assert all(np.isfinite(w).all() for w in run.load_model("last").get_weights())
     assert checkpoints.read(run.checkpoint("last")).state["rollbacks"] == 1
     # It stays halved: with the whole rate the poisoned step would fail, were it met again.
-    assert len(resume(run.path, {"train.epochs": 4}).metrics()) == 4
-
-
-@pytest.mark.slow
-def test_the_halved_rate_is_what_a_resumed_training_has(tmp_path, pictures, once, monkeypatch):
-    from kgen.train import defaults
-
-    run = train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
     factors, made = [], defaults.phase_optimizers
 
     def phase_optimizers(config, steps, factor):
@@ -278,7 +269,7 @@ def test_the_halved_rate_is_what_a_resumed_training_has(tmp_path, pictures, once
         return made(config, steps, factor)
 
     monkeypatch.setattr(defaults, "phase_optimizers", phase_optimizers)
-    resume(run.path, {"train.epochs": 4})
+    assert len(resume(run.path, {"train.epochs": 4}).metrics()) == 4
     assert factors == [0.5]
 
 

@@ -16,8 +16,8 @@ QUICK = ["--metrics", "kid", "--features", "random", "--count", "20", "--repeats
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, quick_classifier):
-    """A run on imgs/, which has been renamed to pics/ since; the current folder holds both."""
+def run(tmp_path, monkeypatch, quick_classifier, no_steps):
+    """An untrained run on imgs/, which has been renamed to pics/ since; the current folder holds both."""
     monkeypatch.chdir(tmp_path)
     kgen.images.save_pngs(tmp_path / "imgs", blobs(40)[0], [f"{i:02d}" for i in range(40)])
     settings = ["--set", "model_args.hidden=[8]", "--set", "model_args.latent_dim=2", "--nojit_compile"]
@@ -27,7 +27,6 @@ def run(tmp_path, monkeypatch, quick_classifier):
     return tmp_path / "x"
 
 
-@pytest.mark.slow
 def test_resume_where_the_data_are_now(run, tmp_path, capsys):
     assert kgen_train.main(["--resume", "x", "--epochs", "2"]) == 2
     message = capsys.readouterr().err
@@ -48,7 +47,6 @@ def test_resume_where_the_data_are_now(run, tmp_path, capsys):
     assert "--fit does not go with --resume" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_evaluate_and_explore_where_the_data_are_now(run, tmp_path, capsys):
     assert kgen_eval.main(["x", *QUICK]) == 2
     assert "is not there any more; if it was moved: --dataset NEWPATH" in capsys.readouterr().err

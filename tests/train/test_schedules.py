@@ -62,11 +62,10 @@ def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path):
     assert farthest[0] < 0.3 * farthest[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("model, given, halflife", [
     ("vae", None, 0), ("vae", 100.0, 100), ("gan", None, 5 * 64 / 20), ("gan", 0.0, 0), ("gan", 7.0, 7),
 ])  # fmt: skip
-def test_adversarial_models_are_averaged_by_default(model, given, halflife, tmp_path):
+def test_adversarial_models_are_averaged_by_default(model, given, halflife, tmp_path, no_steps):
     settings = {"model": model, "data.binarize": "none", "train.ema_halflife_images": given}
     run = trained(tmp_path / "run", **settings)
     assert run.config.train.ema_halflife_images == halflife
@@ -94,8 +93,7 @@ def test_the_best_checkpoint_holds_averages_too(tmp_path):
     assert found == pytest.approx(best["validation_loss"], rel=1e-5)
 
 
-@pytest.mark.slow
-def test_grey_pixels_that_a_pixel_vae_rounds_are_remarked_on(tmp_path):
+def test_grey_pixels_that_a_pixel_vae_rounds_are_remarked_on(tmp_path, no_steps):
     arguments = {"latent_dim": 2, "network": "mlp", "width": 4, "layers": 1, "conditioned_layers": 1, "condition": 2}
     settings = {"model": "pixel_vae", "train.epochs": 1, "data.limit": 32, "data.image_size": [8, 8]}
     settings |= {f"model_args.{name}": value for name, value in arguments.items()}
