@@ -4,11 +4,13 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import kill_and_resume
@@ -32,6 +34,7 @@ from kgen.train.costs import Costs
 SMALL = {
     "model": "vae", "data.limit": 100, "train.batch_size": 10, "train.epochs": 3, "train.checkpoint_steps": 4,
     "train.steps_per_execution": 3, "model_args.hidden": [8], "model_args.latent_dim": 2, "train.jit_compile": False,
+    "train.keep": 3,
 }  # fmt: skip
 GAN = SMALL | {"model": "gan", "train.schedule": "cosine", "train.ema_halflife_images": 50.0}
 
@@ -52,33 +55,66 @@ def interrupted_at(monkeypatch, step: int):
     monkeypatch.setattr(CheckpointCallback, "on_train_batch_end", end)
 
 
-@pytest.fixture(scope="module", params=[SMALL, GAN], ids=["vae", "gan"])
+KILLED = (5, 10, 29)
+"""Steps after which a kill would leave what `killed_after` names."""
+
+
+def killed_after(path: Path, step: int) -> Path:
+    """A copy of a run as it was in the middle of its training: what a process that is killed there leaves."""
+    return path.with_name(f"after-{step}")
+
+
+def undisturbed(settings, path: Path):
+    """(settings, the run of a training that nobody disturbed, what came out of it); copied after the steps KILLED."""
+    ended = CheckpointCallback.on_train_batch_end
+
+    def end(self, batch, logs=None):
+        ended(self, batch, logs)
+        for step in KILLED:
+            if int(self.model.step.numpy()) >= step and not killed_after(path, step).exists():
+                shutil.copytree(path, killed_after(path, step))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CheckpointCallback, "on_train_batch_end", end)
+        train(override(kgen.RunConfig(), settings), run_dir=str(path))
+    return settings, path, kill_and_resume.outcome(path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """`undisturbed` with the settings SMALL."""
+    return undisturbed(SMALL, tmp_path_factory.mktemp("vae") / "run")
+
+
+@pytest.fixture(scope="module", params=["vae", "gan"])
 def alone(request, tmp_path_factory):
-    """(settings, the run of a training that nobody disturbed, what came out of it)."""
-    path = tmp_path_factory.mktemp("alone") / "run"
-    train(override(kgen.RunConfig(), request.param), run_dir=str(path))
-    return request.param, path, kill_and_resume.outcome(path)
+    """`undisturbed` of a model."""
+    if request.param == "vae":
+        return request.getfixturevalue("finished")
+    return undisturbed(GAN, tmp_path_factory.mktemp("gan") / "run")
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the finished run of `config()`."""
+    return Run.open(shutil.copytree(finished[1], tmp_path / "run"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [5, 10, 29])
-def test_the_same_to_the_last_bit(alone, step, tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", KILLED)
+def test_the_same_to_the_last_bit(alone, step, tmp_path):
     """In the middle of an epoch, at its end, and in the last call."""
-    settings, _, expected = alone
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupted_at(patch, step)
-        train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
-    assert (tmp_path / "run" / "FAILED").read_text() == "interrupted by the user\n"
-    run = resume(tmp_path / "run")
+    _, path, expected = alone
+    run = resume(shutil.copytree(killed_after(path, step), tmp_path / "run"))
     assert kill_and_resume.outcome(run.path) == expected
     assert (run.path / "DONE").is_file() and not (run.path / "FAILED").exists()
-    assert run.load_model("last").weights_hash() == Run.open(alone[1]).load_model("last").weights_hash()
+    assert run.load_model("last").weights_hash() == Run.open(path).load_model("last").weights_hash()
 
 
 @pytest.mark.slow
-def test_another_training_differs(alone, tmp_path):
+def test_another_training_differs(finished, tmp_path):
     """The comparison can fail."""
-    settings, _, expected = alone
+    settings, _, expected = finished
     train(override(kgen.RunConfig(), settings | {"seed": 1}), run_dir=str(tmp_path / "run"))
     found = kill_and_resume.outcome(tmp_path / "run")
     assert {*found} == {*expected} and all(found[name] != expected[name] for name in ("weights", "metrics"))
@@ -86,8 +122,13 @@ def test_another_training_differs(alone, tmp_path):
 
 @pytest.mark.slow
 def test_kills_at_random_moments_and_in_the_middle_of_a_checkpoint(tmp_path):
-    """The tool of the training guide, on one model and a few kills; a process of its own, which forks."""
-    command = [sys.executable, kill_and_resume.__file__, "--kills", "3", "--models", "cvae"]
+    """The tool of the training guide, on one model and a few kills, without figures; its own process, which forks."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(kill_and_resume.__file__).parent)!r}); "
+        "from kgen.train import callbacks; import kill_and_resume; "
+        "callbacks.draw_curves = callbacks.draw_norms = lambda *args, **kwargs: None; kill_and_resume.main()"
+    )
+    command = [sys.executable, "-c", program, "--kills", "3", "--models", "cvae"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "cvae: 3 kills" in done.stdout
@@ -112,31 +153,28 @@ def test_repeating_the_command_goes_on_and_a_third_time_there_is_nothing_to_do(t
 
 
 @pytest.mark.slow
-def test_more_epochs(tmp_path):
-    train(config(), run_dir=str(tmp_path / "run"))
-    run = resume(tmp_path / "run", {"train.epochs": 5})
+def test_more_epochs(run):
+    run = resume(run.path, {"train.epochs": 5})
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4, 5] and Run.open(run.path).config.train.epochs == 5
 
 
 @pytest.mark.slow
-def test_going_on_with_another_kind_of_processor_is_said_and_recorded(tmp_path, monkeypatch, capsys):
-    train(config(), run_dir=str(tmp_path / "run"))
-    resume(tmp_path / "run", {"train.epochs": 4})
+def test_going_on_with_another_kind_of_processor_is_said_and_recorded(run, no_steps, monkeypatch, capsys):
+    resume(run.path, {"train.epochs": 4})
     assert "not bit-identical" not in capsys.readouterr().out
     here = environment()
     monkeypatch.setattr(kgen.run, "environment", lambda: here | {"onednn": None, "cores": 3})
-    run = resume(tmp_path / "run", {"train.epochs": 5})
+    run = resume(run.path, {"train.epochs": 5})
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "not bit-identical" in line]
     assert line.startswith(f"note: 3 cores (was {here['cores']}), ") and "at most 0.03 %" in line
     assert Run.open(run.path).environments == run.environments and [e["cores"] for e in run.environments] == [
         here["cores"], 3,
     ]  # fmt: skip
-    resume(tmp_path / "run", {"train.epochs": 6})
+    resume(run.path, {"train.epochs": 6})
     assert "not bit-identical" not in capsys.readouterr().out  # the same as the last time
 
 
-@pytest.mark.slow
-def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys):
+def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, no_steps, monkeypatch, capsys):
     """The same command with more epochs, or a kgen that would decide otherwise."""
     chosen = {"train.jit_compile": None, "train.epochs": 2, "train.batch_size": None, "train.steps_per_execution": None}
     train(config(**chosen), run_dir=str(tmp_path / "run"))
@@ -144,19 +182,15 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(defaults, "use_xla", lambda config, steps: config.train.jit_compile in (None, True))
     monkeypatch.setattr(defaults, "STEPS_PER_CALL", 2)
     run = train(config(**chosen | {"train.epochs": 3}), run_dir=str(tmp_path / "run"))
-    assert run.config.train == dataclasses.replace(decided, epochs=3) and [r["epoch"] for r in run.metrics()] == [
-        1,
-        2,
-        3,
-    ]
+    assert run.config.train == dataclasses.replace(decided, epochs=3)
+    assert "resumes in epoch 2 of 3" in capsys.readouterr().out
     other = config(**chosen | {"train.jit_compile": True})
     with pytest.raises(UserError, match=r"train.jit_compile was False, is True"):
         train(other, run_dir=str(tmp_path / "run"))
 
 
 @pytest.mark.slow
-def test_other_settings_are_refused_by_name(tmp_path, capsys):
-    train(config(), run_dir=str(tmp_path / "run"))
+def test_other_settings_are_refused_by_name(run, tmp_path, capsys):
     with pytest.raises(UserError, match=r"train.batch_size was 10, is 20.*train.epochs"):
         train(config(**{"train.batch_size": 20}), run_dir=str(tmp_path / "run"))
     assert "train.epochs" in MAY_CHANGE
@@ -174,6 +208,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_taken(alone, tmp
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         interrupted_at(patch, 13)
         train(override(kgen.RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    assert (tmp_path / "run" / "FAILED").read_text() == "interrupted by the user\n"
     newest = max((tmp_path / "run" / "checkpoints").glob("step-*.npz"))
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
@@ -181,21 +216,20 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_taken(alone, tmp
     run = resume(tmp_path / "run")
     assert f"checkpoint {newest} is damaged" in capsys.readouterr().out
     assert kill_and_resume.outcome(run.path) == expected
+    assert (run.path / "DONE").is_file() and not (run.path / "FAILED").exists()
 
 
 @pytest.mark.slow
-def test_a_damaged_best_checkpoint_is_reported_at_the_start_and_replaced(tmp_path, capsys):
-    best = train(config(), run_dir=str(tmp_path / "run")).checkpoint("best")
-    best.write_text("broken")
-    run = resume(tmp_path / "run", {"train.epochs": 4})
+def test_a_damaged_best_checkpoint_is_reported_at_the_start_and_replaced(run, capsys):
+    run.checkpoint("best").write_text("broken")
+    run = resume(run.path, {"train.epochs": 4})
     (note,) = [line for line in capsys.readouterr().out.splitlines() if "best.npz cannot be read" in line]
     assert "not a checkpoint file" in note and "pickle" not in note
     assert run.checkpoint_state()["best"]["epoch"] == 4 and run.load_model("best")
 
 
 @pytest.mark.slow
-def test_no_whole_checkpoint_is_said(tmp_path):
-    run = train(config(), run_dir=str(tmp_path / "run"))
+def test_no_whole_checkpoint_is_said(run):
     (run.path / "DONE").unlink()
     for file in (run.path / "checkpoints").glob("step-*"):
         file.write_bytes(b"")
@@ -228,8 +262,8 @@ def test_a_full_disk_stops_with_the_reason_and_earlier_checkpoints_stay_whole(tm
 
 
 @pytest.mark.slow
-def test_old_checkpoints_go(tmp_path):
-    run = train(config(**{"train.keep": 3}), run_dir=str(tmp_path / "run"))
+def test_old_checkpoints_go(run):
+    assert run.config.train.keep == 3
     assert len(list((run.path / "checkpoints").glob("step-*.npz"))) == 3
     with pytest.raises(UserError, match=r"train\.keep.*at least 2"):
         config(**{"train.keep": 1})
@@ -342,8 +376,7 @@ def test_the_speed_of_a_resumed_epoch_counts_its_own_steps(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_row_that_was_cut_off_is_left_out(tmp_path):
-    run = train(config(), run_dir=str(tmp_path / "run"))
+def test_a_row_that_was_cut_off_is_left_out(run):
     rows = run.metrics()
     with open(run.path / "metrics.jsonl", "a") as file:
         file.write('{"epoch": 4, "st')
