@@ -15,7 +15,8 @@ export async function generate(model, row) {
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 }
 
-if (typeof process !== 'undefined' && import.meta.url === `file://${process.argv[1]}`) {
+const inNode = typeof process !== 'undefined' && process.argv?.[1];
+if (inNode && import.meta.url === (await import('node:url')).pathToFileURL(process.argv[1]).href) {
   const [model, row, out] = process.argv.slice(2);
   const {writeFile} = await import('node:fs/promises');
   try {
