@@ -24,6 +24,7 @@ from tensorflow_serving.apis import get_model_status_pb2, prediction_log_pb2
 from kgen.config import RequestLimits
 from kgen.errors import UserError
 from kgen.provenance import made_by
+from kgen.registry import nearest
 from kgen.sampling.exported import MODEL, read_metadata
 from kgen.sampling.manifest import MANIFEST, read_unchanged
 from kgen.serve.batcher import Batcher
@@ -351,7 +352,8 @@ class ModelStore:
             return available[max(available)]
         if version not in available:
             what = f"model '{name}'" if version is None else f"version {version} of model '{name}'"
-            raise ServingError(Code.NOT_FOUND, f"{what} is not available; GET /v1/models/NAME shows the versions")
+            hint = "GET /v1/models/NAME shows the versions" if name in self._models else nearest(name, self._models)
+            raise ServingError(Code.NOT_FOUND, f"{what} is not available; {hint}")
         return available[version]
 
     def versions(self, name: str, version: int | None = None) -> list[Version]:
