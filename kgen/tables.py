@@ -52,8 +52,8 @@ def render_table(
         rows: of cells. Numbers are formatted by `format_number`; a column after the first whose cells all begin like
             numbers is aligned to the right; None is "-".
         marks: (row, column) -> a mark that is put before the cell, e.g. "*" for the best.
-        width: characters per line; a wider table is split into several, each with the first column. None for lines of
-            any length.
+        width: characters per line; a wider table is split into several, each with the first column, or becomes a
+            list where not even one fits beside it. None for lines of any length.
 
     Returns:
         Lines, each with its end of line.
@@ -67,6 +67,13 @@ def render_table(
     ]
     right = [j > 0 and all(_is_numeric(row[j]) for row in rows) for j in range(len(headers))]
     widths = [max(map(cell_len, column)) + 3 for column in zip(headers, *texts, strict=True)]
+    if width and len(headers) > 1 and widths[0] + max(widths[1:]) - 3 > width:
+        entries = [
+            line
+            for row in texts
+            for line in (row[0], *(f"  {header} {cell}" for header, cell in zip(headers[1:], row[1:], strict=True)))
+        ]
+        return "".join(f"{line}\n" for line in entries)
     parts, used = [[0]], widths[0]
     for column in range(1, len(headers)):
         if width and used + widths[column] - 3 > width and parts[-1] != [0]:

@@ -47,5 +47,5 @@ def test_a_wide_table_is_split_with_the_names_in_each_part():
     assert sum(line.startswith("run-a") for line in lines) == sum(line.startswith("name") for line in lines) > 1
     for i in range(9):
         assert sum(f"measure{i}" in line for line in lines) == 1
-    narrow = render_table(headers, rows, width=5)  # too narrow for any: one column each, none broken
-    assert all(f"measure{i}" in narrow for i in range(9))
+    listed = render_table(headers, rows, width=15).splitlines()  # too narrow for any
+    assert listed[:2] == ["run-a", "  measure0 0"] and listed[10:12] == ["run-b", "  measure0 10"]

@@ -284,6 +284,9 @@ class Command:
 
     def run(self, body: Callable[..., None], argv: Sequence[str] | None) -> int:
         """Parses, then calls `body(*positional)`; returns the exit code. A user's mistake is one message."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a terminal without "±" shows "?"
         try:
             arguments = self.parse(sys.argv[1:] if argv is None else argv)
             if self["help"]:

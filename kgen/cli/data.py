@@ -6,7 +6,7 @@ from pathlib import Path
 from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.config import DataConfig, RunConfig
-from kgen.progress import show
+from kgen.progress import show, width
 
 EXAMPLES = (
     ("kgen-data mnist", "the 70,000 digits of TFDS; pictures and report.json in data-mnist/"),
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = flags.data_config(cmd, DataConfig(dataset))
         loaded, notes = load_for_audit(config, seed=cmd["seed"])
         report = audit_dataset(loaded, near=cmd["near"], anyway=cmd["near_anyway"], notes=notes)
-        show("\n".join(report.lines()))
+        show("\n".join(report.lines(width(0) or None)))
         written = write(loaded, report, Path(cmd["out"] or f"data-{report.name}"))
         show(f"\nwrote {', '.join(map(str, written))}")
         print(f"next: {training_command(cmd, dataset, report)}")

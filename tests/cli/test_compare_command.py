@@ -1,6 +1,7 @@
 """kgen-compare as typed: its table, its page, its refusals."""
 
 import base64
+import os
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -149,9 +150,10 @@ def test_measures_and_sort(runs, capsys):
 
 def test_a_comparison_does_without_tensorflow(runs):
     paths = [str(Path(run).absolute()) for run in runs]
-    code = (
+    code = (  # in a terminal that has no "±" either
         "import sys; from kgen.cli import compare\n"
         f"assert compare.main({[*paths, '--out=']!r}) == 0\n"
         "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, cwd=ROOT, env=ascii_only)

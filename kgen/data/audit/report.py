@@ -146,9 +146,9 @@ class AuditReport:
         """A dict of JSON types."""
         return dataclasses.asdict(self)
 
-    def lines(self) -> list[str]:
-        """The report as text, line by line."""
-        return lines(self)
+    def lines(self, width: int | None = None) -> list[str]:
+        """The report as text, line by line; its tables fit `width` columns if that is given."""
+        return lines(self, width)
 
 
 def audit_dataset(
@@ -329,11 +329,11 @@ def _suggested_size(config: DataConfig) -> int | None:
 # The report as text ---------------------------------------------------------------------------------------------------
 
 
-def lines(report: AuditReport) -> list[str]:
+def lines(report: AuditReport, width: int | None = None) -> list[str]:
     """The report, line by line; `report.json` holds what is cut short here."""
-    text = [f"{report.name}: {_in_one_line(report)}", f"  stored as {_sizes(report)}", "", *_splits(report), ""]
+    text = [f"{report.name}: {_in_one_line(report)}", f"  stored as {_sizes(report)}", "", *_splits(report, width), ""]
     if report.class_names:
-        text += [*_classes(report), ""]
+        text += [*_classes(report, width), ""]
     text += [f"note: {note}" for note in report.notes]
     found = findings(report)
     text += ["", "findings:", *(f"  - {finding}" for finding in found)] if found else ["", "findings: none"]
@@ -409,24 +409,24 @@ def _sizes(report: AuditReport) -> str:
     return _named(named, 5) if len(named) > 1 else named[0].split(" ")[0]
 
 
-def _splits(report: AuditReport) -> list[str]:
+def _splits(report: AuditReport, width: int | None) -> list[str]:
     rows = []
     for split in report.splits:
         values = [_numbers(v) for v in (split.low, split.high, split.mean, split.stddev)]
         binary = "yes" if split.black_and_white else "no"
         rows.append((split.name, split.images, split.fingerprint, *values, binary))
     headers = ("split", "images", "content hash", "min", "max", "mean", "stddev", "b/w")
-    return render_table(headers, rows).splitlines()
+    return render_table(headers, rows, width=width).splitlines()
 
 
-def _classes(report: AuditReport) -> list[str]:
+def _classes(report: AuditReport, width: int | None) -> list[str]:
     headers = ("class", *(split.name for split in report.splits))
     rows = [
         (name, *(split.classes[i] for split in report.splits))
         for i, name in list(enumerate(report.class_names))[:MAX_CLASSES]
     ]
     more = len(report.class_names) - MAX_CLASSES
-    return render_table(headers, rows).splitlines() + ([f"and {more} more classes"] if more > 0 else [])
+    return render_table(headers, rows, width=width).splitlines() + ([f"and {more} more classes"] if more > 0 else [])
 
 
 def _balance(report: AuditReport) -> list[str]:
