@@ -6,6 +6,7 @@ their classes, and reads the ones that it is asked for by index.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,5 +141,6 @@ def file_identity(path: Path) -> tuple:
 
 
 def slug(text: str) -> str:
-    """`text` as a directory's name: lower-case letters, digits and single hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "data"
+    """`text` as a directory's name: lower-case letters without accents, digits and single hyphens."""
+    plain = unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "data"

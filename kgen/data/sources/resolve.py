@@ -1,6 +1,7 @@
 """What a user means by `--dataset`: the embedded digits, a TFDS set, or a path. Decided here and nowhere else."""
 
 import difflib
+import os
 import re
 from pathlib import Path
 
@@ -84,16 +85,24 @@ def check_path(name: str):
 
 
 def check_name(name: str):
-    """Raises UserError if there is neither a file, a folder nor a set of this name. Opens nothing."""
+    """Raises UserError if there is neither a file, a folder with files nor a set of this name. Opens nothing."""
     if is_name(name):
         if name != "digits":
             _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
         return
     check_path(name)
-    if not Path(name).expanduser().exists():
+    path = Path(name).expanduser()
+    if not path.exists():
         if "/" in name and not _known_to_tfds(name):
             raise _missing(name)
         _known_to_tfds(name, or_raise=True)
+    elif path.is_dir() and not any(_holds_something(*found) for found in os.walk(path)):
+        raise UserError(f"{name} is an empty folder; --dataset takes one that holds images, or classes of images")
+
+
+def _holds_something(top: str, folders: list[str], files: list[str]) -> bool:
+    """Whether a folder holds a file, or a link to what may hold one."""
+    return bool(files) or any(os.path.islink(os.path.join(top, folder)) for folder in folders)
 
 
 def is_data_file(path: Path) -> bool:
