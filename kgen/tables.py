@@ -68,12 +68,8 @@ def render_table(
     right = [j > 0 and all(_is_numeric(row[j]) for row in rows) for j in range(len(headers))]
     widths = [max(map(cell_len, column)) + 3 for column in zip(headers, *texts, strict=True)]
     if width and len(headers) > 1 and widths[0] + max(widths[1:]) - 3 > width:
-        entries = [
-            line
-            for row in texts
-            for line in (row[0], *(f"  {header} {cell}" for header, cell in zip(headers[1:], row[1:], strict=True)))
-        ]
-        return "".join(f"{line}\n" for line in entries)
+        pairs = [[f"  {h} {x}" for h, x in zip(headers[1:], row[1:], strict=True) if x != "-"] for row in texts]
+        return "".join(f"{line}\n" for row, others in zip(texts, pairs, strict=True) for line in (row[0], *others))
     parts, used = [[0]], widths[0]
     for column in range(1, len(headers)):
         if width and used + widths[column] - 3 > width and parts[-1] != [0]:

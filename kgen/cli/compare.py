@@ -54,13 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def text(compared) -> str:
     """The table, who is better, what its marks mean, notes on the targets, and the protocols.
 
-    A terminal that the names do not fit has letters in the table, and the names above it.
+    A terminal that it does not fit shows no intervals, then letters in the table and the names above it.
     """
     from kgen.tables import render_table, wrapped
 
     headers, rows, marks = compared.by_measure()
-    columns, names = width(0) or None, ""
-    if columns and max(map(len, render_table(headers, rows, marks=marks).splitlines())) > columns:
+    columns, names, more = width(0) or None, "", []
+
+    def fits() -> bool:
+        return not columns or max(map(len, render_table(headers, rows, marks=marks).splitlines())) <= columns
+
+    if not fits():
+        whole, (_, rows, _) = rows, compared.by_measure(intervals=False)
+        more = ["The 95 % intervals beside values need a wider terminal, or a pipe."] if rows != whole else []
+    if not fits():
         letters = [_letters(i) for i in range(len(compared.targets))]
         names = "".join(f"{letter}: {one.name}\n" for letter, one in zip(letters, compared.targets, strict=True)) + "\n"
         headers = [headers[0], *letters, *headers[1 + len(letters) :]]
@@ -68,6 +75,7 @@ def text(compared) -> str:
     lines = [
         *filter(None, [compared.verdict()]),
         *compared.legend(),
+        *more,
         *(f"{what}{name}: {words}" for what, pairs in named for name, words in pairs),
     ]
     return names + render_table(headers, rows, marks=marks, width=columns) + "\n" + wrapped(lines, columns)

@@ -10,7 +10,7 @@ from kgen.cli import train
 from kgen.cli.command import Command
 from kgen.config import RunConfig, TrainConfig
 from kgen.errors import TrainingFailed, UserError
-from kgen.progress import width
+from kgen.progress import show, width
 
 EXAMPLES = (
     (
@@ -105,10 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for trial in drawn.trials():
             check(plan.config_of(trial.params))
         if cmd["dry_run"]:
-            print(summary(drawn), end="\n\n")
+            show(f"{summary(drawn)}\n")
             return print(table_text(drawn), end="")
         sweep = Sweep(plan, folder_of(plan, cmd["sweep_dir"]))
-        print(f"sweep {sweep.folder}: {summary(sweep)}", flush=True)
+        show(f"sweep {sweep.folder}: {summary(sweep)}")
         finish(cmd, sweep)
 
     return cmd.run(body, argv)

@@ -127,12 +127,17 @@ class Comparison:
     wanted: Sequence[str] = ()
     """The metrics that were asked for, as NAME or NAME@EXTRACTOR, whether they have values or not."""
 
-    def table(self) -> tuple[list[str], list[list[str]], dict[tuple[int, int], str]]:
-        """(headers, rows of texts, (row, column) -> mark); the last row holds the baselines, where any is known."""
+    def table(self, intervals: bool = True) -> tuple[list[str], list[list[str]], dict[tuple[int, int], str]]:
+        """(headers, rows of texts, (row, column) -> mark); the last row holds the baselines, where any is known.
+
+        Args:
+            intervals: shows them where no standard deviation is known.
+        """
         columns = [*self.facts, *self.metrics]
         headers = ["name", *(column.title for column in columns)]
         rows = [
-            [target.name, *(_text(column.cells.get(i)) for column in columns)] for i, target in enumerate(self.targets)
+            [target.name, *(_text(column.cells.get(i), intervals) for column in columns)]
+            for i, target in enumerate(self.targets)
         ]
         marks = {(i, j): mark for j, column in enumerate(columns, 1) for i, mark in column.marks.items()}
         baselines = [column.baseline for column in self.metrics]
@@ -140,9 +145,9 @@ class Comparison:
             rows.append(["baseline (real images)", *["-"] * len(self.facts), *(text or "-" for text in baselines)])
         return headers, rows, marks
 
-    def by_measure(self) -> tuple[list[str], list[list[str]], dict[tuple[int, int], str]]:
+    def by_measure(self, intervals: bool = True) -> tuple[list[str], list[list[str]], dict[tuple[int, int], str]]:
         """`table` with a row per measure and a column per target, and one of the baselines."""
-        headers, rows, marks = self.table()
+        headers, rows, marks = self.table(intervals)
         names = ["measure", *(row[0].replace("baseline (real images)", "baseline") for row in rows)]
         cells = [[headers[j], *(row[j] for row in rows)] for j in range(1, len(headers))]
         known = [j for j, row in enumerate(cells) if {*row[1:]} != {"-"}]
@@ -203,13 +208,13 @@ class Comparison:
         return lines
 
 
-def _text(result: Result | None) -> str:
-    """A cell: the value with its standard deviation; with its interval where only that is known."""
+def _text(result: Result | None, intervals: bool) -> str:
+    """A cell: the value with its standard deviation; with its interval where only that is known, if so wanted."""
     if result is None:
         return "-"
     if isinstance(result["value"], str):
         return result["value"]
-    with_interval = result.get("interval") and result.get("stddev") is None
+    with_interval = intervals and result.get("interval") and result.get("stddev") is None
     return format_value(result) + (f" [{format_interval(result)}]" if with_interval else "")
 
 
