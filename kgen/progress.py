@@ -46,6 +46,11 @@ def width(otherwise: int) -> int:
     return _columns(sys.stdout) if sys.stdout.isatty() else otherwise
 
 
+def bar_width() -> int:
+    """Columns of a bar on standard error: those of the terminal without the two that a typed ^C takes."""
+    return max(20, _columns(sys.stderr) - 3)
+
+
 def fitted(message: str, stream) -> str:
     """The message with its lines broken at words where `stream` is a terminal that they do not fit."""
     if not stream.isatty():
@@ -114,6 +119,7 @@ class Bar:
                 file=sys.stderr,
                 bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed}, {remaining} left{postfix}", delay=delay,
             )  # fmt: skip
+            self._bar.dynamic_ncols = lambda _: (bar_width(), None)
 
     def advance(self, steps: int, note: str = ""):
         """Counts steps; the note, e.g. the loss, stands behind a bar."""

@@ -293,6 +293,8 @@ class Command:
                 print(self.help(min(WIDTH, progress.width(WIDTH))), end="")
                 return 0
             logging.set_verbosity(logging.ERROR)  # of the libraries; kgen has its own log
+            if sys.stderr.isatty():
+                os.environ.setdefault("TQDM_NCOLS", str(progress.bar_width()))
             imports.for_a_command()
             body(*arguments)
             return 0

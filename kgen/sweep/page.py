@@ -76,7 +76,8 @@ def _text(cell: Any) -> str:
 
 def _table(sweep: Sweep) -> str:
     headers, rows = table(sweep)
-    return html.table(headers, [[_text(cell) for cell in row] for row in rows], "Table of trials", stacks=True)
+    texts = [[f"trial {number}", *map(_text, cells)] for number, *cells in rows]  # on a phone the row has no header
+    return html.table(headers, texts, "Table of trials", stacks=True)
 
 
 def _panels(sweep: Sweep) -> list[curves.Panel]:
