@@ -281,12 +281,19 @@ class TrainConfig:
     )
     init_from: str | None = option(
         None,
-        "Run to start from: its architecture and weights (vae_gan).",
-        metavar="RUN",
+        "Run or export to start from: its architecture, and its weights where they fit.",
+        metavar="RUN|EXPORT",
         group="Model",
     )
     init_discriminator: bool = option(
-        False, "Also start the discriminator from the encoder of that run.", group="Model"
+        False, "Also start the discriminator of a vae_gan from the encoder of that VAE.", group="Model"
+    )
+    freeze_layers: int = option(
+        0,
+        "First layers of the discriminator that stay as --init_from brings them (FreezeD).",
+        at_least=0,
+        group="Model",
+        more="Mo et al. 2020. Of its layers with weights; their batch normalization stays, too.",
     )
     checkpoint_seconds: float = option(
         60.0, "Seconds between two checkpoints for resuming, also within an epoch.", above=0, group="Resuming"

@@ -47,7 +47,9 @@ FORMAT = 2
 """Version of the layout of run directories; a config.json without the number is of format 1."""
 
 
-OF_A_RUN = ("format", "spec", "data_hashes", "data_names", "data_places", "versions", "environments")
+OF_A_RUN = (
+    "format", "spec", "data_hashes", "data_names", "data_places", "versions", "environments", "initial_weights",
+)  # fmt: skip
 """What config.json holds beside the fields of RunConfig."""
 
 
@@ -63,6 +65,7 @@ class Run:
         environments: those that it was trained in, in order; with several workers the chief's. See `kgen.environment`.
         data_names: split -> digest of the names of the images.
         data_places: where the files of the data were; None of a run that did not record it. See `TrainingData`.
+        initial_weights: {"model", "weights_hash"} of what it started from; None: from random weights.
     """
 
     def __init__(
@@ -75,7 +78,9 @@ class Run:
         environments: Sequence[Mapping[str, Any]] = (),
         data_names: Mapping[str, str] | None = None,
         data_places: Places | None = None,
+        initial_weights: Mapping[str, str] | None = None,
     ):
+        self.initial_weights = initial_weights
         self.data_names, self.data_places = dict(data_names or {}), data_places
         self.path, self.config, self.spec, self.data_hashes = path, config, spec, dict(data_hashes or {})
         self.versions = versions if isinstance(versions, dict) else {}
@@ -92,6 +97,7 @@ class Run:
         *,
         data_hashes: Mapping[str, str] | None = None,
         data_names: Mapping[str, str] | None = None,
+        initial_weights: Mapping[str, str] | None = None,
         run_dir: str | None = None,
         runs_root: str = "runs",
     ) -> "Run":
@@ -102,6 +108,7 @@ class Run:
             spec: of the data.
             data_hashes: split -> content hash of its images and labels.
             data_names: split -> digest of the names of its images.
+            initial_weights: see `Run`.
             run_dir: the directory; None takes the next number under `runs_root`.
             runs_root: where numbered runs live.
 
@@ -114,11 +121,13 @@ class Run:
             if not run_dir:
                 path = next_numbered(path, f"{config.model}-{spec.name}")
             places = places_of(config.data, path)
-            run = cls(path, config, spec, data_hashes, versions(), [environment()], data_names, places)
+            made_with, known = (versions(), [environment()]), (data_names, places, initial_weights)
+            run = cls(path, config, spec, data_hashes, *made_with, *known)
             about = {"spec": spec.to_json(), "data_hashes": run.data_hashes, "data_names": run.data_names}
             about |= {"data_places": run.data_places}
-            made_with = {"versions": run.versions, "environments": run.environments}
-            write_json(path / "config.json", {"format": FORMAT, **config.to_json(), **about, **made_with})
+            about |= {"initial_weights": dict(initial_weights)} if initial_weights else {}
+            about |= {"versions": run.versions, "environments": run.environments}
+            write_json(path / "config.json", {"format": FORMAT, **config.to_json(), **about})
         return run
 
     @classmethod
@@ -139,7 +148,8 @@ class Run:
             data_hashes = {split: str(digest) for split, digest in values.pop("data_hashes", {}).items()}
             names, places = values.pop("data_names", {}), values.pop("data_places", None)
             made_with = values.pop("versions", {}), values.pop("environments", [])
-            return cls(path, RunConfig.from_json(values), spec, data_hashes, *made_with, names, places)
+            more = names, places, values.pop("initial_weights", None)
+            return cls(path, RunConfig.from_json(values), spec, data_hashes, *made_with, *more)
         except Exception as error:  # JSON of any other shape makes any kind
             reason = error if isinstance(error, UserError) else repr(error)
             raise UserError(f"{path / 'config.json'} cannot be read as a run's configuration: {reason}") from error

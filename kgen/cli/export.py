@@ -9,7 +9,7 @@ from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.errors import ExportFailed, UserError
 from kgen.export import QUANTIZATIONS
-from kgen.export.formats import DYNAMIC, FORMATS, OPSETS, batch_size, check_formats
+from kgen.export.formats import DYNAMIC, FORMATS, OPSETS, batch_size, check_discriminator, check_formats
 from kgen.progress import show
 from kgen.tables import render_table
 
@@ -46,6 +46,10 @@ def command() -> Command:
         "Export", "integer", "onnx_opset", OPSETS[-1], "Version of the operators of .onnx files.",
         lower_bound=OPSETS[0], upper_bound=OPSETS[-1],
     )  # fmt: skip
+    cmd.flag(
+        "Export", "boolean", "with_discriminator", False,
+        "Also write the discriminator, in float16, for --init_from of kgen-train.",
+    )  # fmt: skip
     cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written in it.")
     cmd.flag("Output", "boolean", "verify", False, "Only compare an export, given as RUN, with its golden batch.")
     cmd.flag("Output", "string", "sign", None, "Sign the manifest with this Ed25519 key.", metavar="PEM")
@@ -81,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.sampling import check_generator
 
         run = Run.open(path)
+        if cmd["with_discriminator"]:
+            check_discriminator(run.config.model)
         if cmd["dataset"] is not None:
             run.move_data(cmd["dataset"])
         check_generator(run, **flags.generator_choice(cmd))
@@ -96,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             formats=cmd["format"],
             opset=cmd["onnx_opset"],
             tflite_batch=cmd["tflite_batch"],
+            with_discriminator=cmd["with_discriminator"],
             key=key,
             **flags.generator_choice(cmd),
         )

@@ -103,7 +103,12 @@ def config_of(cmd: Command) -> RunConfig:
                 f"change it on purpose with --set model={cmd['model']}"
             )
         return configure(cmd["recipe"], given_settings(cmd), open_source=open_source)
-    return override(RunConfig(), given_settings(cmd))
+    given = given_settings(cmd)
+    if given.get("train.init_from") and "model" not in given:
+        from kgen.train.init_from import TrainedModel
+
+        given["model"] = TrainedModel.open(given["train.init_from"]).model
+    return override(RunConfig(), given)
 
 
 def read_config(path: Path) -> RunConfig:
@@ -247,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             check_loggers(config.train.logger)
             checks.check_settings(run, config)
         else:
-            checks.checked(config)
+            checks.checked(config, cmd["run_dir"])
             if not cmd["dry_run"] and config.train.strategy != "multi_worker":  # where the chief alone creates the run
                 checks.check_run_dir(cmd["run_dir"], cmd["runs_root"])
         from kgen.train import resume, train  # imports TensorFlow

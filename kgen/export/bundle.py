@@ -12,11 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kgen import sampling
 from kgen.data.training_data import places_of
 from kgen.environment import environment, versions
 from kgen.errors import ExportFailed, UserError
-from kgen.export.formats import OPSETS, batch_size, batched_file, check_formats
+from kgen.export.formats import OPSETS, batch_size, batched_file, check_discriminator, check_formats
 from kgen.export.golden import golden_batch
 from kgen.export.integrity import file_hashes
 from kgen.export.place import check_to, writing_to
@@ -28,7 +30,7 @@ from kgen.export.tolerances import INTEGERS, QUANTIZATIONS
 from kgen.export.verify import verify_files
 from kgen.io import aside_of, remove_leftovers
 from kgen.run import Run
-from kgen.sampling.exported import LARGEST_VERSION, prior_file, version_number
+from kgen.sampling.exported import DISCRIMINATOR, LARGEST_VERSION, prior_file, version_number
 from kgen.sampling.manifest import write_manifest
 
 
@@ -42,6 +44,7 @@ def export(
     formats: Sequence[str] = (),
     opset: int = OPSETS[-1],
     tflite_batch: str | None = None,
+    with_discriminator: bool = False,
     key: Any = None,
 ) -> Path:
     """Exports a run as the next version of `to`.
@@ -56,18 +59,22 @@ def export(
         formats: of FORMATS, beside the SavedModel and the .tflite files.
         opset: version of the operators of .onnx files.
         tflite_batch: the batch size of one more .tflite file, or "dynamic"; see `formats.batch_size`.
+        with_discriminator: also writes the weights of the discriminator, for trainings that start from the export.
         key: a `private_key` to sign the manifest with; None signs nothing.
 
     Returns:
         exports/NAME/VERSION, with saved_model.pb, variables/, model.tflite, encoder.tflite (of a model that encodes),
         model-batchN.tflite or model-anybatch.tflite,
-        SIGNATURE-QUANTIZATION.tflite, SIGNATURE.onnx, prior-NAME.npz, golden.npz, assets.extra/ and manifest.json.
+        SIGNATURE-QUANTIZATION.tflite, SIGNATURE.onnx, prior-NAME.npz, discriminator.npz, golden.npz, assets.extra/ and
+        manifest.json.
 
     Raises:
         UserError: no such run, prior or format, a model that cannot be quantized, or `to` cannot be written.
         ExportFailed: a file that is not quantized exceeds its tolerance; nothing is written.
     """
     run, to = (run if isinstance(run, Run) else Run.open(run)), Path(to)
+    if with_discriminator:
+        check_discriminator(run.config.model)
     sampler = sampling.open_run(run, checkpoint=checkpoint, prior=prior)
     _check_quantize(quantize, sampler.model)
     _check_formats(formats, sampler.model)
@@ -98,6 +105,8 @@ def export(
             from kgen.export.onnx import write_onnx  # of tf2onnx, which not everybody has
 
             write_onnx(signatures(sampler.model, sampler.density), about, staging, opset)
+        if with_discriminator:
+            _write_discriminator(sampler.model.discriminator, staging / DISCRIMINATOR)
         write_warmup(staging, to.name, list(described), golden)
         files, measured = file_hashes(staging), verify_files(staging, golden)
         results = {"signatures": described, "measured": measured, "bytes": _sizes(files), "files": files}
@@ -130,6 +139,13 @@ def _check_quantize(quantize: Sequence[str], model):
             f"--quantize: model {model.name!r} samples pixel by pixel, and quantized weights sample other "
             "pixels, so that images differ; leave out the flag: model.tflite is written in float32"
         )
+
+
+def _write_discriminator(network, path: Path):
+    """Writes the weights of a discriminator as float16, or float32 where one of them is too large for that."""
+    arrays = {weight.path: np.asarray(weight) for weight in network.weights if "float" in weight.dtype}
+    fits = {name for name, values in arrays.items() if np.abs(values).max() <= np.finfo(np.float16).max}
+    np.savez_compressed(path, **{n: v.astype(np.float16) if n in fits else v for n, v in arrays.items()})
 
 
 def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) -> dict[str, Any]:

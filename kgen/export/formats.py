@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from kgen.errors import UserError
+from kgen.models.presets import PRESETS
 from kgen.registry import Registry
 
 FORMATS = Registry("format")
@@ -43,3 +44,9 @@ def check_formats(names: Sequence[str]):
         if missing := [package for package in NEEDED[name] if find_spec(package) is None]:
             packages = " and ".join(missing)
             raise UserError(f"--format {name} needs {packages}; install them with: pip install 'kgen[onnx]'")
+
+
+def check_discriminator(model: str):
+    """Raises UserError for `--with_discriminator` of a model that has none."""
+    if not PRESETS[model].adversarial:
+        raise UserError(f"--with_discriminator: model {model!r} has no discriminator; leave out the flag")

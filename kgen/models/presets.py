@@ -25,6 +25,21 @@ FAMILIES = {
 }
 """Name of a model class -> its module."""
 
+SHARED = ("latent_dim", "network", "hidden", "filters", "activation", "batch_norm")
+"""Arguments that define an encoder and a decoder; they have the same names in all families."""
+ADVERSARIAL = (
+    *SHARED, "discriminator_hidden", "discriminator_filters", "discriminator_activation", "discriminator_batch_norm",
+    "spectral_norm", "projection",
+)  # fmt: skip
+ARCHITECTURE = {
+    "VAE": (*SHARED, "likelihood"),
+    "PixelVAE": (*SHARED, "levels", "width", "layers", "conditioned_layers", "condition"),
+    "GAN": ADVERSARIAL,
+    "VAEGAN": ADVERSARIAL,
+}
+"""Name of a model class -> its arguments that define the shapes of weights, and what is computed with them."""
+STARTS_FROM = {"VAE": ("VAE",), "PixelVAE": ("PixelVAE",), "GAN": ("GAN",), "VAEGAN": ("VAEGAN", "VAE")}
+"""Name of a model class -> those whose weights it can start from; see `kgen.train.init_from`."""
 
 PENALTIES = ("r1", "r2", "gradient_penalty")
 """Arguments of adversarial models that are the weight of a penalty on the discriminator's slope."""

@@ -37,7 +37,7 @@ class Spectral:
         direction = tf.convert_to_tensor(self.direction.value)
         left = tf.stop_gradient(_unit(tf.linalg.matvec(matrix, direction)))
         right = tf.stop_gradient(_unit(tf.linalg.matvec(matrix, left, transpose_a=True)))
-        if training:
+        if training and self.trainable:
             self.direction.assign(right)
         sigma = tf.tensordot(left, tf.linalg.matvec(matrix, right), 1)
         self._scale = tf.cast(sigma, self.compute_dtype)

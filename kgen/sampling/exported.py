@@ -23,6 +23,8 @@ from kgen.spec import DataSpec, numbers_at
 MODEL = "model.tflite"
 METADATA = "kgen"
 """Name of the Metadata buffer of a .tflite file, and of the metadata property of an .onnx file."""
+DISCRIMINATOR = "discriminator.npz"
+"""File of a version with the weights of the discriminator, LAYER/WEIGHT -> float16: of `--with_discriminator`."""
 LARGEST_VERSION = 2**63 - 1
 """TF Serving's version numbers are int64."""
 

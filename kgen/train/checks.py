@@ -12,7 +12,7 @@ from kgen.errors import UserError
 from kgen.models.presets import PRESETS
 from kgen.run import Run, check_new
 from kgen.sampling import check_prior
-from kgen.train.init_from import with_architecture
+from kgen.train.init_from import with_architecture, with_architecture_of
 from kgen.train.loggers import check_loggers
 
 MAY_CHANGE = (
@@ -30,8 +30,12 @@ DECIDED = (
 """Settings of `train` that a run's config.json always holds, whoever decided them."""
 
 
-def checked(config: RunConfig) -> RunConfig:
-    """The configuration of a new training, with the architecture of the run that it starts from.
+def checked(config: RunConfig, run_dir: str | None = None) -> RunConfig:
+    """The configuration of a training, with the architecture of the run or export that it starts from.
+
+    Args:
+        config: of the training.
+        run_dir: where to; of a run that is there already the architecture is known, and its source may be gone.
 
     Raises:
         UserError: an unknown model, a prior that it cannot have, early stopping without a metric to go by, a
@@ -41,6 +45,8 @@ def checked(config: RunConfig) -> RunConfig:
     check_prior(config.train.prior, config.model)
     check_early_stopping(config)
     check_loggers(config.train.logger)
+    if config.train.init_from and run_dir and (Path(run_dir) / "config.json").is_file():
+        return with_architecture_of(Run.open(run_dir), config)
     return with_architecture(config)
 
 

@@ -17,6 +17,7 @@ import shlex
 import shutil
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,18 @@ class Devices:
         chief_alone = {"samples_every": config.train.epochs, "eval_every": None, "best_by": "loss", "patience": 0}
         return dataclasses.replace(config, train=dataclasses.replace(config.train, **chief_alone))
 
-    def create_run(self, config: RunConfig, spec: DataSpec, content: Content, **places: Any) -> Run:
+    def create_run(
+        self,
+        config: RunConfig,
+        spec: DataSpec,
+        content: Content,
+        *,
+        initial_weights: Mapping[str, str] | None,
+        **places: Any,
+    ) -> Run:
         """A new run; see `Run.create`."""
         self.where = places.get("run_dir") or self.where
-        identity = {"data_hashes": content.hashes, "data_names": content.names}
+        identity = {"data_hashes": content.hashes, "data_names": content.names, "initial_weights": initial_weights}
         if self.is_chief:
             return Run.create(config, spec, **identity, **places)
         return WorkerRun.create(config, spec, **identity, run_dir=str(_temporary_folder()))

@@ -77,7 +77,7 @@ def train(
     devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
     with devices.errors_converted():
         notes = log_lines(config)
-        config = checks.checked(config)  # before any data is read
+        config = checks.checked(config, run_dir)  # before any data is read
         dataset = dataset or data.load(config.data, seed=config.seed)
         defaults.check_labels(config, dataset)
         run = None
@@ -183,15 +183,19 @@ def _train(
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise out_of_memory(error, config, dataset.spec) from error
     model.agreed = devices.agreed
-    if start is None:
-        notes = [*notes, *init_from.initialize_weights(model, config)]
+    initial = None
+    if start is None and config.train.init_from:
+        lines, initial = init_from.initialize_weights(model, config)
+        notes = [*notes, *lines]
+        if resumed:
+            init_from.check_same(run, initial)
 
     if not resumed and (other := defaults.convolutional_counterpart(config, dataset.spec)):
         notes = [*notes, _dense_note(model, dataset.spec, other)]
 
     # Create the run directory, when nothing that the user can get wrong is left.
     if not resumed:
-        run = devices.create_run(config, dataset.spec, content, **places)
+        run = devices.create_run(config, dataset.spec, content, initial_weights=initial, **places)
         if devices.is_chief:
             on_start(run)
         _log_start(run, dataset, model, devices, notes)
@@ -440,6 +444,7 @@ def set_precision(config: RunConfig):
 def compile_model(model: GenerativeModel, config: RunConfig, steps_per_epoch: int, learning_rate_factor: float = 1.0):
     """Gives a model the optimizers, the averages and the compiled training step of a complete configuration."""
     train = config.train
+    init_from.freeze_layers(model, train.freeze_layers)
     steps = train.epochs * steps_per_epoch
     updates = {phase.name: steps * phase.repeats for phase in model.phases()}
     halflife = train.ema_halflife_images

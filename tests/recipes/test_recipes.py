@@ -92,7 +92,7 @@ def test_every_recipe_is_complete_and_fits_its_model(name):
 @pytest.mark.parametrize("gan, vae", [("faces-gan", "faces-conv-vae"), ("images-vae-gan", "images-conv-vae")])
 def test_a_recipe_that_can_start_from_another_has_its_architecture(gan, vae):
     from kgen.models import resolve_model_args
-    from kgen.train.init_from import SHARED
+    from kgen.models.presets import SHARED
 
     assert f"--init_from RUN of {vae} starts it from there" in load_recipe(gan).note
     args = []
