@@ -43,7 +43,7 @@ MISTAKES = {
     "train --resume empty": "empty is no run directory",
     "train --resume cvae --set model_args.latent_dim=3": "model_args.latent_dim was 2, is 3",
     "train --dataset nowhere/at/all": "dataset 'nowhere/at/all' does not exist",
-    "train --dataset empty": "empty is an empty folder",
+    "train --dataset empty": "empty holds no images, it is an empty folder",
     "train --dataset mnistt": "unknown dataset 'mnistt'",
     "export --verify nowhere": "nowhere does not exist; give exports/NAME",
     "export --verify empty": "empty is no export; give exports/NAME",

@@ -262,7 +262,7 @@ def test_an_export_is_verified_anywhere(default_export, tmp_path, capsys):
     assert folder == version
     assert measured.keys() == json.loads((version / "manifest.json").read_text())["measured"].keys()
     assert export_command.main([str(tmp_path / "moved"), "--verify"]) == 0
-    assert re.search(r"model.tflite serving_default +\| +\S+e-\d+ \| .* \d\n", capsys.readouterr().out)
+    assert re.search(r"model.tflite serving_default +\| +\S+e-\d+ \| .*\d\n", capsys.readouterr().out)
     (version / "eval").mkdir()  # as kgen-eval does
     assert verify_export(version)[0] == version
     changed = bytearray((version / "model.tflite").read_bytes())

@@ -97,7 +97,7 @@ def check_name(name: str):
             raise _missing(name)
         _known_to_tfds(name, or_raise=True)
     elif path.is_dir() and not any(_holds_something(*found) for found in os.walk(path)):
-        raise UserError(f"{name} is an empty folder; --dataset takes one that holds images, or classes of images")
+        raise UserError(f"{name} holds no images, it is an empty folder; --dataset takes one of images or of classes")
 
 
 def _holds_something(top: str, folders: list[str], files: list[str]) -> bool:
