@@ -50,6 +50,11 @@ class DryRun:
     step_seconds: float
     findings: tuple[str, ...] = ()
 
+    @property
+    def step_words(self) -> str:
+        """How long a step takes: "12.3 ms", "1.23 s"."""
+        return f"{self.step_seconds:.2f} s" if self.step_seconds >= 1 else f"{1000 * self.step_seconds:.1f} ms"
+
     def epochs_within(self, minutes: float) -> int:
         """Most epochs that fit, with a tenth of the time for evaluations and pictures; at least one."""
         seconds = 60 * minutes * STEPS_SHARE - self.compile_seconds
@@ -68,7 +73,7 @@ class DryRun:
         most = "at most " if train.patience else ""
         epochs = counted(train.epochs, "epoch")
         steps = f"{most}{epochs} of {self.steps_per_epoch}, {train.epochs * self.steps_per_epoch:,} in all"
-        each = f"{1000 * self.step_seconds:.1f} ms each after {self.compile_seconds:.0f} s of compilation"
+        each = f"{self.step_words} each after {self.compile_seconds:.0f} s of compilation"
         return (
             f"model     {self.config.model}: {size}\n"
             f"data      {self.config.data.dataset}: {splits}\n"

@@ -247,7 +247,7 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
     announce("measuring the training step")
     found = dry_run(config, dataset=dataset)
     epochs = found.config.train.epochs
-    each = f"{found.steps_per_epoch:,} steps of {1000 * found.step_seconds:.1f} ms"
+    each = f"{counted(found.steps_per_epoch, 'step')}, {found.step_words} each"
     note = f"minutes {config.train.minutes:g}: {counted(epochs, 'epoch')} of {each}"
     return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs)), note
 

@@ -1,5 +1,7 @@
 """A training that is given minutes: they become epochs once."""
 
+from dataclasses import replace
+
 import pytest
 
 import kgen
@@ -24,7 +26,7 @@ def test_minutes_become_epochs_once(tmp_path, monkeypatch):
     asked = config(**{"train.minutes": 1e-6})
     run = train(asked, run_dir=str(tmp_path / "run"))
     assert run.config.train.epochs == 1 and run.config.train.minutes == 1e-6
-    assert "minutes 1e-06: 1 epoch of 10 steps of " in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    assert "minutes 1e-06: 1 epoch of 10 steps, " in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
     monkeypatch.setattr(dry_run, "_measured", lambda *args: pytest.fail("measured again"))
     assert train(asked, run_dir=str(tmp_path / "run")).config.train == run.config.train
 
@@ -37,6 +39,7 @@ def test_as_many_epochs_as_fit():
     )  # fmt: skip
     assert found.epochs_within(1.0) == 5
     assert found.epochs_within(0.01) == 1
+    assert found.step_words == "100.0 ms" and replace(found, step_seconds=1.234).step_words == "1.23 s"
 
 
 def test_minutes_and_epochs_are_one_or_the_other(capsys):
