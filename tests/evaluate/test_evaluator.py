@@ -25,7 +25,7 @@ from kgen.metrics.frechet import frechet_distance, moments
 QUICK = EvalConfig(count=400, repeats=2)
 DEFAULTS = {
     "fid", "kid", "precision", "recall", "density", "coverage", "inception_score", "classes_covered",
-    "smallest_class_share", "class_kl", "class_entropy",
+    "smallest_class_share", "class_kl", "class_entropy", "authenticity", "nearest_ratio", "near_copies", "copies",
 }  # fmt: skip
 PROTOCOL = {
     "features", "extractor_hash", "dimension", "resizer", "value_range", "data", "data_hash", "image_shape", "split",
