@@ -44,7 +44,8 @@ NUMERICS = (
 
 
 BLANK_FIGURES = ("train", "sampling", "export", "sweep")
-"""Whose tests train without drawing Matplotlib's figures, a sixth of a training of seconds; see `figures`."""
+"""Whose tests train without Matplotlib's figures and gradients for histograms, which take longer than the steps of so
+small a training; see `figures`."""
 
 SLOW_FIXTURES = {"default_job", "default_export", "digits_classifier", "trained_vae", "browser", "litert_js"}
 """What takes trainings or a browser to make: a test with one of them is slow."""
@@ -166,12 +167,30 @@ def blank_figures():
 
 
 @pytest.fixture(scope="module", autouse=True)
+def blank_in_most(request, blank_figures):
+    """In BLANK_FIGURES figures are blank, and so are the gradients that histograms show."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] not in BLANK_FIGURES:
+        yield
+        return
+    from kgen.train import callbacks
+
+    def gradients_of(model, phase, batch, found=callbacks.gradients_of):
+        return [[0.0] for _ in phase.weights] if blank_figures["on"] else found(model, phase, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "gradients_of", gradients_of)
+        blank_figures["on"] = True
+        yield
+        blank_figures["on"] = False
+
+
+@pytest.fixture(autouse=True)
 def figures(request, blank_figures):
-    """Figures are blank in BLANK_FIGURES but in files with `pytestmark = pytest.mark.figures`."""
-    folder = request.path.relative_to(Path(__file__).parent).parts[0]
-    blank_figures["on"] = folder in BLANK_FIGURES and not request.node.get_closest_marker("figures")
+    """Draws them in tests with the marker of that name."""
+    on = blank_figures["on"]
+    blank_figures["on"] = on and not request.node.get_closest_marker("figures")
     yield
-    blank_figures["on"] = False
+    blank_figures["on"] = on
 
 
 @pytest.fixture(autouse=True)
@@ -208,9 +227,10 @@ def default_job(make_once, blank_figures):
         from kgen.cli import train
 
         out, err = io.StringIO(), io.StringIO()
-        blank_figures["on"] = False
+        blank, blank_figures["on"] = blank_figures["on"], False
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = train.main(["--model", "cvae", "--runs_root", str(folder / "runs")])
+        blank_figures["on"] = blank
         assert code == 0, err.getvalue()
         (folder / "out.txt").write_text(out.getvalue().replace(str(folder), "FOLDER"))
         (folder / "err.txt").write_text(err.getvalue())

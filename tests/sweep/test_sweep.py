@@ -140,6 +140,7 @@ def test_all_trials_may_fail(training, capsys):
 def test_the_command_of_the_best_trains_it_again_bit_for_bit(tmp_path, monkeypatch, capsys):
     """Although it was paused: with a learning rate that depends on the number of all epochs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train_command, "write_report", lambda path: None)
     asked = [
         "--model", "vae", "--limit", "64", "--batch_size", "16", "--epochs", "2", "--schedule", "cosine",
         "--nojit_compile", "--set", "model_args.hidden=[8]", "--vary", "learning_rate=1e-3..1e-1:log", "--trials", "2",

@@ -13,7 +13,6 @@ from kgen.evaluate import Monitor
 from kgen.train import callbacks
 from kgen.train.plots import draw_quality
 
-pytestmark = pytest.mark.figures
 EPOCHS = 5
 
 
@@ -118,6 +117,7 @@ def test_by_the_loss_by_default(config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_measuring_does_not_change_the_training(config, tmp_path):
     measured = kgen.train.train(config(metrics=["fid", "prdc"]), run_dir=str(tmp_path / "one"), monitor=Monitor)
     plain = kgen.train.train(config(eval_every=None), run_dir=str(tmp_path / "two"))
@@ -127,6 +127,7 @@ def test_measuring_does_not_change_the_training(config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_metrics_curves_and_best_checkpoint(config, tmp_path):
     """The kept weights have the metric that metrics.jsonl has of their epoch."""
     settings = config(metrics=["fid", "prdc"], best_by="fid")
@@ -146,6 +147,7 @@ def test_metrics_curves_and_best_checkpoint(config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_metrics_without_values_have_no_curve(config, tmp_path):
     """64 dimensions, 60 samples."""
     run = kgen.train.train(config(epochs=1, eval_count=60), run_dir=str(tmp_path / "run"), monitor=Monitor)
@@ -190,6 +192,7 @@ def test_settings_that_are_none():
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_as_typed(config, tmp_path, capsys):
     arguments = ["--eval_every", "1", "--metrics", "fid,prdc", "--features", "pixels", "--best_by", "recall"]
     arguments += ["--eval_count", "80", "--epochs", "2", "--model", "vae", "--nojit_compile", "--batch_size", "25"]
@@ -200,6 +203,7 @@ def test_as_typed(config, tmp_path, capsys):
     assert (tmp_path / "run" / "plots" / "quality.png").exists()
 
 
+@pytest.mark.figures
 def test_a_curve_for_each_metric(tmp_path):
     rows = [{"epoch": 1, "validation_fid": 3.0}, {"epoch": 2}, {"epoch": 3, "validation_fid": None, "validation_x": 1}]
     path = tmp_path / "quality.png"

@@ -25,11 +25,12 @@ def test_they_are_all_there():
     assert {PRESETS[name].family for name in FAMILIES} == {preset.family for preset in PRESETS.values()}
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("model", FAMILIES)
 def test_a_tiny_training(model, tmp_path):
     settings = {"model": model, "data.limit": 32, "train.epochs": 1, "train.jit_compile": False, **FAMILIES[model]}
     run = train(override(RunConfig(), settings), run_dir=str(tmp_path / "run"))
-    assert (run.path / "DONE").is_file()
+    assert (run.path / "DONE").is_file() and not (run.path / "priors").exists()
     (row,) = run.metrics()
     assert row["epoch"] == 1 and all(math.isfinite(value) for value in row.values() if value is not None)
     pixels = generate(open_run(run), 3, seed=7).pixels

@@ -30,8 +30,11 @@ def test_the_gradient_by_the_last_bias_is_the_mean_error_of_the_discriminator():
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_every_weight_has_its_histograms(tmp_path):
+    """In mixed precision, too."""
     settings = {"model": "gan", "data.limit": 64, "train.batch_size": 16, "train.epochs": 2, "train.jit_compile": False}
+    settings |= {"train.precision": "mixed_bfloat16"}
     run = train(
         override(kgen.RunConfig(), settings | {f"model_args.{k}": v for k, v in ARGS.items()}),
         run_dir=str(tmp_path / "run"),
