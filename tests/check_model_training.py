@@ -87,22 +87,25 @@ def _check_sgd_steps_equal_on_replicas(case: Case):
     images, labels = batch_for_replicas(case, case.build())
 
     half = len(images) // 2
-    on_two = {}  # a model -> its step, traced once: threads that meet are slow
+    steps = {}  # a model -> its step, traced once
 
-    def step(model, strategy, count: int = 1):
+    def traced(model, strategy):
         if strategy is None:
-            train(model, *(np.concatenate([part] * count) for part in (images, labels)), size=len(images))
-            return
+            batch = tf.constant(images), tf.constant(labels)
+            return tf.function(lambda: model.train_step(batch), autograph=False)
 
         def data(context):
             rows = slice(context.replica_id_in_sync_group * half, (context.replica_id_in_sync_group + 1) * half)
             return tf.constant(images[rows]), tf.constant(labels[rows])
 
         per_replica = strategy.experimental_distribute_values_from_function(data)
-        call = tf.function(lambda: strategy.run(model.train_step, args=(per_replica,)), autograph=False)
-        run = on_two.setdefault(model, call)
+        return tf.function(lambda: strategy.run(model.train_step, args=(per_replica,)), autograph=False)
+
+    def step(model, strategy, count: int = 1):
+        if model not in steps:
+            steps[model] = traced(model, strategy)
         for _ in range(count):
-            run()
+            steps[model]()
 
     strategies = [None, two_replicas()]
     moves, models = _moves_by(case, step, strategies)
@@ -260,18 +263,18 @@ def check_metrics_exact_with_short_batch(case: Case):
 def check_same_seed_same_training(case: Case):
     """The seed fixes the first weights and the noise; another seed changes both."""
 
-    def trained(seed: int):
-        model = case.compiled(seed=seed)
+    def trained():
+        model = case.compiled()
         first = state_of(model)
         train(model, *case.examples(2 * BATCH))
         return first, [float(metric.result()) for metric in model.metrics], state_of(model)
 
-    first, losses, last = trained(0)
-    again, losses_again, last_again = trained(0)
+    first, losses, last = trained()
+    again, losses_again, last_again = trained()
     assert_same_state(first, again, "the same seed gives other first weights")
     assert losses == losses_again, "the same seed gives other losses"
     assert_same_state(last, last_again, "the same seed gives another training")
-    other, *_ = trained(1)
+    other = state_of(case.compiled(seed=1))
     same = [k for k in first if "kernel" in k and "optimizer" not in k and np.array_equal(first[k], other[k])]
     assert not same, f"another seed gives the same first weights: {same}"
 

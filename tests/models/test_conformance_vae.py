@@ -8,7 +8,7 @@ from kgen.spec import DataSpec
 
 GRAY, COLOUR = DataSpec("gray", (12, 10, 1), num_classes=3), DataSpec("colour", (12, 10, 3), num_classes=3)
 PIXEL = {
-    "latent_dim": 2, "network": "mlp", "hidden": [8], "width": 4, "layers": 3, "conditioned_layers": 2, "condition": 3,
+    "latent_dim": 2, "network": "mlp", "hidden": [8], "width": 4, "layers": 2, "conditioned_layers": 1, "condition": 3,
 }  # fmt: skip
 MLP = {"hidden": [8], "latent_dim": 2}
 TABLE = {
@@ -21,9 +21,11 @@ TABLE = {
         ),
         (*QUICK, check_fit_equals_eager_steps, check_sgd_fit_equal_on_replicas),
     ),
-    "pixel_vae": (Case("pixel_vae", DataSpec("gray", (8, 6, 1), num_classes=3), PIXEL), CHECKS),
+    "pixel_vae": (Case("pixel_vae", DataSpec("gray", (5, 4, 1), num_classes=3), PIXEL), CHECKS),
     "pixel_cvae": (
-        Case("pixel_cvae", DataSpec("colour", (5, 4, 3), num_classes=2), PIXEL | {"levels": 4, "layers": 2}),
+        Case(
+            "pixel_cvae", DataSpec("colour", (5, 4, 3), num_classes=2), PIXEL | {"levels": 4, "conditioned_layers": 2}
+        ),
         QUICK,
     ),
     "cvae": (Case("cvae", COLOUR, MLP | {"batch_norm": True, "kl_warmup_steps": 5}), NETWORK),
