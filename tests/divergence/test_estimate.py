@@ -9,8 +9,6 @@ from scipy import stats
 from kgen.divergence import estimate
 from kgen.divergence.estimate import estimate_lines, jsd_from_logits, wasserstein_from_scores
 
-SOME = (-1.0, -0.1, 0.0, 0.1, 0.6)
-
 
 @pytest.mark.parametrize("sure", [50.0, 1000.0, np.inf])
 def test_a_sure_discriminator_finds_log_2(sure):
@@ -59,24 +57,15 @@ def test_the_overshoot_of_the_penalty_divides_out():
 
 
 @pytest.mark.slow
-def test_jsd_of_some_lines():
-    rows = {row.phi: row for row in estimate_lines("jsd", SOME, steps=200)}
-    assert tuple(rows) == SOME
-    for phi, row in rows.items():
-        assert row.truth == (math.log(2.0) if phi else 0.0)
-        assert abs(row.error) < 1e-3 and row.error == row.estimate - row.truth
-
-
-@pytest.mark.slow
 def test_wasserstein_of_some_lines():
     # without the division by the slope it would miss by 1/20 at phi = -1
-    for row in estimate_lines("wasserstein", SOME, penalty=10.0):
+    for row in estimate_lines("wasserstein", (-1.0, 0.0, 0.1), penalty=10.0):
         assert row.truth == abs(row.phi) and abs(row.error) < 0.01, row
 
 
 def test_gradient_descent_falls_short_of_adam():
     sgd = estimate_lines("jsd", (0.1,), optimizer="sgd")[0]
-    assert sgd.error < -0.1  # Adam is within 0.001, above
+    assert sgd.error < -0.1  # Adam is within 0.001: test_full_laboratory.py
 
 
 @pytest.mark.slow
