@@ -7,22 +7,20 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from same_images import assert_same_images
+from untrained import untrained_run
 
-from kgen import RunConfig, generate, open_sampler, random
-from kgen.config import override
+from kgen import generate, open_sampler, random
 from kgen.export import export
 from kgen.sampling.exported import SavedModelRuntime, TFLiteRuntime
 from kgen.sampling.slerp import slerp
-from kgen.train import train
 
 OF_A_SEED = ("serving_default", "generate", "generate_u8", "generate_png")
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """exports/cvae/1 of a training of two epochs."""
-    config = override(RunConfig(), {"model": "cvae", "train.epochs": 2, "train.jit_compile": False})
-    run = train(config, run_dir=str(tmp_path_factory.mktemp("run") / "cvae"))
+    """exports/cvae/1 of a conditional model of the digits."""
+    run = untrained_run(tmp_path_factory.mktemp("run") / "cvae", model="cvae")
     return export(run, tmp_path_factory.mktemp("exports") / "cvae")
 
 

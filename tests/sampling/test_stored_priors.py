@@ -5,8 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+from copied_files import copies_files_of
 from PIL import Image
 from same_images import assert_same_images
+from untrained import untrained_run
 
 import kgen
 from kgen import checkpoints, generate, images, open_sampler
@@ -140,8 +142,7 @@ def test_a_model_without_an_encoder_is_refused_before_any_data_are_read(monkeypa
 
 @pytest.mark.slow
 def test_a_conditional_run_has_a_mixture_a_class(tmp_path, capsys):
-    run = kgen.train.train(override(RunConfig("cvae"), SMALL), run_dir=str(tmp_path / "run"))
-    assert not (tmp_path / "run" / "priors").exists()
+    run = untrained_run(tmp_path / "run", model="cvae", **SMALL)
     sampler = open_sampler(run.path, prior=MIXTURE)
     assert "1 component per class" in capsys.readouterr().out  # 18 images each
     assert sampler.density.means.shape == (10, 1, 3)
@@ -191,10 +192,11 @@ def test_an_export_gives_the_pixels_of_the_run(trained, exported):
 
 
 @pytest.mark.slow
-def test_the_manifest_names_the_priors(trained, exported, tmp_path, no_fitting):
+def test_the_manifest_names_the_priors(trained, exported, tmp_path, monkeypatch, no_fitting):
     manifest = json.loads((exported / "manifest.json").read_text())
     known = {"standard_normal": None, MIXTURE: open_sampler(trained.path).density.hash}
     assert (manifest["prior"], manifest["priors"]) == (MIXTURE, known)
+    copies_files_of(exported, monkeypatch)
     other = export(trained, tmp_path / "vae", prior="standard_normal")  # what is stored goes along all the same
     manifest = json.loads((other / "manifest.json").read_text())
     assert (manifest["prior"], manifest["priors"]) == ("standard_normal", known)
@@ -202,7 +204,7 @@ def test_the_manifest_names_the_priors(trained, exported, tmp_path, no_fitting):
 
 
 @pytest.mark.slow
-def test_an_export_without_the_prior(trained, tmp_path):
+def test_an_export_without_the_prior(trained, tmp_path, monkeypatch):
     run = shutil.copytree(trained.path, tmp_path / "run")
     shutil.rmtree(run / "priors")
     version = export(run, tmp_path / "vae", prior="standard_normal")
@@ -210,6 +212,7 @@ def test_an_export_without_the_prior(trained, tmp_path):
     for path in (version, version.parent, version / "model.tflite"):
         with pytest.raises(UserError, match=rf"kgen-export RUN --to {version.parent} --prior gaussian_mixture"):
             open_sampler(path, prior=MIXTURE)
+    copies_files_of(version, monkeypatch)
     assert prior_file(export(run, tmp_path / "vae", prior=MIXTURE), MIXTURE).is_file()  # fits it
 
 
@@ -235,7 +238,8 @@ def test_a_server_knows_the_standard_normal_alone():
 
 
 @pytest.mark.slow
-def test_the_commands_take_the_prior(capsys, run, tmp_path):
+def test_the_commands_take_the_prior(capsys, run, exported, tmp_path, monkeypatch):
+    copies_files_of(exported, monkeypatch)
     shutil.rmtree(run.path / "priors")
     for name, expected in (("a", 1), ("b", 0)):  # fitted, and logged, once
         assert sample.main([str(run.path), "--prior", MIXTURE, "--out", str(tmp_path / f"{name}.png")]) == 0
