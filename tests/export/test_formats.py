@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from copied_files import copies_files_of
 from same_images import assert_same_images
 
 from kgen import generate, open_sampler
@@ -29,12 +30,14 @@ OPSET = 17
 
 
 @pytest.fixture(scope="module")
-def version(default_job, make_once):
+def version(default_job, default_export, make_once):
     """exports/cvae/1 of the default run with a file for batches of 8, and .onnx files where they can be written."""
 
     def write(folder):
         chosen = ["onnx"] if HAS_ONNX else []
-        export(default_job[0], folder / "cvae", formats=chosen, opset=OPSET, tflite_batch="8")
+        with pytest.MonkeyPatch.context() as patch:
+            copies_files_of(default_export, patch, measured=False)
+            export(default_job[0], folder / "cvae", formats=chosen, opset=OPSET, tflite_batch="8")
 
     return make_once("formats_export", write) / "cvae" / "1"
 

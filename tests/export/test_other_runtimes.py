@@ -23,17 +23,35 @@ def golden() -> Golden:
     return Golden.load(EXPORT)
 
 
-@pytest.fixture(scope="module", params=["decode", "serving_default"])
-def onnx_case(request, golden, tmp_path_factory):
-    """(ONNX file of a signature, its golden inputs)."""
+SIGNATURES = ("decode", "serving_default")
+CONVERT = """
+import sys
+from tf2onnx.convert import main
+folder, saved_model, *signatures = sys.argv[1:]
+for signature in signatures:
+    flags = ["--saved-model", saved_model, "--signature_def", signature, "--tag", "serve", "--opset", "18"]
+    sys.argv[1:] = [*flags, "--output", f"{folder}/{signature}.onnx"]
+    main()
+"""
+"""As `python -m tf2onnx.convert` does, one after the other in one process."""
+
+
+@pytest.fixture(scope="module")
+def onnx_files(tmp_path_factory) -> Path:
+    """A folder with an ONNX file of each signature."""
     pytest.importorskip("tf2onnx", reason=HOW)
-    file = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    flags = ["--saved-model", str(EXPORT), "--signature_def", request.param, "--tag", "serve", "--opset", "18"]
-    command = [sys.executable, "-m", "tf2onnx.convert", *flags, "--output", str(file)]
+    folder = tmp_path_factory.mktemp("onnx")
+    command = [sys.executable, "-c", CONVERT, str(folder), str(EXPORT), *SIGNATURES]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module", params=SIGNATURES)
+def onnx_case(request, golden, onnx_files):
+    """(ONNX file of a signature, its golden inputs)."""
     given = {"decode": {"z": golden.z}, "serving_default": {"seed": golden.seed}}[request.param]
-    return file, {**given, "label": golden.label}
+    return onnx_files / f"{request.param}.onnx", {**given, "label": golden.label}
 
 
 def test_onnx_runtime_draws_the_golden_images(onnx_case, golden):
