@@ -110,11 +110,21 @@ def test_mean_distance_by_hand():
     assert mean_distance(np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])) == pytest.approx(4.0)
 
 
+def blobs_of(folder, count):
+    (x, y), (x_test, y_test) = blobs(count, classes=4, seed=1), blobs(40, classes=4, seed=2)
+    np.savez(folder / "blobs.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
+    return folder / "blobs.npz"
+
+
 @pytest.fixture
 def dataset(tmp_path):
-    (x, y), (x_test, y_test) = blobs(400, classes=4, seed=1), blobs(40, classes=4, seed=2)
-    np.savez(tmp_path / "blobs.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
-    return tmp_path / "blobs.npz"
+    return blobs_of(tmp_path, 400)
+
+
+@pytest.fixture
+def large(tmp_path):
+    """As many steps in a quarter of the epochs, each of which is measured."""
+    return blobs_of(tmp_path, 1600)
 
 
 def test_health_metrics_of_a_generator_whose_weights_are_known(dataset):
@@ -153,7 +163,7 @@ def log_of(dataset, folder, monitor=None, **settings) -> str:
     return (run.path / "log.txt").read_text()
 
 
-LONG = {"train.epochs": 60, "train.learning_rate": 1e-3}  # 720 steps
+LONG = {"train.epochs": 15, "train.learning_rate": 1e-3}  # 720 steps of the large set
 LABELLED = LONG | {
     "model": "cdcgan", "model_args.filters": [8, 16], "model_args.hidden": [], "model_args.projection": True
 }  # fmt: skip
@@ -161,9 +171,9 @@ LABELLED = LONG | {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"train.ema_halflife_images": 0}])
-def test_a_healthy_run_is_silent(settings, dataset, tmp_path):
+def test_a_healthy_run_is_silent(settings, large, tmp_path):
     """With its classes and labels looked at, too; the control of the shuffled labels below."""
-    log = log_of(dataset, tmp_path / "run", Monitor, **LABELLED, **settings)
+    log = log_of(large, tmp_path / "run", Monitor, **LABELLED, **settings)
     assert log.count("diagnostics") == 1 and "diagnostics: no problem found\n" in log
 
 
@@ -191,10 +201,10 @@ def test_a_loss_that_is_not_finite_is_a_divergence(dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_discriminator_that_runs_away_is_reported(dataset, tmp_path):
+def test_a_discriminator_that_runs_away_is_reported(large, tmp_path):
     """The generator stands still."""
     rates = {"train.learning_rate": 1e-9, "train.discriminator_learning_rate": 1e-3}
-    log = log_of(dataset, tmp_path / "run", model="gan", **LONG | rates)
+    log = log_of(large, tmp_path / "run", model="gan", **LONG | rates)
     assert "discriminator too strong: its loss is 0.0" in log and "--discriminator_learning_rate" in log
 
 
@@ -225,9 +235,9 @@ def test_a_learning_rate_of_one_is_reported(dataset, tmp_path):
 
 
 @pytest.mark.slow
-def test_shuffled_labels_are_a_condition_that_is_ignored(dataset, tmp_path):
+def test_shuffled_labels_are_a_condition_that_is_ignored(large, tmp_path):
     """Labels that say nothing of the images: nobody can find them in the samples."""
-    with np.load(dataset) as stored:
+    with np.load(large) as stored:
         arrays = dict(stored)
     arrays["y_train"] = np.random.default_rng(0).permutation(arrays["y_train"])
     np.savez(tmp_path / "shuffled.npz", **arrays)
