@@ -291,7 +291,10 @@ def training_neighbours(inputs: Inputs) -> dict[str, MetricValue]:
     if inputs.real.key and inputs.train.key and inputs.real.key["data"] == inputs.train.key["data"]:
         return {name: MetricValue(None, note=NO_UNSEEN) for name in METRICS["memorization"].values}
     real, fake = inputs.features
-    found = memorization.memorization(fake, inputs.train.features(inputs.extractor), real)
+    try:
+        found = memorization.memorization(fake, inputs.train.features(inputs.extractor), real)
+    except UserError as error:  # nothing that the other metrics mind: it is measured unasked
+        return {name: MetricValue(None, note=str(error)) for name in METRICS["memorization"].values}
     closest = np.argsort(found["distance"], kind="stable")[:NEIGHBOURS_SHOWN]
     pairs = [image for i in closest for image in (inputs.fake.pixels[i], inputs.train.pixels[found["index"][i]])]
     inputs.pictures["neighbours"] = kimages.grid(np.stack(pairs), 8)

@@ -172,6 +172,7 @@ UNITS = {
     "gan_train": "share of the real images",
     "authenticity": "share of the samples",
     "nearest_ratio": "relative to unseen images",
+    "near_copies": "share of the samples",
     "copies": "share of the samples",
     "reconstruction_mse": "squared difference of a value",
     "neg_elbo": "nats per image",

@@ -85,6 +85,8 @@ def test_the_bound_belongs_to_what_is_measured_by_default(fixed, tmp_path):
     assert found["neg_elbo"]["protocol"]["settings"]["binarization"] == "fixed"
     assert len(found["neg_elbo"]["values"]) == 1 and len(found["kid"]["values"]) == 2
     assert found["kid"]["protocol"]["prior"] is None
+    # Images of both splits are the same here: that is said, and the others are measured.
+    assert found["copies"]["value"] is None and "test images are training images" in found["copies"]["note"]
 
 
 def test_grey_data_have_no_bound_by_default(trained_vae):
