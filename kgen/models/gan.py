@@ -272,7 +272,7 @@ class GAN(GenerativeModel):
         return terms
 
     def _adapt_augmentation(self, surplus):
-        """Moves the share of changed images by how often the discriminator tells real images, [B]: it is above 0."""
+        """Moves the share of changed images: up where `surplus`, D(x) or D(x) - D(G(z)), [B], is too often above 0."""
         counted = tf.stack([tf.reduce_sum(tf.sign(surplus)), tf.cast(tf.size(surplus), surplus.dtype)])
         signs, examples = tf.unstack(self._over_replicas(counted))
         move = tf.sign(signs / examples - self.augment_target) * examples / AUGMENTATION_IMAGES

@@ -248,16 +248,8 @@ TAPS = 3
 """Rows and columns of the kernel."""
 
 
-@keras.saving.register_keras_serializable("kgen")
-class UpsampledConv2D(keras.layers.Layer):
-    """Bilinear upsampling by two, zero padding of two pixels, and a 3x3 convolution, as one linear map.
-
-    [B, h, w, C] -> [B, 2h + 2, 2w + 2, filters]. Weights are those of a `Conv2D`. Both steps are linear, so the
-    channels are mixed first, where pixels are few, once for each of the nine taps; then one fixed matrix upsamples and
-    shifts the columns of all taps, and one the rows.
-
-    Corner pixels stay in the corners, as in PyTorch's `UpsamplingBilinear2d` (align_corners=True). Keras'
-    `UpSampling2D` has half-pixel centres, and gives other images.
+class _Enlarging(keras.layers.Layer):
+    """A layer that enlarges maps, with the weights of a `Conv2D` of 3x3.
 
     Args:
         filters: channels of the output.
@@ -275,6 +267,27 @@ class UpsampledConv2D(keras.layers.Layer):
         self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
         if self.use_bias:
             self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    def get_config(self):
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        own = {"filters": self.filters, "use_bias": self.use_bias, "kernel_initializer": initializer}
+        return super().get_config() | own
+
+
+@keras.saving.register_keras_serializable("kgen")
+class UpsampledConv2D(_Enlarging):
+    """Bilinear upsampling by two, zero padding of two pixels, and a 3x3 convolution, as one linear map.
+
+    [B, h, w, C] -> [B, 2h + 2, 2w + 2, filters]. Weights are those of a `Conv2D`. Both steps are linear, so the
+    channels are mixed first, where pixels are few, once for each of the nine taps; then one fixed matrix upsamples and
+    shifts the columns of all taps, and one the rows.
+
+    Corner pixels stay in the corners, as in PyTorch's `UpsamplingBilinear2d` (align_corners=True). Keras'
+    `UpSampling2D` has half-pixel centres, and gives other images.
+    """
+
+    def build(self, input_shape):
+        super().build(input_shape)
         self.rows, self.columns = (upsample_and_shift(side) for side in input_shape[1:3])
 
     def call(self, x):
@@ -303,11 +316,6 @@ class UpsampledConv2D(keras.layers.Layer):
         batch, height, width, _ = input_shape
         return (batch, 2 * height + TAPS - 1, 2 * width + TAPS - 1, self.filters)
 
-    def get_config(self):
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        own = {"filters": self.filters, "use_bias": self.use_bias, "kernel_initializer": initializer}
-        return super().get_config() | own
-
 
 def bilinear_matrix(side: int) -> np.ndarray:
     """The matrix [2 side, side] that upsamples a row of pixels by two; the first and last pixel stay in place."""
@@ -327,30 +335,14 @@ REPEATED = ((0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0, 0))
 
 
 @keras.saving.register_keras_serializable("kgen")
-class RepeatedConv2D(keras.layers.Layer):
+class RepeatedConv2D(_Enlarging):
     """Nearest upsampling by two (every pixel is repeated 2x2 times), and a 3x3 convolution with padding "same".
 
     [B, h, w, C] -> [B, 2h, 2w, filters]. Weights are those of a `Conv2D`. A pixel of the output sees only 2x2 different
     pixels: the taps on equal ones are added up, which leaves the kernel of a 4x4 transposed convolution of stride 2.
-
-    Args:
-        filters: channels of the output.
-        use_bias: adds one number per channel.
-        kernel_initializer: of the kernel [3, 3, C, filters].
     """
 
     strides, padding = (2, 2), "same"  # of the transposed convolution
-
-    def __init__(self, filters: int, *, use_bias: bool = True, kernel_initializer="glorot_uniform", **kwargs):
-        super().__init__(**kwargs)
-        self.filters, self.use_bias = filters, use_bias
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-
-    def build(self, input_shape):
-        shape = (TAPS, TAPS, input_shape[-1], self.filters)
-        self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
-        if self.use_bias:
-            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
     def call(self, x, training: bool = False):
         kernel, bias = (tf.cast(weight, self.compute_dtype) for weight in _weights(self, self.filters))
@@ -369,11 +361,6 @@ class RepeatedConv2D(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape
         return (batch, 2 * height, 2 * width, self.filters)
-
-    def get_config(self):
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        own = {"filters": self.filters, "use_bias": self.use_bias, "kernel_initializer": initializer}
-        return super().get_config() | own
 
 
 # Piecewise-linear activations -----------------------------------------------------------------------------------------
