@@ -15,31 +15,37 @@ import argparse
 import csv
 import html
 import io
+import itertools
 import json
 import statistics
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 COUNT = 3_000
 """Samples, and most training images, that the judge compares."""
+SEEDS = 10
 
 LAZY = {"r1": 0.1, "penalty_every": 8}
 UPSAMPLING = {"network": "upsampling", **LAZY}
+ALL_CHANGES = ["color", "translation", "scale"]
 VARIANTS = {
     "dcgan": {},
+    "own-pictures": {"recipe": "own-pictures"},
+    "own-pictures, ADA": {"recipe": "own-pictures", "augment": ALL_CHANGES, "augment_target": 0.6},
     "dcgan, lazy R1": LAZY,
     "upsampling": UPSAMPLING,
     "upsampling, half": UPSAMPLING | {"filters": [16, 32, 64, 128]},
     "upsampling, R1 of 1": UPSAMPLING | {"r1": 1.0},
     "upsampling, pairs": UPSAMPLING | {"loss": "relativistic_pair", "r2": 0.1},
-    "upsampling, ADA": UPSAMPLING | {"augment": ["color", "translation", "scale"], "augment_target": 0.6},
+    "upsampling, ADA": UPSAMPLING | {"augment": ALL_CHANGES, "augment_target": 0.6},
     "residual, half": UPSAMPLING | {"network": "residual", "filters": [16, 32, 64, 128]},
     "upsampling, color": UPSAMPLING | {"augment": ["color", "translation", "cutout"]},
 }
-"""Name -> arguments of the model over the recipe images-dcgan; `train.` for those of the training."""
+"""Name -> arguments of the model over the recipe, which is images-dcgan unless given; `train.` for the training's."""
 
 
 def sets(data: Path, folder: Path) -> dict[str, list[str]]:
@@ -69,15 +75,17 @@ def kgen(command: str, *arguments: str) -> str:
     return ended.stdout
 
 
-def measured(run: Path, flags: list[str], variant: str, seed: int, minutes: float, judge: Path) -> dict:
-    """Trains and judges one run, or reads what is there."""
+def measure(run: Path, flags: list[str], variant: str, seed: int, minutes: float, judge: Path):
+    """Trains and judges one run, and writes its figures to bench.json there; nothing where they stand already."""
     result = run / "bench.json"
     if result.is_file():
-        return json.loads(result.read_text(encoding="utf-8"))
-    given = {key if key.startswith("train.") else f"model_args.{key}": v for key, v in VARIANTS[variant].items()}
+        return
+    arguments = dict(VARIANTS[variant])
+    recipe = arguments.pop("recipe", "images-dcgan")
+    given = {key if key.startswith("train.") else f"model_args.{key}": value for key, value in arguments.items()}
     settings = [f"--set={key}={json.dumps(value)}" for key, value in given.items()]
     kgen(
-        "train", "--recipe", "images-dcgan", *flags, "--minutes", str(minutes), "--seed", str(seed), "--run_dir",
+        "train", "--recipe", recipe, *flags, "--minutes", str(minutes), "--seed", str(seed), "--run_dir",
         str(run), "--set", "train.validate_every=1000", *settings,
     )  # fmt: skip
     judged = ["--features", "squeezenet", "--feature_weights", str(judge), "--count", str(COUNT), "--repeats", "1"]
@@ -89,17 +97,20 @@ def measured(run: Path, flags: list[str], variant: str, seed: int, minutes: floa
     metrics = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     values |= {"steps": max(json.loads(line)["step"] for line in metrics), "cpu_seconds": parts["steps"]["cpu_seconds"]}
     result.write_text(json.dumps(values), encoding="utf-8")
-    return values
 
 
 COLUMNS = {"fid": "distance", "recall": "recall", "near_copies": "copies", "steps": "steps", "cpu_seconds": "CPU-s"}
 
 
-def write(folder: Path, found: dict[tuple[str, str], dict[int, dict]]):
-    """table.md and index.html."""
+def write(folder: Path, names: Iterable[str]):
+    """table.md and index.html, of all runs that are there."""
     lines = ["| set | variant | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
     grids = []
-    for (name, variant), seeds in found.items():
+    for name, variant in itertools.product(names, VARIANTS):
+        files = {seed: folder / run_of(name, variant, seed) / "bench.json" for seed in range(SEEDS)}
+        seeds = {seed: json.loads(file.read_text(encoding="utf-8")) for seed, file in files.items() if file.is_file()}
+        if not seeds:
+            continue
         cells = []
         for key in COLUMNS:
             values = [values[key] for values in seeds.values()]
@@ -126,19 +137,18 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--folder", type=Path, default=Path("bench_own_pictures"))
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], choices=range(SEEDS))
     parser.add_argument("--sets", nargs="+", choices=["emoji", "photographs", "faces", "emoji-faces"])
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     given = parser.parse_args()
     folder, data = given.folder.resolve(), given.data.resolve()
-    flags, found = sets(data, folder), {}
+    flags = sets(data, folder)
     for name in given.sets or flags:
         for variant in given.variants:
             for seed in given.seeds:
                 run, judge = folder / run_of(name, variant, seed), data / "judge" / "squeezenet_v1.1_notop.h5"
-                values = measured(run, flags[name], variant, seed, given.minutes, judge)
-                found.setdefault((name, variant), {})[seed] = values
-    write(folder, found)
+                measure(run, flags[name], variant, seed, given.minutes, judge)
+                write(folder, flags)
 
 
 if __name__ == "__main__":
