@@ -174,6 +174,11 @@ class Dataset:
             content = fingerprint(stored.images, stored.labels, rows)
         return content if self.binarize == "none" else extended_fingerprint(content, self.binarize)
 
+    def explained(self, error: BaseException) -> UserError | None:
+        """The error that names the file, of one that TensorFlow raised while images that are not kept were read."""
+        found = None if self.kept else self.source.explain(self._find("train")[0], error)
+        return found if isinstance(found, UserError) and found is not error else None
+
     def stored(self, split: str) -> tuple[str, StoredSplit, np.ndarray]:
         """Where the images of a split are: the stored split's name, its decoded images, the rows [N] of this split."""
         name, rows = self._find(split)

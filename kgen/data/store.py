@@ -139,13 +139,16 @@ def _decode(source, split, indices, transform, image_shape, out: np.ndarray | No
             batches = batches.map(lambda i, x, y: (i, transform(x), y), num_parallel_calls=tf.data.AUTOTUNE)
     labels, kept, row = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], 0
     with tqdm(total=len(indices), desc=f"{source.name} {split}", unit="img", delay=2, leave=False, disable=None) as bar:
-        for i, x, y in batches.prefetch(2).as_numpy_iterator():
-            out[row : row + len(x)] = x
-            resident.add(x.nbytes)
-            row += len(x)
-            kept.append(i)
-            labels.append(y)
-            bar.update(len(x))
+        try:
+            for i, x, y in batches.prefetch(2).as_numpy_iterator():
+                out[row : row + len(x)] = x
+                resident.add(x.nbytes)
+                row += len(x)
+                kept.append(i)
+                labels.append(y)
+                bar.update(len(x))
+        except tf.errors.OpError as error:
+            raise source.explain(split, error) from error
     return StoredSplit(out[:row], np.concatenate(labels), np.concatenate(kept))
 
 

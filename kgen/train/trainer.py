@@ -220,7 +220,7 @@ def _train(
         run.log(f"interrupted; resume with: {_resume_command(run)}")
         raise
     except BaseException as error:
-        if lost := image_lost(error):
+        if lost := image_lost(error) or dataset.explained(error):
             error = TrainingFailed(f"{lost}: {_resume_command(run)}")
         error = out_of_memory(error, run.config, run.spec) or error
         with contextlib.suppress(OSError):  # e.g. the disk is full, which `error` says

@@ -138,6 +138,68 @@ def test_twelve_bits_of_a_sixteen_bit_set(prepare):
     assert {x.tobytes() for x in given} == {x[..., :1].tobytes() for x in PIXELS}
 
 
+@pytest.fixture
+def shards(prepare, tmp_path):
+    """A folder of TFRecord shards that TFDS wrote, in a place that it does not know: 12 training and 4 test images."""
+    features = {"image": tfds.features.Image(shape=(7, 6, 3)), "label": tfds.features.ClassLabel(names=["cat", "dog"])}
+    examples = [{"image": x, "label": i % 2} for i, x in enumerate(PIXELS)]
+    prepare("tiny_shards", features, {"train": examples[:12], "test": examples[12:16]})
+    return (tmp_path / "tfds" / "tiny_shards").rename(tmp_path / "pets") / "1.0.0"
+
+
+def test_a_folder_of_tfrecord_shards_is_read_where_it_lies(shards):
+    for folder in (shards, shards.parent):
+        dataset = load(DataConfig(str(folder)))
+        assert dataset.spec.name == "tiny-shards" and dataset.spec.class_names == ("cat", "dog")
+        assert dataset.spec.examples == {"train": 11, "validation": 1, "test": 4}
+    check_dataset(dataset)
+    number = {x.tobytes(): i for i, x in enumerate(PIXELS)}
+    pixels, labels = dataset.arrays("test")
+    assert [number[x.tobytes()] % 2 for x in pixels] == labels.tolist()
+
+
+def test_shards_that_are_missing_cut_off_or_damaged_are_named(shards):
+    (shard,) = shards.glob("*train*")
+    content = shard.read_bytes()
+
+    def message(changed, **settings):
+        shard.write_bytes(changed)
+        with pytest.raises(UserError) as error:
+            load(DataConfig(str(shards), **settings))
+        assert shard.name in str(error.value)
+        return str(error.value)
+
+    assert "11 whole records, and 12 are declared" in message(content[:-1])
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    assert "of 12 is damaged" in message(bytes(flipped)) and "of 12 is damaged" in message(bytes(flipped), cache="none")
+    shard.unlink()
+    with pytest.raises(UserError, match=rf"1 shard of 1 of the split 'train' .* missing: {shard.name}"):
+        load(DataConfig(str(shards)))
+
+
+def test_a_record_that_is_no_image_is_named(shards):
+    import tensorflow as tf
+
+    (shard,) = shards.glob("*test*")
+    examples = [
+        tf.train.Example.FromString(record) for record in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()
+    ]
+    examples[2].features.feature["image"].bytes_list.value[0] = b"no image"
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for example in examples:
+            writer.write(example.SerializeToString())
+    with pytest.raises(UserError, match=rf"{shard.name}: record 2 of 4 holds no image that can be read"):
+        load(DataConfig(str(shards)))
+
+
+def test_a_description_that_names_foreign_code_is_refused(shards):
+    features = shards / "features.json"
+    features.write_text(features.read_text().replace("tensorflow_datasets.core.features.image_feature", "antigravity"))
+    with pytest.raises(UserError, match=r"features.json names antigravity.Image, .* not imported"):
+        load(DataConfig(str(shards)))
+
+
 def test_a_set_without_images(prepare):
     prepare("tiny_words", {"text": tfds.features.Text()}, {"train": [{"text": "a"}]})
     with pytest.raises(UserError, match=r"no image feature; it has text \(Text\)"):

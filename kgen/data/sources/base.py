@@ -115,6 +115,10 @@ class Source:
         """What `records` yields, many at once: (indices [b], images [b, h, w, channels], labels [b]); needs `size`."""
         return self.records(split, indices).batch(BLOCK)
 
+    def explain(self, split: str, error: BaseException) -> BaseException:
+        """What is raised for an error while `records` or `blocks` were read: one that names the file, or the error."""
+        return error
+
     def content(self) -> Any:
         """JSON values that stand for the images and labels: the same for a copy elsewhere, and for a touched file."""
         return list(self.identity)

@@ -15,7 +15,9 @@ FILE_KINDS = (*ARCHIVES, ".mat", ".npz", ".npy")
 ADVICE = {
     ".csv .tsv .txt .json .jsonl .xlsx": "it holds no images; give the folder of the images, and this as --labels. If "
     "its columns are pixels: numpy.savez('images.npz', images=table[:, 1:], labels=table[:, 0])",
-    ".h5 .hdf5 .parquet .arrow .tfrecord .tfrecords .pt .pkl .pickle .mdb": "write its images as picture files or as "
+    ".tfrecord .tfrecords": "give the folder of the shards, with dataset_info.json and features.json beside them; "
+    "tfds.folder_dataset.write_metadata writes these",
+    ".h5 .hdf5 .parquet .arrow .pt .pkl .pickle .mdb": "write its images as picture files or as "
     "an .npz file: numpy.savez('images.npz', images=images, labels=labels)",
     ".gz .bz2 .xz .zst .lzma .7z .rar": "unpack it and give what is in it",
     ".z01 .001": "it is one part of a split archive; join the parts with the program that split it",
@@ -122,7 +124,12 @@ def _missing(name: str) -> UserError:
 
 
 def _open_path(path: Path, config: DataConfig) -> Source:
+    from kgen.data.sources.tfds import find_tfds_folder, open_tfds_folder
+
     suffix = path.suffix.lower()
+    if path.is_dir() and (shards := find_tfds_folder(path)):
+        _refuse_settings(config, "labels", "layout", *OF_ARRAYS)
+        return open_tfds_folder(shards, config.value_range)
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
         from kgen.data.sources.folder import FolderSource, open_folder
 

@@ -1,7 +1,14 @@
-"""Image sets of TensorFlow Datasets (TFDS), by name. Offline, a set that is not prepared is refused at once."""
+"""Image sets of TensorFlow Datasets (TFDS), by name, and folders of TFRecord shards as TFDS writes them.
+
+Offline, a set that is not prepared is refused at once. A folder of shards is read wherever it lies: `features.json`
+says what its records hold, `dataset_info.json` which shards there are and how many records each has.
+"""
 
 import difflib
+import json
 import os
+import re
+import struct
 import threading
 import urllib.error
 import urllib.parse
@@ -16,6 +23,7 @@ from kgen.data.sources.base import BLOCK, Source
 from kgen.errors import DataMissing, UserError
 from kgen.io import data_folder
 from kgen.registry import nearest
+from kgen.tables import counted
 
 PROBE_SECONDS = 3.0
 PROBE_HOSTS = 3
@@ -23,6 +31,12 @@ FALLBACK_URL = "https://storage.googleapis.com"
 MAX_LABEL_SCAN = 100_000  # images of a split whose labels are read beforehand; larger sets lose no class
 PEEK = 64  # images that show whether the values may be 0 and 1
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
+COPY_AGAIN = "copy or write it again"
+FOLDER_FILES = ("dataset_info.json", "features.json")
+"""What lies beside TFRecord shards that TFDS wrote."""
+LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
+"""Of the framing of a record: its length and a checksum of it before, a checksum of its content after."""
+FRAME_BYTES = LENGTH_BYTES + 2 * CHECKSUM_BYTES
 
 
 class TfdsSource(Source):
@@ -71,7 +85,7 @@ class TfdsSource(Source):
         if not self._label or self.counts[split] > MAX_LABEL_SCAN:
             return None
         found = np.full(self.counts[split], -1, np.int32)
-        for numbers, _, labels in self._encoded(split, np.arange(self.counts[split])).as_numpy_iterator():
+        for numbers, _, labels in self._read(split, self._encoded(split, np.arange(self.counts[split]))):
             found[numbers] = labels
         return found
 
@@ -84,7 +98,7 @@ class TfdsSource(Source):
     def scan(self, chosen):
         """Finds the values of black and white: by a pass over all chosen images unless they are plainly 0 and 255."""
         split = next(iter(chosen))
-        peeked = [image for _, image, _ in self.records(split, chosen[split][:PEEK]).as_numpy_iterator()]
+        peeked = [image for _, image, _ in self._read(split, self.records(split, chosen[split][:PEEK]))]
         binary = bool(peeked) and max(image.max() for image in peeked) <= 1
         if self._given is None and not self._wide and not binary:
             return dict(chosen)
@@ -112,12 +126,12 @@ class TfdsSource(Source):
         if not self.size:
             records = records.unbatch().batch(1)
         images = records.map(decode_all, num_parallel_calls=tf.data.AUTOTUNE)
-        parts = [value_range.measure(block, where, self._given) for block in images.as_numpy_iterator() if len(block)]
+        parts = [value_range.measure(block, where, self._given) for block in self._read(split, images) if len(block)]
         return value_range.join(parts) if parts else None
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Those that have a label (in a labelled set, TFDS writes -1 for none); no image is decoded."""
-        blocks = [numbers for numbers, _, _ in self._encoded(split, indices).as_numpy_iterator()]
+        blocks = [numbers for numbers, _, _ in self._read(split, self._encoded(split, indices))]
         return np.concatenate(blocks) if blocks else indices[:0]
 
     def describe_sizes(self) -> str:
@@ -138,6 +152,40 @@ class TfdsSource(Source):
 
         return self._encoded(split, indices).map(decode, num_parallel_calls=tf.data.AUTOTUNE)
 
+    def explain(self, split: str, error: BaseException) -> BaseException:
+        """Reads the shards one by one, and names the first record that is damaged or that holds no image."""
+        import tensorflow as tf
+
+        if not isinstance(error, tf.errors.OpError):
+            return error
+        decode, schema = self._builder.info.features[self._image].decode_example, self._schema()
+        stored = self._builder.info.splits[self._stored[split]]
+        for path, count in zip(map(str, stored.filepaths), stored.shard_lengths, strict=True):
+            number = 0
+            try:
+                for example in tf.data.TFRecordDataset(path):
+                    decode(tf.io.parse_single_example(example, schema)[self._image])
+                    number += 1
+            except tf.errors.OpError as found:
+                what = "is damaged" if isinstance(found, tf.errors.DataLossError) else "holds no image that can be read"
+                return UserError(f"{path}: record {number} of {count} {what} ({_first_line(found)}); {COPY_AGAIN}")
+            if number != count:
+                return UserError(
+                    f"{path} holds {counted(number, 'record')}, and {count} are declared in "
+                    f"{FOLDER_FILES[0]}; {COPY_AGAIN}"
+                )
+        return error
+
+    def _read(self, split: str, records):
+        """The records as NumPy arrays; an error names the shard."""
+        try:
+            yield from records.as_numpy_iterator()
+        except Exception as error:  # which of them are explained, is decided there
+            explained = self.explain(split, error)
+            if explained is error:
+                raise
+            raise explained from error
+
     def _decode(self, encoded):
         import tensorflow as tf
 
@@ -155,9 +203,7 @@ class TfdsSource(Source):
             wanted = np.zeros(self.counts[split], bool)
             wanted[indices] = True
             wanted = tf.constant(wanted)
-        schema = {self._image: tf.io.FixedLenFeature((), tf.string)}
-        if self._label:
-            schema[self._label] = tf.io.FixedLenFeature((), tf.int64)
+        schema = self._schema()
 
         def parse(numbers, examples):
             keep = tf.gather(wanted, numbers)
@@ -172,8 +218,15 @@ class TfdsSource(Source):
 
         files = [str(path) for path in self._builder.info.splits[self._stored[split]].filepaths]
         last = int(np.max(indices, initial=-1)) + 1
-        records = tf.data.TFRecordDataset(files).take(last).enumerate().batch(BLOCK)
-        return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        records = tf.data.TFRecordDataset(files).apply(tf.data.experimental.assert_cardinality(self.counts[split]))
+        return records.take(last).enumerate().batch(BLOCK).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _schema(self) -> dict:
+        """What is parsed of an example."""
+        import tensorflow as tf
+
+        label = {self._label: tf.io.FixedLenFeature((), tf.int64)} if self._label else {}
+        return {self._image: tf.io.FixedLenFeature((), tf.string), **label}
 
 
 def open_tfds(name: str, given: value_range.Bounds | None = None) -> TfdsSource:
@@ -197,6 +250,92 @@ def open_tfds(name: str, given: value_range.Bounds | None = None) -> TfdsSource:
     if not builder.is_prepared():
         _prepare(name, builder)
     return TfdsSource(name, builder, given)
+
+
+def find_tfds_folder(folder: Path) -> Path | None:
+    """The folder of TFRecord shards that TFDS wrote: this one, or the newest version in it; None if it is none."""
+    if all((folder / name).is_file() for name in FOLDER_FILES):
+        return folder
+    versions = {path.parent for path in folder.glob(f"[0-9]*.[0-9]*.[0-9]*/{FOLDER_FILES[1]}")}
+    versions = [path for path in versions if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    newest = max(versions, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
+    return newest if newest is not None and (newest / FOLDER_FILES[0]).is_file() else None
+
+
+def open_tfds_folder(folder: Path, given: value_range.Bounds | None = None) -> TfdsSource:
+    """The TFRecord shards of a folder, with the splits, labels and class names that are described beside them.
+
+    Args:
+        folder: with `dataset_info.json` and `features.json`.
+        given: the values of black and white, if the user names them.
+
+    Raises:
+        UserError: the description cannot be read, has no images, or a shard is missing or cut off.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        classes = set(_class_names_in(json.loads((folder / FOLDER_FILES[1]).read_text(encoding="utf-8"))))
+        foreign = sorted(name for name in classes if not name.startswith("tensorflow_datasets."))
+        if foreign:  # TFDS would import the module
+            raise UserError(
+                f"{folder / FOLDER_FILES[1]} names {foreign[0]}, which is no feature of TFDS and is not imported"
+            )
+        builder = tfds.builder_from_directory(str(folder))
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes TFDS raise many kinds
+        raise UserError(
+            f"{folder} cannot be read as TFRecord shards of TFDS: {_first_line(error)}; tfds.folder_dataset."
+            f"write_metadata writes its {' and '.join(FOLDER_FILES)} again"
+        ) from error
+    _find_features(str(folder), builder.info.features)
+    _check_shards(builder)
+    return TfdsSource(builder.info.name or folder.name, builder, given)
+
+
+def _class_names_in(value: Any):
+    """The Python classes that the JSON of features names."""
+    if isinstance(value, dict):
+        yield from (name for key, name in value.items() if key in ("pythonClassName", "type") and isinstance(name, str))
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _class_names_in(item)
+
+
+def _check_shards(builder) -> None:
+    """Raises UserError when a shard is missing or is cut off. Only where the sizes do not add up, shards are read."""
+    for split in builder.info.splits.values():
+        shards = list(zip([Path(str(path)) for path in split.filepaths], split.shard_lengths, strict=True))
+        missing = [path.name for path, _ in shards if not path.is_file()]
+        if missing:
+            raise UserError(
+                f"{builder.data_path}: {counted(len(missing), 'shard')} of {len(shards)} of the split {split.name!r} "
+                f"are missing: {', '.join(missing[:3])}{' …' if len(missing) > 3 else ''}; {COPY_AGAIN}"
+            )
+        size = sum(path.stat().st_size for path, _ in shards)
+        if size != split.num_bytes + FRAME_BYTES * split.num_examples:
+            for path, count in shards:
+                _check_lengths(path, count)
+
+
+def _check_lengths(path: Path, count: int) -> None:
+    """Walks over the lengths of the records of a shard; raises UserError unless `count` of them end where it ends."""
+    size, found, place = path.stat().st_size, 0, 0
+    with open(path, "rb") as file:
+        while place < size:
+            file.seek(place)
+            length = file.read(LENGTH_BYTES)
+            if len(length) < LENGTH_BYTES:
+                break
+            place += struct.unpack("<Q", length)[0] + FRAME_BYTES
+            found += place <= size
+    if found != count or place != size:
+        raise UserError(
+            f"{path} holds {counted(found, 'whole record')}, and {count} are declared in {FOLDER_FILES[0]}: it is cut "
+            f"off or was written anew; {COPY_AGAIN}"
+        )
 
 
 def data_dir(name: str = "") -> str:
