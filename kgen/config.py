@@ -38,7 +38,7 @@ class DataConfig:
 
     dataset: str = option(
         "digits",
-        "Images to train on: digits (embedded), a TFDS name (tfds:NAME), or a path (folder, .zip, .tar, .mat, .npz).",
+        "Images to train on: digits (embedded), a TFDS name (tfds:NAME), or a path (folder, shards, .zip, .mat, .npz).",
         metavar="DATASET",
     )
     image_size: tuple[int, int] | None = option(
@@ -100,6 +100,7 @@ class DataConfig:
     labels: str | None = option(
         None,
         "File of labels, FILE or FILE:COLUMN: .csv, .tsv, .txt, .jsonl, .json, .npz or .npy; none reads none.",
+        more="`:COLUMN` names a column or a JSON key of shards.",
         auto="found beside the images",
         metavar="FILE",
     )

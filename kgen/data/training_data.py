@@ -92,7 +92,7 @@ def places_of(config: DataConfig, folder: Path | None = None) -> dict[str, dict[
 def _path(setting: str, value: str | None) -> Path | None:
     """The path that a setting may be; None of what can be none."""
     value = (value or "").strip()
-    if not value or (setting == "dataset" and resolve.is_name(value)):
+    if not value or (setting == "dataset" and (resolve.is_name(value) or resolve.is_pattern(value))):
         return None
     return Path(value).expanduser()
 

@@ -2192,9 +2192,9 @@ def a_folder_with_a_zip(folder: Path) -> Refused:
 
 @odd
 def a_folder_of_tables(folder: Path) -> Refused:
-    for name in ("a.parquet", "b.parquet", "README.md"):
+    for name in ("a.arrow", "b.arrow", "README.md"):
         (folder / name).write_bytes(b"x")
-    return Refused(folder, ("no images", "2 .parquet", "1 .md"))
+    return Refused(folder, ("no images", "2 .arrow", "1 .md"))
 
 
 @odd

@@ -58,9 +58,9 @@ def test_pixels_and_labels_are_those_of_the_files(photos, noise):
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
 def test_threads_that_take_many_at_once_keep_the_order_and_leave_out_the_broken_one(photos, noise, monkeypatch, cache):
-    from kgen.data.sources import folder
+    from kgen.data.sources import pictures
 
-    monkeypatch.setattr(folder, "IMAGES_PER_TASK", 3)
+    monkeypatch.setattr(pictures, "IMAGES_PER_TASK", 3)
     (photos / "cats" / "7.png").write_bytes(b"broken")
     dataset = load(DataConfig(str(photos), validation_fraction=0, cache=cache))
     where = {image.tobytes(): i for i, image in enumerate(noise(40, 9, 8, 3))}

@@ -41,7 +41,9 @@ def test_names_that_lead_nowhere(name, words, tmp_path, monkeypatch):
 
 def test_a_file_of_another_kind(tmp_path):
     (tmp_path / "data.csv").touch()
-    with pytest.raises(UserError, match=r"\.csv.*--labels.*a folder of images, a \.zip or \.tar.*\.mat, \.npz"):
+    with pytest.raises(
+        UserError, match=r"\.csv.*--labels.*a folder of images or shards, a \.zip or \.tar.*\.mat, \.npz"
+    ):
         load(DataConfig(str(tmp_path / "data.csv")))
 
 

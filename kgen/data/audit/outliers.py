@@ -11,7 +11,7 @@ import numpy as np
 from kgen.data.audit.indexed_images import IndexedImages
 from kgen.data.dataset import Dataset
 from kgen.data.sources.base import WHITE
-from kgen.data.sources.folder import FolderSource
+from kgen.data.sources.pictures import PictureSource
 
 EDGE_LEVELS = 32  # grey levels from black or white within which the edge of an image is a plain background
 MAJORITY, MINORITY = 0.8, 0.1  # when so many images have one background, so few of the opposite one are outliers
@@ -75,7 +75,7 @@ def size_statistics(dataset: Dataset, images: IndexedImages) -> tuple[tuple[tupl
     source = dataset.source
     if source.size is not None:
         return ((*source.size, len(images)),), []
-    if not isinstance(source, FolderSource):
+    if not isinstance(source, PictureSource):
         return (), []
     counts, outliers = Counter(), []
     for split in images.splits:

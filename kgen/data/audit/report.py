@@ -20,7 +20,7 @@ from kgen.data.audit.outliers import Outlier, pixel_statistics, size_statistics
 from kgen.data.dataset import Dataset
 from kgen.data.loading import load
 from kgen.data.sources.base import Skipped
-from kgen.data.sources.folder import FolderSource
+from kgen.data.sources.pictures import PictureSource
 from kgen.data.sources.resolve import open_source
 from kgen.errors import UserError
 from kgen.images import to_unit
@@ -318,9 +318,9 @@ def _suggested_size(config: DataConfig) -> int | None:
     """
     source = open_source(config)
     source.scan({split: source.order(split) for split in source.counts})
-    if source.size is not None or (isinstance(source, FolderSource) and not source.sizes):
+    if source.size is not None or (isinstance(source, PictureSource) and not source.sizes):
         return None
-    if not isinstance(source, FolderSource):
+    if not isinstance(source, PictureSource):
         return SUGGESTED_SIZES[1]
     short = np.median([min(size) for size in source.sizes.elements()])
     return next((side for side in SUGGESTED_SIZES if side <= short), SUGGESTED_SIZES[-1])

@@ -185,6 +185,14 @@ class TarFiles(_Archive):
         self._list_members(*self._members())
         self.identity = file_identity(path)
 
+    def place(self, name: str) -> tuple[int, int]:
+        """(offset, size) of a file in the tar, in bytes."""
+        return self._entries[name]
+
+    def close(self):
+        """Closes the tar; nothing can be read any more."""
+        self._file.close()
+
     def _members(self) -> tuple[list[tuple[str, tuple[int, int]]], list[str]]:
         """(name, (offset, size)) of the regular files and of hard links to them, and the names of folders."""
         places, links, members, folders = {}, [], [], []

@@ -523,18 +523,32 @@ def _as_names(values: list[str | None], name: str, files: FolderFiles) -> tuple[
         if posixpath.basename(other).lower() not in NAME_FILES or other == name:
             continue
         try:
-            lines = [line.strip() for line in _decode(_read(files, other)).splitlines() if line.strip()]
+            names = name_table(_read(files, other), numbers)
         except (NoLabels, Unreadable, OSError):
             continue
-        numbered = [line.split(None, 1) for line in lines]
-        if all(len(words) == 2 and WHOLE_NUMBER.fullmatch(words[0]) for words in numbered):
-            names = {int(words[0]): words[1] for words in numbered}
-        else:
-            first = 1 if min(numbers) == 1 and max(numbers) == len(lines) else 0
-            names = dict(enumerate(lines, first))
-        if numbers <= set(names) and len(set(names.values())) == len(names):
+        if names:
             return [None if value is None else class_name(names[int(value)]) for value in values], other
     return values, ""
+
+
+def name_table(content: bytes, numbers: set[int]) -> dict[int, str] | None:
+    """Number -> name of a file of class names, one in each line, with or without its number in front.
+
+    Args:
+        content: of the file.
+        numbers: of the classes that have to be in it.
+
+    Returns:
+        None where one of them is not, or two have one name.
+    """
+    lines = [line.strip() for line in _decode(content).splitlines() if line.strip()]
+    numbered = [line.split(None, 1) for line in lines]
+    if all(len(words) == 2 and WHOLE_NUMBER.fullmatch(words[0]) for words in numbered):
+        names = {int(words[0]): words[1] for words in numbered}
+    else:
+        first = 1 if min(numbers) == 1 and max(numbers) == len(lines) else 0
+        names = dict(enumerate(lines, first))
+    return names if numbers <= set(names) and len(set(names.values())) == len(names) else None
 
 
 def _cell(text: str) -> str:

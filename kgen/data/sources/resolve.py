@@ -11,13 +11,13 @@ from kgen.errors import UserError
 from kgen.registry import nearest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
-FILE_KINDS = (*ARCHIVES, ".mat", ".npz", ".npy")
+FILE_KINDS = (*ARCHIVES, ".mat", ".npz", ".npy", ".parquet")
 ADVICE = {
     ".csv .tsv .txt .json .jsonl .xlsx": "it holds no images; give the folder of the images, and this as --labels. If "
     "its columns are pixels: numpy.savez('images.npz', images=table[:, 1:], labels=table[:, 0])",
     ".tfrecord .tfrecords": "give the folder of the shards, with dataset_info.json and features.json beside them; "
     "tfds.folder_dataset.write_metadata writes these",
-    ".h5 .hdf5 .parquet .arrow .pt .pkl .pickle .mdb": "write its images as picture files or as "
+    ".h5 .hdf5 .arrow .pt .pkl .pickle .mdb": "write its images as picture files or as "
     "an .npz file: numpy.savez('images.npz', images=images, labels=labels)",
     ".gz .bz2 .xz .zst .lzma .7z .rar": "unpack it and give what is in it",
     ".z01 .001": "it is one part of a split archive; join the parts with the program that split it",
@@ -33,8 +33,8 @@ ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 """What an address begins with; a drive of Windows has one letter."""
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
 HOW = (
-    "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images, a .zip or .tar (also "
-    "compressed), a .mat, .npz or .npy file"
+    "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images or shards, a .zip or .tar "
+    "(also compressed), a .mat, .npz, .npy or .parquet file"
 )
 
 OF_ARRAYS = ("mat_key", "mat_orientation", "mat_image_shape")
@@ -65,13 +65,25 @@ def open_source(config: DataConfig) -> Source:
     path = Path(name).expanduser()
     if path.exists():
         return _open_path(path, config)
+    if is_pattern(name):
+        from kgen.data.sources.shards import open_shards, shards_of_pattern
+
+        _refuse_settings(config, "layout", *OF_ARRAYS)
+        paths = shards_of_pattern(name)
+        folder = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+        return open_shards(paths, folder, folder.name, name, config)
     _refuse_settings(config, "labels", "layout", *OF_ARRAYS)
     return open_tfds(name, config.value_range)
 
 
 def is_name(value: str) -> bool:
-    """Whether a value of `--dataset` cannot be a path: the embedded digits, or a TFDS set that is called so."""
+    """Whether a value of `--dataset` is the embedded digits, or a TFDS set that is called so."""
     return value.strip() == "digits" or value.strip().startswith("tfds:")
+
+
+def is_pattern(value: str) -> bool:
+    """Whether a value of `--dataset` names several shards by braces: photos/train-{000..009}.tar."""
+    return "{" in value and not Path(value).expanduser().exists()
 
 
 def is_known(value: str) -> bool:
@@ -82,7 +94,7 @@ def is_known(value: str) -> bool:
 
 def check_path(name: str):
     """Raises UserError if the name can only be that of a file or folder, and there is none. Opens nothing."""
-    if _must_be_path(name) and not Path(name).expanduser().exists():
+    if _must_be_path(name) and not is_pattern(name) and not Path(name).expanduser().exists():
         raise _missing(name)
 
 
@@ -91,6 +103,11 @@ def check_name(name: str):
     if is_name(name):
         if name != "digits":
             _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
+        return
+    if is_pattern(name):
+        from kgen.data.sources.shards import shards_of_pattern
+
+        shards_of_pattern(name)
         return
     check_path(name)
     path = Path(name).expanduser()
@@ -131,11 +148,15 @@ def _open_path(path: Path, config: DataConfig) -> Source:
         _refuse_settings(config, "labels", "layout", *OF_ARRAYS)
         return open_tfds_folder(shards, config.value_range)
     if path.is_dir() or path.name.lower().endswith(ARCHIVES):
-        from kgen.data.sources.folder import FolderSource, open_folder
+        from kgen.data.sources.folder import open_folder
+        from kgen.data.sources.pictures import PictureSource
+        from kgen.data.sources.shards import ShardSource
 
         source = open_folder(path, config)
-        if isinstance(source, FolderSource):
+        if isinstance(source, PictureSource):
             _refuse_settings(config, *OF_ARRAYS)
+        if isinstance(source, ShardSource):
+            _refuse_settings(config, "layout")
         return source
     _refuse_settings(config, "layout")
     if suffix == ".mat":
@@ -150,6 +171,11 @@ def _open_path(path: Path, config: DataConfig) -> Source:
         from kgen.data.sources.arrays import open_npy
 
         return open_npy(path, config)
+    if suffix == ".parquet":
+        from kgen.data.sources.shards import open_shards
+
+        _refuse_settings(config, *OF_ARRAYS)
+        return open_shards([path], path.parent, path.stem, str(path), config)
     if path.is_file():
         from kgen.data.sources.idx import is_idx, open_idx_file
 

@@ -1,0 +1,250 @@
+"""PictureSource: pictures of any sizes and formats that Pillow reads, wherever their bytes lie, as a Source.
+
+Those of a folder or an archive (`folder`) and of shards (`shards`) say how one is opened and what it is called; headers
+are read and pictures decoded here, by many threads at once. Pictures that are broken are left out and named.
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source
+from kgen.data.sources.picture import SIXTEEN_BITS, Unreadable, read_header, read_pixels, read_values
+from kgen.data.value_range import BYTES, SAMPLED_IMAGES, Bounds, Statistics, decide, join, measure
+from kgen.errors import ImageLost, UserError
+from kgen.tables import counted
+
+THREADS = min(16, 4 * (os.cpu_count() or 1))
+IMAGES_PER_TASK = 256
+
+
+class PictureSource(Source):
+    """Pictures that are opened one by one; a class of its own says how: `name_of`, `_open` and `content`.
+
+    Args:
+        name, class_names, identity: see Source.
+        where: they lie, for messages.
+        labels: split -> [N] int32 of its pictures; zeros where there are no classes.
+        given: the values of black and white, if the user names them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        where: str,
+        labels: Mapping[str, np.ndarray],
+        class_names=(),
+        identity: tuple = (),
+        given: Bounds | None = None,
+    ):
+        super().__init__(name, {split: len(of_split) for split, of_split in labels.items()}, class_names, identity)
+        self._where, self._labels = where, {split: np.asarray(y, np.int32) for split, y in labels.items()}
+        self._given = given
+        self._narrow = given if given and given[1] <= WHITE and given != BYTES else None
+        self._wide = SIXTEEN_BITS
+        self.value_range = self._narrow or self.value_range
+        self._sizes: Counter = Counter()
+        self._lock = threading.Lock()
+        self._checked: set[str] = set()
+
+    def name_of(self, split: str, index: int) -> str:
+        raise NotImplementedError(f"{type(self).__name__} must define name_of")
+
+    def _open(self, split: str, index: int) -> BinaryIO:
+        """A picture, open for reading; many threads call it at once.
+
+        Raises:
+            OSError, Unreadable: it is not there, or cannot be read.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define _open")
+
+    def labels(self, split: str) -> np.ndarray | None:
+        return self._labels[split] if self.num_classes else None
+
+    def scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Reads every chosen header; those that cannot be read are added to `skipped`."""
+        kept, wide, cut, gray, files, further = {}, {}, False, True, 0, 0
+        for split, indices in chosen.items():
+            headers = self.headers(split, indices)
+            kept[split] = indices[[h is not None for h in headers]]
+            headers = [h for h in headers if h is not None]
+            wide[split] = kept[split][np.array([h.wide for h in headers], bool)]
+            cut = cut or any(h.cut for h in headers)
+            self._sizes.update(h.size for h in headers)
+            gray = gray and all(h.gray for h in headers)
+            several = [h.frames for h in headers if h.frames > 1]
+            files += len(several)
+            further += sum(several) - len(several)
+        self.size = next(iter(self._sizes)) if len(self._sizes) == 1 else None
+        self.channels = 1 if gray else 3
+        if further:
+            self.findings.append(
+                f"{counted(files, 'file holds', 'files hold')} "
+                f"{counted(further, 'further page or frame', 'further pages or frames')}, not read: the first of each "
+                "file is the image; save the others as single files to use them"
+            )
+        lost = self._decide_range(kept, wide, cut)
+        return {split: indices[~np.isin(indices, lost[split])] for split, indices in kept.items()} if lost else kept
+
+    def _decide_range(self, kept: Mapping[str, np.ndarray], wide: Mapping[str, np.ndarray], cut: bool) -> dict:
+        """Finds the values of black and white by the pictures of more than 8 bits; others are 0 to 255, or as given.
+
+        Args:
+            kept: split -> indices of all pictures.
+            wide: split -> those of more than 8 bits.
+            cut: whether the lower bits of some of these are lost.
+
+        Returns:
+            Split -> the indices that cannot be read.
+        """
+        where, total, count = self._where, sum(map(len, kept.values())), sum(map(len, wide.values()))
+        if self._narrow is not None and count < total:
+            step = max(1, total // SAMPLED_IMAGES)
+            found, _ = self._measure({split: np.setdiff1d(kept[split], wide[split])[::step] for split in kept}, where)
+            if found:
+                bounds = decide(found, where, self._given)
+                self.notes, self.findings = [*self.notes, *bounds.notes], [*self.findings, *bounds.findings]
+        if not count:
+            if self._given and self._given[1] > WHITE:
+                raise UserError(
+                    f"data.value_range is {self._given}, but all {total} pictures of {where} have 8 bits: their white "
+                    f"is at most {WHITE}"
+                )
+            return {}
+        found, lost = self._measure(wide, where)
+        if not found:
+            return lost
+        bounds = decide(found, where, self._given)
+        if cut and bounds.high < SIXTEEN_BITS[1]:
+            raise UserError(
+                f"{where} holds TIFF pictures of 16 bits in colour, of which only the upper 8 bits can be read, and "
+                "their values use the lower ones; convert them to PNG"
+            )
+        self.value_range = self._wide = bounds.bounds
+        self.notes, self.findings = [*self.notes, *bounds.notes], [*self.findings, *bounds.findings]
+        if count < total:
+            self.notes.append(
+                f"{count} of {total} pictures have more than 8 bits; in the others, 0 is black and {WHITE} is white"
+            )
+        return lost
+
+    def _measure(self, chosen: Mapping[str, np.ndarray], where: str) -> tuple[dict[str, Statistics], dict]:
+        """(split -> the statistics of its pictures, split -> the indices that cannot be read)."""
+        found, lost = {}, {}
+        for split, indices in chosen.items():
+            parts = self._each(split, indices, lambda file: measure(read_values(file)[None], where, self._given))
+            lost[split] = indices[[part is None for part in parts]]
+            if good := [part for part in parts if part is not None]:
+                found[split] = join(good)
+        return found, lost
+
+    def check(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """Decodes every image once and adds those that fail to `skipped`; one that fails later raises ImageLost."""
+        good = map_in_threads(lambda index: bool(self._read(split, index)[1]), indices)
+        self._checked.add(split)
+        return indices[np.array(good, bool)]
+
+    @property
+    def sizes(self) -> Counter:
+        """(height, width) -> how many images have it; known after `scan`."""
+        return self._sizes
+
+    def headers(self, split: str, indices: np.ndarray) -> list:
+        """The header of each image; None where it cannot be read."""
+        return self._each(split, indices, read_header)
+
+    def describe_sizes(self) -> str:
+        shown = [f"{h}x{w} ({count})" for (h, w), count in self._sizes.most_common(5)]
+        more = f" and {len(self._sizes) - 5} more" if len(self._sizes) > 5 else ""
+        return f"{len(self._sizes)} different sizes, height x width: {', '.join(shown)}{more}"
+
+    def records(self, split: str, indices: Any):
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):
+            labels = tf.constant(self._labels[split])
+
+        def read(index):
+            pixels, good = tf.numpy_function(
+                lambda i: self._read(split, int(i)), [index], (tf.uint8, tf.bool), stateful=False
+            )
+            height, width = self.size or (None, None)
+            return index, tf.ensure_shape(pixels, (height, width, self.channels)), tf.gather(labels, index), good
+
+        records = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
+        records = records.map(read, num_parallel_calls=THREADS, deterministic=True)
+
+        def is_good(index, pixels, label, good):
+            return good
+
+        def without_flag(index, pixels, label, good):
+            return index, pixels, label
+
+        return records.filter(is_good).map(without_flag)
+
+    def blocks(self, split: str, indices: np.ndarray):
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):
+            labels = tf.constant(self._labels[split])
+
+        def read_all(numbers):
+            pairs = [self._read(split, int(i)) for i in numbers]
+            return np.stack([pixels for pixels, _ in pairs]), np.array([good for _, good in pairs], bool)
+
+        def read(numbers):
+            pixels, good = tf.numpy_function(read_all, [numbers], (tf.uint8, tf.bool), stateful=False)
+            pixels, good = tf.ensure_shape(pixels, (None, *self.size, self.channels)), tf.ensure_shape(good, (None,))
+            return tuple(tf.boolean_mask(x, good) for x in (numbers, pixels, tf.gather(labels, numbers)))
+
+        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(BLOCK)
+        return numbers.map(read, num_parallel_calls=THREADS, deterministic=True)
+
+    def _read(self, split: str, index: int) -> tuple[np.ndarray, np.bool_]:
+        try:
+            with self._open(split, index) as file:
+                pixels = read_pixels(file, self.channels == 1, self._narrow, self._wide)
+            if self.size is not None and pixels.shape[:2] != self.size:
+                raise Unreadable(f"is {pixels.shape[0]}x{pixels.shape[1]}, not {self.size[0]}x{self.size[1]}")
+            return pixels, np.bool_(True)
+        except (Unreadable, OSError) as error:
+            if split in self._checked:
+                raise ImageLost(
+                    f"image {self.name_of(split, index)} of {self._where} could be read when the data set was opened, "
+                    f"and cannot be read any more: {error}. Restore the file and resume the run"
+                ) from error
+            self._skip(self.name_of(split, index), error)
+            return np.zeros((*(self.size or (1, 1)), self.channels), np.uint8), np.bool_(False)
+
+    def _each(self, split: str, indices: np.ndarray, function) -> list:
+        """`function` of every open file, by many threads; None where it failed. Equal results are one object."""
+        known = {}
+
+        def apply(index):
+            try:
+                with self._open(split, index) as file:
+                    result = function(file)
+                return known.setdefault(result, result)
+            except (Unreadable, OSError) as error:
+                self._skip(self.name_of(split, index), error)
+                return None
+
+        return map_in_threads(apply, indices)
+
+    def _skip(self, name: str, error: Exception) -> None:
+        with self._lock:
+            if all(s.name != name for s in self.skipped):
+                self.skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
+
+
+def map_in_threads(function: Callable, indices: np.ndarray) -> list:
+    """`function` of every index; a task takes many, since a million futures would take a gigabyte."""
+    parts = np.split(indices, range(IMAGES_PER_TASK, len(indices), IMAGES_PER_TASK))
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = pool.map(lambda part: [function(index) for index in part.tolist()], parts)
+        return [result for part in done for result in part]

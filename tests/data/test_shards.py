@@ -1,0 +1,217 @@
+"""Shards: WebDataset tars and Parquet files of the Hugging Face hub, made here of a dozen small pictures."""
+
+import io
+import json
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+from check_dataset import check_dataset
+from PIL import Image
+
+from kgen.config import DataConfig
+from kgen.data import load
+from kgen.data.sources import shards as kgen_shards
+from kgen.errors import UserError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), np.uint8)
+NUMBER = {pixels.tobytes(): i for i, pixels in enumerate(PIXELS)}
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_tar(path, samples):
+    """A shard of samples {field: content} called 0000, 0001 ..."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for number, fields in enumerate(samples):
+            for field, content in fields.items():
+                member = tarfile.TarInfo(f"{number:04d}.{field}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def write_parquet(path, rows, names=("cat", "dog"), label="label", group=3):
+    """A shard of rows (pixels, label), with the metadata of the hub."""
+    arrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    features = {"image": {"_type": "Image"}, label: {"names": list(names), "_type": "ClassLabel"}}
+    kind = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
+    schema = arrow.schema(
+        [("image", kind), (label, arrow.int64())], {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+    images = [{"bytes": png(x), "path": None} for x, _ in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = arrow.table({"image": images, label: [y for _, y in rows]}, schema)
+    parquet.write_table(table, path, row_group_size=group)
+    return path
+
+
+def sample(i):
+    return {"png": png(PIXELS[i]), "cls": str(i % 2).encode()}
+
+
+@pytest.fixture
+def tars(tmp_path):
+    """Three training shards of four images and one test shard of four, in two classes that a file names."""
+    folder = tmp_path / "pets"
+    for shard in range(3):
+        write_tar(folder / f"pets-train-{shard:06d}.tar", [sample(i) for i in range(4 * shard, 4 * shard + 4)])
+    write_tar(folder / "pets-test-000000.tar", [sample(i) for i in range(12, 16)])
+    (folder / "classes.txt").write_text("cat\ndog\nowl\n")
+    return folder
+
+
+@pytest.fixture
+def parquets(tmp_path):
+    folder = tmp_path / "pets" / "data"
+    for shard in range(2):
+        rows = [(PIXELS[i], i % 2) for i in range(6 * shard, 6 * shard + 6)]
+        write_parquet(folder / f"train-{shard:05d}-of-00002-6b7a1e0c.parquet", rows)
+    write_parquet(folder / "test-00000-of-00001.parquet", [(PIXELS[i], i % 2) for i in range(12, 16)])
+    return folder.parent
+
+
+def check_labels(dataset):
+    for split in dataset.splits:
+        pixels, labels = dataset.arrays(split)
+        numbers = [NUMBER[x.tobytes()] for x in pixels]
+        assert [i % 2 for i in numbers] == labels.tolist()
+        assert all((i >= 12) == (split == "test") for i in numbers)
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_tars_conform(tars, cache):
+    dataset = load(DataConfig(str(tars), cache=cache))
+    assert dataset.spec.name == "pets" and dataset.spec.class_names == ("cat", "dog", "owl")
+    assert dataset.spec.examples == {"train": 11, "validation": 1, "test": 4}
+    check_dataset(dataset)
+    check_labels(dataset)
+    assert any("3 shards" in note for note in dataset.notes) and not dataset.findings
+
+
+@pytest.mark.parametrize("cache", ["disk", "none"])
+def test_parquet_files_conform(parquets, cache):
+    dataset = load(DataConfig(str(parquets), cache=cache))
+    assert dataset.spec.class_names == ("cat", "dog")
+    assert dataset.spec.examples == {"train": 11, "validation": 1, "test": 4}
+    check_dataset(dataset)
+    check_labels(dataset)
+
+
+def test_a_pattern_names_the_shards_that_are_meant(tars, monkeypatch):
+    monkeypatch.chdir(tars)
+    dataset = load(DataConfig("pets-train-{000000..000001}.tar", validation_fraction=0))
+    assert dataset.spec.examples == {"train": 8} and dataset.spec.name == "pets"
+    with pytest.raises(UserError, match=r"1 file of 3 .* are not there: pets-test-000001\.tar"):
+        load(DataConfig("pets-{train-000000,test-000000,test-000001}.tar"))
+    assert len(kgen_shards.expand("{a,b}/{8..11}.tar")) == 8 and kgen_shards.expand("{a}") is None
+    with pytest.raises(UserError, match="more than"):
+        kgen_shards.expand("{0..9999999}.tar")
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["a-000.tar", "a-001.tar", "a-003.tar"], "a-002.tar"),
+        (["a-001.tar", "a-003.tar"], "a-002.tar"),
+        (["a-002.tar", "a-003.tar"], "a-000.tar, a-001.tar"),
+        (["a-00000-of-00003.tar", "a-00002-of-00003.tar"], "a-00001-of-00003.tar"),
+        (["a-000.tar", "b-000.tar", "b-002.tar"], "b-001.tar"),
+        (["a-1-of-2.tar", "a-2-of-2.tar"], None),
+        (["2019.tar", "2021.tar"], None),
+        (["a1.tar", "a3.tar"], None),
+        (["a-001.tar", "a-002.tar"], None),
+    ],
+)
+def test_a_shard_that_is_missing_in_the_row_is_named(names, missing, tmp_path):
+    if missing is None:
+        assert len(kgen_shards.shards_among(names, tmp_path)) == len(names)
+    else:
+        with pytest.raises(UserError, match=f"missing: {missing};"):
+            kgen_shards.shards_among(names, tmp_path)
+
+
+def test_a_tar_that_is_cut_off_is_named(tars):
+    (shard, *_) = sorted(tars.glob("*train*"))
+    content = shard.read_bytes()
+    for end in (len(content.rstrip(b"\0")) - 20, 512 * -(-len(content.rstrip(b"\0")) // 512)):
+        shard.write_bytes(content[:end])
+        with pytest.raises(UserError, match=shard.name):
+            load(DataConfig(str(tars)))
+
+
+def test_a_parquet_file_that_is_damaged_is_named(parquets):
+    (shard, *_) = sorted(parquets.glob("data/train*"))
+    content = bytearray(shard.read_bytes())
+    shard.write_bytes(content[:-10])
+    with pytest.raises(UserError, match=f"{shard.name} cannot be read as a Parquet file"):
+        load(DataConfig(str(parquets)))
+    content[4:40] = bytes(36)
+    shard.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{shard.name}: group 0 of its rows is damaged"):
+        load(DataConfig(str(parquets)))
+
+
+def test_a_picture_that_cannot_be_decoded_is_named_and_strict_refuses_it(tmp_path):
+    write_tar(tmp_path / "set" / "000.tar", [sample(i) | ({"png": b"broken"} if i == 5 else {}) for i in range(12)])
+    settings = {"dataset": str(tmp_path / "set"), "validation_fraction": 0}
+    dataset = load(DataConfig(**settings))
+    assert dataset.spec.examples == {"train": 11} and [s.name for s in dataset.skipped] == ["000.tar: 0005.png"]
+    with pytest.raises(UserError, match=r"000\.tar: 0005\.png"):
+        load(DataConfig(**settings, strict=True))
+
+
+def test_labels_of_a_json_words_and_samples_without_one(tmp_path):
+    words = ["cat", "dog", None, 7, "cat", "dog"]
+    samples = [
+        {"png": png(PIXELS[i]), "json": json.dumps({"label": word, "size": i % 3}).encode()}
+        for i, word in enumerate(words)
+    ]
+    path = write_tar(tmp_path / "pets.tar", [*samples, {"json": b"{}"}])
+    dataset = load(DataConfig(str(path), validation_fraction=0))
+    assert dataset.spec.class_names == ("7", "cat", "dog") and dataset.spec.examples == {"train": 5}
+    findings = " ".join(dataset.findings)
+    assert "1 image without a label" in findings and "1 sample has no picture: 0006" in findings
+    by_size = load(DataConfig(str(path), validation_fraction=0, labels=":size"))
+    assert by_size.arrays("train")[1].tolist() == [0, 1, 2, 0, 1, 2]
+    assert load(DataConfig(str(path), labels="none")).spec.num_classes == 0
+    with pytest.raises(UserError, match="--labels :COLUMN"):
+        load(DataConfig(str(path), labels="labels.csv"))
+
+
+def test_samples_of_several_pictures(tmp_path):
+    mask = {"seg.png": png(PIXELS[0])}
+    path = write_tar(tmp_path / "set.tar", [sample(i) | mask for i in range(4)])
+    dataset = load(DataConfig(str(path), validation_fraction=0))
+    assert dataset.spec.examples == {"train": 4} and any(".seg.png" in finding for finding in dataset.findings)
+    path = write_tar(tmp_path / "two.tar", [sample(0) | {"jpg": png(PIXELS[1])}])
+    with pytest.raises(UserError, match=r"two\.tar: sample '0000' has several pictures, \.png, \.jpg"):
+        load(DataConfig(str(path)))
+
+
+def test_a_test_split_whose_labels_are_unknown(tmp_path):
+    write_parquet(tmp_path / "train.parquet", [(PIXELS[i], i % 2) for i in range(12)])
+    write_parquet(tmp_path / "test.parquet", [(PIXELS[i], -1) for i in range(12, 16)])
+    dataset = load(DataConfig(str(tmp_path), validation_fraction=0))
+    assert dataset.spec.examples == {"train": 12} and any("test: 4 images" in finding for finding in dataset.findings)
+    unlabelled = load(DataConfig(str(tmp_path), validation_fraction=0, labels="none"))
+    assert unlabelled.spec.examples == {"train": 12, "test": 4} and unlabelled.spec.num_classes == 0
+
+
+def test_small_sets_import_nothing_for_shards(tmp_path, save):
+    save(tmp_path / "photos" / "a.png", PIXELS[0])
+    code = (
+        "import sys; from kgen.data.sources.resolve import open_source; from kgen.config import DataConfig\n"
+        f"open_source(DataConfig({str(tmp_path / 'photos')!r}))\n"
+        "print({'pyarrow', 'fsspec', 'tensorflow', 'tensorflow_datasets', 'webdataset'} & {*sys.modules})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
