@@ -1,12 +1,13 @@
 """Training speed, side by side: kgen's `fit`, loops of PyTorch and JAX, and the Keras examples' way of writing it.
 
     pip install torch==2.13.0 jax==0.10.2 optax
-    python tools/bench_train.py [--job vae|conv_vae|pixel_vae|wgan_gp|dcgan] [--rounds 5] [--peers_python PYTHON]
+    python tools/bench_train.py [--job vae|conv_vae|pixel_vae|wgan_gp|dcgan|dcgan128] [--rounds 5]
+        [--peers_python PYTHON]
 
 vae: 784-400-20, batch 128, Adam, an epoch of 60,000 images a turn. conv_vae: 28x28, two strided convolutions of 32 and
 64 filters and their mirror, latent 20, 6,400 images per turn. pixel_vae: 28x28, black and white, eight gated layers
 of 32 channels, batch 64; there is no Keras example of it. wgan_gp: 28x28, networks of 64 and 128 filters, five
-critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 filters, batch 64.
+critic steps of 64 images and one of the generator. dcgan: 64x64x3, 64 to 512 filters, batch 64; dcgan128: 128x128x3.
 Each contestant is a process of its own; they start one after the other, and take turns. Run it on a quiet machine:
 PyTorch's threads wait in a loop, and lose far more than kgen's when something else wants the cores. The images are the
 embedded digits, three (or seven) times as large, at random places (the posterior would collapse on noise). Printed:
@@ -85,6 +86,10 @@ JOBS = {
         "dcgan", {"filters": (64, 128, 256, 512), "r1": 0.0}, 64, 5, (64, 64, 3), 1_000,
         {"kgen": {"jit_compile": False}},
     ),
+    "dcgan128": Job(
+        "dcgan", {"filters": (64, 128, 256, 512, 512), "r1": 0.0}, 64, 2, (128, 128, 3), 1_000,
+        {"kgen": {"jit_compile": False}},
+    ),
 }  # fmt: skip
 
 
@@ -134,15 +139,15 @@ def work(name: str, path: str, job_name: str):
     if name in TORCH:
         import torch_loops
 
-        turns = torch_loops.LOOPS[job_name](path, job, torch_loops.OPTIONS[name])
+        turns = torch_loops.LOOPS[job.model](path, job, torch_loops.OPTIONS[name])
     elif name == JAX:
         import jax_loops
 
-        turns = jax_loops.LOOPS[job_name](path, job)
+        turns = jax_loops.LOOPS[job.model](path, job)
     elif name == KERAS:
         import keras_loops
 
-        turns = keras_loops.LOOPS[job_name](path, job)
+        turns = keras_loops.LOOPS[job.model](path, job)
     elif name == FLOOR:
         turns = floor_turns(path, job)
     else:

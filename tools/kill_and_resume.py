@@ -1,7 +1,8 @@
 """Kills trainings at random moments, resumes them, and compares the result with that of an undisturbed training.
 
 python tools/kill_and_resume.py [--kills 10] [--models vae,cvae,wgan_gp]: kills by SIGKILL, every third one while a
-checkpoint is being written. Weights, the best checkpoint, metrics and sample grids must be bit-identical.
+checkpoint is being written. Weights, the best checkpoint, metrics and sample grids must be bit-identical. On the CPU,
+unless CUDA_VISIBLE_DEVICES names a GPU.
 """
 
 import argparse
@@ -25,6 +26,10 @@ SETTINGS = {
 WAIT_SECONDS = 300
 
 
+class Differs(AssertionError):
+    """A resumed training did not end as the undisturbed one."""
+
+
 def settings_of(model: str) -> dict:
     """The settings of a training of some seconds."""
     hidden = {"model_args.hidden": [32]}
@@ -40,7 +45,7 @@ def start(run_dir: Path, settings: dict) -> int:
         with open(run_dir.with_suffix(".log"), "a") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+            os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
             from kgen.config import RunConfig, override
             from kgen.train import train
 
@@ -92,15 +97,21 @@ def outcome(run_dir: Path) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest()[:16] for name, content in found.items()}
 
 
-def kills_of(model: str, count: int, folder: Path, seed: int = 0) -> tuple[int, int]:
+def finish(run_dir: Path, settings: dict):
+    """Starts or resumes a training and waits for its end; AssertionError if it fails."""
+    assert wait(start(run_dir, settings), WAIT_SECONDS) == 0, run_dir.with_suffix(".log").read_text()[-2000:]
+
+
+def kills_of(model: str, count: int, folder: Path, seed: int = 0, settings: dict | None = None) -> tuple[int, int]:
     """Kills a training `count` times; returns (kills, kills while a checkpoint was written).
 
     Raises:
-        AssertionError: the result differs from that of the undisturbed training.
+        Differs: the result is not that of the undisturbed training.
     """
-    settings, undisturbed, killed = settings_of(model), folder / f"{model}-undisturbed", folder / f"{model}-killed"
+    settings = settings or settings_of(model)
+    undisturbed, killed = folder / f"{model}-undisturbed", folder / f"{model}-killed"
     started = time.monotonic()
-    assert wait(start(undisturbed, settings), WAIT_SECONDS) == 0, undisturbed.with_suffix(".log").read_text()[-2000:]
+    finish(undisturbed, settings)
     seconds, draw, done, writing = time.monotonic() - started, random.Random(seed), 0, 0
     expected = outcome(undisturbed)
     while done < count:
@@ -117,9 +128,10 @@ def kills_of(model: str, count: int, folder: Path, seed: int = 0) -> tuple[int, 
             kill(number)
             done += 1
         else:
-            assert wait(start(killed, settings), WAIT_SECONDS) == 0, killed.with_suffix(".log").read_text()[-2000:]
+            finish(killed, settings)
         found = outcome(killed)
-        assert found == expected, {k for k in expected | found if expected.get(k) != found.get(k)}
+        if differ := sorted(k for k in expected | found if expected.get(k) != found.get(k)):
+            raise Differs(f"other {', '.join(differ)}")
     return done, writing
 
 

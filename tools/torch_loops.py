@@ -224,8 +224,9 @@ LOOPS = {"vae": vae, "conv_vae": conv_vae, "pixel_vae": pixel_vae, "wgan_gp": wg
 
 
 def pictures(path: str):
-    """[N, C, H, W] in [0, 1]."""
-    return torch.from_numpy(np.load(path)["images"].astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous()
+    """[N, C, H, W] in [0, 1], in the memory of the default device."""
+    pixels = torch.from_numpy(np.load(path)["images"]).to(torch.get_default_device())
+    return (pixels.float() / 255).permute(0, 3, 1, 2).contiguous()
 
 
 def batches(images, size: int, count: int):
