@@ -39,6 +39,7 @@ class DataConfig:
     dataset: str = option(
         "digits",
         "Images to train on: digits (embedded), a TFDS name (tfds:NAME), or a path (folder, shards, .zip, .mat, .npz).",
+        more="Also its address, gs://, s3:// or https://.",
         metavar="DATASET",
     )
     image_size: tuple[int, int] | None = option(

@@ -89,10 +89,14 @@ def places_of(config: DataConfig, folder: Path | None = None) -> dict[str, dict[
     return found
 
 
+def _is_no_path(value: str) -> bool:
+    return resolve.is_name(value) or resolve.is_address(value) or resolve.is_pattern(value)
+
+
 def _path(setting: str, value: str | None) -> Path | None:
     """The path that a setting may be; None of what can be none."""
     value = (value or "").strip()
-    if not value or (setting == "dataset" and (resolve.is_name(value) or resolve.is_pattern(value))):
+    if not value or (setting == "dataset" and _is_no_path(value)):
         return None
     return Path(value).expanduser()
 

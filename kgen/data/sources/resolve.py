@@ -1,5 +1,6 @@
 """What a user means by `--dataset`: the embedded digits, a TFDS set, or a path. Decided here and nowhere else."""
 
+import dataclasses
 import difflib
 import os
 import re
@@ -31,10 +32,12 @@ ADVICE = {
 OTHER_SUFFIXES = tuple(suffix for suffixes in ADVICE for suffix in suffixes.split())
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 """What an address begins with; a drive of Windows has one letter."""
+REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""What the address of a set begins with that is read from there."""
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
 HOW = (
     "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images or shards, a .zip or .tar "
-    "(also compressed), a .mat, .npz, .npy or .parquet file"
+    "(also compressed), a .mat, .npz, .npy or .parquet file, here or at an address (gs://, s3://, https://)"
 )
 
 OF_ARRAYS = ("mat_key", "mat_orientation", "mat_image_shape")
@@ -62,6 +65,13 @@ def open_source(config: DataConfig) -> Source:
         check_name(name)
         return open_tfds(name.removeprefix("tfds:"), config.value_range)
     check_name(name)
+    if is_address(name):
+        from kgen.data.sources.remote import local_copy
+
+        copy, note = local_copy(name, lambda file: file.lower().endswith(FILE_KINDS))
+        source = open_source(dataclasses.replace(config, dataset=copy))
+        source.notes.insert(0, note)
+        return source
     path = Path(name).expanduser()
     if path.exists():
         return _open_path(path, config)
@@ -81,6 +91,11 @@ def is_name(value: str) -> bool:
     return value.strip() == "digits" or value.strip().startswith("tfds:")
 
 
+def is_address(value: str) -> bool:
+    """Whether a value of `--dataset` is the address of a set elsewhere: gs://bucket/photos."""
+    return bool(REMOTE.match(value.strip()))
+
+
 def is_pattern(value: str) -> bool:
     """Whether a value of `--dataset` names several shards by braces: photos/train-{000..009}.tar."""
     return "{" in value and not Path(value).expanduser().exists()
@@ -89,12 +104,17 @@ def is_pattern(value: str) -> bool:
 def is_known(value: str) -> bool:
     """Whether a value of `--dataset` names a set that is known, or a path that is there."""
     name = value.strip()
-    return is_name(name) or Path(name).expanduser().exists() or (not _must_be_path(name) and _known_to_tfds(name))
+    return (
+        is_name(name)
+        or is_address(name)
+        or Path(name).expanduser().exists()
+        or (not _must_be_path(name) and _known_to_tfds(name))
+    )
 
 
 def check_path(name: str):
     """Raises UserError if the name can only be that of a file or folder, and there is none. Opens nothing."""
-    if _must_be_path(name) and not is_pattern(name) and not Path(name).expanduser().exists():
+    if _must_be_path(name) and not is_address(name) and not is_pattern(name) and not Path(name).expanduser().exists():
         raise _missing(name)
 
 
@@ -103,6 +123,11 @@ def check_name(name: str):
     if is_name(name):
         if name != "digits":
             _known_to_tfds(name.removeprefix("tfds:"), or_raise=True)
+        return
+    if is_address(name):
+        from kgen.data.sources.remote import check_address
+
+        check_address(name)
         return
     if is_pattern(name):
         from kgen.data.sources.shards import shards_of_pattern
