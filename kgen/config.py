@@ -254,7 +254,7 @@ class TrainConfig:
     jit_compile: bool | None = option(
         None,
         "Compile the training step with XLA; --nojit_compile: never.",
-        auto="on a GPU yes; on a CPU for all but short trainings of MLP VAEs",
+        auto="on a GPU if it works there; on a CPU for all but short trainings of MLP VAEs",
         group="Performance",
     )
     steps_per_execution: int | None = option(

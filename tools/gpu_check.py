@@ -91,7 +91,10 @@ def works_of(gpu: bool) -> dict[str, list[Work]]:
     lanes = [PRESETS[i::3] for i in range(3)]
     tested = [(f"{name} {how}" for name in lane[:2] for how in OTHERWISE) for lane in lanes]
     return {
-        "a": [Work("a", "kgen", (*lane, *more)) for lane, more in zip(lanes, tested, strict=True)],
+        "a": [
+            Work("a", "kgen", ("trial of XLA",)),
+            *(Work("a", "kgen", (*lane, *more)) for lane, more in zip(lanes, tested, strict=True)),
+        ],
         "b": [Work("b", "kgen", ("vae", "dcgan", "wgan_gp", "conv_vae"))],
         "c": speeds(),
         "d": [Work("d", "kgen", ("vae", "wgan_gp XLA", "vae XLA"))],

@@ -92,11 +92,20 @@ def version(package: str) -> str | None:
 RATES = {"elbo": 1e-4, "discriminator": 1e-3, "generator": 1e-3}
 """Learning rates of SGD: weights move by 1e-3 to 1e-2 of themselves, and rounding does not grow to more than that."""
 SMALL = {"hidden": (32,), "filters": (8, 16), "latent_dim": 4}
+TRIAL = "trial of XLA"
 _ON_CPU: dict[str, tuple] = {}
 
 
 def parity(name: str, group: Group) -> dict:
-    """A preset, and how it is computed: 20 SGD steps here against the same, operation by operation, on the CPU."""
+    """A preset, and how it is computed: 20 SGD steps here against the same, operation by operation, on the CPU.
+
+    The name TRIAL stands for the trial that decides whether kgen uses XLA on a GPU.
+    """
+    if name == TRIAL:
+        from kgen.train import xla
+
+        failure = xla.trial()
+        return {"ok": not failure, "text": failure or "a child process compiled and ran the small program"}
     preset, _, how = name.partition(" ")
     if preset not in _ON_CPU:
         _ON_CPU[preset] = by_sgd(preset, group, "/CPU:0", "eager")

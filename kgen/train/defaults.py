@@ -20,6 +20,7 @@ from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
 from kgen.spec import DataSpec
+from kgen.train import xla
 from kgen.train.checks import check_early_stopping
 
 TRAINING_STEPS = 4_000
@@ -198,12 +199,12 @@ def use_xla(config: RunConfig, steps: int) -> bool:
 
     On a CPU it helps a dense autoencoder, where one program takes many steps (`tools/bench_train.py`). Convolutions are
     slower with it than with oneDNN, also where a penalty differentiates them twice, and dense GANs no faster. It starts
-    some seconds later. On a GPU it is on.
+    some seconds later. On a GPU it is on where it works, see `xla.failure`.
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
     if tf.config.list_physical_devices("GPU"):
-        return True
+        return not xla.failure()
     return _dense(config) and not PRESETS[config.model].adversarial and steps >= AUTOENCODER_STEPS
 
 

@@ -27,7 +27,7 @@ from kgen.run import INTERRUPTED, Run
 from kgen.sampling import open_run
 from kgen.spec import DataSpec
 from kgen.tables import counted
-from kgen.train import callbacks, checkpointing, checks, defaults, init_from
+from kgen.train import callbacks, checkpointing, checks, defaults, init_from, xla
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.costs import OTHER, Costs
 from kgen.train.diagnostics import HealthMetrics
@@ -91,6 +91,8 @@ def train(
         if asked.train.flip == "auto":
             near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
             notes = [*notes, f"flip auto: {config.train.flip}; mirrored images are {near}"]
+        if asked.train.jit_compile is None and (reason := xla.failure()):
+            notes = [*notes, f"note: training without XLA: {reason}; --jit_compile uses it all the same"]
         if monitor is not None:
             config = defaults.with_class_metrics(config, dataset)
         places = {"run_dir": run_dir, "runs_root": runs_root}
@@ -167,6 +169,9 @@ def _train(
         start = checkpointing.latest_checkpoint(run)
         if pause_after and start and start.state["epoch"] >= pause_after:
             return run
+        if config.train.jit_compile and (reason := xla.failure()):
+            run.log(f"note: resuming without XLA, which changes the rounding: {reason}")
+            config = dataclasses.replace(config, train=dataclasses.replace(config.train, jit_compile=False))
     config = devices.worker_config(config)
     if resumed:
         run.save_config(config)

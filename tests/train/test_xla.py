@@ -1,0 +1,98 @@
+"""XLA is used on a GPU where a child process shows that it works; the children here are small programs with faults."""
+
+import pytest
+import tensorflow as tf
+
+import kgen
+from kgen.config import override
+from kgen.train import defaults, resume, train, xla
+
+ABORTS = "import os, sys; sys.stderr.write('Check failed: unknown sm_999\\n'); sys.stderr.flush(); os.abort()"
+RAISES = "raise RuntimeError('no ptxas')"
+WRONG = "print('248832 82943')"
+WORKS = "print('248832 82944')"
+SMALL = {
+    "model": "vae", "data.limit": 64, "train.epochs": 2, "train.batch_size": 16, "model_args.hidden": [4],
+    "train.samples_every": 2, "train.validate_every": 2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def a_gpu(tmp_path, monkeypatch):
+    """TensorFlow seems to see a GPU, and the trial is the program given."""
+
+    def trial(program: str):
+        (tmp_path / "trial_program.py").write_text(program)
+        monkeypatch.setattr(xla, "PROGRAM", "trial_program")
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    listed = tf.config.list_physical_devices
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu] if kind == "GPU" else listed(kind))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": "New GPU"})
+    xla.failure.cache_clear()
+    yield trial
+    xla.failure.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (ABORTS, "ended with SIGABRT: Check failed: unknown sm_999"),
+        (RAISES, "ended with exit code 1: RuntimeError: no ptxas"),
+        (WRONG, "computed 248832 82943, not 248832 82944"),
+    ],
+)
+def test_what_fails_in_the_trial_is_not_used(a_gpu, program, reason):
+    a_gpu(program)
+    assert reason in xla.failure() and len(xla.failure().splitlines()) == 1
+    assert defaults.use_xla(kgen.RunConfig(), 1) is False
+    assert defaults.use_xla(override(kgen.RunConfig(), {"train.jit_compile": True}), 1) is True
+
+
+def test_a_trial_that_works_is_remembered_and_one_that_hangs_is_ended(a_gpu, monkeypatch):
+    monkeypatch.setattr(xla, "SECONDS", 1.0)
+    a_gpu("import time; time.sleep(60)")
+    assert "ended with SIGKILL: no end in 1 seconds" in xla.failure()
+    monkeypatch.setattr(xla, "SECONDS", 60.0)
+    xla.failure.cache_clear()
+    a_gpu(WORKS)
+    assert xla.failure() == "" and defaults.use_xla(kgen.RunConfig(), 1) is True
+    xla.failure.cache_clear()
+    a_gpu(ABORTS)  # is not run again
+    assert xla.failure() == ""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_other")
+    xla.failure.cache_clear()
+    assert "SIGABRT" in xla.failure()
+
+
+def test_the_program_computes_what_it_should():
+    assert xla.program() == xla.EXPECTED
+
+
+def test_without_a_gpu_nothing_is_tried(monkeypatch):
+    monkeypatch.setattr(xla.child, "run_module", None)
+    xla.failure.cache_clear()
+    assert xla.failure() == ""
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_without_xla_in_one_sentence(a_gpu, tmp_path, monkeypatch, no_steps):
+    from kgen.train import memory
+
+    monkeypatch.setattr(memory, "device_memory", lambda: (2**40, 2**40))
+    a_gpu(WORKS)
+    run = train(override(kgen.RunConfig(), SMALL | {"train.strategy": "one"}), run_dir=str(tmp_path / "run"))
+    assert run.config.train.jit_compile is True and "XLA on" in (run.path / "log.txt").read_text()
+    (run.path / "DONE").unlink()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_other")
+    xla.failure.cache_clear()
+    a_gpu(ABORTS)
+    resumed = resume(run.path, {"train.epochs": 3})
+    log = (run.path / "log.txt").read_text()
+    assert resumed.config.train.jit_compile is False and "note: resuming without XLA" in log and "unknown sm_999" in log
+    other = train(override(kgen.RunConfig(), SMALL | {"train.strategy": "one"}), run_dir=str(tmp_path / "other"))
+    (note,) = [line for line in (other.path / "log.txt").read_text().splitlines() if "without XLA" in line]
+    assert "SIGABRT" in note and note.endswith("--jit_compile uses it all the same")
+    assert other.config.train.jit_compile is False and (other.path / "DONE").is_file()
