@@ -63,7 +63,7 @@ class GAN(GenerativeModel):
         projection: in a conditional model the label enters the discriminator at its last features (Miyato & Koyama
             2018) instead of beside the image.
         augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
-            "translation", "cutout" (Zhao et al. 2020), "scale".
+            "translation", "cutout" (Zhao et al. 2020), "scale", "rotation".
         augment_target: the share of images that are changed follows the discriminator: it rises while the mean of
             sign(D(x)) over real images is above this, and falls below (ADA; Karras et al. 2020,
             https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed.

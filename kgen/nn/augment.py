@@ -6,6 +6,8 @@ Changes that reach only some of the images do not show in what is generated (Kar
 https://arxiv.org/abs/2006.06676): a generator learns the images as they are, while they remain the most frequent kind.
 """
 
+import itertools
+import math
 from collections.abc import Callable
 
 import keras
@@ -21,6 +23,8 @@ CUTOUT = 1 / 2
 """Side of the square that is cut out, as a share of the image's."""
 LARGEST_SCALE = 1.25
 """Of an enlargement; the smallest is its inverse."""
+LARGEST_TURN = 15
+"""Of a rotation, in degrees."""
 
 
 def augment(images, kinds: tuple[str, ...], uniform: Callable, probability=None):
@@ -96,3 +100,29 @@ def scale(images, uniform):
         weights = tf.maximum(0.0, 1.0 - tf.abs(sources[:, :, None] - places[None, None]))  # [B, to, from]
         images = tf.einsum(equation, weights, images)
     return images
+
+
+@AUGMENTATIONS.register("rotation")
+def rotation(images, uniform):
+    """About the centre, by up to 15 degrees either way; bilinear."""
+    angle = (2.0 * uniform(tf.shape(images)[:1], "rotation") - 1.0) * math.radians(LARGEST_TURN)
+    cosine, sine = tf.cos(angle)[:, None, None], tf.sin(angle)[:, None, None]
+    sides = images.shape[1:3]
+    y, x = ((tf.range(side, dtype=images.dtype) - (side - 1) / 2) for side in sides)
+    y, x = y[None, :, None], x[None, None, :]
+    sources = [
+        place + (side - 1) / 2
+        for place, side in zip((cosine * y - sine * x, sine * y + cosine * x), sides, strict=True)
+    ]
+    corner = [tf.floor(source) for source in sources]
+    share = [source - place for source, place in zip(sources, corner, strict=True)]
+    turned = tf.zeros_like(images)
+    for offsets in itertools.product((0, 1), repeat=2):
+        places = [tf.cast(place, tf.int32) + offset for place, offset in zip(corner, offsets, strict=True)]
+        within = [(place >= 0) & (place < side) for place, side in zip(places, sides, strict=True)]
+        weight = tf.cast(within[0] & within[1], images.dtype)
+        for part, offset in zip(share, offsets, strict=True):
+            weight *= part if offset else 1.0 - part
+        places = tf.stack([tf.clip_by_value(place, 0, side - 1) for place, side in zip(places, sides, strict=True)], -1)
+        turned += weight[..., None] * tf.gather_nd(images, places, batch_dims=1)
+    return turned

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from kgen import random
 from kgen.nn.augment import AUGMENTATIONS, augment
@@ -61,6 +62,16 @@ def test_scale_by_hand():
     np.testing.assert_allclose(augment(IMAGES, ("scale",), always(0.5)), IMAGES, atol=1e-6)
     small = augment(IMAGES, ("scale",), always(0.0)).numpy()
     assert not small[:, 0].any() and not small[:, :, 0].any() and small[:, 2:-2, 2:-2].any()
+
+
+def test_rotation_is_that_of_pillow():
+    """The largest draw turns clockwise by 15 degrees, the smallest the other way; at the border Pillow has other rules."""
+    turned = augment(IMAGES, ("rotation",), always(1.0)).numpy()
+    for image, channel in ((0, 0), (3, 2)):
+        expected = Image.fromarray(IMAGES[image, :, :, channel]).rotate(-15, Image.Resampling.BILINEAR)
+        np.testing.assert_allclose(turned[image, 3:-3, 3:-3, channel], np.asarray(expected)[3:-3, 3:-3], atol=1e-4)
+    np.testing.assert_allclose(augment(IMAGES, ("rotation",), always(0.5)), IMAGES, atol=1e-6)
+    assert not turned[:, 0, 0].any()
 
 
 def test_a_probability_says_how_many_are_changed():
