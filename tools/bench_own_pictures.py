@@ -35,6 +35,7 @@ ALL_CHANGES = ["color", "translation", "scale"]
 VARIANTS = {
     "dcgan": {},
     "own-pictures": {"recipe": "own-pictures"},
+    "own-pictures, excitation": {"recipe": "own-pictures", "skip_excitation": True},
     "own-pictures, ADA": {"recipe": "own-pictures", "augment": ALL_CHANGES, "augment_target": 0.6},
     "dcgan, lazy R1": LAZY,
     "upsampling": UPSAMPLING,

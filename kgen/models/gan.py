@@ -48,6 +48,8 @@ class GAN(GenerativeModel):
         batch_norm: batch normalization in the generator's hidden layers.
         discriminator_batch_norm: in the discriminator's.
         initial_stddev: of the normal distribution of the initial kernels; None: Glorot's uniform distribution.
+        skip_excitation: the generator's maps of 32 pixels per side and more are scaled, channel by channel, by what
+            those of an eighth of their size say (Liu et al. 2021, https://arxiv.org/abs/2101.04775).
         dropout: share of the discriminator's hidden units that training leaves out.
         spectral_norm: divides the discriminator's kernels by their largest singular value.
         loss: see `kgen.losses.adversarial`.
@@ -94,6 +96,7 @@ class GAN(GenerativeModel):
         batch_norm: bool = False,
         discriminator_batch_norm: bool = False,
         initial_stddev: float | None = None,
+        skip_excitation: bool = False,
         dropout: float = 0.0,
         spectral_norm: bool = False,
         loss: str = "non_saturating",
@@ -118,10 +121,10 @@ class GAN(GenerativeModel):
             "discriminator_filters": discriminator_filters and list(discriminator_filters), "activation": activation,
             "discriminator_activation": discriminator_activation, "batch_norm": batch_norm,
             "discriminator_batch_norm": discriminator_batch_norm, "initial_stddev": initial_stddev,
-            "dropout": dropout, "spectral_norm": spectral_norm, "loss": loss, "label_smoothing": label_smoothing,
-            "r1": r1, "r2": r2, "gradient_penalty": gradient_penalty, "penalty_every": penalty_every,
-            "critic_steps": critic_steps, "clip": clip, "projection": projection, "augment": list(augment),
-            "augment_target": augment_target,
+            "skip_excitation": skip_excitation, "dropout": dropout, "spectral_norm": spectral_norm, "loss": loss,
+            "label_smoothing": label_smoothing, "r1": r1, "r2": r2, "gradient_penalty": gradient_penalty,
+            "penalty_every": penalty_every, "critic_steps": critic_steps, "clip": clip, "projection": projection,
+            "augment": list(augment), "augment_target": augment_target,
         }  # fmt: skip
         self.loss_name, self.adversarial_loss = loss, LOSSES[loss]
         self._check(self._model_args)
@@ -131,8 +134,9 @@ class GAN(GenerativeModel):
         common = {"spec": spec, "latent_dim": latent_dim, "conditional": conditional, "seed": seed,
                   "initial_stddev": initial_stddev}  # fmt: skip
         options = NetworkOptions(
-            hidden=tuple(hidden), filters=tuple(filters), activation=activation, batch_norm=batch_norm, **common
-        )
+            hidden=tuple(hidden), filters=tuple(filters), activation=activation, batch_norm=batch_norm,
+            skip_excitation=skip_excitation, **common,
+        )  # fmt: skip
         critic = DiscriminatorOptions(
             hidden=tuple(hidden if discriminator_hidden is None else discriminator_hidden),
             filters=tuple(filters if discriminator_filters is None else discriminator_filters),
@@ -169,6 +173,12 @@ class GAN(GenerativeModel):
             raise UserError(
                 f"model_args.label_smoothing belongs to the losses {' and '.join(smoothing)}. Received: "
                 f"label_smoothing={args['label_smoothing']}, loss={args['loss']}"
+            )
+        if args["skip_excitation"] and not NETWORKS.defaults(args["network"]).get("skip_excitation"):
+            known = [name for name in NETWORKS if NETWORKS.defaults(name).get("skip_excitation")]
+            raise UserError(
+                f"model_args.skip_excitation belongs to the networks {' and '.join(known)}. Received: "
+                f"network={args['network']}"
             )
         used = [f"model_args.{key}" for key in PENALTIES if args[key]]
         if args["discriminator_batch_norm"] and used:

@@ -29,7 +29,7 @@ SHARED = ("latent_dim", "network", "hidden", "filters", "activation", "batch_nor
 """Arguments that define an encoder and a decoder; they have the same names in all families."""
 ADVERSARIAL = (
     *SHARED, "discriminator_hidden", "discriminator_filters", "discriminator_activation", "discriminator_batch_norm",
-    "spectral_norm", "projection",
+    "spectral_norm", "projection", "skip_excitation",
 )  # fmt: skip
 ARCHITECTURE = {
     "VAE": (*SHARED, "likelihood"),

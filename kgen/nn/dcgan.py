@@ -10,13 +10,16 @@ from functools import partial
 
 import keras
 
+from kgen.errors import UserError
 from kgen.nn.conv import crop, halvings
 from kgen.nn.networks import NETWORKS, NetworkOptions
 
 KERNEL = 4
+EXCITED_DOUBLINGS = 3
+"""Between the maps that say how much of a channel is shown, and those whose channels they are."""
 
 
-@NETWORKS.register("dcgan", jit_compile_on_cpu=False)
+@NETWORKS.register("dcgan", jit_compile_on_cpu=False, skip_excitation=True)
 class DCGAN:
     """4x4 convolutions of stride 2 and no other layers: resizing is learned.
 
@@ -41,7 +44,7 @@ class DCGAN:
         return _decoder(options, partial(options.conv_transpose, size=KERNEL, strides=2))
 
 
-@NETWORKS.register("upsampling", jit_compile_on_cpu=False)
+@NETWORKS.register("upsampling", jit_compile_on_cpu=False, skip_excitation=True)
 class Upsampling:
     """The encoder of `dcgan`; the decoder repeats every pixel of its maps 2x2 times before each 3x3 convolution.
 
@@ -56,14 +59,26 @@ class Upsampling:
 
 
 def _decoder(options: NetworkOptions, doubling: Callable[..., keras.layers.Layer]) -> keras.Model:
-    """z to the smallest maps by a dense layer, then `doubling(filters, name)` layers; odd sizes are cropped to."""
+    """z to the smallest maps by a dense layer, then `doubling(filters, name)` layers; odd sizes are cropped to.
+
+    With `options.skip_excitation` maps are scaled by those EXCITED_DOUBLINGS before them.
+    """
     channels, sizes, filters = options.output_shape[2], halvings(*options.output_shape[:2]), filters_of(options)
+    if options.skip_excitation and len(filters) <= EXCITED_DOUBLINGS:
+        raise UserError(
+            "model_args.skip_excitation is for images whose sides are halved more than "
+            f"{EXCITED_DOUBLINGS} times, from about 57 pixels on. Received: {options.output_shape[:2]}"
+        )
     inputs, x = options.latent_and_label()
     x = options.hidden_layers(x, "decoder_dense", mirrored=True)
     small = (*sizes[-1], filters[-1])
     x = options.activated(x, options.dense(math.prod(small), "decoder_features"), maps=small)
+    smaller = []
     for i in reversed(range(1, len(filters))):
+        smaller.append(x)
         x = crop(options.activated(x, doubling(filters[i - 1], f"decoder_conv_{i}")), sizes[i], f"decoder_crop_{i}")
+        if options.skip_excitation and len(smaller) >= EXCITED_DOUBLINGS:
+            x = options.excited(x, smaller[-EXCITED_DOUBLINGS], f"decoder_excited_{i}")
     logits = doubling(channels, "logits", dtype=keras.config.floatx())(x)
     logits = crop(logits, sizes[0], "decoder_crop_0", dtype=keras.config.floatx())
     return keras.Model(options.given(inputs), logits, name="decoder")

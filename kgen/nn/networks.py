@@ -12,6 +12,9 @@ from kgen.random import seed_of
 from kgen.registry import Registry
 from kgen.spec import DataSpec
 
+SMALLEST_MAPS = 4
+"""Pixels of the shorter side that excitation looks at."""
+
 NETWORKS = Registry("network")
 """Name -> a class with `encoder(options)` and `decoder(options)`, both of them returning a `keras.Model`:
 
@@ -19,8 +22,9 @@ encoder: images [B, H, W, C] (and labels [B] when conditional) -> mean, log_var,
     `DiscriminatorOptions` a discriminator: one number per image, from the same layers.
 decoder: z [B, latent_dim] (and labels [B] when conditional) -> logits [B, H, W, C] float32.
 
-Registered with `jit_compile_on_cpu` (whether XLA was measured to help there, in long trainings) and, where the network
-is that of one experiment, `model_args`: its own defaults of arguments that nobody gave, e.g. {"activation": "elu"}.
+Registered with `jit_compile_on_cpu` (whether XLA was measured to help there, in long trainings), with
+`skip_excitation` where it knows that option, and, where the network is that of one experiment, with `model_args`: its
+own defaults of arguments that nobody gave, e.g. {"activation": "elu"}.
 """
 
 
@@ -39,6 +43,7 @@ class NetworkOptions:
         seed: of the initial weights.
         outputs: channels of the decoder's output; None: those of the image.
         initial_stddev: of the normal distribution of the initial kernels; None: Glorot's uniform distribution.
+        skip_excitation: the decoder's larger maps are scaled by what the smaller ones say, in networks that know it.
     """
 
     spec: DataSpec
@@ -51,6 +56,7 @@ class NetworkOptions:
     seed: int = 0
     outputs: int | None = None
     initial_stddev: float | None = None
+    skip_excitation: bool = False
 
     def __post_init__(self):
         try:
@@ -106,6 +112,18 @@ class NetworkOptions:
         layer = self.conv(filters, name)
         layer.kernel_initializer = keras.initializers.Zeros()
         return layer
+
+    def excited(self, x, small, name: str):
+        """Maps whose channels are scaled, each by 0 to 1, by what much smaller maps of the same image say: skip-layer
+        excitation (Liu et al. 2021, https://arxiv.org/abs/2101.04775, FastGAN)."""
+        shrink = max(min(small.shape[1:3]) // SMALLEST_MAPS, 1)
+        share = keras.layers.AveragePooling2D(shrink, name=f"{name}_pool")(small)
+        share = keras.layers.Flatten(name=f"{name}_flat")(share)
+        share = self.dense(x.shape[-1], f"{name}_dense")(share)
+        share = keras.layers.Activation(self.activation_function, name=f"{name}_{self.activation}")(share)
+        share = self.dense(x.shape[-1], f"{name}_share", activation="sigmoid")(share)
+        share = keras.layers.Reshape((1, 1, x.shape[-1]), name=f"{name}_maps")(share)
+        return keras.layers.Multiply(name=name)([x, share])
 
     def repeated_conv(self, filters: int, name: str, **kwargs) -> keras.layers.Layer:
         return cpu_kernels.RepeatedConv2D(filters, kernel_initializer=self.initializer(name), name=name, **kwargs)

@@ -263,6 +263,26 @@ def test_upsampling_leaves_no_checkerboard():
         assert (np.ptp(image) < 1e-6) == even
 
 
+def test_excitation_scales_the_channels_of_larger_maps():
+    """Shares of a half, of maps that a linear layer follows: half the logits; and what decides on them learns."""
+    case = Case("dcgan", DataSpec("colour", (64, 64, 3)), {"network": "upsampling", "filters": [2, 3, 2]})
+    plain, excited = case.build(), Case(case.name, case.spec, case.model_args | {"skip_excitation": True}).build()
+    share = excited.generator.get_layer("decoder_excited_1_share")
+    assert share.kernel.shape == (2, 2)
+    before = np.asarray(share.kernel)
+    share.kernel.assign(np.zeros((2, 2)))
+    z = np.random.default_rng(0).normal(size=(3, *plain.latent_shape)).astype(np.float32)
+    np.testing.assert_allclose(excited.generator(z), plain.generator(z) / 2, rtol=1e-5, atol=1e-7)
+    share.kernel.assign(before)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(excited.generator(z) ** 2)
+    assert np.abs(tape.gradient(loss, share.kernel.value)).max() > 0
+    with pytest.raises(UserError, match="from about 57 pixels on"):
+        build_model("dcgan", DataSpec("small", (32, 32, 3)), skip_excitation=True)
+    with pytest.raises(UserError, match="belongs to the networks dcgan and upsampling"):
+        build_model("dcgan", case.spec, skip_excitation=True, network="residual")
+
+
 def test_the_64x64_network_is_that_of_the_paper():
     """Radford et al. 2016, Figure 1, at half its width: 4x4x512 -> 8x8x256 -> 16x16x128 -> 32x32x64 -> 64x64x3."""
     model = build_model("dcgan", DataSpec("colour", (64, 64, 3)))

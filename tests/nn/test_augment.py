@@ -65,7 +65,7 @@ def test_scale_by_hand():
 
 
 def test_rotation_is_that_of_pillow():
-    """The largest draw turns clockwise by 15 degrees, the smallest the other way; at the border Pillow has other rules."""
+    """The largest draw turns clockwise by 15 degrees; at the border Pillow has other rules."""
     turned = augment(IMAGES, ("rotation",), always(1.0)).numpy()
     for image, channel in ((0, 0), (3, 2)):
         expected = Image.fromarray(IMAGES[image, :, :, channel]).rotate(-15, Image.Resampling.BILINEAR)
