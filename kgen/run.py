@@ -65,7 +65,8 @@ class Run:
         environments: those that it was trained in, in order; with several workers the chief's. See `kgen.environment`.
         data_names: split -> digest of the names of the images.
         data_places: where the files of the data were; None of a run that did not record it. See `TrainingData`.
-        initial_weights: {"model", "weights_hash"} of what it started from; None: from random weights.
+        initial_weights: {"model", "weights_hash"} of what it started from, and "attribution", whom to name for it;
+            None: from random weights.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Run:
         environments: Sequence[Mapping[str, Any]] = (),
         data_names: Mapping[str, str] | None = None,
         data_places: Places | None = None,
-        initial_weights: Mapping[str, str] | None = None,
+        initial_weights: Mapping[str, Any] | None = None,
     ):
         self.initial_weights = initial_weights
         self.data_names, self.data_places = dict(data_names or {}), data_places
@@ -97,7 +98,7 @@ class Run:
         *,
         data_hashes: Mapping[str, str] | None = None,
         data_names: Mapping[str, str] | None = None,
-        initial_weights: Mapping[str, str] | None = None,
+        initial_weights: Mapping[str, Any] | None = None,
         run_dir: str | None = None,
         runs_root: str = "runs",
     ) -> "Run":

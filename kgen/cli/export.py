@@ -50,6 +50,10 @@ def command() -> Command:
         "Export", "boolean", "with_discriminator", False,
         "Also write the discriminator, in float16, for --init_from of kgen-train.",
     )  # fmt: skip
+    cmd.flag(
+        "Export", "string", "attribution", None, "Whom to name for the training images, and their license.",
+        metavar="TEXT",
+    )  # fmt: skip
     cmd.flag("Output", "string", "to", None, "exports/NAME; the next version is written in it.")
     cmd.flag("Output", "boolean", "verify", False, "Only compare an export, given as RUN, with its golden batch.")
     cmd.flag("Output", "string", "sign", None, "Sign the manifest with this Ed25519 key.", metavar="PEM")
@@ -103,6 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             opset=cmd["onnx_opset"],
             tflite_batch=cmd["tflite_batch"],
             with_discriminator=cmd["with_discriminator"],
+            attribution=cmd["attribution"],
             key=key,
             **flags.generator_choice(cmd),
         )

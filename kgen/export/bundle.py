@@ -45,6 +45,7 @@ def export(
     opset: int = OPSETS[-1],
     tflite_batch: str | None = None,
     with_discriminator: bool = False,
+    attribution: str | None = None,
     key: Any = None,
 ) -> Path:
     """Exports a run as the next version of `to`.
@@ -60,6 +61,8 @@ def export(
         opset: version of the operators of .onnx files.
         tflite_batch: the batch size of one more .tflite file, or "dynamic"; see `formats.batch_size`.
         with_discriminator: also writes the weights of the discriminator, for trainings that start from the export.
+        attribution: whom to name for what the model was trained on, and under which license: for the manifest, beside
+            those of what the training started from.
         key: a `private_key` to sign the manifest with; None signs nothing.
 
     Returns:
@@ -95,6 +98,7 @@ def export(
         for fitted in priors:
             fitted.save(prior_file(staging, fitted.name))
         about = _about(run, sampler, checkpoint, priors)
+        about |= attributions(run, attribution)
         smaller = signatures(sampler.model, sampler.density, batch_size=1)
         decoder = signatures(sampler.model, sampler.density, batch_size=1, look_up=True)["decode"]
         quantized = write_tflite(smaller, about, staging, golden, quantize, rows, decoder)
@@ -176,6 +180,12 @@ def _about(run: Run, sampler: sampling.ModelSampler, checkpoint: str, priors) ->
         "versions": versions(),
         "environment": environment(),
     }
+
+
+def attributions(run: Run, own: str | None) -> dict[str, list[str]]:
+    """{"attribution": whom to name: for its own images, and for those of what it started from}; {} for nobody."""
+    named = [*([own] if own else []), *(run.initial_weights or {}).get("attribution", [])]
+    return {"attribution": list(dict.fromkeys(named))} if named else {}
 
 
 def _sizes(files: dict[str, dict[str, Any]]) -> dict[str, int]:

@@ -88,7 +88,7 @@ class Devices:
         spec: DataSpec,
         content: Content,
         *,
-        initial_weights: Mapping[str, str] | None,
+        initial_weights: Mapping[str, Any] | None,
         **places: Any,
     ) -> Run:
         """A new run; see `Run.create`."""

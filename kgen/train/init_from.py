@@ -80,16 +80,21 @@ class TrainedModel:
                 f"train.init_from={path} is the address of a server, which gives images and no weights; name the run, "
                 "or the export that it serves"
             )
-        folder = Path(path)
+        folder = _found(path)
         export = folder if (folder / "saved_model.pb").is_file() else latest_version(folder)
         if export is None or (folder / "config.json").is_file():
-            run = Run.open(path)
+            run = Run.open(folder)
             return cls(path, run.config.model, run.config.model_args, run.spec, run=run)
         manifest = read_manifest(export)
         if missing := [name for name in ("model", "model_args") if name not in manifest]:
             raise UserError(f"train.init_from={path}: its manifest lacks {' and '.join(missing)}; export the run again")
         spec = DataSpec.from_json(manifest["spec"])
         return cls(path, manifest["model"], manifest["model_args"], spec, export=export, manifest=manifest)
+
+    @property
+    def attribution(self) -> list[str]:
+        """Whom to name, and under which license, wherever its weights go: by the export, or by the run's own source."""
+        return list((self.run.initial_weights or {} if self.run else self.manifest).get("attribution", []))
 
     @property
     def kind(self) -> str:
@@ -119,6 +124,13 @@ class TrainedModel:
                 f"train.init_from={self.where}: the weights of {self.export} cannot be read ({first_line(error)}); "
                 "bring its files back, or export the run again"
             ) from error
+
+
+def _found(path: str) -> Path:
+    """A path; one that begins with exports/ also in kgen's own folder, where the working folder has no such thing."""
+    given = Path(path)
+    shipped = Path(__file__).resolve().parents[2] / given
+    return shipped if given.parts[:1] == ("exports",) and not given.exists() and shipped.exists() else given
 
 
 def _exported_weights(folder: Path, manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -225,11 +237,12 @@ class Copied:
         return f"{self.name} {len(self.taken)} of {counted(len(self.taken) + len(self.new), 'layer')}"
 
 
-def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[str], dict[str, str]]:
+def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[str], dict[str, Any]]:
     """Copies the weights of what `train.init_from` names into a model that is not compiled yet.
 
     Returns:
-        Lines for the log, and what config.json records: {"model", "weights_hash"} of the source.
+        Lines for the log, and what config.json records of the source: {"model", "weights_hash"}, and "attribution"
+        where somebody is to be named.
 
     Raises:
         UserError: the source is damaged, of images of other channels, or nothing of it fits; or a layer that
@@ -260,10 +273,12 @@ def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[
         )
     if train.freeze_layers:
         _check_frozen(model, train.freeze_layers, source, next(one for one in copied if one.name == "discriminator"))
-    return _lines(source, model, copied), {"model": source.model, "weights_hash": weights_hash}
+    initial = {"model": source.model, "weights_hash": weights_hash}
+    initial |= {"attribution": source.attribution} if source.attribution else {}
+    return _lines(source, model, copied), initial
 
 
-def check_same(run: Run, initial: Mapping[str, str]):
+def check_same(run: Run, initial: Mapping[str, Any]):
     """Raises UserError where a run that begins again would start from other weights than those that it recorded."""
     if run.initial_weights not in (None, initial):
         raise UserError(
@@ -392,6 +407,7 @@ def _lines(source: TrainedModel, model: GenerativeModel, copied: list[Copied]) -
     lines = [line + (f"; in part: {', '.join(parts)}" if parts else "") + (f"; new: {', '.join(new)}" if new else "")]
     if source.export and "discriminator" in absent:
         lines.append(f"note: {source.where} holds no discriminator; kgen-export --with_discriminator writes it")
+    lines += [f"note: where this model goes, name: {text}" for text in source.attribution]
     theirs, ours = ("x".join(map(str, spec.image_shape[:2])) for spec in (source.spec, model.spec))
     if theirs != ours:
         lines.append(f"note: {source.where} was trained on images of {theirs}; these are of {ours} (--image_size)")

@@ -14,6 +14,7 @@ from kgen.cli.train import command, config_of
 from kgen.config import override
 from kgen.errors import UserError
 from kgen.export import export
+from kgen.export.bundle import attributions
 from kgen.export.integrity import check_files
 from kgen.models import PRESETS, resolve_model_args
 from kgen.models.presets import ADVERSARIAL, ARCHITECTURE
@@ -317,15 +318,20 @@ def test_freezing_takes_layers_that_came_and_leaves_one(tmp_path):
 def test_an_export_brings_the_generator_and_if_asked_the_discriminator(tmp_path):
     run = made(tmp_path / "run", "cdcgan", spectral_norm=True, hidden=[], dropout=0.1)
     source = run.load_model()
-    version = export(run, tmp_path / "exports" / "toy", with_discriminator=True)
+    version = export(run, tmp_path / "exports" / "toy", with_discriminator=True, attribution="Toys, CC BY 4.0")
     assert check_files(version)["files"]["discriminator.npz"]["bytes"] > 0
-    model, (line,), config = started(version.parent, "cdcgan")
+    model, (line, note), config = started(version.parent, "cdcgan")
     np.testing.assert_array_equal(images(model), images(source))
     assert "(a cdcgan, exported): generator 3 of 3 layers, discriminator 3 of 3 layers" in line and "new" not in line
     ours, theirs = weights(model.discriminator), weights(source.discriminator)
     assert all(np.allclose(ours[name], theirs[name], rtol=2**-11) for name in ours)  # the precision of float16
     recorded = init_from.initialize_weights(model, config)[1]
-    assert recorded == {"model": "cdcgan", "weights_hash": source.weights_hash()}
+    assert recorded == {"model": "cdcgan", "weights_hash": source.weights_hash(), "attribution": ["Toys, CC BY 4.0"]}
+    assert note == "note: where this model goes, name: Toys, CC BY 4.0"
+    tuned = Run.create(config, SPEC, run_dir=str(tmp_path / "tuned"), initial_weights=recorded)
+    assert init_from.TrainedModel.open(str(tuned.path)).attribution == ["Toys, CC BY 4.0"]
+    assert attributions(tuned, "Photos, mine") == {"attribution": ["Photos, mine", "Toys, CC BY 4.0"]}
+    assert attributions(run, None) == {}
 
     (version / "discriminator.npz").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"discriminator.npz has changed since the export was written\); bring its"):
@@ -335,7 +341,7 @@ def test_an_export_brings_the_generator_and_if_asked_the_discriminator(tmp_path)
     manifest = read_manifest(version)
     del manifest["files"]["discriminator.npz"]
     write_manifest(version, manifest)
-    model, (line, note), _ = started(version, "cdcgan")
+    model, (line, note, _), _ = started(version, "cdcgan")
     np.testing.assert_array_equal(images(model), images(source))
     assert line.endswith("(a cdcgan, exported): generator 3 of 3 layers; new: the whole discriminator")
     assert "holds no discriminator; kgen-export --with_discriminator writes it" in note
