@@ -4,9 +4,9 @@
                                        [--variants dcgan upsampling ...] [--folder bench_own_pictures]
 
 Every variant trains on every set for as long (`kgen-train --minutes`), and is judged by SqueezeNet's features against
-the training images: Fréchet distance, recall, and the metric near_copies. It leaves `table.md`, and `index.html` with a
-grid of each run, nothing picked; what is there already is not trained again. Run it on a quiet machine: equal minutes
-are equal work only there.
+the training images: Fréchet and kernel distance (the latter also where images are few), recall, and the metric
+near_copies. It leaves `table.md`, and `index.html` with a grid of each run, nothing picked; what is there already is
+not trained again. Run it on a quiet machine: equal minutes are equal work only there.
 
 Needs twemoji72.zip, cifar10_jpeg.zip, olivetti/olivettifaces.mat and judge/squeezenet_v1.1_notop.h5 in --data.
 """
@@ -90,7 +90,7 @@ def measure(run: Path, flags: list[str], variant: str, seed: int, minutes: float
         str(run), "--set", "train.validate_every=1000", *settings,
     )  # fmt: skip
     judged = ["--features", "squeezenet", "--feature_weights", str(judge), "--count", str(COUNT), "--repeats", "1"]
-    kgen("eval", str(run), *judged, "--metrics", "fid,prdc", "--split", "train", "--num_real", str(COUNT))
+    kgen("eval", str(run), *judged, "--metrics", "fid,kid,prdc", "--split", "train", "--num_real", str(COUNT))
     kgen("eval", str(run), *judged, "--metrics", "memorization")
     rows = [json.loads(line) for line in (run / "eval" / "best.jsonl").read_text(encoding="utf-8").splitlines()]
     values = {row["metric"]: row["value"] for row in rows}
@@ -100,7 +100,14 @@ def measure(run: Path, flags: list[str], variant: str, seed: int, minutes: float
     result.write_text(json.dumps(values), encoding="utf-8")
 
 
-COLUMNS = {"fid": "distance", "recall": "recall", "near_copies": "copies", "steps": "steps", "cpu_seconds": "CPU-s"}
+COLUMNS = {
+    "fid": "distance",
+    "kid": "kernel",
+    "recall": "recall",
+    "near_copies": "copies",
+    "steps": "steps",
+    "cpu_seconds": "CPU-s",
+}
 
 
 def write(folder: Path, names: Iterable[str]):
@@ -114,12 +121,15 @@ def write(folder: Path, names: Iterable[str]):
             continue
         cells = []
         for key in COLUMNS:
-            values = [values[key] for values in seeds.values()]
+            values = [values[key] for values in seeds.values() if values.get(key) is not None]
+            if not values:
+                cells.append("-")
+                continue
             spread = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
             cells.append(f"{statistics.median(values):.4g}{spread}")
         lines.append(f"| {name} | {variant} | " + " | ".join(cells) + " |")
         for seed, values in seeds.items():
-            words = html.escape(f"{name}, {variant}, seed {seed}: distance {values['fid']:,.0f}")
+            words = html.escape(f"{name}, {variant}, seed {seed}: kernel distance {values['kid']:,.4g}")
             picture = html.escape(f"{run_of(name, variant, seed)}/samples/final.png")
             grids.append(f'<figure><img src="{picture}" alt=""><figcaption>{words}</figcaption></figure>')
     (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
