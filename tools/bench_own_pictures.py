@@ -129,7 +129,7 @@ def write(folder: Path, names: Iterable[str]):
             cells.append(f"{statistics.median(values):.4g}{spread}")
         lines.append(f"| {name} | {variant} | " + " | ".join(cells) + " |")
         for seed, values in seeds.items():
-            words = html.escape(f"{name}, {variant}, seed {seed}: kernel distance {values['kid']:,.4g}")
+            words = html.escape(f"{name}, {variant}, seed {seed}: kernel distance {values['kid']:.4g}")
             picture = html.escape(f"{run_of(name, variant, seed)}/samples/final.png")
             grids.append(f'<figure><img src="{picture}" alt=""><figcaption>{words}</figcaption></figure>')
     (folder / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

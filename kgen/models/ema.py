@@ -11,6 +11,7 @@ too: saved while swapped, it gives the average to a user who only samples; to re
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 
 def momentum_of(halflife_images: float, batch_size: int) -> float:
@@ -39,6 +40,7 @@ class WeightAverages(keras.layers.Layer):
         ]  # fmt: skip
         pairs = tuple(zip(followed, kept, strict=True))
         object.__setattr__(self, "_pairs", pairs)  # or Keras would save the weights a second time, as this layer's
+        self._exchange = tf.function(self._exchange_all, autograph=False)
         self.built = True
         for weight, average in pairs:
             average.assign(weight)
@@ -55,7 +57,10 @@ class WeightAverages(keras.layers.Layer):
 
     def swap(self):
         """Exchanges weights and averages; a second call undoes it."""
-        for weight, average in self._pairs:
-            value = weight.numpy()
-            weight.assign(average)
-            average.assign(value)
+        self._exchange()
+
+    def _exchange_all(self):
+        values = [(tf.identity(weight.value), tf.identity(average.value)) for weight, average in self._pairs]
+        for (weight, average), (of_weight, of_average) in zip(self._pairs, values, strict=True):
+            weight.assign(of_average)
+            average.assign(of_weight)

@@ -40,8 +40,9 @@ def has_failed(model) -> bool:
     return int(model.failed_step.numpy()) >= 0
 
 
-MAX_MEASUREMENTS = 200
-"""Of the health of an adversarial model, in one training: an epoch of a hundred pictures is two steps."""
+MAX_MEASUREMENTS, MEASUREMENT_STEPS = 200, 100
+"""Of the health of an adversarial model, in one training, and the fewest steps between two of them: a measurement takes
+as long as three steps, and an epoch of a hundred pictures has two."""
 
 
 class EpochCallback(keras.callbacks.Callback):
@@ -268,11 +269,13 @@ class MeasureSamples(EpochCallback):
 
 
 class MeasureHealth(EpochCallback):
-    """Adds the health metrics of an adversarial model: after each epoch, of many about MAX_MEASUREMENTS times."""
+    """Adds the health metrics of an adversarial model: after each epoch, of short or many epochs after some."""
 
     def __init__(self, run: Run, rows: list[Row], health: HealthMetrics):
         super().__init__(run, rows)
-        self.health, self.every = health, math.ceil(run.config.train.epochs / MAX_MEASUREMENTS)
+        train, steps = run.config.train, run.spec.examples["train"] // run.config.train.batch_size
+        self.health = health
+        self.every = max(math.ceil(train.epochs / MAX_MEASUREMENTS), math.ceil(MEASUREMENT_STEPS / steps))
 
     def on_row(self, row: Row):
         if self.is_due(row["epoch"], self.every):
@@ -420,20 +423,20 @@ class Objective:
 class BestCheckpoint(EpochCallback, ResumableCallback):
     """Writes the weights of the epoch with the best score to checkpoints/best.npz.
 
-    They are written at most every SECONDS (`write_if_due`), before each checkpoint to resume from and at the end; if no
-    epoch had a score, those of the last epoch.
+    They are written at most every SECONDS, and in at most WRITING_SHARE of the time (`write_if_due`), before each
+    checkpoint to resume from and at the end; if no epoch had a score, those of the last epoch.
 
     Attributes:
         score, epoch: of the best so far; lower is better.
         improved: whether the last epoch was the best; None where it was not measured.
     """
 
-    SECONDS = 5.0
+    SECONDS, WRITING_SHARE = 5.0, 0.01
 
     def __init__(self, run: Run, rows: list[Row], objective: Objective):
         super().__init__(run, rows)
         self.objective, self.score, self.epoch, self.improved = objective, math.inf, 0, None
-        self._unwritten, self._written_at = None, 0.0
+        self._unwritten, self._next_at = None, 0.0
 
     def get_state(self) -> dict[str, Any]:
         return {"score": self.score, "epoch": self.epoch}
@@ -456,7 +459,7 @@ class BestCheckpoint(EpochCallback, ResumableCallback):
 
     def write_if_due(self, epoch, logs=None):
         """At the end of an epoch, when its row is complete."""
-        if time.monotonic() - self._written_at > self.SECONDS:
+        if time.monotonic() > self._next_at:
             self._write()
 
     def on_row(self, row: Row):
@@ -478,8 +481,10 @@ class BestCheckpoint(EpochCallback, ResumableCallback):
             weights, row = self._unwritten  # a row that other callbacks have added to
             state = {"epoch": row["epoch"], "step": row["step"], "metrics": losses_of(self.run, row)}
             state["parameters"] = self.model.network_parameters
+            started = time.monotonic()
             checkpoints.write(self.run.checkpoint("best"), weights, state)
-            self._unwritten, self._written_at = None, time.monotonic()
+            ended = time.monotonic()
+            self._unwritten, self._next_at = None, ended + max(self.SECONDS, (ended - started) / self.WRITING_SHARE)
 
 
 class EarlyStopping(EpochCallback, ResumableCallback):
@@ -679,7 +684,8 @@ class SampleGrids(EpochCallback):
 
     def draw(self, epoch: int):
         seed, folder = self.run.config.seed, self.run.path / "samples"
+        made = sheet_origin(self.run, self.sampler, "", epoch=epoch)  # the weights are hashed once
         for prefix, name, make in self.SHEETS:
-            made = sheet_origin(self.run, self.sampler, prefix, epoch=epoch)
-            sheet = images.save_png(folder / f"{prefix}-{epoch:04d}.png", make(self.sampler, seed), made)
+            file = folder / f"{prefix}-{epoch:04d}.png"
+            sheet = images.save_png(file, make(self.sampler, seed), made | {"picture": prefix})
             self.loggers.images(epoch, {name: sheet})

@@ -156,6 +156,12 @@ RUN = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _measured_each_epoch(monkeypatch):
+    """Trainings here are too short to wait for."""
+    monkeypatch.setattr(callbacks, "MEASUREMENT_STEPS", 1)
+
+
 def log_of(dataset, folder, monitor=None, **settings) -> str:
     config = override(kgen.RunConfig(), RUN | {"data.dataset": str(dataset)} | settings)
     run = train(config, run_dir=str(folder), monitor=monitor)
@@ -245,9 +251,14 @@ def test_shuffled_labels_are_a_condition_that_is_ignored(large, tmp_path):
     assert "condition ignored:" in log and "the classifier finds the label in" in log
 
 
-@pytest.mark.parametrize(("epochs", "measured"), [(3, 3), (200, 200), (1_000, 200), (1_501, 188)])
-def test_health_is_measured_about_two_hundred_times_and_last(epochs, measured):
-    run = SimpleNamespace(config=SimpleNamespace(train=SimpleNamespace(epochs=epochs)))
+@pytest.mark.parametrize(
+    ("epochs", "steps", "measured"),
+    [(3, 100, 3), (200, 100, 200), (1_000, 100, 200), (1_501, 100, 188), (30, 20, 6), (31, 20, 7), (10, 2, 1)],
+)
+def test_health_is_measured_about_two_hundred_times_some_steps_apart_and_last(epochs, steps, measured, monkeypatch):
+    config = SimpleNamespace(train=SimpleNamespace(epochs=epochs, batch_size=10))
+    run = SimpleNamespace(config=config, spec=SimpleNamespace(examples={"train": 10 * steps}))
+    monkeypatch.undo()
     callback = callbacks.MeasureHealth(run, [], SimpleNamespace(measure=lambda: {"diversity": 1.0}))
     callback.set_params({"epochs": epochs})
     rows = [{"epoch": epoch} for epoch in range(1, epochs + 1)]
