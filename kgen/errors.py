@@ -21,6 +21,14 @@ class ImageLost(UserError):
 class TrainingFailed(RuntimeError):
     """A training that cannot continue (a loss that is not finite): commands print it and end with exit code 1."""
 
+    exit_code = 1
+
+
+class WorkerLost(TrainingFailed):
+    """Another worker of this training is gone: it goes on when all are started again. Commands end with EX_TEMPFAIL."""
+
+    exit_code = 75
+
 
 class TrainingPaused(Exception):
     """Not an error: a training has stopped where it was asked to pause, with a checkpoint to resume from."""
@@ -28,6 +36,8 @@ class TrainingPaused(Exception):
 
 class ExportFailed(RuntimeError):
     """An export that differs from the trained model: nothing is written; commands end with exit code 1."""
+
+    exit_code = 1
 
 
 def image_lost(error: BaseException) -> ImageLost | None:

@@ -283,7 +283,8 @@ class Command:
         return words + (f"; --resume RUN --more_{name} {value[1:]} adds to those of a run" if more else "")
 
     def run(self, body: Callable[..., None], argv: Sequence[str] | None) -> int:
-        """Parses, then calls `body(*positional)`; returns the exit code. A user's mistake is one message."""
+        """Parses, then calls `body(*positional)`; returns the exit code, which is 0 where the body gives none. A user's
+        mistake is one message."""
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # a terminal without "±" shows "?"
@@ -296,8 +297,8 @@ class Command:
             if sys.stderr.isatty():
                 os.environ.setdefault("TQDM_NCOLS", str(progress.bar_width()))
             imports.for_a_command()
-            body(*arguments)
-            return 0
+            code = body(*arguments)
+            return code if isinstance(code, int) else 0
         except UserError as error:
             return self._end(error, 2)
         except ModuleNotFoundError as error:
@@ -312,7 +313,7 @@ class Command:
                 raise
             return self._end(f"{error.filename or 'the disk'}: {error.strerror}{_if_of_the_cache(error.filename)}", 2)
         except (TrainingFailed, ExportFailed) as error:
-            return self._end(error, 1)
+            return self._end(error, error.exit_code)
         except KeyboardInterrupt:
             return self._end("interrupted", 130)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from kgen.cli import flags
 from kgen.cli.command import WIDTH, Command
+from kgen.cli.supervise import is_supervised, supervise
 from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError
 from kgen.evaluate.registry import parse_metrics
@@ -63,6 +64,11 @@ def command() -> Command:
     cmd.flag(
         "Resuming", "integer", "more_epochs", None, "With --resume: so many epochs more than the run was to have.",
         lower_bound=1,
+    )  # fmt: skip
+    cmd.flag(
+        "Resuming", "integer", "restarts", 0,
+        "Start again, so often, when the process is killed or another worker is gone; needs --run_dir or --resume.",
+        lower_bound=0,
     )  # fmt: skip
     cmd.options(TrainConfig, "Training", names={"logger": logger_names})
     return cmd
@@ -229,6 +235,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body():
         if cmd["list_recipes"]:
             return print_recipes()
+        if cmd["restarts"] and cmd["run_dir"] is None and cmd["resume"] is None:
+            raise UserError("--restarts goes on with a run: name it, with --run_dir or --resume")
+        if cmd["restarts"] and cmd.given("more_epochs"):
+            raise UserError("--restarts gives the same command again: --more_epochs would add up, give --epochs")
         if cmd["resume"] is not None:
             from kgen.run import Run
 
@@ -255,6 +265,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             checks.checked(config, cmd["run_dir"])
             if not cmd["dry_run"] and config.train.strategy != "multi_worker":  # where the chief alone creates the run
                 checks.check_run_dir(cmd["run_dir"], cmd["runs_root"])
+        if cmd["restarts"] and not is_supervised():
+            words, several = sys.argv[1:] if argv is None else argv, config.train.strategy == "multi_worker"
+            return supervise("kgen-train", "kgen.cli.train", words, cmd["restarts"], several=several)
         from kgen.train import resume, train  # imports TensorFlow
         from kgen.train.dry_run import dry_run
 

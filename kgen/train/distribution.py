@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
-from kgen.errors import TrainingFailed, UserError, image_lost
+from kgen.errors import UserError, WorkerLost, image_lost
 from kgen.run import Run
 from kgen.spec import DataSpec
 from kgen.tables import counted
@@ -114,7 +114,7 @@ class Devices:
 
     @contextlib.contextmanager
     def errors_converted(self):
-        """Converts the loss of a worker into TrainingFailed; errors of an image that was lost pass."""
+        """Converts the loss of a worker into WorkerLost; errors of an image that was lost pass."""
         try:
             yield
         except tf.errors.OpError as error:
@@ -123,7 +123,7 @@ class Devices:
             # TensorFlow leaves a pool of threads open here. Found by the garbage collector it may print a traceback of
             # its own; deleted with the frame that holds it, it does not.
             traceback.clear_frames(error.__traceback__)
-            raise TrainingFailed(self._lost(error)) from error
+            raise WorkerLost(self._lost(error)) from error
 
     def _lost(self, error: tf.errors.OpError) -> str:
         again = shlex.join(["kgen-train", "--resume", self.where])

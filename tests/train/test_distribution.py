@@ -14,7 +14,7 @@ from model_case import two_replicas
 import kgen
 from kgen import checkpoints
 from kgen.config import override
-from kgen.errors import TrainingFailed, UserError
+from kgen.errors import TrainingFailed, UserError, WorkerLost
 from kgen.models import GenerativeModel
 from kgen.train import distribution, train
 
@@ -173,7 +173,7 @@ def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
         workers[1].kill()
         killed = time.monotonic()
         said, _ = workers[0].communicate(timeout=60)
-        assert time.monotonic() - killed < 60 and workers[0].returncode == 1, said
+        assert time.monotonic() - killed < 60 and workers[0].returncode == WorkerLost.exit_code, said
     finally:
         for worker in workers:
             worker.kill()
