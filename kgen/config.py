@@ -22,6 +22,7 @@ from kgen.options import (
     lookup,
     markdown_table,
     option,
+    parse_count,
     parse_pair,
     parse_size,
     schema_of,
@@ -153,12 +154,15 @@ class TrainConfig:
         above=0,
         more="Schedule and averages fit themselves to the epochs that result, which config.json keeps.",
     )
-    batch_size: int | None = option(
+    batch_size: int | Literal["auto"] | None = option(
         None,
-        "Images per step, over all replicas.",
+        "Images per step, over all replicas; auto: the default, halved until a step fits into memory.",
         auto="128; less for small data sets",
         above=0,
         more="A small data set gets at least 16 images per step, so that an epoch has about 40 steps.",
+        parse=parse_count,
+        metavar="N|auto",
+        takes="int, or auto",
     )
     learning_rate: float | None = option(
         None,

@@ -39,7 +39,12 @@ NEGATION = zlib.decompress(
 
 
 def quietly():
-    """Makes the first import of TensorFlow and that of LiteRT, wherever they happen, write nothing."""
+    """Makes the first import of TensorFlow and that of LiteRT, wherever they happen, write nothing.
+
+    And TensorFlow takes memory of a GPU as it needs it, not all of it at once, unless the user has set
+    TF_FORCE_GPU_ALLOW_GROWTH: other processes, among them kgen's own, find room there.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     if not any(isinstance(finder, _FirstImport) for finder in sys.meta_path):
         sys.meta_path.insert(0, _FirstImport())
 

@@ -108,7 +108,7 @@ class Option:
     def check(self, value: Any, setting: str):
         """Raises UserError if a number lies outside of the range."""
         numbers = value if isinstance(value, tuple) else (value,)
-        if value is None or all(self._inside(number) for number in numbers):
+        if value is None or isinstance(value, str) or all(self._inside(number) for number in numbers):
             return
         if self.at_least is not None and (self.below is not None or self.at_most is not None):
             upper = f"{self.at_most}]" if self.below is None else f"{_power(self.below)})"
@@ -191,6 +191,15 @@ def parse_size(text: str) -> list[int]:
     """ "64" -> [64, 64]; "48x64" -> [48, 64]."""
     sides = [int(side) for side in text.lower().split("x")]
     return sides * 2 if len(sides) == 1 else sides
+
+
+def parse_count(text: str) -> int | str:
+    """ "64" -> 64; "auto" stays. A sign could mean so many more."""
+    if text == "auto":
+        return text
+    if text.lstrip().startswith("+"):
+        raise ValueError(f"{text!r} has a sign")
+    return int(text)
 
 
 def parse_numbers(text: str) -> list[float]:

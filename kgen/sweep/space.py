@@ -103,7 +103,10 @@ def _listed(setting: str, text: str) -> Values:
         else None
     )
     if option and option.parse:
-        values = [value if isinstance(value, list) else option.parse(str(value)) for value in values]
+        try:
+            values = [value if isinstance(value, list) else option.parse(str(value)) for value in values]
+        except ValueError:
+            raise UserError(f"{setting} takes {option.takes}. Received: {text!r}") from None
     unique = {json.dumps(value): value for value in values}
     return Values(tuple(unique.values()))
 

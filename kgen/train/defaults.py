@@ -20,6 +20,7 @@ from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
 from kgen.spec import DataSpec
+from kgen.train import batch_size as batches
 from kgen.train import xla
 from kgen.train.checks import check_early_stopping
 
@@ -58,7 +59,8 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     """The complete configuration.
 
     Raises:
-        UserError: an unknown model or model argument, or early stopping without a metric to go by.
+        UserError: an unknown model or model argument, early stopping without a metric to go by, or no batch that fits
+            into memory where `train.batch_size` is "auto".
     """
     check_early_stopping(config, dataset.spec.examples)
     config = dataclasses.replace(config, model_args=resolve_model_args(config.model, config.model_args))
@@ -67,7 +69,7 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     repeats = config.model_args.get("critic_steps", 1)  # each on a share of the batch
     smallest, largest = BATCH_SIZES
     batch_size = repeats * max(smallest, min(largest, count // repeats // EPOCH_STEPS))
-    batch_size = min(given.batch_size or batch_size, count)
+    batch_size = min(batch_size if given.batch_size in (None, "auto") else given.batch_size, count)
     steps_per_epoch = count // batch_size
     epochs = given.epochs or max(1, min(MAX_EPOCHS, round(TRAINING_STEPS / steps_per_epoch)))
 
@@ -77,7 +79,7 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         averaged = PRESETS[config.model].adversarial
         halflife = min(MAX_EMA_HALFLIFE_IMAGES, images / EMA_HALFLIVES) if averaged else 0.0
 
-    return dataclasses.replace(config, train=dataclasses.replace(
+    complete = dataclasses.replace(config, train=dataclasses.replace(
         given,
         epochs=epochs,
         ema_halflife_images=halflife,
@@ -89,6 +91,12 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         samples_every=given.samples_every or max(1, epochs // SAMPLE_GRIDS),
         flip=given.flip if given.flip != "auto" else ("on" if mirrors(dataset) else "off"),
     ))  # fmt: skip
+    if given.batch_size == "auto" and (fits := batches.largest_that_fits(complete, dataset.spec)) != batch_size:
+        return resolve_defaults(
+            dataclasses.replace(config, train=dataclasses.replace(given, batch_size=fits, flip=complete.train.flip)),
+            dataset,
+        )
+    return complete
 
 
 def mirrors(dataset: data.Dataset) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import psutil
-import tensorflow as tf
 
 from kgen import data
 from kgen.config import RunConfig
@@ -103,8 +102,10 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     step, _ = check_memory(config, dataset.spec)
     try:
         found = _measured(config, dataset, step)
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise out_of_memory(error, config, dataset.spec) from error
+    except Exception as error:
+        if lacking := out_of_memory(error, config, dataset.spec):
+            raise lacking from error
+        raise
     if asked.train.minutes is None or asked.train.epochs is not None:
         return found
     train = dataclasses.replace(asked.train, epochs=found.epochs_within(asked.train.minutes))

@@ -6,6 +6,7 @@ no memory; shapes are all that is needed.
 
 import contextlib
 import copy
+import dataclasses
 import math
 import subprocess
 from dataclasses import dataclass
@@ -199,14 +200,59 @@ def _remedy(config: RunConfig, spec: DataSpec, need: StepMemory, total: int) -> 
     return f"Use {smaller}{hidden}{f', or convolutions: --set model_args.network={network}' if dense else ''}"
 
 
+LACK = ("RESOURCE_EXHAUSTED", "out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED")
+"""What libraries of a GPU say where memory was not enough, in errors of other kinds."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough."""
+    if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
+        return True
+    return isinstance(error, (tf.errors.InternalError, tf.errors.UnknownError)) and any(w in str(error) for w in LACK)
+
+
 def out_of_memory(error: BaseException, config: RunConfig, spec: DataSpec) -> TrainingFailed | None:
-    """What to say where memory was not enough; None of other errors."""
-    if not isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
+    """What to say where memory was not enough, with a batch size that fits; None of other errors."""
+    if not lacks_memory(error):
         return None
+    fits = batch_size_by_estimate(config, spec)
+    smaller = f"--batch_size {fits} should fit, or let --batch_size auto try; else use " if fits else "use "
     return TrainingFailed(
         f"out of memory: --model {config.model} with --batch_size {config.train.batch_size} on images of "
-        f"{'x'.join(map(str, spec.image_shape))}; use a smaller --batch_size, a smaller --image_size or a smaller model"
+        f"{'x'.join(map(str, spec.image_shape))}; {smaller}a smaller --image_size or a smaller model"
     )
+
+
+ROOM = 0.8
+"""Share of a device's memory that a step may take by its estimate, to be recommended."""
+
+
+def batch_size_by_estimate(config: RunConfig, spec: DataSpec) -> int | None:
+    """The largest half, quarter, ... of a batch that was too large whose step fits by its estimate; None: none."""
+    total, _ = device_memory()
+    for size in smaller_sizes(config)[1:]:
+        try:
+            need = step_memory(with_batch_size(config, size), spec)
+        except Exception:  # of a user's own layers, or for want of memory
+            return size
+        if need.bytes <= ROOM * total:
+            return size
+    return None
+
+
+def with_batch_size(config: RunConfig, size: int, **settings) -> RunConfig:
+    """The configuration with another batch size, and other settings of its training."""
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, batch_size=size, **settings))
+
+
+def smaller_sizes(config: RunConfig) -> list[int]:
+    """The batch size of a complete configuration, its half, quarter, ...: multiples of the critic's steps."""
+    steps = config.model_args.get("critic_steps", 1)
+    sizes, each = [config.train.batch_size], config.train.batch_size // steps // 2
+    while each:
+        sizes.append(steps * each)
+        each //= 2
+    return sizes
 
 
 def gib(count: float) -> str:

@@ -91,6 +91,8 @@ def train(
         if asked.train.flip == "auto":
             near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
             notes = [*notes, f"flip auto: {config.train.flip}; mirrored images are {near}"]
+        if asked.train.batch_size == "auto":
+            notes = [*notes, f"batch_size auto: {config.train.batch_size}; a step of so many images was tried"]
         if asked.train.jit_compile is None and (reason := xla.failure()):
             notes = [*notes, f"note: training without XLA: {reason}; --jit_compile uses it all the same"]
         if monitor is not None:
@@ -185,8 +187,10 @@ def _train(
     with devices.scope(), run.building() if resumed else contextlib.nullcontext():
         try:
             model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
-        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-            raise out_of_memory(error, config, dataset.spec) from error
+        except Exception as error:
+            if lacking := out_of_memory(error, config, dataset.spec):
+                raise lacking from error
+            raise
     model.agreed = devices.agreed
     initial = None
     if start is None and config.train.init_from:

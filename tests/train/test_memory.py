@@ -114,6 +114,7 @@ def test_memory_that_runs_out_while_training_is_one_sentence(tmp_path, monkeypat
     assert main(arguments) == 1
     message = capsys.readouterr().err
     assert "out of memory" in message and "--batch_size 7" in message and "28x28x1" in message
+    assert "--batch_size 3 should fit, or let --batch_size auto try" in message and len(message.splitlines()) == 1
     assert "out of memory" in (tmp_path / "run" / "FAILED").read_text()
 
 
@@ -128,8 +129,26 @@ def test_sheets_of_large_images_hold_fewer():
     assert shown(8192, 8, 8) == (1, 1)
 
 
+def test_the_batch_size_that_is_named_fits_by_the_estimate(monkeypatch):
+    made = override(config("conv_vae"), {"train.batch_size": 1024})
+    need = {size: step_memory(override(made, {"train.batch_size": size}), spec()).bytes for size in (64, 128)}
+    monkeypatch.setattr(memory, "device_memory", lambda: ((need[64] + need[128]) / 2 / memory.ROOM, 0))
+    said = str(memory.out_of_memory(tf.errors.ResourceExhaustedError(None, None, "OOM"), made, spec()))
+    assert "--batch_size 64 should fit" in said and "--batch_size 1024 on images" in said
+    monkeypatch.setattr(memory, "device_memory", lambda: (1000, 0))
+    said = str(memory.out_of_memory(MemoryError(), made, spec()))
+    assert "should fit" not in said and said.endswith("use a smaller --image_size or a smaller model")
+
+
+def test_smaller_batches_are_multiples_of_the_critics_steps():
+    assert memory.smaller_sizes(config("wgan", **{"train.batch_size": 40})) == [40, 20, 10, 5]
+    assert memory.smaller_sizes(config("vae", **{"train.batch_size": 1})) == [1]
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     assert memory.out_of_memory(ValueError("x"), config("vae"), spec()) is None
+    assert not memory.lacks_memory(tf.errors.InternalError(None, None, "Blas xGEMM launch failed"))
+    assert memory.lacks_memory(tf.errors.InternalError(None, None, "CUBLAS_STATUS_ALLOC_FAILED"))
     assert isinstance(memory.out_of_memory(MemoryError(), config("vae"), spec()), TrainingFailed)
 
 
