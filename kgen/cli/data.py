@@ -1,11 +1,13 @@
 """kgen-data: examines a data set; reports and shows what a training would see."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from kgen.cli import flags
 from kgen.cli.command import Command
 from kgen.config import DataConfig, RunConfig
+from kgen.errors import UserError
 from kgen.progress import show, width
 
 EXAMPLES = (
@@ -13,6 +15,7 @@ EXAMPLES = (
     ("kgen-data photos/", "a folder of your own images, also of different sizes"),
     ("kgen-data photos/ --image_size 64 --near 0.3", "near copies by a larger distance"),
     ("kgen-data --cache", "list the decoded images that are kept on disk; kgen-data --cache clear removes them"),
+    ("kgen-data shard photos/ --to shards/ --image_size 64", "write it as shards, resized once; --format tar for tars"),
     ("kgen-data faces.mat --mat_orientation rows --out look/", "check whether a .mat file was read as columns or rows"),
 )
 
@@ -23,7 +26,7 @@ def command() -> Command:
         "kgen-data",
         "examine a data set: what a training would see, and what is wrong with it.",
         EXAMPLES,
-        ("DATASET",),
+        ("[shard]", "DATASET"),
     )
     flags.define_data(cmd, dataset=False)
     cmd.flag(
@@ -47,6 +50,16 @@ def command() -> Command:
         auto="data-NAME in the current folder",
         metavar="FOLDER",
     )
+    cmd.flag("Shards", "string", "to", None, "New folder for the shards of kgen-data shard DATASET.", metavar="FOLDER")
+    cmd.flag(
+        "Shards",
+        "enum",
+        "format",
+        "tfrecord",
+        "TFRecord files with the description of TFDS, or tars of WebDataset.",
+        enum_values=list(FORMATS),
+    )
+    cmd.flag("Shards", "integer", "per_shard", None, "Images per shard.", auto="those of about 128 MiB", lower_bound=1)
     return cmd
 
 
@@ -72,6 +85,11 @@ def clear_cache() -> str:
     return f"{image_cache.clear()}\n"
 
 
+FORMATS = {"tfrecord": "TfrecordShards", "tar": "TarShards"}
+"""Format of shards -> its class in `kgen.data.write_shards`."""
+NOT_FOR_SHARDS = ("binarize", "validation_fraction", "cache", "cache_gib", "near", "near_anyway", "out")
+"""Flags that change nothing in what shards hold."""
+
 CACHE_ANSWERS = {"--cache": list_cache, "--cache list": list_cache, "--cache clear": clear_cache}
 """What is answered to them."""
 
@@ -79,7 +97,11 @@ CACHE_ANSWERS = {"--cache": list_cache, "--cache list": list_cache, "--cache cle
 def main(argv: Sequence[str] | None = None) -> int:
     cmd = command()
 
-    def body(dataset: str):
+    def body(*words: str):
+        dataset = words[-1]
+        if len(words) > 1 or cmd["to"]:
+            write_shards(cmd, words)
+            return
         if dataset in CACHE_ANSWERS:
             print(CACHE_ANSWERS[dataset](), end="")
             return
@@ -98,6 +120,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"next: {training_command(cmd, dataset, report)}")
 
     return cmd.run(body, argv)
+
+
+def write_shards(cmd: Command, words: Sequence[str]):
+    """kgen-data shard DATASET --to FOLDER.
+
+    Raises:
+        UserError: the command line says something else, or the shards cannot be written.
+    """
+    if len(words) < 2 or words[0] != "shard":
+        raise UserError(f"takes one DATASET, or: kgen-data shard DATASET --to FOLDER. Received: {' '.join(words)}")
+    if not cmd["to"]:
+        raise UserError("kgen-data shard takes --to FOLDER, a new folder for the shards")
+    if "://" in cmd["to"]:
+        raise UserError(f"--to takes a folder, which can be copied elsewhere then. Received: {cmd['to']!r}")
+    for name in NOT_FOR_SHARDS:
+        if cmd.given(name):
+            raise UserError(f"--{name} changes nothing in shards; give it when they are read")
+    from kgen.data import write_shards
+    from kgen.io import check_writable
+
+    folder = Path(cmd["to"])
+    check_writable(folder, f"--to {folder}", "name another place")
+    config = flags.data_config(cmd, DataConfig(words[1]))
+    kind = getattr(write_shards, FORMATS[cmd["format"]])
+    for note in write_shards.write_shards(config, folder, kind, images_per_shard=cmd["per_shard"], seed=cmd["seed"]):
+        show(note)
+    print(f"next: {shlex.join(['kgen-data', cmd['to']])}")
 
 
 def write(dataset, report, folder: Path) -> list[Path]:

@@ -46,24 +46,20 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
     """
     # 1. read: a source, and which of its images are for what
     source = open_source(config)
-    if config.strict and source.unread:
-        raise UserError(
-            f"data.strict is set and not all of {config.dataset!r} can be used: {'; '.join(source.unread)}; or leave "
-            "strict off to train without them"
-        )
+    refuse_unread(source, config)
     splits, notes = make_splits(source, config, seed)
     chosen = {stored: _in_order(source, stored, splits) for stored in dict.fromkeys(s for s, _ in splits.values())}
     total = len(source.skipped) + sum(map(len, chosen.values()))
     readable = source.scan(chosen)
-    left_out = _refuse_or_note(source.skipped, total, config)
+    left_out = refuse_or_note(source.skipped, total, config)
     if not any(map(len, readable.values())):
         raise UserError(f"data set {source.name!r}: no image can be read. {left_out}")
     # 2. transform: channels, aspect ratio, size
-    image_shape = _image_shape(source, config)
+    image_shape = image_shape_of(source, config)
     transform = make_transform(source.channels, image_shape, config.fit, source.size)
     # 3. store: decoded once, in memory, on disk, or not at all
     kept, where = store(source, readable, transform, image_shape, config)
-    left_out = _refuse_or_note(source.skipped, total, config)
+    left_out = refuse_or_note(source.skipped, total, config)
     unlabelled = total - len(source.skipped) - sum(len(stored.indices) for stored in kept.values())
     if unlabelled:
         notes.append(counted(unlabelled, "image has no label and is", "images have no label and are") + " left out")
@@ -193,7 +189,12 @@ def _spec(source: Source, image_shape: tuple[int, int, int], rows: Mapping[str, 
     )
 
 
-def _image_shape(source: Source, config: DataConfig) -> tuple[int, int, int]:
+def image_shape_of(source: Source, config: DataConfig) -> tuple[int, int, int]:
+    """(H, W, C) that the images of a scanned source are brought to.
+
+    Raises:
+        UserError: they have several sizes, and none is asked for.
+    """
     channels = 1 if config.grayscale or source.channels < 3 else 3
     size = config.image_size or source.default_size or source.size
     if size is None:
@@ -204,7 +205,21 @@ def _image_shape(source: Source, config: DataConfig) -> tuple[int, int, int]:
     return (*size, channels)
 
 
-def _refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> str:
+def refuse_unread(source: Source, config: DataConfig) -> None:
+    """Raises UserError where `config.strict` is set, and files that look like images of the set are not read."""
+    if config.strict and source.unread:
+        raise UserError(
+            f"data.strict is set and not all of {config.dataset!r} can be used: {'; '.join(source.unread)}; or leave "
+            "strict off to train without them"
+        )
+
+
+def refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> str:
+    """A sentence about the images that are left out, "" where there are none.
+
+    Raises:
+        UserError: there are some, and `config.strict` is set.
+    """
     if not skipped:
         return ""
     named = ", ".join(f"{s.name} ({s.reason})" for s in skipped[:NAMED])

@@ -47,7 +47,7 @@ def test_a_folder_of_different_sizes_with_a_broken_file_is_examined(tmp_path, ca
     ("arguments", "words"),
     [
         (["no-such-folder/"], "does not exist"),
-        ([], "takes DATASET"),
+        ([], "takes [shard] DATASET"),
         (["digits", "--near", "7"], "near must lie in"),
         (["digits", "--image_size", "big"], "--image_size takes pixels"),
         (["digits", "--dataset", "mnist"], "unknown flag --dataset"),

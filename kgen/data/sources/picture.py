@@ -37,6 +37,7 @@ OTHER_STARTS = {
 """What a file with the suffix of a picture may be instead."""
 GRAY_MODES = ("1", "L", "LA", "La", "I", "F")
 ORIENTATION = 0x0112  # EXIF
+PLAIN_FORMATS = ("PNG", "JPEG")
 SIDEWAYS = (5, 6, 7, 8)
 SIXTEEN_BITS = (0.0, float(np.iinfo(np.uint16).max))
 RESCALED = ("PPM", "JPEG2000")
@@ -144,6 +145,22 @@ def read_pixels(file: BinaryIO, gray: bool, narrow: Bounds | None = None, wide: 
         except Exception as error:  # a broken file makes Pillow raise nearly any kind
             raise Unreadable(_reason(error)) from error
     return pixels[..., None] if gray else pixels
+
+
+def is_plain(file: BinaryIO) -> bool:
+    """Whether a picture is a PNG or JPEG of 8 bits, gray or RGB, upright and opaque: every program reads it alike.
+
+    Raises:
+        Unreadable: not a picture, or broken.
+    """
+    with _open(file) as picture:
+        return (
+            picture.format in PLAIN_FORMATS
+            and picture.mode in ("L", "RGB")
+            and not _has_many_bits(picture)
+            and "transparency" not in picture.info
+            and picture.getexif().get(ORIENTATION, 1) == 1
+        )
 
 
 def read_values(file: BinaryIO) -> np.ndarray:

@@ -9,12 +9,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source
-from kgen.data.sources.picture import SIXTEEN_BITS, Unreadable, read_header, read_pixels, read_values
+from kgen.data.sources.picture import SIXTEEN_BITS, Unreadable, is_plain, read_header, read_pixels, read_values
 from kgen.data.value_range import BYTES, SAMPLED_IMAGES, Bounds, Statistics, decide, join, measure
 from kgen.errors import ImageLost, UserError
 from kgen.tables import counted
@@ -204,6 +205,24 @@ class PictureSource(Source):
 
         numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(BLOCK)
         return numbers.map(read, num_parallel_calls=THREADS, deterministic=True)
+
+    def encoded(self, split: str, index: int) -> bytes | None:
+        """A picture as a PNG or JPEG file in which every program sees the pixels that kgen reads.
+
+        Its own file where that is one, else a PNG; None where it cannot be read, which is added to `skipped`.
+        """
+        from PIL import Image
+
+        pixels, good = self._read(split, index)
+        if not good:
+            return None
+        with self._open(split, index) as file:
+            if self._narrow is None and is_plain(file):
+                file.seek(0)
+                return file.read()
+        png = BytesIO()
+        Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(png, "PNG")
+        return png.getvalue()
 
     def _read(self, split: str, index: int) -> tuple[np.ndarray, np.bool_]:
         try:

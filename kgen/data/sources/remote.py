@@ -8,7 +8,6 @@ again. Where the set has a file SHA256SUMS, it says which files there are, and t
 import contextlib
 import hashlib
 import json
-import re
 import shutil
 import threading
 import time
@@ -19,16 +18,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kgen.cache import cache_root, digest
-from kgen.data.sources.shards import expand
+from kgen.data.sources.shards import SUMS, expand, read_sums
 from kgen.errors import DataMissing, UserError
 from kgen.io import write_aside
 from kgen.tables import counted
 
 OF_TENSORFLOW = ("gs", "ram")
 """Schemes that TensorFlow reads: Google Cloud Storage, and its file system in memory."""
-SUMS = "SHA256SUMS"
-"""The file of checksums that `sha256sum` writes and checks."""
-SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 VERSIONS = ("etag", "ETag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
 """Of what a file system tells of a file: what changes when the file does, the first of these first."""
 REFUSES_HEAD = (403, 405, 501)
@@ -220,7 +216,7 @@ def _folder_of(address: str) -> Path:
 def _files_in(address: str, remote) -> dict[str, RemoteFile]:
     """Path below a folder -> file: those that its SHA256SUMS names, else all that are listed."""
     try:
-        sums = _sums(_ask(f"{address}/{SUMS}", lambda: _read(remote, f"{address}/{SUMS}")).decode(errors="replace"))
+        sums = read_sums(_ask(f"{address}/{SUMS}", lambda: _read(remote, f"{address}/{SUMS}")).decode(errors="replace"))
     except NotThere:
         files = _ask(address, lambda: remote.list(address))
         if not files:
@@ -231,15 +227,6 @@ def _files_in(address: str, remote) -> dict[str, RemoteFile]:
         return files
     named = _ask(address, lambda: _in_threads(remote.describe, {name: f"{address}/{name}" for name in sums}))
     return {name: RemoteFile(f.url, f.size, f.version, sums[name]) for name, f in named.items()}
-
-
-def _sums(text: str) -> dict[str, str]:
-    """Name -> checksum. Names that lead out of the folder are refused."""
-    found = {match[2]: match[1] for match in map(SUM_LINE.fullmatch, text.splitlines()) if match}
-    for name in found:
-        if name.startswith("/") or ".." in name.split("/"):
-            raise UserError(f"{SUMS} names a file outside of its folder: {name!r}")
-    return found
 
 
 def _read(remote, url: str) -> bytes:

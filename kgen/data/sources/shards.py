@@ -40,6 +40,9 @@ COUNTED = re.compile(r"(?P<prefix>.*\D|)(?P<number>0\d\d+|\d\d\d+)(?P<tail>\D*)"
 """Name of a shard with a number of three or more digits in it."""
 UNLABELLED = (b"", b"-1")
 HASH_BYTES = 16
+SUMS = "SHA256SUMS"
+"""The file of checksums that `sha256sum` writes and checks; where there is one, it names the files of a set."""
+SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class Shard(Protocol):
@@ -275,8 +278,28 @@ def shards_among(names: Sequence[str], root: Path) -> list[Path]:
             "move one of them to a folder of its own"
         )
     shards = next(iter(found.values()), [])
+    if SUMS in names:
+        named = [name for name in read_sums((root / SUMS).read_text(errors="replace")) if name.endswith(SUFFIXES)]
+        if missing := sorted({*named}.difference(shards)):
+            raise UserError(
+                f"{root}: {counted(len(missing), 'shard')} of {len(named)} that {SUMS} names are missing: "
+                f"{listed(missing)}; copy them again"
+            )
     _check_numbers(shards, root)
     return [root / name for name in shards]
+
+
+def read_sums(text: str) -> dict[str, str]:
+    """Name of a file -> its SHA-256, of the text of SHA256SUMS.
+
+    Raises:
+        UserError: a name leads out of the folder.
+    """
+    found = {match[2]: match[1] for match in map(SUM_LINE.fullmatch, text.splitlines()) if match}
+    for name in found:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise UserError(f"{SUMS} names a file outside of its folder: {name!r}")
+    return found
 
 
 def _check_numbers(names: Sequence[str], root: Path) -> None:
