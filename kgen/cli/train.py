@@ -11,7 +11,7 @@ from kgen.cli import flags
 from kgen.cli.command import WIDTH, Command
 from kgen.cli.supervise import is_supervised, supervise
 from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
-from kgen.errors import UserError
+from kgen.errors import UserError, WorkerLost
 from kgen.evaluate.registry import parse_metrics
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
@@ -284,6 +284,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 places = {name: cmd[name] for name in ("run_dir", "runs_root")}
                 run = train(config, **places, monitor=monitor, on_start=runs.append)
+        except WorkerLost:
+            raise  # at once, so that all can be started again
         except BaseException:
             for begun in runs:
                 if written := write_report(begun.path):
