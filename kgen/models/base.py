@@ -272,6 +272,8 @@ class GenerativeModel(keras.Model):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         if not optimizer.built:
             optimizer.build(phase.weights)
+        if self.distribute_strategy.num_replicas_in_sync > 1:  # it gets sums: see `_move`
+            getattr(optimizer, "inner_optimizer", optimizer)._all_reduce_sum_gradients = list
         return optimizer
 
     def _report_keys(self, phase: Phase) -> dict[str, str]:
@@ -306,19 +308,20 @@ class GenerativeModel(keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([w.value for w in weights])
             terms = self._terms(phase, images, labels, training=True)
-            # Keras sums gradients over replicas: each contributes its share of the mean over all examples.
+            # Gradients are summed over replicas: each contributes its share of the mean over all examples.
             examples = self._over_replicas(tf.cast(tf.size(terms["loss"]), keras.config.floatx()))
             loss = tf.reduce_sum(terms["loss"]) / examples
             scaled = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [w.value for w in weights])
+        # One exchange between the replicas: for the optimizer, which would sum by itself, the norm, and the loss.
+        loss, *gradients = self._over_replicas([loss, *tape.gradient(scaled, [w.value for w in weights])])
         if self.tracks_gradients:
-            norm = tf.linalg.global_norm(self._over_replicas(gradients)) / getattr(optimizer, "dynamic_scale", 1.0)
+            norm = tf.linalg.global_norm(gradients) / getattr(optimizer, "dynamic_scale", 1.0)
             finite = tf.math.is_finite(norm)  # a step that overflows float16 is not taken
             weight = tf.cast(finite, norm.dtype) / self.distribute_strategy.num_replicas_in_sync  # all have this norm
             self.trackers[f"{phase.name}{GRADIENT}"].update_state(tf.where(finite, norm, 0.0), weight)
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
         self._track(phase, terms)
-        failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(self._over_replicas(loss))))
+        failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(loss)))
         self.failed_step.assign(tf.where(failed, self.step.value, self.failed_step.value))
 
     def _over_replicas(self, tensors):

@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
-from kgen.errors import UserError, WorkerLost, image_lost
+from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost
 from kgen.run import Run
 from kgen.spec import DataSpec
 from kgen.tables import counted
@@ -114,10 +114,15 @@ class Devices:
 
     @contextlib.contextmanager
     def errors_converted(self):
-        """Converts the loss of a worker into WorkerLost; errors of an image that was lost pass."""
+        """Converts the loss of a worker into WorkerLost, and a lack of NCCL into TrainingFailed; other errors pass."""
         try:
             yield
         except tf.errors.OpError as error:
+            if self.workers == 1 and self.replicas > 1 and "nccl" in str(error).lower():
+                raise TrainingFailed(
+                    f"{self} cannot exchange their gradients by NCCL ({' '.join(str(error.message).split())[:200]}); "
+                    "pip install 'kgen[gpu]' brings it, and --strategy one trains on one device"
+                ) from error
             if self.workers == 1 or image_lost(error):
                 raise
             # TensorFlow leaves a pool of threads open here. Found by the garbage collector it may print a traceback of

@@ -113,6 +113,22 @@ def test_replicas_play_the_same_game():
     assert float(model.generator.value.numpy()) == 166.5
 
 
+def test_replicas_meet_twice_per_move_and_a_norm_is_clipped_over_all_of_them():
+    """For the number of examples, and for the gradients with the loss; Keras' optimizer would sum them once more."""
+    strategy = two_replicas()
+    with strategy.scope():
+        model = Game(SPEC, critic_repeats=1)
+        model.tracks_gradients = True
+        sgd = {"critic": keras.optimizers.SGD(1.0, global_clipnorm=1.0), "generator": keras.optimizers.SGD(1.0)}
+        model.compile(sgd)
+    fit(model, tf.data.Dataset.from_tensor_slices(pixels(1, 3)).batch(2))  # the mean is 2; 1 / 2 + min(1, 3 / 2) = 1.5
+    assert float(model.critic.value.numpy()) == 1.0
+    batch = strategy.experimental_distribute_values_from_function(lambda _: tuple(map(tf.constant, pixels(1))))
+    step = tf.function(lambda: strategy.run(model.train_step, args=(batch,)), autograph=False)
+    sums = [op for op in step.get_concrete_function().graph.get_operations() if op.type.startswith("CollectiveReduce")]
+    assert len(sums) == 2 * 2 * 2  # replicas, moves, and each time two
+
+
 def test_replicas_evaluate_every_image_once():
     with two_replicas().scope():
         model = compiled()

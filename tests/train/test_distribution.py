@@ -238,6 +238,10 @@ def test_an_error_of_one_process_stays_what_it_is():
         distribution.Devices(tf.distribute.get_strategy()).errors_converted(),
     ):
         raise error
+    told = "NCCL operation ncclGetUniqueId(&id) failed: unhandled system error"
+    two = r"2 replicas cannot exchange their gradients by NCCL \(NCCL operation .* error\); .*--strategy one"
+    with pytest.raises(TrainingFailed, match=two), distribution.Devices(two_replicas()).errors_converted():
+        raise tf.errors.UnknownError(None, None, told)
     message = r"UnavailableError: peer is gone\).*kgen-train --resume RUN"
     second = distribution.Devices(tf.distribute.get_strategy(), 1, 2)
     with pytest.raises(TrainingFailed, match=message), second.errors_converted():
