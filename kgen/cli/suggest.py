@@ -12,8 +12,9 @@ LARGEST_SIDE = 64
 """Pixels of the longer side that a first training has, whatever the pictures have."""
 DENSE_SIDE = 32
 """Gray pictures up to this side are small enough for dense layers, which train in a minute."""
-ENOUGH_FOR_A_GAN = 2_000
-"""Training images below which an adversarial model mostly repeats them."""
+ENOUGH_FOR_A_GAN, ENOUGH_WITH_LABELS = 80, 2_000
+"""Training images from which on an adversarial model is proposed. From 90 drawn faces, and 360 photographed ones, it made
+others and no copies, within ten minutes; with labels nothing was measured below the second number."""
 ADVERSARIAL_RECIPE = "own-pictures"
 """Trains the unconditional adversarial model better than `--model` alone, and the conditional one by projection."""
 MAX_CLASSES, ENOUGH_PER_CLASS = 100, 10
@@ -52,7 +53,7 @@ def model_for(report: AuditReport) -> str:
     labelled = 2 <= len(counts) <= MAX_CLASSES and min(counts) >= ENOUGH_PER_CLASS
     if max(height, width) <= DENSE_SIDE and (channels == 1 or report.gray_in_colour):
         return "cvae" if labelled else "vae"
-    if train.images < ENOUGH_FOR_A_GAN:
+    if train.images < (ENOUGH_WITH_LABELS if labelled else ENOUGH_FOR_A_GAN):
         return "conv_cvae" if labelled else "conv_vae"
     return "cdcgan" if labelled else "dcgan"
 

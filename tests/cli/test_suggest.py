@@ -49,6 +49,7 @@ def test_the_model_goes_by_size_colour_and_labels(capsys, shape, classes, model)
 
 def test_many_images_get_an_adversarial_model(capsys, monkeypatch):
     monkeypatch.setattr(suggest, "ENOUGH_FOR_A_GAN", 50)
+    monkeypatch.setattr(suggest, "ENOUGH_WITH_LABELS", 50)
     for labels, model in (({"labels": np.arange(60) % 3}, "cdcgan"), ({}, "dcgan")):
         np.savez("set.npz", images=noise(60, 9, 8, 3), **labels)
         config = last_line(capsys, "set.npz")
