@@ -13,8 +13,8 @@ LARGEST_SIDE = 64
 DENSE_SIDE = 32
 """Gray pictures up to this side are small enough for dense layers, which train in a minute."""
 ENOUGH_FOR_A_GAN, ENOUGH_WITH_LABELS = 80, 2_000
-"""Training images from which on an adversarial model is proposed. From 90 drawn faces, and 360 photographed ones, it made
-others and no copies, within ten minutes; with labels nothing was measured below the second number."""
+"""Training images from which on an adversarial model is proposed. Of 90 drawn faces, and of 360 photographed ones, it
+made others and no copies within ten minutes; with labels nothing was measured below the second number."""
 ADVERSARIAL_RECIPE = "own-pictures"
 """Trains the unconditional adversarial model better than `--model` alone, and the conditional one by projection."""
 MAX_CLASSES, ENOUGH_PER_CLASS = 100, 10
