@@ -2,9 +2,9 @@
 
 Training batches come in an order that is a function of (seed, epoch) alone, so that a run can be resumed at any batch;
 evaluation batches have a fixed order. Images that are kept decoded are gathered a batch at a time, in any order. Images
-that are not kept are decoded again in each epoch; where their files can only be read from front to back (TFDS), they
-are shuffled in a buffer, whose seed is that of the named stream (seed, "order", epoch): two pairs of seed and epoch
-give different orders.
+that are not kept are decoded again in each epoch: in any order, or by parts of their files (`kgen.data.order`). Where
+their files can only be read from front to back (sets of TFDS), they are shuffled in a buffer, whose seed is that of the
+named stream (seed, "order", epoch): two pairs of seed and epoch give different orders.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ import numpy as np
 
 from kgen import images, random
 from kgen.data.fingerprint import extended_fingerprint, fingerprint
+from kgen.data.order import windowed_permutation
 from kgen.data.sources.base import Skipped, Source
 from kgen.data.store import RowReader, StoredSplit, transformed_records
 from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold, flip_at_random
@@ -228,18 +229,21 @@ class SplitBatches:
 
         size = min(batch_size, len(self.rows))
         steps = len(self.rows) // size
+        start_epoch, start_step = start_epoch + start_step // steps, start_step % steps
         gather = self._gatherer(size)
-        rows = _cpu_constant(self.rows)
+        shuffled = self._shuffler(gather is not None)
 
         def epoch_batches(epoch):
             # 4. order: a permutation that is a function of (seed, epoch)
-            key = tf.stack([tf.constant(random.seed_of(self.seed, "order"), tf.int64), epoch])
-            order = tf.random.experimental.stateless_shuffle(rows, seed=key)
-            if gather is None:
-                batches = self._decode_again(order, epoch).batch(size, drop_remainder=True).take(steps)
+            first = tf.where(epoch == start_epoch, tf.constant(start_step, tf.int64), 0) if repeat else start_step
+            order = shuffled(epoch)[: steps * size]
+            if gather is not None:
+                batches = tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps, size))[first:])
+            elif self.source.random_access:
+                batches = self._decode_again(order[first * size :], epoch).batch(size, drop_remainder=True)
             else:
-                batches = tf.data.Dataset.from_tensor_slices(tf.reshape(order[: steps * size], (steps, size)))
-            numbers = tf.data.Dataset.range(steps)
+                batches = self._decode_again(order, epoch).batch(size, drop_remainder=True).take(steps).skip(first)
+            numbers = tf.data.Dataset.range(first, steps)
             return tf.data.Dataset.zip(batches, numbers, tf.data.Dataset.from_tensors(epoch).repeat())
 
         def finish(batch, step, epoch):
@@ -251,8 +255,8 @@ class SplitBatches:
             epochs = tf.data.Dataset.random(
                 seed=random.seed_of(self.seed, "pass"), rerandomize_each_iteration=True
             ).take(1)
-        batches = epochs.flat_map(epoch_batches).skip(start_step).map(finish)
-        cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps
+        batches = epochs.flat_map(epoch_batches).map(finish)
+        cardinality = tf.data.INFINITE_CARDINALITY if repeat else steps - start_step
         return self._prefetched(batches.apply(tf.data.experimental.assert_cardinality(cardinality)), size)
 
     def evaluation(self, batch_size: int, repeat: bool):
@@ -277,6 +281,28 @@ class SplitBatches:
         for i, (_, image, label) in enumerate(self._decode_again(self.rows, None).as_numpy_iterator()):
             pixels[i], labels[i] = image, label
         return pixels, labels
+
+    def _shuffler(self, kept: bool) -> Callable:
+        """A function epoch (int64 tensor) -> rows [N], a permutation of `rows` that is a function of (seed, epoch).
+
+        Args:
+            kept: the images are kept decoded, so that all orders are as quick; else the source may have parts.
+        """
+        import tensorflow as tf
+
+        rows = _cpu_constant(self.rows)
+        parts = None if kept else self.source.parts(self.split, self.stored.indices[self.rows])
+        if parts is None:
+            seed = tf.constant(random.seed_of(self.seed, "order"), tf.int64)
+            return lambda epoch: tf.random.experimental.stateless_shuffle(rows, seed=tf.stack([seed, epoch]))
+
+        def permutation(epoch):
+            generator = random.generator(self.seed, "order by parts", int(epoch))
+            return self.rows[windowed_permutation(parts, self.source.window, generator)]
+
+        return lambda epoch: tf.ensure_shape(
+            tf.numpy_function(permutation, [epoch], tf.int64, stateful=False), self.rows.shape
+        )
 
     def _gatherer(self, size: int | None) -> Callable | None:
         """A function rows [size] -> (indices, pixels, labels), one gather per batch; None when images are not kept."""

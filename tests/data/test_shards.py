@@ -8,7 +8,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from check_dataset import check_dataset
+from check_dataset import check_dataset, taken
 from PIL import Image
 
 from kgen.config import DataConfig
@@ -105,6 +105,22 @@ def test_parquet_files_conform(parquets, cache):
     assert dataset.spec.examples == {"train": 11, "validation": 1, "test": 4}
     check_dataset(dataset)
     check_labels(dataset)
+
+
+@pytest.mark.parametrize("kind", ["tars", "parquets", "folder", "memory"])
+def test_a_run_goes_on_within_an_epoch(kind, request, tmp_path):
+    if kind == "folder":
+        for i, pixels in enumerate(PIXELS):
+            (tmp_path / f"{i}.png").write_bytes(png(pixels))
+    path = tmp_path if kind == "folder" else request.getfixturevalue("parquets" if kind == "memory" else kind)
+    cache = "memory" if kind == "memory" else "none"
+    dataset = load(DataConfig(str(path), cache=cache, validation_fraction=0))
+    settings = {"batch_size": 4, "repeat": True, "seed": 3, "flip": True}
+    steps = dataset.spec.examples["train"] // 4
+    whole, _ = taken(dataset.batches("train", **settings), 3 * steps)
+    for step in (1, steps - 1, steps + 1):
+        resumed, _ = taken(dataset.batches("train", start_step=step, **settings), 2)
+        np.testing.assert_array_equal(resumed, whole[4 * step : 4 * step + 8])
 
 
 def test_a_pattern_names_the_shards_that_are_meant(tars, monkeypatch):

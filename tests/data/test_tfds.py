@@ -158,6 +158,15 @@ def test_a_folder_of_tfrecord_shards_is_read_where_it_lies(shards):
     assert [number[x.tobytes()] % 2 for x in pixels] == labels.tolist()
 
 
+def test_a_folder_of_shards_that_is_not_kept_is_read_in_an_order_of_its_own(shards, monkeypatch):
+    monkeypatch.setattr(kgen_tfds, "RUN", 2)
+    dataset = load(DataConfig(str(shards), cache="none"))
+    check_dataset(dataset)
+    kept = load(DataConfig(str(shards), cache="memory"))
+    for split in dataset.splits:
+        assert dataset.fingerprint(split) == kept.fingerprint(split)
+
+
 def test_shards_that_are_missing_cut_off_or_damaged_are_named(shards):
     (shard,) = shards.glob("*train*")
     content = shard.read_bytes()

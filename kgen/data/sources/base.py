@@ -38,6 +38,7 @@ class Source:
         class_names: one per class, in the order of the labels.
         identity: JSON values that change whenever the stored images do (path, size, time of change).
         random_access: `records` reads any order of indices; else only ascending ones.
+        window: images within which `parts` are mixed.
         default_size: (height, width) that the images are brought to when no size is asked for; None keeps theirs.
         size: (height, width) of every image, or None when they differ. Known after `scan`.
         channels: 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA). Known after `scan`.
@@ -49,6 +50,7 @@ class Source:
     """
 
     random_access = True
+    window = 16_384
     default_size: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
     channels: int = 1
@@ -76,6 +78,14 @@ class Source:
         """The label of every image of a stored split, [N] int32; None for unlabelled data or where that is not known.
 
         A negative label is that of an image without one, which is left out.
+        """
+        return None
+
+    def parts(self, split: str, indices: np.ndarray) -> np.ndarray | None:
+        """The number of the part of the files in which each image is, [n]; None where all orders are as quick.
+
+        An image of a part is quick to read after others of it. Where there are parts, training reads them in an order
+        of `kgen.data.order`.
         """
         return None
 

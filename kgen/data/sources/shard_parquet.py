@@ -17,8 +17,10 @@ import numpy as np
 from kgen.data.sources.picture import Unreadable
 from kgen.errors import UserError
 
-KEPT_GROUPS = 4
-"""Groups of rows in memory."""
+WINDOW_IMAGES, WINDOW_BYTES = 16_384, 2**28
+"""Of the pictures that an epoch mixes, at most, and of their files; two windows are kept."""
+LEAST_GROUPS = 4
+"""Groups of rows that are kept in any case."""
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "jpg", "png")
 LABEL_NAMES = ("label", "labels", "class", "cls", "target", "class_label", "category")
 AGAIN = "download or write it again"
@@ -28,7 +30,14 @@ class RowGroups:
     """The pictures of groups of rows that were read last; many threads may ask at once."""
 
     def __init__(self):
-        self._kept, self._lock = OrderedDict(), threading.Lock()
+        self._kept, self._lock, self._room = OrderedDict(), threading.Lock(), LEAST_GROUPS
+
+    def window(self, shards: Sequence["ParquetShard"]) -> int:
+        """How many pictures an epoch mixes, so that two windows of them fit into the memory; makes room for these."""
+        images, size = sum(map(len, shards)), sum(shard.size for shard in shards)
+        window = max(1, min(WINDOW_IMAGES, int(WINDOW_BYTES * images / max(1, size))))
+        self._room = max(LEAST_GROUPS, -(-2 * window * sum(len(shard.ends) for shard in shards) // images))
+        return window
 
     def get(self, path: Path, group: int, column: str):
         """A column of a group of rows, as a `pyarrow.ChunkedArray`.
@@ -39,22 +48,29 @@ class RowGroups:
         import pyarrow.parquet as parquet
 
         with self._lock:
-            if (path, group) in self._kept:
-                self._kept.move_to_end((path, group))
-                return self._kept[path, group]
-            try:
-                with parquet.ParquetFile(path) as file:
-                    found = file.read_row_group(group, columns=[column]).column(0)
-            except FileNotFoundError:
-                raise
-            except Exception as error:  # a damaged file makes pyarrow raise many kinds
-                raise UserError(
-                    f"{path}: group {group} of its rows is damaged: {_first_line(error)}; {AGAIN}"
-                ) from error
-            self._kept[path, group] = found
-            while len(self._kept) > KEPT_GROUPS:
+            place = self._kept.setdefault((path, group), _Place())
+            self._kept.move_to_end((path, group))
+            while len(self._kept) > self._room:
                 self._kept.popitem(last=False)
-            return found
+        with place.lock:  # of this group: others are read at the same time
+            if place.column is None:
+                try:
+                    with parquet.ParquetFile(path) as file:
+                        place.column = file.read_row_group(group, columns=[column]).column(0)
+                except FileNotFoundError:
+                    raise
+                except Exception as error:  # a damaged file makes pyarrow raise many kinds
+                    raise UserError(
+                        f"{path}: group {group} of its rows is damaged: {_first_line(error)}; {AGAIN}"
+                    ) from error
+            return place.column
+
+
+class _Place:
+    """A group of rows, read when it is asked for the first time."""
+
+    def __init__(self):
+        self.lock, self.column = threading.Lock(), None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +80,14 @@ class ParquetShard:
     Attributes:
         column: of the pictures.
         ends: [groups] int64, rows up to the end of each group.
+        size: bytes of the file.
         groups: reads them.
     """
 
     path: Path
     column: str
     ends: np.ndarray
+    size: int
     groups: RowGroups
     labels: np.ndarray | None
     class_names: tuple[str, ...]
@@ -129,7 +147,15 @@ def open_parquet(path: Path, column: str | None, groups: RowGroups) -> ParquetSh
         raise UserError(f"{path} cannot be read as a Parquet file: {_first_line(error)}; {AGAIN}") from error
     names = described.get(label, {}).get("names") if label else None
     return ParquetShard(
-        path, image, np.cumsum(rows, dtype=np.int64), groups, texts, tuple(map(str, names or ())), image_note, finding
+        path,
+        image,
+        np.cumsum(rows, dtype=np.int64),
+        path.stat().st_size,
+        groups,
+        texts,
+        tuple(map(str, names or ())),
+        image_note,
+        finding,
     )
 
 

@@ -91,13 +91,30 @@ class ShardSource(PictureSource):
         super().__init__(name, where, labels, class_names, identity, config.value_range)
         self._shards = shards
         self._ends = {split: np.cumsum([len(shard) for shard in of_split]) for split, of_split in shards.items()}
+        self._group_ends: dict[str, np.ndarray] = {}
 
     def order(self, split: str) -> np.ndarray:
         """As stored, without images that have no label; images sorted by class are shuffled where any can be read."""
         labels, order = self._labels[split], super().order(split)
-        if self.random_access and labels.size and labels[0] != labels[-1] and np.all(np.diff(labels) >= 0):
+        if not self._group_ends and labels.size and labels[0] != labels[-1] and np.all(np.diff(labels) >= 0):
             order = random.generator(0, "mix", split).permutation(len(labels))
         return order if labels.min(initial=0) >= 0 else order[labels[order] >= 0]
+
+    def parts(self, split: str, indices: np.ndarray) -> np.ndarray | None:
+        """The groups of rows of Parquet files; pictures of tars are read in any order."""
+        if not self._group_ends:
+            return None
+        return np.searchsorted(self._group_ends[split], indices, side="right")
+
+    def read_by_groups(self, groups) -> None:
+        """Makes the groups of rows of Parquet shards the parts, and keeps those of two windows."""
+        shards = {split: [shard for shard in of_split if len(shard)] for split, of_split in self._shards.items()}
+        self._group_ends = {
+            split: np.concatenate([end - len(shard) + shard.ends for shard, end in zip(of_split, ends, strict=True)])
+            for split, of_split in shards.items()
+            for ends in [np.cumsum([len(shard) for shard in of_split])]
+        }
+        self.window = groups.window([shard for of_split in shards.values() for shard in of_split])
 
     def name_of(self, split: str, index: int) -> str:
         shard, row = self._find(split, index)
@@ -161,7 +178,8 @@ def open_shards(paths: Sequence[Path], root: Path, name: str, where: str, config
     for split in [split for split in by_split if split not in labels]:
         del by_split[split]
     source = ShardSource(name, where, by_split, labels, class_names, config)
-    source.random_access = not paths[0].name.endswith(".parquet")
+    if paths[0].name.endswith(".parquet"):
+        source.read_by_groups(groups)
     splits = ", ".join(f"{split} ({counted(len(of_split), 'shard')})" for split, of_split in by_split.items())
     source.notes += [
         f"layout: {counted(len(class_names), 'class') if class_names else 'no classes'}"

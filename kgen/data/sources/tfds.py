@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from kgen.cache import cached_arrays
 from kgen.data import value_range
-from kgen.data.sources.base import BLOCK, Source
+from kgen.data.sources.base import BLOCK, Source, file_identity
 from kgen.errors import DataMissing, UserError
 from kgen.io import data_folder
 from kgen.registry import nearest
@@ -36,6 +37,10 @@ FOLDER_FILES = ("dataset_info.json", "features.json")
 """What lies beside TFRecord shards that TFDS wrote."""
 LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
 """Of the framing of a record: its length and a checksum of it before, a checksum of its content after."""
+RUN = 64
+"""Records that lie behind each other and are read in one window; see `Source.parts`."""
+READ_AT_ONCE = 64
+"""Records that are parsed together."""
 FRAME_BYTES = LENGTH_BYTES + 2 * CHECKSUM_BYTES
 
 
@@ -44,8 +49,10 @@ class TfdsSource(Source):
 
     random_access = False
 
-    def __init__(self, name: str, builder, given: value_range.Bounds | None = None):
-        self._builder = builder
+    def __init__(self, name: str, builder, given: value_range.Bounds | None = None, *, by_place: bool = False):
+        """by_place: whether `records` finds every record by its place in the shards, so that any order can be read."""
+        self._builder, self.random_access = builder, by_place
+        self._found: dict[str, tuple[np.ndarray, ...]] = {}
         features = builder.info.features
         self._image, self._label, notes = _find_features(name, features)
         stored = {split: SPLIT_NAMES.get(split, split) for split in builder.info.splits}
@@ -98,7 +105,8 @@ class TfdsSource(Source):
     def scan(self, chosen):
         """Finds the values of black and white: by a pass over all chosen images unless they are plainly 0 and 255."""
         split = next(iter(chosen))
-        peeked = [image for _, image, _ in self._read(split, self.records(split, chosen[split][:PEEK]))]
+        first = self._encoded(split, chosen[split][:PEEK]).unbatch().map(lambda i, x, y: self._decode(x))
+        peeked = list(self._read(split, first))
         binary = bool(peeked) and max(image.max() for image in peeked) <= 1
         if self._given is None and not self._wide and not binary:
             return dict(chosen)
@@ -140,7 +148,8 @@ class TfdsSource(Source):
     def records(self, split: str, indices: Any):
         import tensorflow as tf
 
-        records = self._encoded(split, indices).unbatch()
+        records = self._at(split, indices) if self.random_access else self._encoded(split, indices)
+        records = records.unbatch()
         return records.map(lambda i, x, y: (i, self._decode(x), y), num_parallel_calls=tf.data.AUTOTUNE)
 
     def blocks(self, split: str, indices: np.ndarray):
@@ -221,6 +230,45 @@ class TfdsSource(Source):
         records = tf.data.TFRecordDataset(files).apply(tf.data.experimental.assert_cardinality(self.counts[split]))
         return records.take(last).enumerate().batch(BLOCK).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
+    def parts(self, split: str, indices: np.ndarray) -> np.ndarray | None:
+        """Runs of records that lie behind each other in the shards."""
+        return np.asarray(indices) // RUN if self.random_access else None
+
+    def _at(self, split: str, indices: Any):
+        """(indices [b] int64, encoded images [b], labels [b]) in any order, each record read by its place."""
+        import tensorflow as tf
+
+        paths = [str(path) for path in self._builder.info.splits[self._stored[split]].filepaths]
+        shards, offsets, lengths = self._places(split)
+
+        def read(numbers):
+            return np.array([_read_at(paths[shards[i]], offsets[i], lengths[i]) for i in numbers.tolist()], object)
+
+        def parse(numbers):
+            examples = tf.numpy_function(read, [numbers], tf.string, stateful=False)
+            fields = tf.io.parse_example(tf.ensure_shape(examples, (None,)), self._schema())
+            label = fields[self._label] if self._label else tf.zeros_like(numbers)
+            return numbers, fields[self._image], tf.cast(label, tf.int32)
+
+        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(READ_AT_ONCE)
+        return numbers.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _places(self, split: str) -> tuple[np.ndarray, ...]:
+        """(shard [N] int32, offset [N] int64, length [N] int64) of every record; remembered while no shard changes."""
+        if split not in self._found:
+            paths = [Path(str(path)) for path in self._builder.info.splits[self._stored[split]].filepaths]
+
+            def make() -> dict[str, np.ndarray]:
+                found = [_record_places(path) for path in paths]
+                counts = [len(offsets) for offsets, _ in found]
+                offsets, lengths = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+                return {"shards": np.repeat(np.arange(len(paths), dtype=np.int32), counts), "o": offsets, "l": lengths}
+
+            key = {"identity": [file_identity(path) for path in paths], "what": "places of records"}
+            arrays = cached_arrays("shards", key, make)
+            self._found[split] = (arrays["shards"], arrays["o"], arrays["l"])
+        return self._found[split]
+
     def _schema(self) -> dict:
         """What is parsed of an example."""
         import tensorflow as tf
@@ -291,7 +339,7 @@ def open_tfds_folder(folder: Path, given: value_range.Bounds | None = None) -> T
         ) from error
     _find_features(str(folder), builder.info.features)
     _check_shards(builder)
-    return TfdsSource(builder.info.name or folder.name, builder, given)
+    return TfdsSource(builder.info.name or folder.name, builder, given, by_place=True)
 
 
 def _class_names_in(value: Any):
@@ -322,20 +370,36 @@ def _check_shards(builder) -> None:
 
 def _check_lengths(path: Path, count: int) -> None:
     """Walks over the lengths of the records of a shard; raises UserError unless `count` of them end where it ends."""
-    size, found, place = path.stat().st_size, 0, 0
-    with open(path, "rb") as file:
-        while place < size:
-            file.seek(place)
-            length = file.read(LENGTH_BYTES)
-            if len(length) < LENGTH_BYTES:
-                break
-            place += struct.unpack("<Q", length)[0] + FRAME_BYTES
-            found += place <= size
-    if found != count or place != size:
+    offsets, lengths = _record_places(path)
+    end = int(offsets[-1] + lengths[-1]) + CHECKSUM_BYTES if len(offsets) else 0
+    if len(offsets) != count or end != path.stat().st_size:
         raise UserError(
-            f"{path} holds {counted(found, 'whole record')}, and {count} are declared in {FOLDER_FILES[0]}: it is cut "
-            f"off or was written anew; {COPY_AGAIN}"
+            f"{path} holds {counted(len(offsets), 'whole record')}, and {count} are declared in {FOLDER_FILES[0]}: it "
+            f"is cut off or was written anew; {COPY_AGAIN}"
         )
+
+
+def _record_places(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """(offset, length), [N] int64 in bytes, of the contents of the whole records of a shard."""
+    size, place, offsets, lengths = path.stat().st_size, 0, [], []
+    with open(path, "rb") as file:
+        while place + FRAME_BYTES <= size:
+            (length,) = struct.unpack("<Q", os.pread(file.fileno(), LENGTH_BYTES, place))
+            if place + FRAME_BYTES + length > size:
+                break
+            offsets.append(place + LENGTH_BYTES + CHECKSUM_BYTES)
+            lengths.append(length)
+            place += FRAME_BYTES + length
+    return np.array(offsets, np.int64), np.array(lengths, np.int64)
+
+
+def _read_at(path: str, offset: int, length: int) -> bytes:
+    """Bytes of a file; fewer where it is shorter now."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(file, length, offset)
+    finally:
+        os.close(file)
 
 
 def data_dir(name: str = "") -> str:

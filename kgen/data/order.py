@@ -1,0 +1,29 @@
+"""The order of an epoch over images that are quick to read only near each other: a function of random numbers alone.
+
+Parts of the files (groups of rows, runs of records) are permuted; as many as fit into a window come next to each other,
+and the images of a window are permuted among themselves. So an epoch reads every part once, keeps a window in memory,
+and any position in it is found without reading what comes before.
+"""
+
+import numpy as np
+
+
+def windowed_permutation(parts: np.ndarray, window: int, generator: np.random.Generator) -> np.ndarray:
+    """A permutation [N] int64 of 0 to N - 1 in which the members of a part stand within one window.
+
+    Args:
+        parts: [N] whole numbers, the part of each place; members of a part follow each other.
+        window: about how many places are permuted among themselves; at least one part.
+        generator: its random numbers decide.
+    """
+    if not len(parts):
+        return np.zeros(0, np.int64)
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(parts)) + 1])
+    lengths = np.diff(np.append(starts, len(parts)))
+    permuted = generator.permutation(len(starts))
+    ends = np.cumsum(lengths[permuted])
+    order = np.arange(len(parts)) + np.repeat(starts[permuted] - (ends - lengths[permuted]), lengths[permuted])
+    last_of_window = np.flatnonzero(np.diff((ends - 1) // window, append=-1))
+    for start, end in zip([0, *ends[last_of_window[:-1]]], ends[last_of_window], strict=True):
+        generator.shuffle(order[start:end])
+    return order
