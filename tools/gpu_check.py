@@ -251,7 +251,7 @@ class Check:
 def last_words(log: Path) -> str:
     """The end of what a process wrote to standard error, in one line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    telling = ("Fatal", "Check failed", "rror", "ptxas")
+    telling = ("Fatal", "Check failed", "rror", "ERROR", "ptxas")
     said = [line for line in lines if any(word in line for word in telling)]
     return " | ".join((said or lines)[-3:])[:400]
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-TELLING = ("Check failed", "rror", "atal")
+TELLING = ("Check failed", "rror", "ERROR", "atal")
 """A line of standard error with one of these says why a process ended."""
 
 
