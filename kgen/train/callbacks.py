@@ -603,7 +603,7 @@ class Histograms(EpochCallback, ResumableCallback):
         loggers: that record them.
     """
 
-    MAX_EPOCHS = 20
+    MAX_EPOCHS = 10
     """About so many epochs of a training have histograms."""
 
     def __init__(self, run: Run, rows: list[Row], batch, loggers: Loggers):
