@@ -1,19 +1,19 @@
 """The order of an epoch over images that are quick to read only near each other: a function of random numbers alone.
 
-Parts of the files (groups of rows, runs of records) are permuted; as many as fit into a window come next to each other,
-and the images of a window are permuted among themselves. So an epoch reads every part once, keeps a window in memory,
-and any position in it is found without reading what comes before.
+Parts of the files (groups of rows, runs of records) are permuted, a number of them that follow each other then are a
+window, and the images of a window are permuted among themselves. So an epoch reads every part once, keeps a window in
+memory, and any position in it is found without reading what comes before.
 """
 
 import numpy as np
 
 
 def windowed_permutation(parts: np.ndarray, window: int, generator: np.random.Generator) -> np.ndarray:
-    """A permutation [N] int64 of 0 to N - 1 in which the members of a part stand within one window.
+    """A permutation [N] int64 of 0 to N - 1 in which the members of a part stand in one window.
 
     Args:
         parts: [N] whole numbers, the part of each place; members of a part follow each other.
-        window: about how many places are permuted among themselves; at least one part.
+        window: how many parts are permuted among themselves.
         generator: its random numbers decide.
     """
     if not len(parts):
@@ -23,7 +23,7 @@ def windowed_permutation(parts: np.ndarray, window: int, generator: np.random.Ge
     permuted = generator.permutation(len(starts))
     ends = np.cumsum(lengths[permuted])
     order = np.arange(len(parts)) + np.repeat(starts[permuted] - (ends - lengths[permuted]), lengths[permuted])
-    last_of_window = np.flatnonzero(np.diff((ends - 1) // window, append=-1))
-    for start, end in zip([0, *ends[last_of_window[:-1]]], ends[last_of_window], strict=True):
-        generator.shuffle(order[start:end])
+    for first in range(0, len(starts), window):
+        last = min(first + window, len(starts)) - 1
+        generator.shuffle(order[ends[first] - lengths[permuted[first]] : ends[last]])
     return order

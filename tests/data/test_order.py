@@ -6,7 +6,7 @@ import pytest
 from kgen.data.order import windowed_permutation
 
 
-@pytest.mark.parametrize("window", [1, 7, 40, 1000])
+@pytest.mark.parametrize("window", [1, 2, 3, 1000])
 @pytest.mark.parametrize("sizes", [[10] * 12, [1, 50, 3, 3, 7, 20], [30]])
 def test_parts_stay_within_a_window(sizes, window):
     parts = np.repeat(np.arange(len(sizes)) * 2, sizes)
@@ -14,7 +14,7 @@ def test_parts_stay_within_a_window(sizes, window):
     assert sorted(order.tolist()) == list(range(len(parts)))
     for part in set(parts.tolist()):
         places = np.flatnonzero(parts[order] == part)
-        assert np.ptp(places) < window + max(sizes)
+        assert np.ptp(places) < window * max(sizes)
     again = windowed_permutation(parts, window, np.random.default_rng(0))
     assert np.array_equal(order, again)
     if len(parts) > 30:
@@ -22,9 +22,9 @@ def test_parts_stay_within_a_window(sizes, window):
 
 
 def test_neighbours_of_a_sorted_set_are_nearly_unrelated():
-    """100,000 images sorted by one of 100 classes, in groups of 100: a window of 10,000 holds 100 of any classes."""
+    """100,000 images sorted by one of 100 classes, in groups of 100: a window holds 100 of any classes."""
     labels = np.repeat(np.arange(100), 1000)
-    order = windowed_permutation(np.arange(100_000) // 100, 10_000, np.random.default_rng(0))
+    order = windowed_permutation(np.arange(100_000) // 100, 100, np.random.default_rng(0))
     shuffled = labels[order]
     assert np.corrcoef(labels[:-1], labels[1:])[0, 1] > 0.999
     assert abs(np.corrcoef(shuffled[:-1], shuffled[1:])[0, 1]) < 0.03

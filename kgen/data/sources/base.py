@@ -38,7 +38,7 @@ class Source:
         class_names: one per class, in the order of the labels.
         identity: JSON values that change whenever the stored images do (path, size, time of change).
         random_access: `records` reads any order of indices; else only ascending ones.
-        window: images within which `parts` are mixed.
+        window: how many of `parts` are mixed.
         default_size: (height, width) that the images are brought to when no size is asked for; None keeps theirs.
         size: (height, width) of every image, or None when they differ. Known after `scan`.
         channels: 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA). Known after `scan`.
@@ -50,7 +50,7 @@ class Source:
     """
 
     random_access = True
-    window = 16_384
+    window = 1
     default_size: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
     channels: int = 1

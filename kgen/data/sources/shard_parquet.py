@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,38 +32,45 @@ class RowGroups:
 
     def __init__(self):
         self._kept, self._lock, self._room = OrderedDict(), threading.Lock(), LEAST_GROUPS
+        self._of_thread = threading.local()
 
-    def window(self, shards: Sequence["ParquetShard"]) -> int:
-        """How many pictures an epoch mixes, so that two windows of them fit into the memory; makes room for these."""
-        images, size = sum(map(len, shards)), sum(shard.size for shard in shards)
-        window = max(1, min(WINDOW_IMAGES, int(WINDOW_BYTES * images / max(1, size))))
-        self._room = max(LEAST_GROUPS, -(-2 * window * sum(len(shard.ends) for shard in shards) // images))
+    def make_room(self, shards: Sequence["ParquetShard"]) -> int:
+        """How many groups an epoch mixes, so that those of two windows fit into the memory; keeps so many."""
+        groups = sum(len(shard.ends) for shard in shards)
+        pictures, size = sum(map(len, shards)) / groups, max(1, sum(shard.size for shard in shards)) / groups
+        window = max(1, int(min(WINDOW_IMAGES / pictures, WINDOW_BYTES / size)))
+        self._room = max(LEAST_GROUPS, 2 * window)
         return window
 
-    def get(self, path: Path, group: int, column: str):
-        """A column of a group of rows, as a `pyarrow.ChunkedArray`.
+    def get(self, shard: "ParquetShard", group: int):
+        """The pictures of a group of rows, as a `pyarrow.ChunkedArray`; a thread keeps the one it asked for last.
 
         Raises:
             UserError: it is damaged.
         """
         import pyarrow.parquet as parquet
 
+        key = (shard.path, group)
+        last, column = getattr(self._of_thread, "last", (None, None))
+        if last == key:
+            return column
         with self._lock:
-            place = self._kept.setdefault((path, group), _Place())
-            self._kept.move_to_end((path, group))
+            place = self._kept.setdefault(key, _Place())
+            self._kept.move_to_end(key)
             while len(self._kept) > self._room:
                 self._kept.popitem(last=False)
         with place.lock:  # of this group: others are read at the same time
             if place.column is None:
                 try:
-                    with parquet.ParquetFile(path) as file:
-                        place.column = file.read_row_group(group, columns=[column]).column(0)
+                    with parquet.ParquetFile(shard.path, metadata=shard.metadata) as file:
+                        place.column = file.read_row_group(group, columns=[shard.column]).column(0)
                 except FileNotFoundError:
                     raise
                 except Exception as error:  # a damaged file makes pyarrow raise many kinds
                     raise UserError(
-                        f"{path}: group {group} of its rows is damaged: {_first_line(error)}; {AGAIN}"
+                        f"{shard.path}: group {group} of its rows is damaged: {_first_line(error)}; {AGAIN}"
                     ) from error
+            self._of_thread.last = key, place.column
             return place.column
 
 
@@ -81,6 +89,7 @@ class ParquetShard:
         column: of the pictures.
         ends: [groups] int64, rows up to the end of each group.
         size: bytes of the file.
+        metadata: of the file, so that they are not read for each group.
         groups: reads them.
     """
 
@@ -88,6 +97,7 @@ class ParquetShard:
     column: str
     ends: np.ndarray
     size: int
+    metadata: Any
     groups: RowGroups
     labels: np.ndarray | None
     class_names: tuple[str, ...]
@@ -103,7 +113,7 @@ class ParquetShard:
     def read(self, row: int) -> bytes:
         group = int(np.searchsorted(self.ends, row, side="right"))
         start = int(self.ends[group - 1]) if group else 0
-        value = self.groups.get(self.path, group, self.column)[row - start].as_py()
+        value = self.groups.get(self, group)[row - start].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         if content is None:
             other = value.get("path") if isinstance(value, dict) else None
@@ -151,6 +161,7 @@ def open_parquet(path: Path, column: str | None, groups: RowGroups) -> ParquetSh
         image,
         np.cumsum(rows, dtype=np.int64),
         path.stat().st_size,
+        metadata,
         groups,
         texts,
         tuple(map(str, names or ())),

@@ -114,7 +114,7 @@ class ShardSource(PictureSource):
             for split, of_split in shards.items()
             for ends in [np.cumsum([len(shard) for shard in of_split])]
         }
-        self.window = groups.window([shard for of_split in shards.values() for shard in of_split])
+        self.window = groups.make_room([shard for of_split in shards.values() for shard in of_split])
 
     def name_of(self, split: str, index: int) -> str:
         shard, row = self._find(split, index)

@@ -39,6 +39,8 @@ LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
 """Of the framing of a record: its length and a checksum of it before, a checksum of its content after."""
 RUN = 64
 """Records that lie behind each other and are read in one window; see `Source.parts`."""
+WINDOW = 256
+"""Runs that are mixed."""
 READ_AT_ONCE = 64
 """Records that are parsed together."""
 FRAME_BYTES = LENGTH_BYTES + 2 * CHECKSUM_BYTES
@@ -52,6 +54,7 @@ class TfdsSource(Source):
     def __init__(self, name: str, builder, given: value_range.Bounds | None = None, *, by_place: bool = False):
         """by_place: whether `records` finds every record by its place in the shards, so that any order can be read."""
         self._builder, self.random_access = builder, by_place
+        self.window = WINDOW
         self._found: dict[str, tuple[np.ndarray, ...]] = {}
         features = builder.info.features
         self._image, self._label, notes = _find_features(name, features)
