@@ -22,6 +22,7 @@ from kgen.export.formats import OPSETS, batch_size, batched_file, check_discrimi
 from kgen.export.golden import golden_batch
 from kgen.export.integrity import file_hashes
 from kgen.export.place import check_to, writing_to
+from kgen.export.rounding import exact_decoder
 from kgen.export.saved_model import write_saved_model
 from kgen.export.signatures import ranges, signatures
 from kgen.export.tf_serving import write_server_files, write_warmup
@@ -91,7 +92,9 @@ def export(
         staging = aside_of(to / "version")
         staging.mkdir()
     try:
-        golden = golden_batch(sampler, sampler.model.encode if sampler.model.has_encoder else None)
+        model = sampler.model
+        exact = exact_decoder(run.config.model, model)
+        golden = golden_batch(sampler, model.encode if model.has_encoder else None, exact)
         golden.save(staging)
         described = write_saved_model(signatures(sampler.model, sampler.density), staging)
         priors = sampling.stored_priors(run, sampler.model, checkpoint)

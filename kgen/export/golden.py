@@ -9,7 +9,7 @@ The batch avoids what rounding alone changes, as far as there are enough candida
 
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from kgen import random
 from kgen.errors import ExportFailed, UserError
 from kgen.export.signatures import DEFAULT, PNG
-from kgen.export.tolerances import TOLERANCES, near_border
+from kgen.export.tolerances import TOLERANCES, Tolerance, near_border
 from kgen.sampling import Sampler
 from kgen.sampling.slerp import slerp
 
@@ -27,6 +27,8 @@ COUNT = 64
 CANDIDATES = 256
 FEW = 8
 """Rows for all signatures but `serving_default` and `decode`."""
+ROUNDINGS = 4
+"""Files in float32 may differ from a model by so many times what that differs from itself in float64."""
 NUDGE = 1e-5
 CHANGED = 0.01
 """A nudge of z changes an image if a pixel differs by more."""
@@ -49,6 +51,8 @@ class Golden:
         t: [M] float32 in [0, 1].
         interpolated: [M, H, W, C] float32, decoded at shares t of the way from z[:M] to z[M : 2 * M].
         mean, log_var: encodings of `images[:M]`, [M, *latent_shape] float32; None without an encoder.
+        rounding: [] float, the largest difference of `images` from those of the same weights in float64; None where it
+            is not known.
     """
 
     seed: np.ndarray
@@ -61,6 +65,15 @@ class Golden:
     interpolated: np.ndarray
     mean: np.ndarray | None = None
     log_var: np.ndarray | None = None
+    rounding: np.ndarray | None = None
+
+    def tolerance(self, kind: str) -> Tolerance:
+        """The tolerance of a kind of file, for this model: rounding of its own counts ROUNDINGS times."""
+        tolerance = TOLERANCES[kind]
+        if self.rounding is None or not tolerance.same_pixels:
+            return tolerance
+        largest = max(tolerance.max_abs_difference, ROUNDINGS * float(self.rounding))
+        return replace(tolerance, max_abs_difference=largest)
 
     def save(self, folder: Path):
         """Writes golden.npz into a folder."""
@@ -122,7 +135,7 @@ def paired(z: np.ndarray) -> np.ndarray:
     return np.array(order + others)
 
 
-def golden_batch(sampler: Sampler, encode: Callable | None = None) -> Golden:
+def golden_batch(sampler: Sampler, encode: Callable | None = None, exact: Callable | None = None) -> Golden:
     """COUNT rows out of CANDIDATES: those with the fewest pixels near a border of two grey levels.
 
     Rows whose image a nudge of z changes come last.
@@ -130,6 +143,7 @@ def golden_batch(sampler: Sampler, encode: Callable | None = None) -> Golden:
     Args:
         sampler: of the trained model.
         encode: (images, labels) -> (mean, log_var); None without an encoder.
+        exact: decodes in float64; see `kgen.export.rounding`.
 
     Raises:
         ExportFailed: a pixel is not finite.
@@ -160,6 +174,7 @@ def golden_batch(sampler: Sampler, encode: Callable | None = None) -> Golden:
     tempered = sampler.decode(sample(seeds[:FEW], few, tf.constant(temperature)), few)
     middle = slerp(tf.constant(z[:FEW]), tf.constant(z[FEW : 2 * FEW]), tf.constant(t)).numpy()
     interpolated = sampler.decode(middle, few)
-    encoded = () if encode is None else (np.asarray(x) for x in encode(images[:FEW], few))
+    encoded = (None, None) if encode is None else (np.asarray(x) for x in encode(images[:FEW], few))
+    rounding = None if exact is None else np.abs(exact(z, labels) - images).max()
     numbers = None if labels is None else sampler.spec.numbers(labels)
-    return Golden(seeds, numbers, z, images, temperature, tempered, t, interpolated, *encoded)
+    return Golden(seeds, numbers, z, images, temperature, tempered, t, interpolated, *encoded, rounding)

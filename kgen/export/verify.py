@@ -91,9 +91,8 @@ def deviations(
         ExportFailed: the tolerance of the kind is exceeded.
     """
     for output, deviation in compare_signature(file, kind, call, signature, golden, rows=rows):
-        deviation.check(
-            output + suffix, TOLERANCES[kind], f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
-        )
+        advice = f"; leave {kind} out of --quantize" if kind in QUANTIZATIONS else ""
+        deviation.check(output + suffix, golden.tolerance(kind), advice)
         yield output, deviation
 
 
@@ -111,7 +110,7 @@ def compare_signature(
         rows: the first rows of the golden batch; None takes all.
     """
     inputs, expected = ({name: value[:rows] for name, value in part.items()} for part in golden.case(signature))
-    got, tolerance = _decode_png(call(signature, **inputs)), TOLERANCES[kind]
+    got, tolerance = _decode_png(call(signature, **inputs)), golden.tolerance(kind)
     for name, values in expected.items():
         output = f"{file} {signature}" + (f" {name}" if len(expected) > 1 else "")
         border = tolerance.max_abs_difference if tolerance.same_pixels else BORDER

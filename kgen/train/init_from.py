@@ -129,8 +129,15 @@ class TrainedModel:
 def _found(path: str) -> Path:
     """A path; one that begins with exports/ also in kgen's own folder, where the working folder has no such thing."""
     given = Path(path)
+    if given.parts[:1] != ("exports",) or given.exists():
+        return given
     shipped = Path(__file__).resolve().parents[2] / given
-    return shipped if given.parts[:1] == ("exports",) and not given.exists() and shipped.exists() else given
+    if not shipped.exists():
+        raise UserError(
+            f"train.init_from={path} does not exist; the exports that come with kgen lie in the folder exports/ of its "
+            "source: call the command there, or give the whole path"
+        )
+    return shipped
 
 
 def _exported_weights(folder: Path, manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:

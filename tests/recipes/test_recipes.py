@@ -27,7 +27,8 @@ NAMES = (
     "binarized-conv-vae", "binarized-mlp-vae", "faces-conv-vae", "faces-gan", "images-conv-vae", "images-dcgan",
     "images-vae-gan", "imagenette-conv-vae", "imagenette-dcgan", "imagenette-mlp-vae", "mnist-bn-gan", "mnist-cdcgan",
     "mnist-cgan", "mnist-conv-cvae", "mnist-conv-vae", "mnist-cvae", "mnist-dcgan", "mnist-gan", "mnist-mlp-vae",
-    "mnist-pixel-vae", "mnist-vae-bn", "mnist-wgan", "mnist-wgan-gp", "own-pictures", "svhn-mlp-wgan-gp",
+    "mnist-pixel-vae", "mnist-vae-bn", "mnist-wgan", "mnist-wgan-gp", "own-pictures", "own-pictures-fine-tune",
+    "svhn-mlp-wgan-gp",
 )  # fmt: skip
 SHAPES = {"mnist": (28, 28, 1), "binarized_mnist": (28, 28, 1)}
 
@@ -74,12 +75,13 @@ def test_every_recipe_is_complete_and_fits_its_model(name):
     """The settings build a configuration, its arguments are the model's, and the model is built for its images."""
     from kgen.models import build_model, resolve_model_args
     from kgen.spec import DataSpec
+    from kgen.train.init_from import with_architecture
 
     found = load_recipe(name)
     for words in (found.title, found.reproduces):
         assert words and words == words.strip(" .") and "\n" not in words
     assert all(isinstance(result, RecipeResult) and result.seconds > 0 for result in found.results)
-    config = override(RunConfig(), found.settings)
+    config = with_architecture(override(RunConfig(), found.settings))
     assert config.data.image_size or found.dataset in SHAPES
     channels = 1 if config.data.grayscale else 3
     shape = SHAPES.get(found.dataset) or (*config.data.image_size, channels)
