@@ -101,7 +101,8 @@ CHOICES = (
      "400 of 64×64"),
     ("some thousand pictures in colour; a first result",
      "`--recipe images-conv-vae`, or `--model conv_vae`, `conv_cvae`", "images-conv-vae", "3,348 of 64×64"),
-    ("the same, sharp", "`--recipe images-dcgan`; with labels `--model cdcgan`", "images-dcgan", "3,348 of 64×64"),
+    ("the same, sharp; and a hundred pictures that are alike", "`--recipe own-pictures`; with labels `--model cdcgan`",
+     "own-pictures", "3,348 of 64×64"),
     ("photographs of several kinds of things", "`--recipe imagenette-dcgan`; with labels `--model cdcgan`",
      "imagenette-dcgan", "50,000 of 64×64"),
 )  # fmt: skip
