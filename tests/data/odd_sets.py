@@ -2352,7 +2352,7 @@ def a_tiff_of_thirteen_channels(folder: Path) -> Refused:
 @odd
 def an_address(folder: Path) -> Refused:
     return Refused(
-        "https://www.kaggle.com/datasets/a/b", ("https://www.kaggle.com/datasets/a/b", "an address; download")
+        "https://nowhere.invalid/datasets/a/b", ("https://nowhere.invalid/datasets/a/b", "download the images")
     )
 
 

@@ -35,6 +35,7 @@ TRIES, FIRST_WAIT_SECONDS = 5, 0.5
 """How often a file is asked for, and the time before the second try, which doubles with each."""
 BLOCK_BYTES = 2**20
 EXTRA = "pip install 'kgen[remote]'"
+DOWNLOAD = "download the images and give their path"
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,8 @@ def _files_in(address: str, remote) -> dict[str, RemoteFile]:
         if not files:
             raise DataMissing(
                 f"nothing is found at {address}. Where a server lists no folders, name the shards, "
-                f"'{address}/train-{{000..009}}.tar', or put a file {SUMS} beside them: sha256sum * > {SUMS}"
+                f"'{address}/train-{{000..009}}.tar', or put a file {SUMS} beside them: sha256sum * > {SUMS}. Of any "
+                f"other page {DOWNLOAD}"
             ) from None
         return files
     named = _ask(address, lambda: _in_threads(remote.describe, {name: f"{address}/{name}" for name in sums}))
@@ -255,7 +257,7 @@ def _ask(address: str, question: Callable):
             if gone or number + 1 == TRIES:
                 what = "is not there" if isinstance(error, FileNotFoundError) else "cannot be read"
                 reason = " ".join(str(error).split())[:200] or type(error).__name__
-                raise (NotThere if gone else DataMissing)(f"{address} {what}: {reason}") from error
+                raise (NotThere if gone else DataMissing)(f"{address} {what}: {reason}; {DOWNLOAD}") from error
             time.sleep(FIRST_WAIT_SECONDS * 2**number)
 
 
