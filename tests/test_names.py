@@ -115,3 +115,9 @@ def test_no_two_classes_have_one_name():
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports a file by its name alone: of two with one name it would refuse the second."""
+    names = [path.name for path in sorted(Path(__file__).parent.rglob("test_*.py"))]
+    assert [name for name in names if names.count(name) > 1] == []
