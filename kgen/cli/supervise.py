@@ -15,7 +15,7 @@ FOR_GOOD = (0, 1, 2)
 """Exit codes after which another start would end in the same way: done, failed, a mistake of the user."""
 INTERRUPTED = 130
 LONGEST_PAUSE = 30.0
-"""Seconds before a start; the first come sooner."""
+"""Seconds before a start; after one that lasted longer, the next comes after a second."""
 
 
 def is_supervised() -> bool:
@@ -40,7 +40,7 @@ def supervise(name: str, module: str, argv: Sequence[str], restarts: int, *, sev
         The last exit code; 128 + number for a signal.
     """
     command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main(sys.argv[1:]))", *argv]
-    process, asked = None, []
+    process, asked, short = None, [], 0
 
     def pass_on(number, frame):
         asked.append(number)
@@ -50,6 +50,7 @@ def supervise(name: str, module: str, argv: Sequence[str], restarts: int, *, sev
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for start in range(restarts + 1):
+            started = time.monotonic()
             process = subprocess.Popen(command, env=os.environ | {SUPERVISED: "1"}, process_group=0)
             if asked:  # between two starts
                 process.send_signal(asked[-1])
@@ -57,7 +58,8 @@ def supervise(name: str, module: str, argv: Sequence[str], restarts: int, *, sev
             over = code in FOR_GOOD or asked or (code == INTERRUPTED and not several)
             if over or start == restarts:
                 break
-            pause = min(LONGEST_PAUSE, 2.0**start)
+            short = short + 1 if time.monotonic() - started < LONGEST_PAUSE else 0  # in a row
+            pause = min(LONGEST_PAUSE, 2.0 ** max(short - 1, 0))
             again = f"start {start + 1} of {restarts} more in {pause:.0f} s"
             print(f"{name}: the training has ended ({_reason(code)}); {again}", file=sys.stderr, flush=True)
             until = time.monotonic() + pause

@@ -1,6 +1,8 @@
 """kgen-train: trains a model and leaves a run directory."""
 
+import atexit
 import json
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -306,4 +308,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines = [line for _, line in next_commands(run)[:4]]
         print("next:     " + "\n          ".join(lines))
 
-    return cmd.run(body, argv)
+    code = cmd.run(body, argv)
+    if code == WorkerLost.exit_code:
+        _exit_at_once(code)
+    return code
+
+
+def _exit_at_once(code: int):
+    """Ends the process without TensorFlow's own end, which waits up to 20 s for a worker that is gone."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

@@ -170,6 +170,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         if action:
             self._write(epoch, steps_in_epoch)
         if action == 2:
+            self.model.agreed(0)  # no worker ends before all have written theirs
             raise KeyboardInterrupt
 
     def _write(self, epoch: int, steps_in_epoch: int):

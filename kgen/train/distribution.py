@@ -6,6 +6,7 @@ Worker 0, the chief, alone writes the run directory; the others write theirs to 
 when they end.
 """
 
+import _thread
 import atexit
 import contextlib
 import dataclasses
@@ -15,13 +16,17 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import tempfile
+import threading
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.eager import context  # which has no public name for the end of collective operations
 
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
@@ -29,7 +34,12 @@ from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost
 from kgen.run import Run
 from kgen.spec import DataSpec
 from kgen.tables import counted
+from kgen.train.peers import PeerWatch
 
+INTERRUPT_SECONDS = 2.0
+"""After the death of another worker, what does not wait for it (a measurement of the chief) is interrupted."""
+EXIT_SECONDS = 5.0
+"""After it, this process ends, whatever it does: the last checkpoint is on the disk."""
 EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
@@ -39,12 +49,13 @@ class Devices:
     Args:
         strategy: of tf.distribute.
         worker: index of this process; 0 is the chief.
-        workers: number of processes.
+        addresses: of all workers, "host:port".
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, worker: int = 0, workers: int = 1):
-        self.strategy, self.worker, self.workers = strategy, worker, workers
+    def __init__(self, strategy: tf.distribute.Strategy, worker: int = 0, addresses: Sequence[str] = ("",)):
+        self.strategy, self.worker, self.workers, self.addresses = strategy, worker, len(addresses), tuple(addresses)
         self.where = "RUN"
+        self._watch, self._left, self._dead, self._interrupted = None, threading.Event(), "", False
 
     @property
     def is_chief(self) -> bool:
@@ -113,10 +124,50 @@ class Devices:
         return run
 
     @contextlib.contextmanager
+    def workers_watched(self):
+        """Notices the death of another worker meanwhile; where all goes well, no worker leaves before the others."""
+        if self.workers == 1:
+            yield
+            return
+        others = [address for index, address in enumerate(self.addresses) if index != self.worker]
+        self._left.clear()
+        self._watch = PeerWatch(others, self._end_without)
+        try:
+            yield
+            self.agreed(0)
+        finally:
+            self.stop_watching()
+        self.agreed(0)
+
+    def stop_watching(self):
+        """Before this worker and the others end in order, which is no death to be noticed."""
+        self._left.set()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _end_without(self, address: str):
+        """Ends this training when the worker of an address has died; in a thread of the watch."""
+        self._dead = f"worker {self.addresses.index(address)} ({address}) has died"
+        context.context().abort_collective_ops(tf.errors.UNAVAILABLE, self._dead)  # in what waits for it
+        if self._left.wait(INTERRUPT_SECONDS):
+            return
+        self._interrupted, until = True, time.monotonic() + EXIT_SECONDS - INTERRUPT_SECONDS
+        while time.monotonic() < until:
+            _thread.interrupt_main()  # the first of them may be handled as a request to stop, for which no time is left
+            if self._left.wait(0.5):
+                return
+        print(f"kgen-train: {self._lost(self._dead)}", file=sys.stderr, flush=True)
+        os._exit(WorkerLost.exit_code)
+
+    @contextlib.contextmanager
     def errors_converted(self):
         """Converts the loss of a worker into WorkerLost, and a lack of NCCL into TrainingFailed; other errors pass."""
         try:
             yield
+        except KeyboardInterrupt as error:
+            if not self._interrupted:
+                raise
+            raise WorkerLost(self._lost(self._dead)) from error
         except tf.errors.OpError as error:
             if self.workers == 1 and self.replicas > 1 and "nccl" in str(error).lower():
                 raise TrainingFailed(
@@ -128,21 +179,24 @@ class Devices:
             # TensorFlow leaves a pool of threads open here. Found by the garbage collector it may print a traceback of
             # its own; deleted with the frame that holds it, it does not.
             traceback.clear_frames(error.__traceback__)
-            raise WorkerLost(self._lost(error)) from error
+            raise WorkerLost(self._lost(self._dead or _reason(error))) from error
 
-    def _lost(self, error: tf.errors.OpError) -> str:
+    def _lost(self, reason: str) -> str:
         again = shlex.join(["kgen-train", "--resume", self.where])
-        found = re.search(r"aborted by: (.+)", str(error.message))
-        reason = found[1] if found else " ".join(str(error.message).split())[:200]
         return (
-            f"worker {self.worker} of {self.workers} stops: another worker is gone or does not answer "
-            f"({type(error).__name__}: {reason}). Start every worker again with: {again}"
+            f"worker {self.worker} of {self.workers} stops: another worker is gone or does not answer ({reason}). "
+            f"Start every worker again with: {again}"
         )
 
     def __str__(self) -> str:
         if self.workers > 1:
             return f"{counted(self.workers, 'worker')}, {counted(self.replicas, 'replica')}"
         return f"{self.replicas} replica{'s' if self.replicas > 1 else ''}"
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    found = re.search(r"aborted by: (.+)", str(error.message))
+    return f"{type(error).__name__}: {found[1] if found else ' '.join(str(error.message).split())[:200]}"
 
 
 class WorkerRun(Run):
@@ -209,7 +263,7 @@ def _multi_worker(worker: int, addresses: tuple[str, ...]) -> Devices:
         raise UserError(
             f"--strategy multi_worker must come before TensorFlow computes anything in this process ({error})"
         ) from error
-    return Devices(strategy, worker, len(addresses))
+    return Devices(strategy, worker, addresses)
 
 
 def cluster_of(text: str | None) -> tuple[int, tuple[str, ...]]:

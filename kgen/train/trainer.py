@@ -75,7 +75,7 @@ def train(
     """
     started = time.monotonic()
     devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
-    with devices.errors_converted():
+    with devices.errors_converted(), devices.workers_watched():
         notes = log_lines(config)
         config = checks.checked(config, run_dir)  # before any data is read
         dataset = dataset or data.load(config.data, seed=config.seed)
@@ -123,7 +123,7 @@ def resume(
     started = time.monotonic()
     config = Run.open(path).config_with(changes or {})
     devices = devices_of(config.train.strategy)
-    with devices.errors_converted():
+    with devices.errors_converted(), devices.workers_watched():
         checks.check_early_stopping(config)
         run = devices.open_run(path)
         if devices.is_chief:
@@ -419,6 +419,9 @@ def _fit(
                 callbacks=used,
             )
         finished = int(model.failed_step.numpy()) < 0
+    except KeyboardInterrupt:
+        devices.stop_watching()
+        raise
     finally:
         progress.close()
         with costs.of("loggers"):

@@ -243,6 +243,6 @@ def test_an_error_of_one_process_stays_what_it_is():
     with pytest.raises(TrainingFailed, match=two), distribution.Devices(two_replicas()).errors_converted():
         raise tf.errors.UnknownError(None, None, told)
     message = r"UnavailableError: peer is gone\).*kgen-train --resume RUN"
-    second = distribution.Devices(tf.distribute.get_strategy(), 1, 2)
+    second = distribution.Devices(tf.distribute.get_strategy(), 1, ("a:1", "b:1"))
     with pytest.raises(TrainingFailed, match=message), second.errors_converted():
         raise error
