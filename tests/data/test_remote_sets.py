@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from test_shards import sample, write_tar
 
+from kgen import file_systems
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.sources import remote
 from kgen.errors import DataMissing, UserError
 
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(file_systems, "FIRST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture

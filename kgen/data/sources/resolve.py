@@ -9,6 +9,7 @@ from pathlib import Path
 from kgen.config import DataConfig
 from kgen.data.sources.base import Source
 from kgen.errors import UserError
+from kgen.file_systems import is_address
 from kgen.registry import nearest
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
@@ -32,8 +33,6 @@ ADVICE = {
 OTHER_SUFFIXES = tuple(suffix for suffixes in ADVICE for suffix in suffixes.split())
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 """What an address begins with; a drive of Windows has one letter."""
-REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-"""What the address of a set begins with that is read from there."""
 WELL_KNOWN = ("mnist", "fashion_mnist", "binarized_mnist", "svhn_cropped", "cifar10", "celeb_a", "imagenette/160px-v2")
 HOW = (
     "--dataset takes 'digits', the name of a TFDS image set, or a path: a folder of images or shards, a .zip or .tar "
@@ -89,11 +88,6 @@ def open_source(config: DataConfig) -> Source:
 def is_name(value: str) -> bool:
     """Whether a value of `--dataset` is the embedded digits, or a TFDS set that is called so."""
     return value.strip() == "digits" or value.strip().startswith("tfds:")
-
-
-def is_address(value: str) -> bool:
-    """Whether a value of `--dataset` is the address of a set elsewhere: gs://bucket/photos."""
-    return bool(REMOTE.match(value.strip()))
 
 
 def is_pattern(value: str) -> bool:

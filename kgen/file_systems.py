@@ -1,0 +1,253 @@
+"""File systems at addresses, gs://, s3://, https:// …: their files are described, listed, read, written and removed.
+
+`gs://` is TensorFlow's own, `https://` is read by requests, every other scheme is fsspec's, which is imported when an
+address of one is given.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kgen.errors import UserError
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+"""What an address begins with; a drive of Windows has one letter."""
+OF_TENSORFLOW = ("gs", "ram")
+"""Schemes that TensorFlow reads: Google Cloud Storage, and its file system in memory."""
+OF_THE_WEB = ("http", "https")
+VERSIONS = ("etag", "ETag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
+"""Of what a file system tells of a file: what changes when the file does, the first of these first."""
+REFUSES_HEAD = (403, 405, 501)
+"""What a web server answers that sends a file and does not describe it."""
+TIMEOUT_SECONDS = 60
+THREADS = 8
+TRIES, FIRST_WAIT_SECONDS = 5, 0.5
+"""How often a file system is asked, and the time before the second try, which doubles with each."""
+REFUSALS = ("NotFound", "PermissionDenied", "Unauthenticated", "Unimplemented", "NotImplemented", "InvalidArgument")
+"""Parts of the names of errors, of TensorFlow and others, after which another try would end in the same way."""
+BLOCK_BYTES = 2**20
+EXTRA = "pip install 'kgen[remote]'"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file at an address.
+
+    Attributes:
+        url: of the file.
+        size: bytes; None where that is not told.
+        version: changes when the file does; "" where that is not told.
+        sha256: of its content, 64 hex digits; "" where it is not known.
+    """
+
+    url: str
+    size: int | None
+    version: str
+    sha256: str = ""
+
+
+class TensorFlowFiles:
+    """What TensorFlow's file systems hold."""
+
+    def describe(self, url: str) -> RemoteFile:
+        import tensorflow as tf
+
+        status = tf.io.gfile.stat(url)
+        return RemoteFile(url, status.length, str(status.mtime_nsec))
+
+    def open(self, url: str) -> BinaryIO:
+        import tensorflow as tf
+
+        return tf.io.gfile.GFile(url, "rb")
+
+    def names(self, url: str) -> list[str]:
+        """The paths of the files below a folder, from it; [] where there is none."""
+        import tensorflow as tf
+
+        top = f"{url.rstrip('/')}/"
+        walked = tf.io.gfile.walk(url)
+        return [f"{folder.rstrip('/')}/{name}".removeprefix(top) for folder, _, names in walked for name in names]
+
+    def list(self, url: str) -> dict[str, RemoteFile]:
+        """Path below the folder -> file."""
+        return {name: self.describe(f"{url}/{name}") for name in self.names(url)}
+
+    def write(self, url: str, path: Path) -> None:
+        """Copies a file of this machine to an address."""
+        import tensorflow as tf
+
+        tf.io.gfile.copy(str(path), url, overwrite=True)
+
+    def remove(self, url: str) -> None:
+        import tensorflow as tf
+
+        tf.io.gfile.remove(url)
+
+
+class WebFiles:
+    """What a web server sends; it lists no folders."""
+
+    def __init__(self):
+        import requests
+
+        self._session = requests.Session()
+        self._session.headers["Accept-Encoding"] = "identity"
+
+    def describe(self, url: str) -> RemoteFile:
+        answer = self._session.head(url, allow_redirects=True, timeout=TIMEOUT_SECONDS)
+        if answer.status_code in REFUSES_HEAD:
+            answer = self._session.get(url, stream=True, timeout=TIMEOUT_SECONDS)
+            answer.close()
+        headers = _found(answer).headers
+        size = int(headers["Content-Length"]) if headers.get("Content-Length", "").isdigit() else None
+        return RemoteFile(url, size, headers.get("ETag") or headers.get("Last-Modified") or "")
+
+    def open(self, url: str) -> BinaryIO:
+        return _found(self._session.get(url, stream=True, timeout=TIMEOUT_SECONDS)).raw
+
+    def list(self, url: str) -> dict[str, RemoteFile]:
+        return {}
+
+
+def _found(answer):
+    """The answer of a web server.
+
+    Raises:
+        OSError: it is that of a failure.
+    """
+    if answer.ok:
+        return answer
+    answer.close()
+    errors = dict.fromkeys((404, 410), FileNotFoundError) | dict.fromkeys((401, 403), PermissionError)
+    raise errors.get(answer.status_code, OSError)(f"{answer.status_code} {answer.reason}")
+
+
+class FsspecFiles:
+    """What fsspec's file systems hold; `url` names the scheme.
+
+    Raises:
+        UserError: fsspec, or what it needs for the scheme, is not installed.
+    """
+
+    def __init__(self, url: str):
+        scheme = url.partition("://")[0]
+        try:
+            import fsspec
+
+            self._fs, _ = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            raise UserError(f"{url!r} is read by fsspec: {EXTRA} ({error})") from error
+        except ValueError as error:
+            raise UserError(f"{url!r} is an address of a kind that is not read, {scheme}://: {error}") from error
+
+    def describe(self, url: str) -> RemoteFile:
+        return _described(url, self._fs.info(url))
+
+    def open(self, url: str) -> BinaryIO:
+        self._fs.invalidate_cache()  # of listings, which also tell sizes
+        return self._fs.open(url, "rb")
+
+    def names(self, url: str) -> list[str]:
+        """The paths of the files below a folder, from it; [] where there is none."""
+        self._fs.invalidate_cache()
+        top = self._top(url)
+        return [path.removeprefix(top) for path in self._fs.find(url) if path.startswith(top)]
+
+    def list(self, url: str) -> dict[str, RemoteFile]:
+        """Path below the folder -> file."""
+        top = self._top(url)
+        found = self._fs.find(url, detail=True)
+        return {
+            path.removeprefix(top): _described(self._fs.unstrip_protocol(path), info)
+            for path, info in found.items()
+            if path.startswith(top)
+        }
+
+    def write(self, url: str, path: Path) -> None:
+        """Copies a file of this machine to an address."""
+        self._fs.put_file(str(path), url)
+
+    def remove(self, url: str) -> None:
+        self._fs.rm_file(url)
+
+    def _top(self, url: str) -> str:
+        return f"{self._fs._strip_protocol(url).rstrip('/')}/"
+
+
+def _described(url: str, info: dict) -> RemoteFile:
+    version = next((str(info[key]) for key in VERSIONS if info.get(key)), "")
+    return RemoteFile(url, info.get("size"), version)
+
+
+def is_address(value: object) -> bool:
+    """Whether this is an address, gs://bucket/photos, and not a path."""
+    return isinstance(value, str) and bool(ADDRESS.match(value.strip()))
+
+
+def scheme_of(address: str) -> str:
+    """ "gs" of gs://bucket/photos."""
+    return address.strip().partition("://")[0].lower()
+
+
+def files_of(address: str) -> TensorFlowFiles | WebFiles | FsspecFiles:
+    """The file system of an address; asks no server.
+
+    Raises:
+        UserError: what reads it is not installed, or its scheme is not known.
+    """
+    scheme = scheme_of(address)
+    if scheme in OF_TENSORFLOW:
+        return TensorFlowFiles()
+    return WebFiles() if scheme in OF_THE_WEB else FsspecFiles(address)
+
+
+def in_threads(function: Callable, arguments: Mapping[str, Any]) -> dict:
+    """{key: function(argument)}, several at a time; raises the first error."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return dict(zip(arguments, pool.map(function, arguments.values()), strict=True))
+
+
+def ask(question: Callable):
+    """The answer of a file system, asked again after a failure; raises the last, and at once what will not change."""
+    for number in range(TRIES):
+        try:
+            return question()
+        except UserError:
+            raise
+        except Exception as error:  # each file system has errors of its own
+            if is_refusal(error) or number + 1 == TRIES:
+                raise
+            time.sleep(FIRST_WAIT_SECONDS * 2**number)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether an answer is no for good: there is no such file, or not for this user."""
+    named = any(part in type(error).__name__ for part in REFUSALS)
+    return named or isinstance(error, (FileNotFoundError, PermissionError, NotImplementedError))
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether an answer says that there is no such file."""
+    return isinstance(error, FileNotFoundError) or "NotFound" in type(error).__name__
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def copy_out(files, url: str, target: Path, count: Callable[[int], object] = lambda size: None) -> tuple[int, str]:
+    """Copies what is at an address into a file of this machine; its size and its SHA-256."""
+    state, size = hashlib.sha256(), 0
+    with files.open(url) as source, open(target, "wb") as stream:
+        while block := source.read(BLOCK_BYTES):
+            stream.write(block)
+            state.update(block)
+            size += len(block)
+            count(len(block))
+    return size, state.hexdigest()
