@@ -7,6 +7,7 @@ address of one is given.
 import hashlib
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,23 +66,36 @@ class TensorFlowFiles:
 
         return tf.io.gfile.GFile(url, "rb")
 
-    def names(self, url: str) -> list[str]:
-        """The paths of the files below a folder, from it; [] where there is none."""
+    def find(self, url: str) -> dict[str, RemoteFile]:
+        """Path below the folder -> file."""
         import tensorflow as tf
 
-        top = f"{url.rstrip('/')}/"
-        walked = tf.io.gfile.walk(url)
-        return [f"{folder.rstrip('/')}/{name}".removeprefix(top) for folder, _, names in walked for name in names]
+        found = {}
+        for folder, _, names in tf.io.gfile.walk(url):
+            for name in names:
+                path = f"{folder.rstrip('/')}/{name}"
+                found[path.removeprefix(f"{url}/")] = self.describe(path)
+        return found
 
-    def list(self, url: str) -> dict[str, RemoteFile]:
-        """Path below the folder -> file."""
-        return {name: self.describe(f"{url}/{name}") for name in self.names(url)}
+    def names(self, url: str) -> list[str]:
+        """The names of what is in a folder, not below it; [] where there is none."""
+        import tensorflow as tf
+
+        try:
+            return [name.rstrip("/") for name in tf.io.gfile.listdir(url)]
+        except tf.errors.NotFoundError:
+            return []
 
     def write(self, url: str, path: Path) -> None:
         """Copies a file of this machine to an address."""
         import tensorflow as tf
 
-        tf.io.gfile.copy(str(path), url, overwrite=True)
+        if scheme_of(url) != "ram":
+            tf.io.gfile.copy(str(path), url, overwrite=True)
+            return
+        aside = f"{url}.part-{uuid.uuid4().hex}"  # this file system appends to a file that is there
+        tf.io.gfile.copy(str(path), aside)
+        tf.io.gfile.rename(aside, url, overwrite=True)
 
     def remove(self, url: str) -> None:
         import tensorflow as tf
@@ -110,7 +124,7 @@ class WebFiles:
     def open(self, url: str) -> BinaryIO:
         return _found(self._session.get(url, stream=True, timeout=TIMEOUT_SECONDS)).raw
 
-    def list(self, url: str) -> dict[str, RemoteFile]:
+    def find(self, url: str) -> dict[str, RemoteFile]:
         return {}
 
 
@@ -152,15 +166,9 @@ class FsspecFiles:
         self._fs.invalidate_cache()  # of listings, which also tell sizes
         return self._fs.open(url, "rb")
 
-    def names(self, url: str) -> list[str]:
-        """The paths of the files below a folder, from it; [] where there is none."""
-        self._fs.invalidate_cache()
-        top = self._top(url)
-        return [path.removeprefix(top) for path in self._fs.find(url) if path.startswith(top)]
-
-    def list(self, url: str) -> dict[str, RemoteFile]:
+    def find(self, url: str) -> dict[str, RemoteFile]:
         """Path below the folder -> file."""
-        top = self._top(url)
+        top = f"{self._fs._strip_protocol(url).rstrip('/')}/"
         found = self._fs.find(url, detail=True)
         return {
             path.removeprefix(top): _described(self._fs.unstrip_protocol(path), info)
@@ -168,15 +176,20 @@ class FsspecFiles:
             if path.startswith(top)
         }
 
+    def names(self, url: str) -> list[str]:
+        """The names of what is in a folder, not below it; [] where there is none."""
+        self._fs.invalidate_cache()
+        try:
+            return [path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(url, detail=False)]
+        except FileNotFoundError:
+            return []
+
     def write(self, url: str, path: Path) -> None:
         """Copies a file of this machine to an address."""
         self._fs.put_file(str(path), url)
 
     def remove(self, url: str) -> None:
         self._fs.rm_file(url)
-
-    def _top(self, url: str) -> str:
-        return f"{self._fs._strip_protocol(url).rstrip('/')}/"
 
 
 def _described(url: str, info: dict) -> RemoteFile:

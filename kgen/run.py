@@ -14,6 +14,8 @@ tensorboard/ wandb/ mlflow/
                   of the loggers; see `kgen.train.loggers`
 report.html       all of it on one page
 DONE or FAILED    how it ended; FAILED holds the reason, DONE the time, and why if it ended early
+
+A run at an address (gs://bucket/runs/a) has such a directory in the cache, and its states there: see `kgen.mirror`.
 """
 
 import contextlib
@@ -36,7 +38,9 @@ from kgen.config import RunConfig, override
 from kgen.data.training_data import Content, Places, TrainingData, places_of
 from kgen.environment import differences, environment, versions
 from kgen.errors import UserError
-from kgen.io import ASIDE, try_to_write, write_json, write_text
+from kgen.file_systems import is_address
+from kgen.io import ASIDE, check_writable, try_to_write, write_json, write_text
+from kgen.mirror import Mirror
 from kgen.spec import DataSpec
 
 FREE_BYTES_NEEDED = 50 * 2**20
@@ -67,6 +71,7 @@ class Run:
         data_places: where the files of the data were; None of a run that did not record it. See `TrainingData`.
         initial_weights: {"model", "weights_hash"} of what it started from, and "attribution", whom to name for it;
             None: from random weights.
+        mirror: the address that it is uploaded to, or was copied from; None of a run without one.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Run:
         initial_weights: Mapping[str, Any] | None = None,
     ):
         self.initial_weights = initial_weights
+        self.mirror: Mirror | None = None
         self.data_names, self.data_places = dict(data_names or {}), data_places
         self.path, self.config, self.spec, self.data_hashes = path, config, spec, dict(data_hashes or {})
         self.versions = versions if isinstance(versions, dict) else {}
@@ -110,13 +116,15 @@ class Run:
             data_hashes: split -> content hash of its images and labels.
             data_names: split -> digest of the names of its images.
             initial_weights: see `Run`.
-            run_dir: the directory; None takes the next number under `runs_root`.
+            run_dir: the directory, or an address; None takes the next number under `runs_root`.
             runs_root: where numbered runs live.
 
         Raises:
             UserError: the directory holds something already, may not be written, or its disk is full.
         """
-        path = check_new(run_dir, runs_root)
+        path, mirror = check_new(run_dir, runs_root), Mirror(run_dir) if is_address(run_dir) else None
+        if mirror:
+            mirror.begin_new()
         with _creating(path, run_dir):
             path.mkdir(parents=True, exist_ok=True)
             if not run_dir:
@@ -129,11 +137,18 @@ class Run:
             about |= {"initial_weights": dict(initial_weights)} if initial_weights else {}
             about |= {"versions": run.versions, "environments": run.environments}
             write_json(path / "config.json", {"format": FORMAT, **config.to_json(), **about})
-        return run
+        return run._mirrored(mirror)
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
-        """Raises UserError when the path is not a run directory, or one of another format."""
+        """Opens a run directory, or the copy of a run at an address.
+
+        Raises:
+            UserError: the path is not a run directory, or one of another format.
+        """
+        if is_address(path):
+            mirror = Mirror(path)
+            return cls.open(mirror.copy())._mirrored(mirror)
         path = Path(path)
         if not (path / "config.json").is_file():
             what = "is no run directory (it has no config.json)" if path.exists() else "does not exist"
@@ -155,11 +170,40 @@ class Run:
             reason = error if isinstance(error, UserError) else repr(error)
             raise UserError(f"{path / 'config.json'} cannot be read as a run's configuration: {reason}") from error
 
+    @classmethod
+    def open_to_train(cls, path: str | Path) -> "Run":
+        """Opens a run that this process is going to change.
+
+        Raises:
+            UserError: as of `open`; the run cannot be written.
+        """
+        if is_address(path):
+            mirror = Mirror(path)
+            return cls.open(mirror.begin())._mirrored(mirror)
+        run = cls.open(path)
+        check_writable(run.path, f"run {run.path}", "copy it to a place that can")
+        return run
+
+    def reopened(self) -> "Run":
+        """The same run, with what its directory says now."""
+        return Run.open(self.path)._mirrored(self.mirror)
+
+    def _mirrored(self, mirror: Mirror | None) -> "Run":
+        self.mirror = mirror
+        if mirror:
+            mirror.log = self.log
+        return self
+
     # What is in it --------------------------------------------------------------------------------------------------
 
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def place(self) -> str:
+        """How commands name it: its address, or its directory."""
+        return self.mirror.address if self.mirror else str(self.path)
 
     @property
     def training_data(self) -> TrainingData:
@@ -375,6 +419,13 @@ def check_new(run_dir: str | None, runs_root: str) -> Path:
     Raises:
         UserError: the directory holds something already, may not be written, or its disk is full.
     """
+    if is_address(run_dir):
+        mirror = Mirror(run_dir)
+        mirror.check_new()
+        check_space(mirror.folder, "--run_dir")
+        return mirror.folder
+    if is_address(runs_root) and not run_dir:
+        raise UserError(f"--runs_root takes a folder; name a run at an address: --run_dir {runs_root.rstrip('/')}/NAME")
     path = Path(run_dir or runs_root)
     check_space(path, _setting(run_dir))
     with _creating(path, run_dir):
@@ -397,6 +448,15 @@ def _creating(path: Path, run_dir: str | None):
 
 def _setting(run_dir: str | None) -> str:
     return "--run_dir" if run_dir else "--runs_root"
+
+
+def is_run(path: str | Path | None) -> bool:
+    """Whether there is a run in a directory, or at an address.
+
+    Raises:
+        UserError: no run can be at such an address, or it cannot be read.
+    """
+    return Mirror(path).exists() if is_address(path) else bool(path) and (Path(path) / "config.json").is_file()
 
 
 def next_numbered(root: Path, name: str) -> Path:

@@ -105,6 +105,7 @@ def sample(cmd: Command, path: str):
     """Writes what the flags ask for, and says what it was."""
     from kgen.content_credentials import signer_of
     from kgen.io import check_writable
+    from kgen.mirror import local_path
     from kgen.sampling import certified_file, check_request, described, generate, is_url, made_by
     from kgen.sampling.files import write
 
@@ -122,7 +123,7 @@ def sample(cmd: Command, path: str):
     sampler = _open(cmd, file or path, **flags.generator_choice(cmd))
     samples = generate(sampler, cmd["count"], **request)
     asked = None if cmd["label"] is None else sampler.spec.class_name(samples.labels[0])
-    checkpoint = cmd["checkpoint"] if not is_url(path) and (Path(path) / "config.json").is_file() else None
+    checkpoint = cmd["checkpoint"] if not is_url(path) and (local_path(path) / "config.json").is_file() else None
     made = made_by(
         sampler, file or path, "kgen-sample",
         seed=cmd["seed"], label=asked, temperature=cmd["temperature"], checkpoint=checkpoint,

@@ -140,7 +140,7 @@ def finish(cmd: Command, sweep):
         which = "every trial" if all(REASON in t.user_attrs for t in sweep.trials()) else "every trial that trained on"
         raise TrainingFailed(f"{which} failed; see {path}")
     run = Run.open(sweep.path(sweep.winner))
-    train.write_report(run.path)
+    train.write_report(run)
     print(f"best:     trial {sweep.winner.number}, {run.path}")
     print(f"page:     {path}")
     print(f"again:    {again}")

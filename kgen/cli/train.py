@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kgen.cli import flags
 from kgen.cli.command import WIDTH, Command
@@ -15,10 +15,15 @@ from kgen.cli.supervise import is_supervised, supervise
 from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError, WorkerLost
 from kgen.evaluate.registry import parse_metrics
+from kgen.file_systems import is_address
+from kgen.mirror import Mirror
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
 from kgen.progress import show, width
 from kgen.recipes import configure, load_recipe, stand_in_note
+
+if TYPE_CHECKING:
+    from kgen.run import Run
 
 EXAMPLES = (
     ("kgen-train --model cvae", "on the embedded digits, all settings chosen; about a minute"),
@@ -51,7 +56,8 @@ def command() -> Command:
     define_settings(cmd)
     cmd.flag("Model", "boolean", "list_recipes", False, "List the recipes: what each reproduces, and its results.")
     cmd.flag(
-        "Output", "string", "run_dir", None, "Run directory. An interrupted run in it is resumed.",
+        "Output", "string", "run_dir", None,
+        "Run directory, or an address, gs://bucket/NAME. An interrupted run in it is resumed.",
         auto="the next number in --runs_root", metavar="FOLDER",
     )  # fmt: skip
     cmd.flag("Output", "string", "runs_root", "runs", "Folder of numbered runs.", metavar="FOLDER")
@@ -218,15 +224,17 @@ def print_recipes():
     print(render_recipes(width(WIDTH)), end="")
 
 
-def write_report(path: Path) -> Path | None:
-    """Writes report.html of a run; if it cannot be written that is one warning, and the training is not lost."""
+def write_report(run: "Run") -> Path | None:
+    """Writes report.html of a run, also to its address; a failure is one warning, and the training is not lost."""
     try:
         from kgen.report import write_report
-        from kgen.run import Run
 
-        return write_report(Run.open(path))
+        written = write_report(run.reopened())
+        if run.mirror:
+            run.mirror.finish()
+        return written
     except Exception as error:
-        again = shlex.join(["kgen-report", str(path)])
+        again = shlex.join(["kgen-report", run.place])
         print(f"kgen-train: the report could not be written ({error}); try again with: {again}", file=sys.stderr)
         return None
 
@@ -259,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if cmd["print_config"]:
             return print(json.dumps(config.to_json(), indent=2))
         check_name(config.data.dataset.strip())
+        if is_address(cmd["run_dir"]):
+            Mirror(cmd["run_dir"])  # whether a run can be there
         if cmd["resume"] is not None:
             checks.check_early_stopping(config)
             check_loggers(config.train.logger)
@@ -290,17 +300,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise  # at once, so that all can be started again
         except BaseException:
             for begun in runs:
-                if written := write_report(begun.path):
+                if written := write_report(begun):
                     print(f"\nreport:   {written}", flush=True)
             raise
         if not runs:
             return  # the chief of several workers prints
         from kgen.report.commands import next_commands
 
-        written = write_report(run.path)
+        written = write_report(run)
         if config.recipe and (words := stand_in_note(load_recipe(config.recipe), config.data.dataset)):
             show(f"\nrecipe {config.recipe}: {words}")
         plots = sorted(path.name for path in (run.path / "plots").glob("*.png"))
+        if run.mirror:
+            print(f"\nrun:      {run.place}, and a copy on this machine", end="")
         print(f"\npictures: {run.path / 'samples' / 'final.png'}")
         print(f"plots:    {run.path / 'plots'} ({', '.join(plots)})")
         if written:

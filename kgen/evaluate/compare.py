@@ -25,6 +25,7 @@ from kgen.evaluate.tables import (
     protocol_lines,
     with_settings,
 )
+from kgen.mirror import local_path
 from kgen.registry import nearest
 from kgen.run import INTERRUPTED, Run
 from kgen.sampling import StandardNormal, latest_version
@@ -230,7 +231,7 @@ def open_targets(paths: Iterable[str | Path]) -> list[Compared]:
         UserError: a path is none of these, or a result cannot be read.
     """
     found = {}
-    for path in itertools.chain.from_iterable(_runs_inside(Path(path)) for path in paths):
+    for path in itertools.chain.from_iterable(_runs_inside(local_path(path)) for path in paths):
         folder = path if (path / "eval").is_dir() else latest_version(path) or path
         found.setdefault(folder.resolve(), folder)
     targets = [target for folder in found.values() for target in _targets_in(folder)]

@@ -17,6 +17,7 @@ from kgen.data.sources import base
 from kgen.data.sources.resolve import is_data_file
 from kgen.data.training_data import Content, TrainingData
 from kgen.errors import UserError
+from kgen.mirror import local_path
 from kgen.run import Run
 from kgen.sampling import SINGLE_FILES, Sampler, StandardNormal, is_url, latest_version, open_run, open_sampler
 from kgen.spec import DataSpec
@@ -167,7 +168,7 @@ def open_target(
         about |= _prior(sampler)
         out = Path("eval") / f"{base.slug(str(path))}.jsonl"
         return Target(str(path), "server", sampler, None, 0, out, about)
-    given, path = str(path), Path(path)
+    given, path = str(path), local_path(path)
     if (path / "config.json").is_file():
         return _open_run(given, path, checkpoint, prior, dataset)
     if checkpoint != "best":

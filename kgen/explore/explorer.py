@@ -14,6 +14,7 @@ from kgen.explore.figures import Picture
 from kgen.explore.kinds import KINDS, PAGE, Options
 from kgen.explore.page import check_run, write_page
 from kgen.io import check_writable
+from kgen.mirror import local_path
 from kgen.progress import Bar
 from kgen.run import Run
 from kgen.sampling import described, latest_version, made_by
@@ -134,7 +135,7 @@ def explore_page(
     Raises:
         UserError: neither a run nor an export, or a decoder that no page can hold.
     """
-    path, file = Path(path), f"{PAGE}.html"
+    path, file = local_path(path), f"{PAGE}.html"
     if (path / "config.json").is_file():
         check_writable(out or path / FOLDER, f"the page of {path}")
         run = Run.open(path)

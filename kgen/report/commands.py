@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from kgen.config import RunConfig
+from kgen.file_systems import is_address
 from kgen.models.presets import PRESETS
 from kgen.run import Run
 
@@ -24,19 +25,19 @@ def next_commands(run: Run, *, state: str = DONE, reason: str = "", path: Path |
         run: a run directory.
         state: DONE, FAILED or UNFINISHED.
         reason: the error message of a failed training.
-        path: how the commands name the run; None takes `run.path`.
+        path: how the commands name the run; None takes `run.place`.
 
     Returns:
         (purpose, command line, quoted for the shell).
     """
-    path = Path(path or run.path)
+    path = str(path or run.place)
     use = _usage_commands(run, path)
     if state == DONE:
         return use
-    resume = [("resume from the last checkpoint", shlex.join(["kgen-train", "--resume", str(path)]))]
+    resume = [("resume from the last checkpoint", shlex.join(["kgen-train", "--resume", path]))]
     resume = resume if run.step_checkpoints.steps() else []
     if state == UNFINISHED:
-        first = [("update this page", shlex.join(["kgen-report", str(path)])), *resume]
+        first = [("update this page", shlex.join(["kgen-report", path])), *resume]
     elif "--learning_rate" in reason and run.config.train.learning_rate:
         first = [(f"train again, with {RATE_FACTOR:g} times the learning rate", train_again(run.config, RATE_FACTOR))]
     else:
@@ -44,20 +45,22 @@ def next_commands(run: Run, *, state: str = DONE, reason: str = "", path: Path |
     return first + (use if run.checkpoint("last").is_file() else [])
 
 
-def _usage_commands(run: Run, path: Path) -> list[tuple[str, str]]:
+def _usage_commands(run: Run, path: str) -> list[tuple[str, str]]:
     label = []
     if is_conditional(run.config):
         label = ["--label", run.spec.class_name(run.spec.num_classes - 1)]
     commands = {
-        "64 samples as a picture": ["kgen-sample", str(path), "--count", "64", *label, "--seed", "1"],
-        PAGE: ["kgen-explore", str(path), "--what", "page"],
-        "metrics with their protocols": ["kgen-eval", str(path)],
-        "SavedModel and TFLite files": ["kgen-export", str(path), "--to", f"exports/{run.config.model}"],
-        "pictures of the latent space": ["kgen-explore", str(path)],
+        "64 samples as a picture": ["kgen-sample", path, "--count", "64", *label, "--seed", "1"],
+        PAGE: ["kgen-explore", path, "--what", "page"],
+        "metrics with their protocols": ["kgen-eval", path],
+        "SavedModel and TFLite files": ["kgen-export", path, "--to", f"exports/{run.config.model}"],
+        "pictures of the latent space": ["kgen-explore", path],
         "the exports as a service, with a page": ["kgen-serve", "exports/"],
     }
     lines = [(purpose, shlex.join(words)) for purpose, words in commands.items()]
-    return [*lines, ("this run beside its neighbours", f"kgen-compare {shlex.quote(str(path.parent))}/*")]
+    if is_address(path):
+        return lines
+    return [*lines, ("this run beside its neighbours", f"kgen-compare {shlex.quote(str(Path(path).parent))}/*")]
 
 
 def is_conditional(config: RunConfig) -> bool:

@@ -293,7 +293,8 @@ def commands_section(files: RunFiles) -> str:
 
 
 def _next(files: RunFiles) -> list[tuple[str, str]]:
-    return next_commands(files.run, state=files.state, reason=files.reason, path=files.run.path.resolve())
+    path = None if files.run.mirror else files.run.path.resolve()
+    return next_commands(files.run, state=files.state, reason=files.reason, path=path)
 
 
 def _commands(lines: list[tuple[str, str]]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kgen.errors import UserError
+from kgen.mirror import local_path
 from kgen.models.presets import PRESETS
 from kgen.sampling.exported import (
     MODEL,
@@ -66,7 +67,7 @@ def open_sampler(
         return (GrpcSampler if str(path).startswith(SCHEME) else ServerSampler)(str(path), token)
     if token is not None:
         raise UserError(f"--token_file is for the address of a server, and {path} is none; leave it out")
-    path = Path(path)
+    path = local_path(path)
     if path.suffix in SINGLE_FILES and path.is_file():
         return SINGLE_FILES[path.suffix](path, prior)
     if (path / "config.json").is_file():
@@ -133,7 +134,7 @@ def described(path: str | Path) -> Description | None:
     """
     if is_url(path):
         return None
-    path = Path(path)
+    path = local_path(path)
     if (path / "config.json").is_file():
         from kgen.run import Run
 

@@ -190,6 +190,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         }
         arrays = {name: np.asarray(variable) for name, variable in training_variables(self.model).items()}
         self.run.step_checkpoints.write(step, arrays, state)
+        if self.run.mirror:
+            self.run.mirror.upload_soon()
         self.written, self.written_step = time.monotonic(), step
 
 
@@ -257,7 +259,7 @@ def check_resumable(run: Run, config: RunConfig, content: Content):
     check_settings(run, config)
     if changed := run.training_data.content.difference(content):
         raise UserError(
-            f"{config.data.dataset!r} does not hold the images that {run.path} was trained on: {changed}; bring the "
+            f"{config.data.dataset!r} does not hold the images that {run.place} was trained on: {changed}; bring the "
             "data back, name the place where they are with --dataset, or start a new run"
         )
 
@@ -280,7 +282,7 @@ def stopped_early(run: Run) -> int | None:
 
 def how_it_ended(run: Run) -> str:
     """How a finished run ended, and the command that continues it."""
-    epochs, resume = run.config.train.epochs, shlex.join(["kgen-train", "--resume", str(run.path)])
+    epochs, resume = run.config.train.epochs, shlex.join(["kgen-train", "--resume", run.place])
     if (epoch := stopped_early(run)) is None:
         return f"{counted(epochs, 'epoch')}; ten more: {resume} --more_epochs 10"
     return (
@@ -298,7 +300,7 @@ def latest_checkpoint(run: Run) -> Checkpoint | None:
     found = run.step_checkpoints.newest(run.log)
     if found is None and run.metrics():
         raise UserError(
-            f"{run.path} has no whole checkpoint to resume from (checkpoints/step-*.npz); start a new run, or sample "
+            f"{run.place} has no whole checkpoint to resume from (checkpoints/step-*.npz); start a new run, or sample "
             "from its best checkpoint"
         )
     run.step_checkpoints.remove_after(found.state["step"] if found else -1)

@@ -5,12 +5,11 @@ The command line makes them before it imports TensorFlow, and `train`, `resume` 
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 
 from kgen.config import RunConfig, flatten
 from kgen.errors import UserError
 from kgen.models.presets import PRESETS
-from kgen.run import Run, check_new
+from kgen.run import Run, check_new, is_run
 from kgen.sampling import check_prior
 from kgen.train.init_from import with_architecture, with_architecture_of
 from kgen.train.loggers import check_loggers
@@ -45,14 +44,14 @@ def checked(config: RunConfig, run_dir: str | None = None) -> RunConfig:
     check_prior(config.train.prior, config.model)
     check_early_stopping(config)
     check_loggers(config.train.logger)
-    if config.train.init_from and run_dir and (Path(run_dir) / "config.json").is_file():
+    if config.train.init_from and is_run(run_dir):
         return with_architecture_of(Run.open(run_dir), config)
     return with_architecture(config)
 
 
 def check_run_dir(run_dir: str | None, runs_root: str):
     """Raises UserError unless `run_dir` is a run, which is resumed, or one can be created; see `Run.create`."""
-    if run_dir and (Path(run_dir) / "config.json").is_file():
+    if is_run(run_dir):
         Run.open(run_dir)
     else:
         check_new(run_dir, runs_root)
@@ -106,6 +105,6 @@ def check_settings(run: Run, config: RunConfig):
     if differ:
         changes = "; ".join(f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}" for key in differ[:5])
         raise UserError(
-            f"{run.path} was trained with other settings: {changes}. Only {', '.join(MAY_CHANGE)} may change; name a "
+            f"{run.place} was trained with other settings: {changes}. Only {', '.join(MAY_CHANGE)} may change; name a "
             "new --run_dir, or give the settings as they were"
         )

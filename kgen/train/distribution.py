@@ -31,6 +31,8 @@ from tensorflow.python.eager import context  # which has no public name for the 
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost
+from kgen.file_systems import is_address
+from kgen.mirror import Mirror
 from kgen.run import Run
 from kgen.spec import DataSpec
 from kgen.tables import counted
@@ -56,6 +58,7 @@ class Devices:
         self.strategy, self.worker, self.workers, self.addresses = strategy, worker, len(addresses), tuple(addresses)
         self.where = "RUN"
         self._watch, self._left, self._dead, self._interrupted = None, threading.Event(), "", False
+        self.mirror: Mirror | None = None
 
     @property
     def is_chief(self) -> bool:
@@ -106,7 +109,8 @@ class Devices:
         self.where = places.get("run_dir") or self.where
         identity = {"data_hashes": content.hashes, "data_names": content.names, "initial_weights": initial_weights}
         if self.is_chief:
-            return Run.create(config, spec, **identity, **places)
+            self.mirror = (run := Run.create(config, spec, **identity, **places)).mirror
+            return run
         return WorkerRun.create(config, spec, **identity, run_dir=str(_temporary_folder()))
 
     def open_run(self, path: str | Path) -> Run:
@@ -115,10 +119,15 @@ class Devices:
         Raises:
             UserError: there is no run.
         """
-        run, self.where = Run.open(path), str(path)
+        self.where = str(path)
+        if self.is_chief:
+            run = Run.open_to_train(path)
+            self.mirror = run.mirror
+        self.agreed(0)  # the chief has uploaded what only its copy of a run at an address held
         if not self.is_chief:
             folder = _temporary_folder()
-            shutil.copytree(path, folder, dirs_exist_ok=True, ignore=_not_needed)
+            source = Mirror(path).copy(exact=True) if is_address(path) else path
+            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=_not_needed)
             run = WorkerRun.open(folder)
         self.agreed(0)  # no worker changes the run before all have read it
         return run
@@ -158,6 +167,30 @@ class Devices:
                 return
         print(f"kgen-train: {self._lost(self._dead)}", file=sys.stderr, flush=True)
         os._exit(WorkerLost.exit_code)
+
+    @contextlib.contextmanager
+    def uploading(self):
+        """At its end the run is at its address, if it has one, however the training has ended.
+
+        Raises:
+            TrainingFailed: a training that has not failed cannot be uploaded.
+        """
+        self.mirror = None
+        try:
+            yield
+        except BaseException:
+            if self.mirror:
+                self.mirror.finish_or_log()
+            raise
+        else:
+            if self.mirror and not self.mirror.finish_or_log():
+                raise TrainingFailed(
+                    f"{self.where} does not hold the end of the training, which is whole in {self.mirror.folder}. Once "
+                    f"the address can be written, this uploads it: {shlex.join(['kgen-train', '--resume', self.where])}"
+                )
+        finally:
+            if self.mirror:
+                self.mirror.release()
 
     @contextlib.contextmanager
     def errors_converted(self):

@@ -25,6 +25,7 @@ import numpy as np
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
+from kgen.mirror import local_path
 from kgen.models.presets import ARCHITECTURE, PENALTIES, PRESETS, STARTS_FROM
 from kgen.run import Run, first_line
 from kgen.sampling import is_url, latest_version
@@ -128,7 +129,7 @@ class TrainedModel:
 
 def _found(path: str) -> Path:
     """A path; one that begins with exports/ also in kgen's own folder, where the working folder has no such thing."""
-    given = Path(path)
+    given = local_path(path)
     if given.parts[:1] != ("exports",) or given.exists():
         return given
     shipped = Path(__file__).resolve().parents[2] / given

@@ -17,13 +17,12 @@ from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, TrainingPaused, UserError, image_lost
-from kgen.io import check_writable
 from kgen.models import GenerativeModel, build_model, ema
 from kgen.models.base import GRADIENT
 from kgen.models.presets import PRESETS
 from kgen.progress import announce
 from kgen.recipes import log_lines
-from kgen.run import INTERRUPTED, Run
+from kgen.run import INTERRUPTED, Run, is_run
 from kgen.sampling import open_run
 from kgen.spec import DataSpec
 from kgen.tables import counted
@@ -56,7 +55,8 @@ def train(
 
     Args:
         config: what to train; see RunConfig.
-        run_dir: where to; None takes the next number under `runs_root`. A run that is there already is resumed.
+        run_dir: where to, a directory or an address; None takes the next number under `runs_root`. A run that is there
+            already is resumed.
         runs_root: where numbered runs live.
         dataset: already loaded; None loads `config.data`.
         monitor: the class `kgen.evaluate.Monitor`; needed when `config.train.eval_every` is set.
@@ -75,13 +75,13 @@ def train(
     """
     started = time.monotonic()
     devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
-    with devices.errors_converted(), devices.workers_watched():
+    with devices.uploading(), devices.errors_converted(), devices.workers_watched():
         notes = log_lines(config)
         config = checks.checked(config, run_dir)  # before any data is read
         dataset = dataset or data.load(config.data, seed=config.seed)
         defaults.check_labels(config, dataset)
         run = None
-        if run_dir and devices.agreed((Path(run_dir) / "config.json").is_file()):
+        if run_dir and devices.agreed(is_run(run_dir)):
             run = devices.open_run(run_dir)
             config = checks.with_decided(run, config)
         if config.train.minutes is not None and config.train.epochs is None:
@@ -112,7 +112,7 @@ def resume(
     """Resumes a run; the result is the one that it would have had without the interruption.
 
     Args:
-        path: of the run.
+        path: of the run, or its address.
         changes: settings to change; see `checks.MAY_CHANGE`. "data.dataset" is where its data are now.
         dataset, monitor, on_start: as of `train`.
 
@@ -123,11 +123,9 @@ def resume(
     started = time.monotonic()
     config = Run.open(path).config_with(changes or {})
     devices = devices_of(config.train.strategy)
-    with devices.errors_converted(), devices.workers_watched():
+    with devices.uploading(), devices.errors_converted(), devices.workers_watched():
         checks.check_early_stopping(config)
         run = devices.open_run(path)
-        if devices.is_chief:
-            check_writable(run.path, f"run {run.path}", "copy it to a place that can")
         dataset = dataset or data.load(config.data, seed=config.seed)
         checks.check_early_stopping(config, dataset.spec.examples)
         return _train(run, config, dataset, devices, monitor, on_start, started)
@@ -166,7 +164,7 @@ def _train(
         if checkpointing.is_done(run, config):
             if moved:
                 run.save_config(dataclasses.replace(run.config, data=config.data))
-            run.log(f"{run.path} is done: {checkpointing.how_it_ended(run)}")
+            run.log(f"{run.place} is done: {checkpointing.how_it_ended(run)}")
             return run
         start = checkpointing.latest_checkpoint(run)
         if pause_after and start and start.state["epoch"] >= pause_after:
@@ -473,7 +471,7 @@ def compile_model(model: GenerativeModel, config: RunConfig, steps_per_epoch: in
 
 
 def _resume_command(run: Run) -> str:
-    return shlex.join(["kgen-train", "--resume", str(run.path)])
+    return shlex.join(["kgen-train", "--resume", run.place])
 
 
 def _failure(run: Run, step: int, steps_per_epoch: int) -> str:
@@ -511,10 +509,10 @@ def _log_resume(run: Run, start: Checkpoint | None, devices: Devices):
     if start is None:
         if devices.is_chief:
             run.record_environment(from_start=True)
-        run.log(f"run {run.path}: starts from the beginning, it has no checkpoint")
+        run.log(f"run {run.place}: starts from the beginning, it has no checkpoint")
         return
     place = f"epoch {start.state['epoch'] + 1} of {run.config.train.epochs}"
-    run.log(f"run {run.path}: resumes in {place}, after step {start.state['step']:,}")
+    run.log(f"run {run.place}: resumes in {place}, after step {start.state['step']:,}")
     if devices.is_chief and (differences := run.record_environment()):
         run.log(f"note: {', '.join(differences)}: {checkpointing.OTHER_ENVIRONMENT}")
 
@@ -524,7 +522,7 @@ def _log_start(run: Run, dataset: data.Dataset, model: GenerativeModel, devices:
     splits = ", ".join(f"{count} {split}" for split, count in spec.examples.items())
     height, width, channels = spec.image_shape
     classes = counted(spec.num_classes, "class") if spec.num_classes else "no labels"
-    run.log(f"run {run.path}")
+    run.log(f"run {run.place}")
     for note in notes:
         run.log(note)
     run.log(f"data {spec.name}: {splits} images, {height}x{width}x{channels}, {classes}")

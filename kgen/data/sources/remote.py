@@ -75,7 +75,7 @@ def _files_in(address: str, remote) -> dict[str, RemoteFile]:
     try:
         sums = read_sums(_ask(f"{address}/{SUMS}", lambda: _read(remote, f"{address}/{SUMS}")).decode(errors="replace"))
     except NotThere:
-        files = _ask(address, lambda: remote.list(address))
+        files = _ask(address, lambda: remote.find(address))
         if not files:
             raise DataMissing(
                 f"nothing is found at {address}. Where a server lists no folders, name the shards, "
