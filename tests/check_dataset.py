@@ -24,6 +24,7 @@ def check_dataset(dataset: Dataset, *, distinct: bool = True, forget=None) -> No
         check_evaluation(dataset, split, seen[split])
     check_limit(dataset, dataset.splits[-1], seen)
     check_order(dataset, seen)
+    check_shares(dataset, dataset.splits[-1])
     if distinct:
         check_apart(dataset, seen)
     if forget is not None:
@@ -109,6 +110,21 @@ def check_order(dataset: Dataset, seen) -> None:
         assert not np.array_equal(first, epochs(1, seed=2)[0]), "two seeds in the same order"
         passes = dataset.batches("train", batch_size=BATCH)
         assert not np.array_equal(taken(passes)[0], taken(passes)[0]), "two passes in the same order"
+
+
+def check_shares(dataset: Dataset, split: str) -> None:
+    """The parts that workers take of each batch are the whole batch, in training and in evaluation."""
+    size = min(3, dataset.spec.examples[split])
+    for options in ({"training": True, "repeat": True, "start_step": 1}, {"training": False}):
+        whole = list(dataset.batches(split, batch_size=size, **options).take(3).as_numpy_iterator())
+        parts = [
+            list(dataset.batches(split, batch_size=size, share=(i, 2), **options).take(3).as_numpy_iterator())
+            for i in range(2)
+        ]
+        for batch, *shares in zip(whole, *parts, strict=True):
+            assert [*map(len, shares[0])] == [size // 2] * 2 or len(batch[1]) < size
+            for one, other, expected in zip(*shares, batch, strict=True):
+                np.testing.assert_array_equal(np.concatenate([one, other]), expected)
 
 
 def check_apart(dataset: Dataset, seen) -> None:

@@ -101,6 +101,7 @@ class Dataset:
         limit: int | None = None,
         as_uint8: bool = False,
         flip: bool = False,
+        share: tuple[int, int] = (0, 1),
     ):
         """A `tf.data.Dataset` of (images [B, H, W, C] float32 in [0, 1], labels [B] int32; zeros when unlabelled).
 
@@ -119,9 +120,11 @@ class Dataset:
             as_uint8: images as they are kept, uint8 of 0 to 255: a quarter of the bytes, which a model's `fit` takes as
                 well. Those that are binarized are float32 all the same.
             flip: training images are mirrored half of the time, which is a function of seed, epoch and batch.
+            share: (i, n) for the i-th of n workers: of every batch the i-th of n parts that follow each other, whose
+                sizes differ by one at most. Only these images are read, but of sets that are read from front to back.
 
         Raises:
-            UserError: no such split, or a number that is not positive.
+            UserError: no such split, a number that is not positive, or batches of fewer images than workers.
         """
         name, rows = self._find(split)
         if batch_size < 1 or (limit is not None and limit < 1) or min(start_epoch, start_step) < 0:
@@ -131,7 +134,13 @@ class Dataset:
             )
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(random.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
-        batches = replace(self._batches_of(name, rows, self.binarize, seed), as_uint8=as_uint8, flip=flip)
+        if (size := min(batch_size, len(rows))) < share[1]:
+            raise UserError(
+                f"{share[1]} workers share each batch, and those of {split!r} have {size} images; raise --batch_size, "
+                "or start fewer workers"
+            )
+        batches = self._batches_of(name, rows, self.binarize, seed)
+        batches = replace(batches, as_uint8=as_uint8, flip=flip, share=share)
         if split == "train" if training is None else training:
             return batches.training(batch_size, start_epoch, repeat, start_step)
         return batches.evaluation(batch_size, repeat)
@@ -209,7 +218,7 @@ class SplitBatches:
         transform: step 2, for images that are not kept.
         binarize: see DataConfig.
         seed: of order and binarization.
-        as_uint8, flip: see `Dataset.batches`.
+        as_uint8, flip, share: see `Dataset.batches`.
     """
 
     image_shape: tuple[int, int, int]
@@ -222,6 +231,7 @@ class SplitBatches:
     seed: int
     as_uint8: bool = False
     flip: bool = False
+    share: tuple[int, int] = (0, 1)
 
     def training(self, batch_size: int, start_epoch: int, repeat: bool, start_step: int = 0):
         """Batches of exactly `batch_size` in the order of (seed, epoch); see `Dataset.batches`."""
@@ -230,24 +240,29 @@ class SplitBatches:
         size = min(batch_size, len(self.rows))
         steps = len(self.rows) // size
         start_epoch, start_step = start_epoch + start_step // steps, start_step % steps
-        gather = self._gatherer(size)
+        own = self._own(size)
+        gather = self._gatherer(own.stop - own.start)
         shuffled = self._shuffler(gather is not None)
 
         def epoch_batches(epoch):
             # 4. order: a permutation that is a function of (seed, epoch)
             first = tf.where(epoch == start_epoch, tf.constant(start_step, tf.int64), 0) if repeat else start_step
-            order = shuffled(epoch)[: steps * size]
+            order = tf.reshape(shuffled(epoch)[: steps * size], (steps, size))
+            rows = order[first:, own]
             if gather is not None:
-                batches = tf.data.Dataset.from_tensor_slices(tf.reshape(order, (steps, size))[first:])
+                batches = tf.data.Dataset.from_tensor_slices(rows)
             elif self.source.random_access:
-                batches = self._decode_again(order[first * size :], epoch).batch(size, drop_remainder=True)
+                batches = self._decode_again(tf.reshape(rows, [-1]), epoch).batch(
+                    own.stop - own.start, drop_remainder=True
+                )
             else:
                 batches = self._decode_again(order, epoch).batch(size, drop_remainder=True).take(steps).skip(first)
+                batches = batches.map(lambda *batch: tuple(x[own] for x in batch))
             numbers = tf.data.Dataset.range(first, steps)
             return tf.data.Dataset.zip(batches, numbers, tf.data.Dataset.from_tensors(epoch).repeat())
 
         def finish(batch, step, epoch):
-            return self._normalise(batch if gather is None else gather(batch), epoch, step)
+            return self._normalise(batch if gather is None else gather(batch), epoch, step, size)
 
         if repeat:
             epochs = tf.data.Dataset.range(start_epoch, np.iinfo(np.int64).max)
@@ -263,16 +278,39 @@ class SplitBatches:
         """Batches in fixed order, the short last one kept."""
         import tensorflow as tf
 
-        steps = -(-len(self.rows) // batch_size)
+        steps, own = -(-len(self.rows) // batch_size), self._own(batch_size)
         gather = self._gatherer(None)
-        rows = _cpu_constant(self.rows)
-        if gather is None:
-            batches = self._decode_again(rows, None).batch(batch_size)
+        if gather is not None:
+            rows = _cpu_constant(self.rows)
+            batches = tf.data.Dataset.range(steps)
+            batches = batches.map(lambda i: gather(rows[i * batch_size : (i + 1) * batch_size][own]))
+        elif self.source.random_access:
+            batches = self._decode_again(self.rows[self._in_slice(own, batch_size)], None).batch(own.stop - own.start)
+            batches = batches.concatenate(self._no_images(batches)).take(steps)  # of the last batch it may have none
         else:
-            batches = tf.data.Dataset.range(steps).map(lambda i: gather(rows[i * batch_size : (i + 1) * batch_size]))
-        batches = batches.map(lambda *batch: self._normalise(batch, None, None))
+            batches = self._decode_again(self.rows, None).batch(batch_size)
+            batches = batches.map(lambda *batch: tuple(x[own] for x in batch))
+        batches = batches.map(lambda *batch: self._normalise(batch, None, None, batch_size))
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
         return self._prefetched(batches.repeat() if repeat else batches, batch_size)
+
+    def _own(self, size: int) -> slice:
+        """The places of the images of this worker in a batch of `size`."""
+        worker, workers = self.share
+        return slice(worker * size // workers, (worker + 1) * size // workers)
+
+    def _in_slice(self, own: slice, size: int) -> np.ndarray:
+        """[N] bool: whether a row stands at these places of the batch of `size` that it is in."""
+        place = np.arange(len(self.rows)) % size
+        return (place >= own.start) & (place < own.stop)
+
+    @staticmethod
+    def _no_images(batches):
+        """A data set of one batch without images, of the same types and shapes."""
+        import tensorflow as tf
+
+        empty = [tf.zeros((0, *spec.shape[1:]), spec.dtype) for spec in batches.element_spec]
+        return tf.data.Dataset.from_tensors(tuple(empty))
 
     def decoded(self) -> tuple[np.ndarray, np.ndarray]:
         """All images and labels of a split that is not kept, decoded now: ([N, H, W, C] uint8, [N] int32)."""
@@ -354,12 +392,13 @@ class SplitBatches:
         seed = tf.ensure_shape(tf.numpy_function(buffer_seed, [epoch], tf.int64, stateful=False), ())
         return records.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
 
-    def _normalise(self, batch, epoch, step):
+    def _normalise(self, batch, epoch, step, size: int):
         """Step 5: (indices, pixels uint8, labels) -> (images float32 in [0, 1], labels); see also `as_uint8`.
 
         Args:
             epoch, step: int64 tensors, which give flips and sampled binarization their keys in training; None in
                 evaluation.
+            size: images in the batches of all workers.
         """
         import tensorflow as tf
 
@@ -368,12 +407,13 @@ class SplitBatches:
             return tf.random.experimental.stateless_fold_in(epoch_key, step)
 
         indices, pixels, labels = batch
+        whole = (self._own(size), size)
         if self.flip and epoch is not None:
-            pixels = flip_at_random(pixels, key("flip"))
+            pixels = flip_at_random(pixels, key("flip"), *whole)
         if self.binarize == "threshold" or (self.binarize == "sample" and epoch is None):
             return self.binarized(indices, pixels), labels
         if self.binarize == "sample":
-            return binarize_sample(pixels, key("binarize")), labels
+            return binarize_sample(pixels, key("binarize"), *whole), labels
         return pixels if self.as_uint8 else images.to_unit(tf.cast(pixels, tf.float32)), labels
 
     def binarized(self, indices, pixels):

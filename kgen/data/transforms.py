@@ -19,6 +19,7 @@ from kgen.data.sources.base import WHITE
 
 TRANSFORM_VERSION = 2
 """Raised with any change that gives other pixels, so that decoded images kept before it are not taken for these."""
+ALL = slice(None)
 LUMA = (299, 587, 114)  # ITU-R BT.601, in thousandths
 
 
@@ -102,16 +103,19 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 SIXTEEN_BITS = 2**16
 
 
-def flip_at_random(pixels, key):
+def flip_at_random(pixels, key, places: slice = ALL, size: int | None = None):
     """Training images [B, H, W, C], each mirrored left to right with probability 1/2.
 
     Args:
         pixels: of any type.
         key: [2] int64; the same key mirrors the same images.
+        places: of the images in a batch of `size`, of which others have the rest.
+        size: None: these are all.
     """
     import tensorflow as tf
 
-    mirrored = tf.random.stateless_uniform(tf.shape(pixels)[:1], key) < 0.5
+    size = tf.shape(pixels)[0] if size is None else size
+    mirrored = tf.random.stateless_uniform([size], key)[places] < 0.5
     return tf.where(mirrored[:, None, None, None], pixels[:, :, ::-1], pixels)
 
 
@@ -173,21 +177,23 @@ def binarize_threshold(pixels):
     return tf.cast(pixels >= np.uint8((WHITE + 1) // 2), tf.float32)
 
 
-def binarize_sample(pixels, key):
+def binarize_sample(pixels, key, places: slice = ALL, size: int | None = None):
     """A Bernoulli sample of each pixel.
 
     Args:
         pixels: [B, H, W, C] uint8 tensor; the probability of white is pixels / 255, exact for black and for white.
         key: [2] integer tensor; the same key gives the same sample.
+        places, size: see `flip_at_random`.
 
     Returns:
         [B, H, W, C] float32 tensor of 0 and 1.
     """
     import tensorflow as tf
 
-    count = tf.size(pixels)
+    shape = tf.shape(pixels) if size is None else tf.concat([[size], tf.shape(pixels)[1:]], 0)
+    count = tf.reduce_prod(shape)
     words = tf.random.stateless_uniform([(count + 1) // 2], key, minval=None, maxval=None, dtype=tf.uint32)
-    uniforms = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count], tf.shape(pixels))
+    uniforms = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count], shape)[places]
     return _is_white(pixels, tf.cast(uniforms, tf.int32))
 
 

@@ -162,7 +162,7 @@ def test_function(model):
     return function
 
 
-def evaluation_function(model, batches: tf.data.Dataset):
+def evaluation_function(model, batches):
     """A function that evaluates a model on the batches at each call.
 
     Keras' `evaluate` starts an iterator each time, and waits for tf.data's threads when it ends: 50 ms for two batches.
@@ -170,14 +170,14 @@ def evaluation_function(model, batches: tf.data.Dataset):
 
     Args:
         model: a compiled GenerativeModel.
-        batches: of known number, the same ones in each pass.
+        batches: a `tf.data.Dataset` of known size, or the part of a worker of one; the same ones in each pass.
 
     Returns:
         function() -> what `model.evaluate(batches, return_dict=True)` returns, to the bit.
     """
-    strategy, steps = model.distribute_strategy, int(batches.cardinality())
+    strategy = model.distribute_strategy
     shared = strategy.num_replicas_in_sync > 1 or strategy.extended._in_multi_worker_mode()
-    if shared or model.run_eagerly or steps < 1:
+    if shared or model.run_eagerly or (steps := int(batches.cardinality())) < 1:
         return lambda: model.evaluate(batches, verbose=0, return_dict=True)
     iterator = iter(batches.repeat())
     model.evaluation_step = model.evaluation_step or _evaluation_step(model)

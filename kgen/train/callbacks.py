@@ -223,11 +223,11 @@ class Evaluate(EpochCallback):
     Args:
         run, rows: see `EpochCallback`.
         split: its name.
-        batches: of the split.
+        batches: of the split, a tf.data.Dataset or what a strategy made of one.
         every: epochs between two evaluations; the epoch after which training stops early is evaluated too.
     """
 
-    def __init__(self, run: Run, rows: list[Row], split: str, batches: tf.data.Dataset, every: int):
+    def __init__(self, run: Run, rows: list[Row], split: str, batches, every: int):
         super().__init__(run, rows)
         self.split, self.batches, self.every = split, batches, every
 

@@ -29,6 +29,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context  # which has no public name for the end of collective operations
 
 from kgen.config import RunConfig
+from kgen.data import Dataset
 from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost
 from kgen.file_systems import is_address
@@ -88,6 +89,26 @@ class Devices:
             return tf.reduce_max(self.strategy.reduce("SUM", self.strategy.run(own), axis=None))
 
         return tf.function(largest)
+
+    def batches(self, dataset: Dataset, split: str, **options: Any):
+        """What Keras takes as the batches of a split; a worker reads its own images of each batch alone.
+
+        Args:
+            dataset: the same one at every worker.
+            split: its name.
+            **options: see `Dataset.batches`.
+        """
+        if self.workers == 1:
+            return dataset.batches(split, **options)  # Keras divides each batch among the replicas
+        local = self.replicas // self.workers
+
+        def of_worker(_context):
+            batches = dataset.batches(split, share=(self.worker, self.workers), **options)
+            size = options["batch_size"]
+            own = (self.worker + 1) * size // self.workers - self.worker * size // self.workers
+            return batches.rebatch([(i + 1) * own // local - i * own // local for i in range(local)])
+
+        return self.strategy.distribute_datasets_from_function(of_worker)
 
     def worker_config(self, config: RunConfig) -> RunConfig:
         """The configuration of this worker: only the chief samples, measures samples and stops early."""

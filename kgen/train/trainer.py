@@ -342,13 +342,13 @@ def _fit(
     training = {
         "batch_size": train.batch_size, "seed": seed, "repeat": True, "as_uint8": True, "flip": train.flip == "on"
     }  # fmt: skip
-    batches = dataset.batches("train", **training, start_epoch=epoch, start_step=step)
+    batches = devices.batches(dataset, "train", **training, start_epoch=epoch, start_step=step)
     first_batch = next(iter(dataset.batches("train", **training)))
     image_bytes = 4 * run.spec.num_pixels
     size = min(PRESETS[run.config.model].evaluation_batch_size, max(1, EVALUATION_BYTES // image_bytes))
     tests_every = train.validate_every * math.ceil(train.epochs / (train.validate_every * MAX_TESTS))
     evaluate = {
-        split: callbacks.Evaluate(run, rows, split, dataset.batches(split, batch_size=size, seed=seed), every)
+        split: callbacks.Evaluate(run, rows, split, devices.batches(dataset, split, batch_size=size, seed=seed), every)
         for split, every in (("validation", train.validate_every), ("test", tests_every))
         if split in run.spec.examples
     }

@@ -44,9 +44,9 @@ for model in MODELS:
     np.savez(f"{sys.argv[2]}/{model}-{number}.npz", **newest(run.path))
 from kgen.data import load
 config = settings_of("vae", "multi_worker")
-batches = load(config.data, seed=0).batches("train", batch_size=7, seed=0, repeat=True).take(8)
+batches = iter(devices.batches(load(config.data, seed=0), "train", batch_size=7, seed=0, repeat=True))
 local = devices.strategy.experimental_local_results
-seen = [local(images)[0].numpy() for images, _ in devices.strategy.experimental_distribute_dataset(batches)]
+seen = [local(next(batches)[0])[0].numpy() for _ in range(8)]
 np.savez(f"{sys.argv[2]}/seen-{number}.npz", *seen)
 """
 
