@@ -75,6 +75,13 @@ class DataConfig:
         "Refuse data with an unreadable image instead of skipping the image.",
         more="Also data with files that look like images and are of a kind that is not read.",
     )
+    max_bad_records: float = option(
+        1.0,
+        "Largest share of the images that may be left out because they cannot be read.",
+        at_least=0,
+        at_most=1,
+        more="Where there are more, it ends with an error that names them.",
+    )
     cache: Literal["auto", "memory", "disk", "none"] = option(
         "auto",
         "Where decoded images are kept.",

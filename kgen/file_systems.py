@@ -6,7 +6,6 @@ address of one is given.
 
 import hashlib
 import re
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kgen.errors import UserError
+from kgen.io import try_again
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """What an address begins with; a drive of Windows has one letter."""
@@ -27,8 +27,6 @@ REFUSES_HEAD = (403, 405, 501)
 """What a web server answers that sends a file and does not describe it."""
 TIMEOUT_SECONDS = 60
 THREADS = 8
-TRIES, FIRST_WAIT_SECONDS = 5, 0.5
-"""How often a file system is asked, and the time before the second try, which doubles with each."""
 REFUSALS = ("NotFound", "PermissionDenied", "Unauthenticated", "Unimplemented", "NotImplemented", "InvalidArgument")
 """Parts of the names of errors, of TensorFlow and others, after which another try would end in the same way."""
 BLOCK_BYTES = 2**20
@@ -227,15 +225,7 @@ def in_threads(function: Callable, arguments: Mapping[str, Any]) -> dict:
 
 def ask(question: Callable):
     """The answer of a file system, asked again after a failure; raises the last, and at once what will not change."""
-    for number in range(TRIES):
-        try:
-            return question()
-        except UserError:
-            raise
-        except Exception as error:  # each file system has errors of its own
-            if is_refusal(error) or number + 1 == TRIES:
-                raise
-            time.sleep(FIRST_WAIT_SECONDS * 2**number)
+    return try_again(question, lambda error: not isinstance(error, UserError) and not is_refusal(error))
 
 
 def is_refusal(error: Exception) -> bool:

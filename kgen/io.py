@@ -1,9 +1,11 @@
 """Files: written aside and then renamed, so that they appear whole or not at all; and data files found by their name.
 
-Data files are looked for in $KGEN_DATA_DIR, or in ../shared/data where that exists.
+What is read from disks that fail at times is tried again. Data files are looked for in $KGEN_DATA_DIR, or in
+../shared/data where that exists.
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -12,9 +14,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kgen.errors import UserError
+
+T = TypeVar("T")
 
 ASIDE = ".part-"
 """How the name of a file or folder that is not whole yet starts."""
@@ -100,6 +104,42 @@ def try_to_write(folder: str | os.PathLike):
     except OSError as error:
         error.filename = str(existing)
         raise
+
+
+# Reading that fails at times ------------------------------------------------------------------------------------------
+
+TRIES, FIRST_WAIT_SECONDS = 5, 0.5
+"""How often something is tried, and the time before the second try, which doubles with each."""
+PASSING = {
+    getattr(errno, name)
+    for name in (
+        "EIO", "EAGAIN", "EBUSY", "EINTR", "ESTALE", "ETIMEDOUT", "ECONNRESET", "ECONNABORTED", "ENETDOWN",
+        "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "EREMOTEIO",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+"""Errors of disks and file systems of a network that may be gone the next time."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether what raised an error may succeed when it is tried again."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in PASSING:
+            return True
+        error = error.__cause__
+    return False
+
+
+def try_again(function: Callable[[], T], passes: Callable[[Exception], bool] = may_pass) -> T:
+    """What a function returns, which is called several times with growing pauses where its error may pass."""
+    for number in range(TRIES - 1):
+        try:
+            return function()
+        except Exception as error:
+            if not passes(error):
+                raise
+            time.sleep(FIRST_WAIT_SECONDS * 2**number)
+    return function()
 
 
 # Data files -----------------------------------------------------------------------------------------------------------

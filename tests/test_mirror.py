@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from kgen import file_systems
 from kgen.errors import UserError
 from kgen.file_systems import ask, files_of
 from kgen.mirror import MARKER, Mirror, local_path, object_of
@@ -15,7 +14,7 @@ from kgen.mirror import MARKER, Mirror, local_path, object_of
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(file_systems, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("kgen.io.FIRST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture(params=["memory", "ram"])

@@ -218,7 +218,7 @@ def refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> st
     """A sentence about the images that are left out, "" where there are none.
 
     Raises:
-        UserError: there are some, and `config.strict` is set.
+        UserError: there are some, and `config.strict` is set, or they are more than `config.max_bad_records`.
     """
     if not skipped:
         return ""
@@ -228,6 +228,12 @@ def refuse_or_note(skipped: list[Skipped], total: int, config: DataConfig) -> st
         raise UserError(
             f"data.strict is set and {counted(len(skipped), 'file')} of {config.dataset!r} cannot be used: {named}"
             f"{more}; repair or remove them, or leave strict off to train without them"
+        )
+    if len(skipped) > config.max_bad_records * total:
+        raise UserError(
+            f"{len(skipped)} of {counted(total, 'file')} of {config.dataset!r}, {len(skipped) / total:.2%}, cannot be "
+            f"used, and data.max_bad_records is {config.max_bad_records:g}: {named}{more}; repair or remove them, or "
+            "raise it"
         )
     return f"{len(skipped)} of {counted(total, 'file')} could not be used, left out: {named}{more}"
 

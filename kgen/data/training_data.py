@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from kgen import data
-from kgen.cache import digest
 from kgen.config import DataConfig
 from kgen.data.sources import resolve
 from kgen.errors import UserError
@@ -69,7 +68,7 @@ class Content:
 
 def _names(dataset: data.Dataset, split: str) -> str:
     stored, kept, rows = dataset.stored(split)
-    return digest("\n".join(dataset.source.name_of(stored, int(i)) for i in np.asarray(kept.indices)[rows]))
+    return dataset.source.names_digest(stored, np.asarray(kept.indices)[rows])
 
 
 def places_of(config: DataConfig, folder: Path | None = None) -> dict[str, dict[str, str]]:

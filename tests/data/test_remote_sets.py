@@ -3,13 +3,13 @@
 import functools
 import hashlib
 import http.server
+import random
 import threading
 
 import numpy as np
 import pytest
 from test_shards import sample, write_tar
 
-from kgen import file_systems
 from kgen.config import DataConfig
 from kgen.data import load
 from kgen.errors import DataMissing, UserError
@@ -17,7 +17,7 @@ from kgen.errors import DataMissing, UserError
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(file_systems, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("kgen.io.FIRST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -90,6 +90,14 @@ def server(pets):
             if self.path.endswith(".tar") and http_server.faults > 0:
                 http_server.faults -= 1
                 self.send_error(503)
+            elif (chance := http_server.chance.random()) < http_server.rate / 2:
+                self.send_error(500)
+            elif chance < http_server.rate:  # half of the file, then the connection ends
+                content = (pets.parent / self.path.lstrip("/")).read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2])
             else:
                 super().do_GET()
 
@@ -101,7 +109,7 @@ def server(pets):
 
     handler = functools.partial(Handler, directory=str(pets.parent))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
-        http_server.faults = 0
+        http_server.faults, http_server.rate, http_server.chance = 0, 0.0, random.Random(0)
         threading.Thread(target=http_server.serve_forever, daemon=True).start()
         yield http_server
         http_server.shutdown()
@@ -122,6 +130,15 @@ def test_a_web_server_that_lists_nothing_and_fails_at_times(server, pets):
     server.faults = 0
     with pytest.raises(UserError, match=r"train-000\.tar has another content than SHA256SUMS says"):
         load(DataConfig(address))
+
+
+def test_a_store_of_which_reads_fail_at_random_loses_nothing(server, pets):
+    """Shards of five pictures; of the answers one in four is an error or ends in the middle."""
+    for number in range(2, 20):
+        write_tar(pets / f"train-{number:03d}.tar", [sample(i) for i in range(5)])
+    server.rate = 0.25
+    dataset = is_the_set(f"http://127.0.0.1:{server.server_port}/pets/train-{{000..019}}.tar", pets, labels="none")
+    assert sum(dataset.spec.examples.values()) == 12 + 18 * 5 and not dataset.skipped
 
 
 def test_a_server_that_always_fails_is_named(server):

@@ -1,7 +1,9 @@
 """Shards: WebDataset tars and Parquet files of the Hugging Face hub, made here of a dozen small pictures."""
 
+import errno
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -11,9 +13,12 @@ import pytest
 from check_dataset import check_dataset, taken
 from PIL import Image
 
+from kgen import io as kgen_io
 from kgen.config import DataConfig
 from kgen.data import load
+from kgen.data.sources import pictures, remembered
 from kgen.data.sources import shards as kgen_shards
+from kgen.data.sources.shard_tar import TarShard
 from kgen.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), np.uint8)
@@ -184,6 +189,52 @@ def test_a_picture_that_cannot_be_decoded_is_named_and_strict_refuses_it(tmp_pat
     assert dataset.spec.examples == {"train": 11} and [s.name for s in dataset.skipped] == ["000.tar: 0005.png"]
     with pytest.raises(UserError, match=r"000\.tar: 0005\.png"):
         load(DataConfig(**settings, strict=True))
+    assert load(DataConfig(**settings, max_bad_records=0.09)).spec.examples == {"train": 11}
+    with pytest.raises(UserError, match=r"1 of 12 files .*, 8\.33%, .*data\.max_bad_records is 0\.08: 000\.tar: 0005"):
+        load(DataConfig(**settings, max_bad_records=0.08))
+
+
+def test_what_is_known_of_a_large_set_is_not_looked_at_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(remembered, "LARGE", 4)
+    write_tar(tmp_path / "set" / "000.tar", [sample(i) | ({"png": b"broken"} if i == 5 else {}) for i in range(12)])
+    write_tar(tmp_path / "set" / "001.tar", [sample(i) for i in range(12, 16)])
+    cut = png(PIXELS[3])[:-30]  # a header that can be read
+    write_tar(tmp_path / "set" / "002.tar", [sample(i) | ({"png": cut} if i == 3 else {}) for i in range(4)])
+    config = DataConfig(str(tmp_path / "set"), validation_fraction=0.25, cache="none")
+    first, read = load(config), []
+    monkeypatch.setattr(pictures, "read_header", lambda file: read.append(file))
+    monkeypatch.setattr(pictures.PictureSource, "_scan", lambda *args: read.append(args))
+    second = load(config)
+    assert not read and [s.name for s in second.skipped] == ["000.tar: 0005.png", "002.tar: 0003.png"]
+    assert second.spec == first.spec and second.notes == first.notes and second.skipped == first.skipped
+    assert second.source.sizes == first.source.sizes and second.source.size == first.source.size
+    for split in first.splits:
+        for one, other in zip(first.arrays(split), second.arrays(split), strict=True):
+            np.testing.assert_array_equal(one, other)
+    monkeypatch.undo()
+    monkeypatch.setattr(remembered, "LARGE", 4)
+    write_tar(tmp_path / "set" / "001.tar", [sample(i) for i in range(11, 16)])
+    assert sum(load(config).spec.examples.values()) == 19
+
+
+def test_a_disk_that_fails_at_times_is_asked_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(kgen_io, "FIRST_WAIT_SECONDS", 0.0)
+    write_tar(tmp_path / "set" / "000.tar", [sample(i) for i in range(16)])
+    before, draw, failed = TarShard.read, np.random.default_rng(0), []
+
+    def read(shard, row):
+        if draw.random() < 0.2:
+            failed.append(row)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return before(shard, row)
+
+    monkeypatch.setattr(TarShard, "read", read)
+    dataset = load(DataConfig(str(tmp_path / "set"), validation_fraction=0, cache="none"))
+    assert sum(len(labels) for _, labels in dataset.batches(batch_size=4)) == 16
+    assert failed and not dataset.skipped
+    monkeypatch.setattr(TarShard, "read", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "gone for good")))
+    with pytest.raises(Exception, match=r"cannot be read any more: .*gone for good"):
+        list(dataset.batches(batch_size=4))
 
 
 def test_labels_of_a_json_words_and_samples_without_one(tmp_path):

@@ -25,7 +25,7 @@ FLAGS = [word for name, value in SMALL.items() for word in ("--set", f"{name}={v
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(file_systems, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("kgen.io.FIRST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture

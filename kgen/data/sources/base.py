@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from kgen import images, random
+from kgen.cache import digest
 from kgen.spec import WHOLE_NUMBER
 
 BLOCK = 256  # images read at once
@@ -111,6 +112,10 @@ class Source:
     def name_of(self, split: str, index: int) -> str:
         """What a report calls one image."""
         return f"image {index} of {split}"
+
+    def names_digest(self, split: str, indices: np.ndarray) -> str:
+        """16 hex digits that change when one of the images [n] is another one, by what `name_of` calls them."""
+        return digest("\n".join(self.name_of(split, int(i)) for i in indices))
 
     def records(self, split: str, indices: Any):
         """A `tf.data.Dataset` of (index int64, image [h, w, channels] uint8, label int32).

@@ -16,8 +16,10 @@ import numpy as np
 
 from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source
 from kgen.data.sources.picture import SIXTEEN_BITS, Unreadable, is_plain, read_header, read_pixels, read_values
+from kgen.data.sources.remembered import remembered_check, remembered_scan
 from kgen.data.value_range import BYTES, SAMPLED_IMAGES, Bounds, Statistics, decide, join, measure
 from kgen.errors import ImageLost, UserError
+from kgen.io import try_again
 from kgen.tables import counted
 
 THREADS = min(16, 4 * (os.cpu_count() or 1))
@@ -69,6 +71,11 @@ class PictureSource(Source):
 
     def scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Reads every chosen header; those that cannot be read are added to `skipped`."""
+        return remembered_scan(
+            self, [self._given], chosen, lambda: self._scan(chosen), facts=("_wide",), sizes=self._sizes
+        )
+
+    def _scan(self, chosen: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         kept, wide, cut, gray, files, further = {}, {}, False, True, 0, 0
         for split, indices in chosen.items():
             headers = self.headers(split, indices)
@@ -146,9 +153,14 @@ class PictureSource(Source):
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Decodes every image once and adds those that fail to `skipped`; one that fails later raises ImageLost."""
-        good = map_in_threads(lambda index: bool(self._read(split, index)[1]), indices)
+
+        def check() -> np.ndarray:
+            good = map_in_threads(lambda index: bool(self._read(split, index)[1]), indices, f"{self.name}: checking")
+            return indices[np.array(good, bool)]
+
+        left = remembered_check(self, [self.size, self.channels, self._narrow, self._wide], split, indices, check)
         self._checked.add(split)
-        return indices[np.array(good, bool)]
+        return left
 
     @property
     def sizes(self) -> Counter:
@@ -225,9 +237,13 @@ class PictureSource(Source):
         return png.getvalue()
 
     def _read(self, split: str, index: int) -> tuple[np.ndarray, np.bool_]:
-        try:
+
+        def read() -> np.ndarray:
             with self._open(split, index) as file:
-                pixels = read_pixels(file, self.channels == 1, self._narrow, self._wide)
+                return read_pixels(file, self.channels == 1, self._narrow, self._wide)
+
+        try:
+            pixels = try_again(read)
             if self.size is not None and pixels.shape[:2] != self.size:
                 raise Unreadable(f"is {pixels.shape[0]}x{pixels.shape[1]}, not {self.size[0]}x{self.size[1]}")
             return pixels, np.bool_(True)
@@ -245,15 +261,18 @@ class PictureSource(Source):
         known = {}
 
         def apply(index):
-            try:
+            def read():
                 with self._open(split, index) as file:
-                    result = function(file)
+                    return function(file)
+
+            try:
+                result = try_again(read)
                 return known.setdefault(result, result)
             except (Unreadable, OSError) as error:
                 self._skip(self.name_of(split, index), error)
                 return None
 
-        return map_in_threads(apply, indices)
+        return map_in_threads(apply, indices, f"{self.name}: headers")
 
     def _skip(self, name: str, error: Exception) -> None:
         with self._lock:
@@ -261,9 +280,20 @@ class PictureSource(Source):
                 self.skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
 
 
-def map_in_threads(function: Callable, indices: np.ndarray) -> list:
-    """`function` of every index; a task takes many, since a million futures would take a gigabyte."""
-    parts = np.split(indices, range(IMAGES_PER_TASK, len(indices), IMAGES_PER_TASK))
-    with ThreadPoolExecutor(THREADS) as pool:
-        done = pool.map(lambda part: [function(index) for index in part.tolist()], parts)
-        return [result for part in done for result in part]
+def map_in_threads(function: Callable, indices: np.ndarray, what: str | None = None) -> list:
+    """`function` of every index; a task takes many, since a million futures would take a gigabyte.
+
+    Args:
+        function: is called by many threads at once.
+        indices: [n].
+        what: is done, for a line that shows how far it is; None for none.
+    """
+    from tqdm import tqdm
+
+    parts, results = np.split(indices, range(IMAGES_PER_TASK, len(indices), IMAGES_PER_TASK)), []
+    shown = {"unit": "img", "delay": 2, "leave": False, "disable": None if what else True}
+    with tqdm(total=len(indices), desc=what, **shown) as bar, ThreadPoolExecutor(THREADS) as pool:
+        for part in pool.map(lambda part: [function(index) for index in part.tolist()], parts):
+            results += part
+            bar.update(len(part))
+    return results

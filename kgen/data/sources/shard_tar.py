@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kgen.cache import cached_arrays
+from kgen.cache import cached_arrays, digest
 from kgen.data.sources.archives import COMPRESSED, MAX_PICTURE_BYTES, TarFiles
 from kgen.data.sources.base import file_identity
 from kgen.data.sources.files import listed
@@ -58,6 +58,10 @@ class TarShard:
     @cached_property
     def labels(self) -> np.ndarray | None:
         return self.label_texts if self.label_texts.any() else None
+
+    @cached_property
+    def keys_digest(self) -> str:
+        return digest(self.names)
 
     def key(self, row: int) -> str:
         return self.names[row].decode("utf-8", "surrogateescape")

@@ -52,6 +52,7 @@ class Shard(Protocol):
         path: of the file.
         labels: [N] bytes: the text of each picture's label, b"" where it has none; None where no picture has one.
         class_names: one per label from 0 on, as the shard names them; empty where it does not.
+        keys_digest: changes when there are others, or other names of them.
         notes: sentences about which of its fields are read.
         findings: sentences about what is left unread.
     """
@@ -59,6 +60,7 @@ class Shard(Protocol):
     path: Path
     labels: np.ndarray | None
     class_names: tuple[str, ...]
+    keys_digest: str
     notes: Sequence[str]
     findings: Sequence[str]
 
@@ -119,6 +121,9 @@ class ShardSource(PictureSource):
     def name_of(self, split: str, index: int) -> str:
         shard, row = self._find(split, index)
         return f"{shard.path.name}: {shard.key(row)}"
+
+    def names_digest(self, split: str, indices: np.ndarray) -> str:
+        return digest([[shard.path.name, shard.keys_digest] for shard in self._shards[split]], indices)
 
     def content(self) -> Any:
         """The bytes of the shards and the labels; remembered as long as no file changes."""

@@ -5,6 +5,7 @@ says what its records hold, `dataset_info.json` which shards there are and how m
 """
 
 import difflib
+import functools
 import json
 import os
 import re
@@ -18,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from kgen.cache import cached_arrays
+from kgen.cache import cached_arrays, digest
 from kgen.data import value_range
 from kgen.data.sources.base import BLOCK, Source, file_identity
+from kgen.data.sources.remembered import remembered_check
 from kgen.errors import DataMissing, UserError
-from kgen.io import data_folder
+from kgen.io import data_folder, try_again
 from kgen.registry import nearest
 from kgen.tables import counted
 
@@ -142,8 +144,20 @@ class TfdsSource(Source):
 
     def check(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Those that have a label (in a labelled set, TFDS writes -1 for none); no image is decoded."""
-        blocks = [numbers for numbers, _, _ in self._read(split, self._encoded(split, indices))]
-        return np.concatenate(blocks) if blocks else indices[:0]
+
+        def check() -> np.ndarray:
+            blocks = [numbers for numbers, _, _ in self._read(split, self._encoded(split, indices))]
+            return np.concatenate(blocks) if blocks else indices[:0]
+
+        if not self.random_access:
+            return check()
+        return remembered_check(self, [file_identity(path) for path in self._paths(split)], split, indices, check)
+
+    def names_digest(self, split: str, indices: np.ndarray) -> str:
+        if not self.random_access:
+            return super().names_digest(split, indices)
+        lengths = self._builder.info.splits[self._stored[split]].shard_lengths
+        return digest([[path.name, n] for path, n in zip(self._paths(split), lengths, strict=True)], indices)
 
     def describe_sizes(self) -> str:
         return f"sizes that differ or are not recorded ({self._builder.info.features[self._image]})"
@@ -228,7 +242,7 @@ class TfdsSource(Source):
             keep = labels >= 0  # TFDS writes -1 where a labelled set has no label
             return tf.boolean_mask(numbers, keep), tf.boolean_mask(encoded, keep), tf.boolean_mask(labels, keep)
 
-        files = [str(path) for path in self._builder.info.splits[self._stored[split]].filepaths]
+        files = list(map(str, self._paths(split)))
         last = int(np.max(indices, initial=-1)) + 1
         records = tf.data.TFRecordDataset(files).apply(tf.data.experimental.assert_cardinality(self.counts[split]))
         return records.take(last).enumerate().batch(BLOCK).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
@@ -241,11 +255,12 @@ class TfdsSource(Source):
         """(indices [b] int64, encoded images [b], labels [b]) in any order, each record read by its place."""
         import tensorflow as tf
 
-        paths = [str(path) for path in self._builder.info.splits[self._stored[split]].filepaths]
+        paths = list(map(str, self._paths(split)))
         shards, offsets, lengths = self._places(split)
 
         def read(numbers):
-            return np.array([_read_at(paths[shards[i]], offsets[i], lengths[i]) for i in numbers.tolist()], object)
+            places = [(paths[shards[i]], offsets[i], lengths[i]) for i in numbers.tolist()]
+            return np.array([try_again(functools.partial(_read_at, *place)) for place in places], object)
 
         def parse(numbers):
             examples = tf.numpy_function(read, [numbers], tf.string, stateful=False)
@@ -259,7 +274,7 @@ class TfdsSource(Source):
     def _places(self, split: str) -> tuple[np.ndarray, ...]:
         """(shard [N] int32, offset [N] int64, length [N] int64) of every record; remembered while no shard changes."""
         if split not in self._found:
-            paths = [Path(str(path)) for path in self._builder.info.splits[self._stored[split]].filepaths]
+            paths = self._paths(split)
 
             def make() -> dict[str, np.ndarray]:
                 found = [_record_places(path) for path in paths]
@@ -271,6 +286,10 @@ class TfdsSource(Source):
             arrays = cached_arrays("shards", key, make)
             self._found[split] = (arrays["shards"], arrays["o"], arrays["l"])
         return self._found[split]
+
+    def _paths(self, split: str) -> list[Path]:
+        """The shards of a split."""
+        return [Path(str(path)) for path in self._builder.info.splits[self._stored[split]].filepaths]
 
     def _schema(self) -> dict:
         """What is parsed of an example."""
