@@ -5,6 +5,7 @@ address of one is given.
 """
 
 import hashlib
+import os
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -53,6 +54,9 @@ class RemoteFile:
 class TensorFlowFiles:
     """What TensorFlow's file systems hold."""
 
+    def __init__(self):
+        os.environ.setdefault("GCS_RETRY_CONFIG_MAX_RETRIES", "3")  # of its own, in place of 10; `ask` asks again too
+
     def describe(self, url: str) -> RemoteFile:
         import tensorflow as tf
 
@@ -80,7 +84,7 @@ class TensorFlowFiles:
         import tensorflow as tf
 
         try:
-            return [name.rstrip("/") for name in tf.io.gfile.listdir(url)]
+            return [name for found in tf.io.gfile.listdir(url) if (name := found.strip("/"))]
         except tf.errors.NotFoundError:
             return []
 
@@ -177,10 +181,12 @@ class FsspecFiles:
     def names(self, url: str) -> list[str]:
         """The names of what is in a folder, not below it; [] where there is none."""
         self._fs.invalidate_cache()
+        top = self._fs._strip_protocol(url).rstrip("/")
         try:
-            return [path.rstrip("/").rpartition("/")[2] for path in self._fs.ls(url, detail=False)]
+            paths = [path.rstrip("/") for path in self._fs.ls(url, detail=False)]
         except FileNotFoundError:
             return []
+        return [path.rpartition("/")[2] for path in paths if path != top]  # some list an object for the folder
 
     def write(self, url: str, path: Path) -> None:
         """Copies a file of this machine to an address."""

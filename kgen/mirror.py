@@ -231,11 +231,11 @@ class Mirror:
 
     def _fetch(self, text: str | None) -> str:
         """Makes the copy the state of a RUN.json, or of a later one that replaces it meanwhile; returns its text."""
-        self._beside("json").unlink(missing_ok=True)
         for _ in range(FETCHES):
             if text is None:
                 raise UserError(f"{self.address} holds no run (it has no {MARKER}); kgen-train --run_dir writes one")
             entries = self._entries(text)
+            self._beside("json").unlink(missing_ok=True)  # the copy is a mixture until the end
             try:
                 in_threads(lambda item: self._fetch_file(*item), {path: (path, e) for path, e in entries.items()})
                 break
