@@ -23,11 +23,11 @@ import numpy as np
 import psutil
 from launch_workers import configs
 
-STEPS_PER_CALL = 4
+STEPS_PER_CALL = 2
 """Between two checkpoints; a call that is killed is not counted, and may have been complete."""
 COMMAND = "import sys; from kgen.cli.train import main; sys.exit(main())"
 SETTINGS = [
-    "--model", "vae", "--strategy", "multi_worker", "--limit", "512", "--batch_size", "8", "--set",
+    "--model", "vae", "--strategy", "multi_worker", "--limit", "256", "--batch_size", "8", "--set",
     "model_args.hidden=[8]", "--nojit_compile", "--optimizer", "sgd", "--learning_rate", "0.001",
     "--checkpoint_steps", str(STEPS_PER_CALL), "--steps_per_execution", str(STEPS_PER_CALL),
     "--samples_every", "1000", "--logger", "none",

@@ -116,7 +116,7 @@ class GenerativeModel(keras.Model):
         self.averages: WeightAverages | None = None
         self.steps_per_graph = 1
         self._repeat, self._evaluates = 0, False
-        self._jit_steps, self.evaluation_step = False, None
+        self._jit_steps, self._jit_replicas, self.evaluation_step = False, False, None
         self._epoch_steps, self._epoch_taken, self._skipped = None, 0, 0
         self.stop_asked, self.agreed = lambda: False, lambda value: value
         self.timed, self.steps_taken = contextlib.nullcontext, lambda count: None
@@ -236,7 +236,10 @@ class GenerativeModel(keras.Model):
             optimizer: a dict from phase to optimizer; one optimizer for a model of one phase; None takes those of the
                 preset that the model is named by.
             steps_per_execution: training steps per Python call.
-            jit_compile: compile the step with XLA.
+            jit_compile: compile the step with XLA. Of several replicas each compiles its gradients alone: TensorFlow
+                2.21 refuses a whole step ("Trying to access resource … located in device … CPU:1 from device … CPU:0").
+                A model with batch normalization, spectral normalization or dropout, whose variables the replicas change
+                together, is then not compiled.
             steps_per_graph: with `jit_compile`, most steps that one XLA program loops over; more than one is faster
                 where a step is of small matrix products, and far slower with convolutions.
             ema_momentum: of the averages of the weights of `averaged_networks`; None: no averages.
@@ -264,8 +267,20 @@ class GenerativeModel(keras.Model):
             averaged = [w for network in self.averaged_networks for w in network.weights]
             self.averages = WeightAverages(averaged, ema_momentum) if ema_momentum is not None else None
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
+        self._jit_replicas = jit_compile and not self._jit_steps and self.changes_weights_alone
         self.evaluation_step = None
         self.steps_per_graph = steps_per_graph or 1
+
+    @property
+    def uses_xla(self) -> bool:
+        """Whether the training step, or each replica's part of it, is compiled with XLA."""
+        return self._jit_steps or self._jit_replicas
+
+    @property
+    def changes_weights_alone(self) -> bool:
+        """Whether a step changes no other variable of networks and losses, as batch normalization and dropout do."""
+        own = {id(v) for v in (self.step, self.failed_step, *(self.averages.weights if self.averages else ()))}
+        return all(id(variable) in own for variable in self.non_trainable_variables)
 
     def _prepared(self, optimizer, phase: Phase):
         if self.dtype_policy.name == "mixed_float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -305,15 +320,14 @@ class GenerativeModel(keras.Model):
 
     def _move(self, phase: Phase, images, labels):
         optimizer, weights = self.phase_optimizers[phase.name], phase.weights
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([w.value for w in weights])
-            terms = self._terms(phase, images, labels, training=True)
-            # Gradients are summed over replicas: each contributes its share of the mean over all examples.
-            examples = self._over_replicas(tf.cast(tf.size(terms["loss"]), keras.config.floatx()))
-            loss = tf.reduce_sum(terms["loss"]) / examples
-            scaled = optimizer.scale_loss(loss)
+        # Gradients are summed over replicas: each contributes its share of the mean over all examples.
+        examples = self._over_replicas(tf.cast(tf.shape(images)[0], keras.config.floatx()))
+        gradients = self._gradients
+        if self._jit_replicas:  # replicas may not meet inside a compiled function, and each has variables of its own
+            gradients = tf.function(gradients, jit_compile=True, autograph=False)
+        loss, gradients, terms = gradients(phase, images, labels, examples)
         # One exchange between the replicas: for the optimizer, which would sum by itself, the norm, and the loss.
-        loss, *gradients = self._over_replicas([loss, *tape.gradient(scaled, [w.value for w in weights])])
+        loss, *gradients = self._over_replicas([loss, *gradients])
         if self.tracks_gradients:
             norm = tf.linalg.global_norm(gradients) / getattr(optimizer, "dynamic_scale", 1.0)
             finite = tf.math.is_finite(norm)  # a step that overflows float16 is not taken
@@ -323,6 +337,16 @@ class GenerativeModel(keras.Model):
         self._track(phase, terms)
         failed = tf.logical_and(self.failed_step < 0, tf.logical_not(tf.math.is_finite(loss)))
         self.failed_step.assign(tf.where(failed, self.step.value, self.failed_step.value))
+
+    def _gradients(self, phase: Phase, images, labels, examples):
+        """This replica's share of the loss, of its gradients (times the optimizer's scale), and its terms."""
+        optimizer, values = self.phase_optimizers[phase.name], [w.value for w in phase.weights]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            terms = self._terms(phase, images, labels, training=True)
+            loss = tf.reduce_sum(terms["loss"]) / examples
+            scaled = optimizer.scale_loss(loss)
+        return loss, tape.gradient(scaled, values), dict(terms)
 
     def _over_replicas(self, tensors):
         """The sum over all replicas of a tensor, or of each tensor of a list."""

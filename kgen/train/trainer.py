@@ -538,10 +538,11 @@ def _log_start(run: Run, dataset: data.Dataset, model: GenerativeModel, devices:
             f"note: pixels of {spec.name} are rounded to black and white; --binarize sample samples them, and "
             "--set model_args.levels=256 keeps every grey level"
         )
+    xla_used = train.jit_compile and (devices.replicas == 1 or model.changes_weights_alone)
     run.log(
         f"model {run.config.model}: {model.parameters:,} parameters; {counted(train.epochs, 'epoch')}, batches of "
         f"{train.batch_size}, learning rate {train.learning_rate:g} ({train.schedule}), seed {run.config.seed}, "
-        f"XLA {'on' if train.jit_compile and devices.replicas == 1 else 'off'}"
+        f"XLA {'on' if xla_used else 'off'}"
     )
     if devices.replicas > 1:
         run.log(f"devices: {devices}; each batch is divided among the replicas")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from model_case import fit, train, two_replicas
+from model_case import Case, fit, state_of, train, two_replicas
 
 from kgen.errors import UserError
 from kgen.models import PRESETS, GenerativeModel, Phase, build_model
@@ -104,9 +104,10 @@ def test_a_batch_of_fewer_images_than_repeats_goes_round():
 
 
 @pytest.mark.slow
-def test_replicas_play_the_same_game():
+@pytest.mark.parametrize("how", [{}, {"jit_compile": True}])
+def test_replicas_play_the_same_game(how):
     with two_replicas().scope():
-        model = compiled()
+        model = compiled(**how)
     batches = tf.data.Dataset.from_tensor_slices(pixels(1, 10, 100, 2, 20, 200)).batch(6)
     fit(model, batches)  # the first replica's shares are 1, 10, 100, the second's 2, 20, 200
     assert float(model.critic.value.numpy()) == 166.5
@@ -127,6 +128,36 @@ def test_replicas_meet_twice_per_move_and_a_norm_is_clipped_over_all_of_them():
     step = tf.function(lambda: strategy.run(model.train_step, args=(batch,)), autograph=False)
     sums = [op for op in step.get_concrete_function().graph.get_operations() if op.type.startswith("CollectiveReduce")]
     assert len(sums) == 2 * 2 * 2  # replicas, moves, and each time two
+
+
+@pytest.mark.slow
+def test_replicas_compile_their_gradients():
+    """Each with its own noise; without XLA the weights are the same within 1e-5."""
+    case, strategy, found = Case("vae", model_args={"hidden": [4], "latent_dim": 2}), two_replicas(), {}
+    for jit in (False, True):
+        with strategy.scope():
+            model = case.compiled(1e-2, optimizer=keras.optimizers.SGD, jit_compile=jit)
+        fit(model, case.batches(4, size=8))
+        graphs = [function.attr for function in programs_of(model, strategy, case)]
+        assert any(attributes["_XlaMustCompile"].b for attributes in graphs) is jit
+        shares = [[part.numpy() for part in weight._value.values] for weight in model.trainable_variables]
+        assert all((one == other).all() for one, other in shares)
+        found[jit] = state_of(model)
+    for name, values in found[False].items():
+        np.testing.assert_allclose(found[True][name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("model", "compiles"), [("vae", True), ("gan", False), ("dcgan", False)])
+def test_replicas_that_change_state_together_do_without_xla(model, compiles):
+    with two_replicas().scope():
+        assert Case(model).compiled(jit_compile=True).uses_xla is compiles
+
+
+def programs_of(model, strategy, case):
+    """The functions that a training step on replicas calls."""
+    batch = strategy.experimental_distribute_values_from_function(lambda _: tuple(map(tf.constant, case.examples(4))))
+    step = tf.function(lambda: strategy.run(model.train_step, args=(batch,)), autograph=False)
+    return step.get_concrete_function().graph.as_graph_def().library.function
 
 
 def test_replicas_evaluate_every_image_once():

@@ -1,11 +1,13 @@
 """Many devices: replicas and worker processes train as one device does, and a lost worker ends a training clearly."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,17 +33,23 @@ import json, os, sys
 import numpy as np
 import tensorflow as tf
 sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
-from test_distribution import MODELS, newest, same_noise_for_all, settings_of
+from test_distribution import MODELS, exchanged_bytes, newest, same_noise_for_all, settings_of
 from kgen.models import GenerativeModel
 from kgen.train import train
 from kgen.train.distribution import devices_of
 
 same_noise_for_all(GenerativeModel)
+exchanged = {}
 number = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
 devices = devices_of("multi_worker")
 for model in MODELS:
     run = train(settings_of(model, "multi_worker"), run_dir=f"{sys.argv[2]}/{model}")
     np.savez(f"{sys.argv[2]}/{model}-{number}.npz", **newest(run.path))
+    exchanged[model] = exchanged_bytes(settings_of(model, "multi_worker"), devices.strategy)
+with open(f"{sys.argv[2]}/exchanged-{number}.json", "w") as file:
+    json.dump(exchanged, file)
+train(settings_of("vae", "multi_worker"), run_dir=f"{sys.argv[2]}/two-then-one", pause_after=1)
+train(settings_of("vae", "multi_worker"), run_dir=f"{sys.argv[2]}/one-then-two")
 from kgen.data import load
 config = settings_of("vae", "multi_worker")
 batches = iter(devices.batches(load(config.data, seed=0), "train", batch_size=7, seed=0, repeat=True))
@@ -66,6 +74,24 @@ def same_noise_for_all(model_class, patch=setattr):
     patch(model_class, "uniform", lambda self, shape, *names, training=True: tf.fill(shape, 0.3))
 
 
+def exchanged_bytes(config: kgen.RunConfig, strategy) -> dict[str, int]:
+    """What each worker gives to the others in a training step: bytes of all operations, and of the trained weights."""
+    from kgen import build_model, data
+
+    with strategy.scope():
+        model = build_model(config.model, data.load(config.data, seed=0).spec, seed=0, **config.model_args)
+        model.compile({phase.name: keras.optimizers.Adam() for phase in model.phases()})
+    batch = tf.zeros((3, *model.spec.image_shape)), tf.zeros(3, tf.int32)
+    step = tf.function(lambda: strategy.run(model.train_step, args=(batch,)), autograph=False)
+    graph = step.get_concrete_function().graph
+    sent = [op.inputs[0] for op in graph.get_operations() if op.type.startswith("Collective") and op.inputs]
+    return {
+        "all": sum(tensor.dtype.size * tensor.shape.num_elements() for tensor in sent),
+        "weights": sum(4 * int(np.prod(w.shape)) for w in model.trainable_variables),
+        "operations": [f"{op.type} {op.inputs[0].shape}" for op in graph.get_operations() if "ollective" in op.type],
+    }
+
+
 def newest(path: Path) -> dict[str, np.ndarray]:
     """The variables of a run's last checkpoint."""
     return checkpoints.read(max((path / "checkpoints").glob("step-*.npz"))).arrays
@@ -84,13 +110,15 @@ def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
     with pytest.MonkeyPatch.context() as patch:
         same_noise_for_all(GenerativeModel, patch.setattr)
+        train(settings_of("vae", "one"), run_dir=str(folder / "one-then-two"), pause_after=1)
         return {model: train(settings_of(model, "one"), run_dir=str(folder / model)) for model in MODELS}
 
 
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    """What two workers left: a run of each model, and what each of them saw."""
+def together(tmp_path_factory, alone):
+    """What two workers left: runs of each model, one that they began and one that they ended, and what each saw."""
     folder = tmp_path_factory.mktemp("together")
+    shutil.copytree(alone["vae"].path.with_name("one-then-two"), folder / "one-then-two")
     command = [sys.executable, LAUNCH, "2", "--", sys.executable, "-c", WORKER, Path(__file__).parent, folder]
     ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-1000:]
@@ -124,6 +152,24 @@ def test_two_workers_train_as_one_process(alone, together, model):
     for key, value in last_rows[0].items():
         if key.endswith(("_loss", "_rate", "_distortion", "_gradient")):  # evaluated on 61: a short last share
             assert last_rows[1][key] == pytest.approx(value, rel=1e-5), key
+
+
+@pytest.mark.slow
+def test_as_many_workers_go_on_as_there_are(alone, together, monkeypatch):
+    same_noise_for_all(GenerativeModel, monkeypatch.setattr)
+    one_then_two, two_then_one = together[0] / "one-then-two", together[0] / "two-then-one"
+    train(settings_of("vae", "one"), run_dir=str(two_then_one))
+    assert "2 workers, 2 replicas" in (two_then_one / "log.txt").read_text()
+    for run in (one_then_two, two_then_one):
+        assert f"resumes in epoch 2 of 2, after step {STEPS // 2}" in (run / "log.txt").read_text()
+        assert_close(newest(alone["vae"].path), newest(run))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_gradients_are_exchanged_once(together, model):
+    for number in (0, 1):
+        found = json.loads((together[0] / f"exchanged-{number}.json").read_text())[model]
+        assert 0 < found["all"] - found["weights"] <= 64, found  # beside them the loss and the number of examples
 
 
 def test_workers_share_each_batch_and_see_no_image_twice(together):
