@@ -97,7 +97,7 @@ def test_a_run_is_copied_to_another_machine(address, machine):
 
 def test_an_upload_that_ends_at_any_call_leaves_a_whole_state(address, machine, monkeypatch):
     """A reader finds the state before it, until RUN.json is written, and from then on the one after it."""
-    monkeypatch.setattr(file_systems, "THREADS", 1)
+    monkeypatch.setattr("kgen.file_systems.THREADS", 1)
     seen = []
     for calls in range(5 + 1 + 4 + 1):  # objects, RUN.json, objects that are removed
         machine(f"writer-{calls}")
@@ -282,7 +282,7 @@ def test_a_training_in_progress_is_read_as_it_is(address, machine):
 
 
 def test_an_upload_gives_way_to_the_last_one(address, machine, monkeypatch):
-    monkeypatch.setattr(file_systems, "THREADS", 1)
+    monkeypatch.setattr("kgen.file_systems.THREADS", 1)
     mirror = created(address)
     files, states = mirror.files, []
 
