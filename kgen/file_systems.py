@@ -155,7 +155,8 @@ class FsspecFiles:
         try:
             import fsspec
 
-            self._fs, _ = fsspec.core.url_to_fs(url)
+            folders = {"auto_mkdir": True} if scheme == "file" else {}  # others have none
+            self._fs, _ = fsspec.core.url_to_fs(url, **folders)
         except ImportError as error:
             raise UserError(f"{url!r} is read by fsspec: {EXTRA} ({error})") from error
         except ValueError as error:
