@@ -115,6 +115,8 @@ def check_order(dataset: Dataset, seen) -> None:
 def check_shares(dataset: Dataset, split: str) -> None:
     """The parts that workers take of each batch are the whole batch, in training and in evaluation."""
     size = min(3, dataset.spec.examples[split])
+    if size < 2:
+        return
     for options in ({"training": True, "repeat": True, "start_step": 1}, {"training": False}):
         whole = list(dataset.batches(split, batch_size=size, **options).take(3).as_numpy_iterator())
         parts = [

@@ -134,14 +134,15 @@ class Dataset:
             )
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(random.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
-        if (size := min(batch_size, len(rows))) < share[1]:
+        training = split == "train" if training is None else training
+        if (size := min(batch_size, len(rows)) if training else batch_size) < share[1]:
             raise UserError(
                 f"{share[1]} workers share each batch, and those of {split!r} have {size} images; raise --batch_size, "
                 "or start fewer workers"
             )
         batches = self._batches_of(name, rows, self.binarize, seed)
         batches = replace(batches, as_uint8=as_uint8, flip=flip, share=share)
-        if split == "train" if training is None else training:
+        if training:
             return batches.training(batch_size, start_epoch, repeat, start_step)
         return batches.evaluation(batch_size, repeat)
 
@@ -286,7 +287,7 @@ class SplitBatches:
             batches = batches.map(lambda i: gather(rows[i * batch_size : (i + 1) * batch_size][own]))
         elif self.source.random_access:
             batches = self._decode_again(self.rows[self._in_slice(own, batch_size)], None).batch(own.stop - own.start)
-            batches = batches.concatenate(self._no_images(batches)).take(steps)  # of the last batch it may have none
+            batches = batches.concatenate(self._no_images(batches)).take(steps)  # it may have none of the last batch
         else:
             batches = self._decode_again(self.rows, None).batch(batch_size)
             batches = batches.map(lambda *batch: tuple(x[own] for x in batch))

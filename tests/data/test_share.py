@@ -63,3 +63,5 @@ def test_a_batch_of_fewer_images_than_workers_is_refused(folder):
     dataset = load(DataConfig(str(folder), cache="memory", validation_fraction=0.0))
     with pytest.raises(UserError, match="5 workers share each batch, and those of 'train' have 4 images"):
         dataset.batches("train", batch_size=4, share=(0, 5))
+    empty = dataset.batches("train", batch_size=20, training=False, share=(4, 5))
+    assert [len(labels) for _, labels in empty] == [0] and int(empty.cardinality()) == 1

@@ -24,6 +24,8 @@ from kgen.tables import counted
 
 THREADS = min(16, 4 * (os.cpu_count() or 1))
 IMAGES_PER_TASK = 256
+READ_AT_ONCE = 16
+"""Images of one size that are read in one call, where a few of them may be wanted soon."""
 
 
 class PictureSource(Source):
@@ -177,6 +179,8 @@ class PictureSource(Source):
         return f"{len(self._sizes)} different sizes, height x width: {', '.join(shown)}{more}"
 
     def records(self, split: str, indices: Any):
+        if self.size is not None:
+            return self._blocks(split, indices, READ_AT_ONCE).unbatch()
         import tensorflow as tf
 
         with tf.device("CPU:0"):
@@ -186,8 +190,7 @@ class PictureSource(Source):
             pixels, good = tf.numpy_function(
                 lambda i: self._read(split, int(i)), [index], (tf.uint8, tf.bool), stateful=False
             )
-            height, width = self.size or (None, None)
-            return index, tf.ensure_shape(pixels, (height, width, self.channels)), tf.gather(labels, index), good
+            return index, tf.ensure_shape(pixels, (None, None, self.channels)), tf.gather(labels, index), good
 
         records = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
         records = records.map(read, num_parallel_calls=THREADS, deterministic=True)
@@ -201,6 +204,10 @@ class PictureSource(Source):
         return records.filter(is_good).map(without_flag)
 
     def blocks(self, split: str, indices: np.ndarray):
+        return self._blocks(split, indices, BLOCK)
+
+    def _blocks(self, split: str, indices: Any, at_once: int):
+        """What `blocks` returns, of so many images; several in one call from the graph, which costs as much as one."""
         import tensorflow as tf
 
         with tf.device("CPU:0"):
@@ -215,7 +222,7 @@ class PictureSource(Source):
             pixels, good = tf.ensure_shape(pixels, (None, *self.size, self.channels)), tf.ensure_shape(good, (None,))
             return tuple(tf.boolean_mask(x, good) for x in (numbers, pixels, tf.gather(labels, numbers)))
 
-        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(BLOCK)
+        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(at_once)
         return numbers.map(read, num_parallel_calls=THREADS, deterministic=True)
 
     def encoded(self, split: str, index: int) -> bytes | None:
