@@ -12,6 +12,7 @@ metric's sum from those of the undisturbed training, which must be at most 1e-5.
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,44 +122,45 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     draw = random.Random(args.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        undisturbed, killed = Path(folder) / "undisturbed", Path(folder) / "killed"
-        epochs = ["--epochs", str(args.epochs)]
-        ended = [worker.wait() for worker in start(undisturbed, args.workers, *epochs)]
-        assert not any(ended), undisturbed.with_name("undisturbed-0.log").read_text()[-2000:]
-        total = steps_computed(undisturbed)
-        workers, done, started = start(killed, args.workers, *epochs, "--restarts", "100000"), 0, time.monotonic()
-        noticed = []
-        try:
-            while done < args.kills and wait_for_epochs(killed, epochs_of(killed) + draw.randint(1, 3), workers):
-                victim, before, since = draw.randrange(args.workers), epochs_of(killed), time.monotonic()
-                noticed.append(kill_one(workers, victim))
-                done += 1
-                early = done < args.kills and draw.random() < 0.2
-                if early:
-                    time.sleep(draw.uniform(0, START_SECONDS))
-                    again = draw.randrange(args.workers)
-                    if early := trainings(workers)[again]:
-                        early.kill()
-                        done += 1
-                wait_for_epochs(killed, before + 1, workers)
-                times = f"others had ended after {noticed[-1]:.1f} s, epoch done after {time.monotonic() - since:.1f} s"
-                words = f", and worker {again} while it started" if early else ""
-                print(f"kill {done}: worker {victim} in epoch {before + 1}{words}: {times}", flush=True)
-            ended = [worker.wait() for worker in workers]
-        finally:
-            for worker in workers:
-                worker.terminate()
-        assert not any(ended), killed.with_name("killed-0.log").read_text()[-2000:]
-        one, other = newest(undisturbed), newest(killed)
-        assert one.keys() == other.keys()
-        difference = max(float(np.abs(one[name] - other[name]).max()) for name in one)
-        what = f"{args.workers} workers, {done} kills, {args.epochs} epochs in {time.monotonic() - started:.0f} s"
-        repeated = steps_computed(killed) - total + done * STEPS_PER_CALL
-        print(f"{what}: largest difference from the undisturbed training {difference:.1e}")
-        print(f"others had ended after at most {max(noticed, default=0):.1f} s")
-        print(f"computed again: at most {repeated} of {total} steps, {repeated / total:.1%}")
-        return difference > LARGEST_DIFFERENCE
+    folder = tempfile.mkdtemp(prefix="kill-workers-")
+    undisturbed, killed = Path(folder) / "undisturbed", Path(folder) / "killed"
+    epochs = ["--epochs", str(args.epochs)]
+    ended = [worker.wait() for worker in start(undisturbed, args.workers, *epochs)]
+    assert not any(ended), undisturbed.with_name("undisturbed-0.log").read_text()[-2000:]
+    total = steps_computed(undisturbed)
+    workers, done, started = start(killed, args.workers, *epochs, "--restarts", "100000"), 0, time.monotonic()
+    noticed = []
+    try:
+        while done < args.kills and wait_for_epochs(killed, epochs_of(killed) + draw.randint(1, 3), workers):
+            victim, before, since = draw.randrange(args.workers), epochs_of(killed), time.monotonic()
+            noticed.append(kill_one(workers, victim))
+            done += 1
+            early = done < args.kills and draw.random() < 0.2
+            if early:
+                time.sleep(draw.uniform(0, START_SECONDS))
+                again = draw.randrange(args.workers)
+                if early := trainings(workers)[again]:
+                    early.kill()
+                    done += 1
+            wait_for_epochs(killed, before + 1, workers)
+            times = f"others had ended after {noticed[-1]:.1f} s, epoch done after {time.monotonic() - since:.1f} s"
+            words = f", and worker {again} while it started" if early else ""
+            print(f"kill {done}: worker {victim} in epoch {before + 1}{words}: {times}", flush=True)
+        ended = [worker.wait() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.terminate()
+    assert not any(ended), killed.with_name("killed-0.log").read_text()[-2000:]
+    one, other = newest(undisturbed), newest(killed)
+    assert one.keys() == other.keys()
+    difference = max(float(np.abs(one[name] - other[name]).max()) for name in one)
+    what = f"{args.workers} workers, {done} kills, {args.epochs} epochs in {time.monotonic() - started:.0f} s"
+    repeated = steps_computed(killed) - total + done * STEPS_PER_CALL
+    print(f"{what}: largest difference from the undisturbed training {difference:.1e}")
+    print(f"others had ended after at most {max(noticed, default=0):.1f} s")
+    print(f"computed again: at most {repeated} of {total} steps, {repeated / total:.1%}")
+    shutil.rmtree(folder)  # it stays when something fails
+    return difference > LARGEST_DIFFERENCE
 
 
 if __name__ == "__main__":

@@ -234,6 +234,10 @@ class Devices:
             # its own; deleted with the frame that holds it, it does not.
             traceback.clear_frames(error.__traceback__)
             raise WorkerLost(self._lost(self._dead or _reason(error))) from error
+        except Exception as error:
+            if not self._dead or isinstance(error, WorkerLost):
+                raise
+            raise WorkerLost(self._lost(self._dead)) from error  # whatever came of the end of what waited for it
 
     def _lost(self, reason: str) -> str:
         again = shlex.join(["kgen-train", "--resume", self.where])
@@ -316,6 +320,11 @@ def _multi_worker(worker: int, addresses: tuple[str, ...]) -> Devices:
     except RuntimeError as error:
         raise UserError(
             f"--strategy multi_worker must come before TensorFlow computes anything in this process ({error})"
+        ) from error
+    except tf.errors.OpError as error:  # another worker died, or did not come, while all wait for each other
+        raise WorkerLost(
+            f"worker {worker} of {len(addresses)} stops: the workers did not find each other ({_reason(error)}). Start "
+            "every worker again"
         ) from error
     return Devices(strategy, worker, addresses)
 

@@ -277,6 +277,24 @@ def test_without_gpus_auto_is_one_device_and_there_is_no_tpu(monkeypatch):
         distribution.devices_of("tpu")
 
 
+def test_a_worker_that_dies_while_all_wait_for_each_other_is_a_lost_one(monkeypatch):
+    def fails():
+        raise tf.errors.UnavailableError(None, None, "Barrier failed: /job:worker/replica:0/task:1 is gone")
+
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", fails)
+    with pytest.raises(WorkerLost, match=r"worker 0 of 2 stops: .*task:1 is gone.* Start every worker again"):
+        distribution._multi_worker(0, ("nowhere:1", "nowhere:2"))
+
+
+def test_what_follows_from_a_death_is_the_loss_of_a_worker():
+    devices = distribution.Devices(tf.distribute.get_strategy(), 1, ("a:1", "b:1"))
+    with pytest.raises(RuntimeError, match="own"), devices.errors_converted():
+        raise RuntimeError("its own")
+    devices._dead = "worker 0 (a:1) has died"
+    with pytest.raises(WorkerLost, match=r"\(worker 0 \(a:1\) has died\)"), devices.errors_converted():
+        raise RuntimeError("iterator was cancelled")
+
+
 def test_an_error_of_one_process_stays_what_it_is():
     error = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: peer is gone\nmore")
     with (
