@@ -1,6 +1,7 @@
 """How time and memory grow with the number of images, and whether training waits for them.
 
     python tools/bench_scale.py [--sizes 10000,100000,1000000] [--kinds folder,zip] [--memory_mib 64] [--dcgan]
+    python tools/bench_scale.py --shards [--sizes 10000,100000,1000000,10000000] [--kinds tfrecord,tar]
     python tools/bench_scale.py --memory [--sizes 10000] [--kinds npz,zip]
 
 Pictures are 64x64 colour JPEGs: 256 different ones, written again and again under other names (what is read and
@@ -11,6 +12,10 @@ mapped into the memory count as resident but can be dropped at any time: memory 
 
 Waiting for data: the seconds of a step of training that is fed by the pipeline, less those of one that is given the
 same batch again and again, as a share of the former; medians over rounds that take turns.
+
+`--shards`: sets of shards of 10,000 images, all hard links to one file, so that sizes beyond the disk can be had; the
+disk's own speed is not measured. Each is opened in a process of its own that has not seen it, and in a second one that
+finds what the first one remembered; the second reads SOME images of an epoch that is not kept decoded.
 
 `--memory`: how many times the decoded images are in memory while a small VAE trains, while it trains and its samples
 are measured after each epoch, and while it is evaluated. That is the most that a process had resident, less the same of
@@ -39,6 +44,8 @@ BATCH, HIDDEN = 256, [64]
 WATCH_SECONDS = 0.05
 DCGAN = {"filters": (64, 128, 256, 512)}
 DCGAN_BATCH, DCGAN_STEPS = 64, 4
+SHARDS = {"tar": "TarShards", "tfrecord": "TfrecordShards"}
+IMAGES_PER_SHARD, CLASSES, SOME = 10_000, 10, 20_000
 FEW = 2000  # every batch of the commands is full
 TRAIN = [
     "train", "--model", "vae", "--dataset", "{data}", "--run_dir", "{run}", "--epochs", "1",
@@ -65,7 +72,9 @@ def encoded() -> list[bytes]:
 
 
 def write(folder: Path, kind: str, count: int) -> Path:
-    """A folder or a zip of `count` pictures, or an .npz file of as many."""
+    """A folder or a zip of `count` pictures, shards of them, or an .npz file of as many."""
+    if kind in SHARDS:
+        return write_shards(folder, kind, count)
     pictures = encoded()
     if kind == "zip":
         with zipfile.ZipFile(folder / "set.zip", "w") as file:
@@ -82,6 +91,65 @@ def write(folder: Path, kind: str, count: int) -> Path:
         path = folder / "set" / f"{number // IMAGES_PER_FOLDER:04}" / f"{number:08}.jpg"
         path.write_bytes(pictures[number % DIFFERENT])
     return folder / "set"
+
+
+def write_shards(folder: Path, kind: str, count: int) -> Path:
+    """A folder of shards that are one file under many names."""
+    from kgen.data import write_shards as shards
+
+    formats = getattr(shards, SHARDS[kind])
+    pictures, total, folder = encoded(), count // IMAGES_PER_SHARD, folder / "shards"
+    folder.mkdir()
+    names = [formats.file_name("made", "train", number, total) for number in range(total)]
+    images, size = formats.write(folder / names[0], (
+        shards.WrittenSample(i, i, f"{i:08}.jpg", pictures[i % DIFFERENT], i % CLASSES) for i in range(IMAGES_PER_SHARD)
+    ))  # fmt: skip
+    for name in names[1:]:
+        os.link(folder / names[0], folder / name)
+    done = [shards.WrittenShard(name, "train", images, size, "", []) for name in names]
+    spec = shards.ShardsSpec("made", (SIDE, SIDE, 3), tuple(map(str, range(CLASSES))))
+    formats.describe(folder, spec, done)
+    return folder
+
+
+def opening(path: str, *_):
+    """Prints the seconds that opening takes without the imports, and those per image of SOME."""
+    import tensorflow as tf  # noqa: F401
+    import tensorflow_datasets  # noqa: F401
+
+    import kgen
+    from kgen.data.training_data import Content
+
+    started = time.perf_counter()
+    dataset = kgen.data.load(kgen.DataConfig(path, cache="none", validation_fraction=0.01))
+    Content.of(dataset)
+    opened = time.perf_counter() - started
+    batches = iter(dataset.batches(batch_size=BATCH, repeat=True, as_uint8=True))
+    next(batches)
+    first = time.perf_counter() - started - opened
+    started, cpu, read = time.perf_counter(), time.process_time(), 0
+    while read < SOME:
+        read += len(next(batches)[1])
+    each, cpu = (time.perf_counter() - started) / read, (time.process_time() - cpu) / read
+    print(json.dumps({"open": opened, "first": first, "each": each, "cpu": cpu}), flush=True)
+    os._exit(0)  # the iterator's threads read on
+
+
+def measure_shards(folder: Path, kind: str, size: int, first: float | None) -> float:
+    """Prints a line; returns the CPU-seconds that an image took."""
+    path = write_shards(folder, kind, size)
+    environment = os.environ | {"KGEN_CACHE_DIR": str(folder / "cache")}
+    command = [sys.executable, __file__, "--work", "open", str(path)]
+    new, _, _ = watched(command, environment)
+    known, most, _ = watched(command, environment)
+    growth = f"{known['cpu'] / first:.2f} of the smallest's" if first else "smallest"
+    print(
+        f"{kind:8} {size:10,} images  opened in {new['open']:.1f} s, again in {known['open']:.1f} s, first batch after "
+        f"{known['first']:.1f} s; {1e6 * known['each']:.0f} us per image, {1e6 * known['cpu']:.0f} of CPU ({growth}); "
+        f"{most:,.0f} MiB resident at most",
+        flush=True,
+    )
+    return first or known["cpu"]
 
 
 def work(path: str, cache: str, memory_mib: int):
@@ -193,7 +261,11 @@ def watched(command: list[str], environment: dict) -> tuple[dict, float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="10000,100000,1000000")
-    parser.add_argument("--kinds", help="of folder, zip and npz; else folder,zip, or npz,zip with --memory")
+    parser.add_argument(
+        "--kinds",
+        help="of folder, zip, npz, tar, tfrecord; else folder,zip; npz,zip with --memory, tfrecord,tar with --shards",
+    )
+    parser.add_argument("--shards", action="store_true", help="sets of shards, that are not kept decoded")
     parser.add_argument(
         "--memory", action="store_true", help="copies of the images in memory, at the first of the sizes"
     )
@@ -204,16 +276,19 @@ def main() -> int:
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        {"train": work, "wait": waiting}[given.work[0]](given.work[1], given.cache, given.memory_mib)
+        {"train": work, "wait": waiting, "open": opening}[given.work[0]](given.work[1], given.cache, given.memory_mib)
         return 0
     sizes = [int(size) for size in given.sizes.split(",")]
-    for kind in (given.kinds or ("npz,zip" if given.memory else "folder,zip")).split(","):
+    usual = "npz,zip" if given.memory else "tfrecord,tar" if given.shards else "folder,zip"
+    for kind in (given.kinds or usual).split(","):
         first = None
         for size in sizes[:1] if given.dcgan or given.memory else sizes:
             folder = Path(tempfile.mkdtemp(dir=given.where))
             try:
                 if given.memory:
                     copies_in_memory(folder, kind, size)
+                elif given.shards:
+                    first = measure_shards(folder, kind, size, first)
                 else:
                     first = measure(folder, kind, size, given, first)
             finally:
