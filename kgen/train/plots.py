@@ -140,7 +140,7 @@ def _fit_values(axes, values: list[float], *, share: bool = False):
         axes.set_ylim(-0.04, 1.04)
     elif high - low <= SAME * max(abs(low), abs(high)):
         spare = abs(low) / 2 or 1.0
-        axes.set_ylim(low - spare, high + spare)
+        axes.set_ylim(low - spare if low else -0.04, high + spare)
     elif low > 0 and high > MAX_LINEAR * low:
         axes.set_yscale("log")
         return

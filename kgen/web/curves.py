@@ -81,7 +81,7 @@ def fit(
         return Scale(low / spare, high * spare, start, end, log=True)
     if not high - low > same * max(abs(low), abs(high)):
         spare = abs(low) / 2 or 1.0
-        return Scale(low - spare, high + spare, start, end)
+        return Scale(low - spare if low else -margin * spare, high + spare, start, end)
     spare = margin * (high - low)
     return Scale(low - spare, high + spare, start, end)
 

@@ -50,6 +50,8 @@ def test_rounding_is_drawn_as_a_constant_and_a_share_on_its_whole_range():
     rows = rows_of(train_loss=[300.0, 300.0 + 1e-4, 300.0], health_saturated=[0.0] * 3, train_kl=[0.5, 0.50005, 0.5])
     found = panels(curves_canvas(rows, title="", model_args={}))
     assert found["loss"].get_ylim() == pytest.approx((150, 450), abs=0.01)
+    zero = panels(curves_canvas(rows_of(train_loss=[0.0, 0.0]), title="", model_args={}))
+    assert zero["loss"].get_ylim() == (-0.04, 1.0)
     assert found["saturated"].get_ylim() == (-0.04, 1.04) and found["saturated"].get_ylabel() == "share of the pixels"
     assert found["KL"].yaxis.get_offset_text().get_text() == "" and "0.50005" in marks(found["KL"].yaxis)
     rows = rows_of(train_generator_gradient=[1e-3, 1.0, 1e3], train_loss=[math.nan, math.inf, 1.0])

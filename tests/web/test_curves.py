@@ -66,6 +66,8 @@ def test_rounding_is_drawn_as_a_constant():
     assert ends(html) == [150, 450.001] and ">300<" in html
     low, high = ends(figure(Panel("loss", [Line("train", [(1, 300.0), (2, 300.1)])])))
     assert low > 299.9 and high < 300.2
+    low, high = ends(figure(Panel("recall", [Line("train", [(1, 0.0), (2, 0.0)])])))
+    assert -0.1 < low <= 0 and high == 1
 
 
 def test_units_whole_shares_and_what_to_compare_with():
