@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from kgen.errors import UserError
@@ -261,3 +261,9 @@ def copy_out(files, url: str, target: Path, count: Callable[[int], object] = lam
             size += len(block)
             count(len(block))
     return size, state.hexdigest()
+
+
+def is_inside(path: str) -> bool:
+    """Whether a name, of a file of a folder, leads to no other place."""
+    pure = PurePosixPath(path)
+    return bool(path) and not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and ":" not in path

@@ -36,6 +36,7 @@ from kgen.file_systems import (
     files_of,
     in_threads,
     is_address,
+    is_inside,
     is_missing,
     reason_of,
     scheme_of,
@@ -158,7 +159,7 @@ class Mirror:
             if values["format"] != FORMAT:
                 raise ValueError(f"it is of format {values['format']}, and this kgen reads format {FORMAT}")
             found = {path: StateFile(int(file["size"]), str(file["sha256"])) for path, file in values["files"].items()}
-            if outside := [path for path in found if not _is_inside(path)]:
+            if outside := [path for path in found if not is_inside(path)]:
                 raise ValueError(f"it names a file outside of its folder: {outside[0]!r}")
             return found
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -440,11 +441,6 @@ def object_of(path: str, entry: StateFile) -> str:
 def _is_object(name: str) -> bool:
     """Whether this may be the name of an object, or of what `check_writable` left."""
     return ASIDE in name or bool(re.fullmatch(rf".*-[0-9a-f]{{{DIGITS}}}(\.[^.]*)?", name))
-
-
-def _is_inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return bool(path) and not pure.is_absolute() and ".." not in pure.parts and "\\" not in path and ":" not in path
 
 
 def _files_in(folder: Path) -> list[str]:

@@ -25,12 +25,15 @@ import numpy as np
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
+from kgen.file_systems import OF_THE_WEB, is_address, scheme_of
 from kgen.mirror import local_path
 from kgen.models.presets import ARCHITECTURE, PENALTIES, PRESETS, STARTS_FROM
-from kgen.run import Run, first_line
+from kgen.run import Run, first_line, is_run
 from kgen.sampling import is_url, latest_version
 from kgen.sampling.exported import DISCRIMINATOR
+from kgen.sampling.fetched_export import fetch_export
 from kgen.sampling.manifest import read_manifest
+from kgen.sampling.remote import SCHEME
 from kgen.spec import DataSpec
 from kgen.tables import counted
 
@@ -76,11 +79,6 @@ class TrainedModel:
         Raises:
             UserError: the path is neither, or its description is damaged.
         """
-        if is_url(path):
-            raise UserError(
-                f"train.init_from={path} is the address of a server, which gives images and no weights; name the run, "
-                "or the export that it serves"
-            )
         folder = _found(path)
         export = folder if (folder / "saved_model.pb").is_file() else latest_version(folder)
         if export is None or (folder / "config.json").is_file():
@@ -128,8 +126,21 @@ class TrainedModel:
 
 
 def _found(path: str) -> Path:
-    """A path; one that begins with exports/ also in kgen's own folder, where the working folder has no such thing."""
-    given = local_path(path)
+    """A path; one that begins with exports/ also in kgen's own folder, where the working folder has no such thing.
+
+    Of what is at an address the copy: of a run, else of a version of an export.
+
+    Raises:
+        UserError: there is no such thing.
+    """
+    if is_url(path) and (path.startswith(SCHEME) or "/v1/models/" in path):
+        raise UserError(
+            f"train.init_from={path} is the address of a server, which gives images and no weights; name the run, or "
+            "the export that it serves"
+        )
+    if is_address(path):
+        return local_path(path) if scheme_of(path) not in OF_THE_WEB and is_run(path) else fetch_export(path)
+    given = Path(path)
     if given.parts[:1] != ("exports",) or given.exists():
         return given
     shipped = Path(__file__).resolve().parents[2] / given
