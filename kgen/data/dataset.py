@@ -329,9 +329,9 @@ class SplitBatches:
         """
         import tensorflow as tf
 
-        rows = _cpu_constant(self.rows)
         parts = None if kept else self.source.parts(self.split, self.stored.indices[self.rows])
         if parts is None:
+            rows = _cpu_constant(self.rows)
             seed = tf.constant(random.seed_of(self.seed, "order"), tf.int64)
             return lambda epoch: tf.random.experimental.stateless_shuffle(rows, seed=tf.stack([seed, epoch]))
 
@@ -378,9 +378,10 @@ class SplitBatches:
         """
         import tensorflow as tf
 
-        indices = _cpu_constant(self.stored.indices)
         if self.source.random_access:
-            return transformed_records(self.source, self.split, tf.gather(indices, rows), self.transform)
+            if not np.array_equal(self.stored.indices, np.arange(len(self.stored.indices))):
+                rows = tf.gather(_cpu_constant(self.stored.indices), rows)
+            return transformed_records(self.source, self.split, rows, self.transform)
         records = transformed_records(self.source, self.split, self.stored.indices[self.rows], self.transform)
         if epoch is None:
             return records

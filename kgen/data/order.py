@@ -9,7 +9,7 @@ import numpy as np
 
 
 def windowed_permutation(parts: np.ndarray, window: int, generator: np.random.Generator) -> np.ndarray:
-    """A permutation [N] int64 of 0 to N - 1 in which the members of a part stand in one window.
+    """A permutation [N], int32 where that suffices, of 0 to N - 1 in which the members of a part stand in one window.
 
     Args:
         parts: [N] whole numbers, the part of each place; members of a part follow each other.
@@ -22,7 +22,9 @@ def windowed_permutation(parts: np.ndarray, window: int, generator: np.random.Ge
     lengths = np.diff(np.append(starts, len(parts)))
     permuted = generator.permutation(len(starts))
     ends = np.cumsum(lengths[permuted])
-    order = np.arange(len(parts)) + np.repeat(starts[permuted] - (ends - lengths[permuted]), lengths[permuted])
+    small = np.int32 if len(parts) < 2**31 else np.int64  # of many millions: each array counts
+    order = np.repeat((starts[permuted] - (ends - lengths[permuted])).astype(small), lengths[permuted])
+    order += np.arange(len(parts), dtype=small)
     for first in range(0, len(starts), window):
         last = min(first + window, len(starts)) - 1
         generator.shuffle(order[ends[first] - lengths[permuted[first]] : ends[last]])

@@ -249,17 +249,18 @@ class TfdsSource(Source):
 
     def parts(self, split: str, indices: np.ndarray) -> np.ndarray | None:
         """Runs of records that lie behind each other in the shards."""
-        return np.asarray(indices) // RUN if self.random_access else None
+        return (np.asarray(indices) // RUN).astype(np.int32) if self.random_access else None
 
     def _at(self, split: str, indices: Any):
         """(indices [b] int64, encoded images [b], labels [b]) in any order, each record read by its place."""
         import tensorflow as tf
 
         paths = list(map(str, self._paths(split)))
-        shards, offsets, lengths = self._places(split)
+        ends, offsets, lengths = self._places(split)
 
         def read(numbers):
-            places = [(paths[shards[i]], offsets[i], lengths[i]) for i in numbers.tolist()]
+            shards = np.searchsorted(ends, numbers, side="right").tolist()
+            places = [(paths[s], offsets[i], lengths[i]) for s, i in zip(shards, numbers.tolist(), strict=True)]
             return np.array([try_again(functools.partial(_read_at, *place)) for place in places], object)
 
         def parse(numbers):
@@ -272,19 +273,20 @@ class TfdsSource(Source):
         return numbers.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def _places(self, split: str) -> tuple[np.ndarray, ...]:
-        """(shard [N] int32, offset [N] int64, length [N] int64) of every record; remembered while no shard changes."""
+        """(end [shards], offset [N], length [N]), int64: the number of the first record after each shard, and the bytes
+        of every record; remembered while no shard changes.
+        """
         if split not in self._found:
             paths = self._paths(split)
 
             def make() -> dict[str, np.ndarray]:
                 found = [_record_places(path) for path in paths]
-                counts = [len(offsets) for offsets, _ in found]
                 offsets, lengths = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-                return {"shards": np.repeat(np.arange(len(paths), dtype=np.int32), counts), "o": offsets, "l": lengths}
+                return {"ends": np.cumsum([len(of_shard) for of_shard, _ in found]), "o": offsets, "l": lengths}
 
-            key = {"identity": [file_identity(path) for path in paths], "what": "places of records"}
+            key = {"identity": [file_identity(path) for path in paths], "what": "places of records", "version": 2}
             arrays = cached_arrays("shards", key, make)
-            self._found[split] = (arrays["shards"], arrays["o"], arrays["l"])
+            self._found[split] = (arrays["ends"], arrays["o"], arrays["l"])
         return self._found[split]
 
     def _paths(self, split: str) -> list[Path]:
