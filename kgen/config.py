@@ -146,6 +146,10 @@ class DataConfig:
             )
 
 
+SHARING_STRATEGIES = ("mirrored", "multi_worker", "tpu")
+"""Those of `train.strategy` whose replicas share a batch, on CPUs too."""
+
+
 @documented
 @dataclass(frozen=True)
 class TrainConfig:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kgen import data, random
-from kgen.config import RunConfig
+from kgen.config import SHARING_STRATEGIES, RunConfig
 from kgen.data.transforms import can_be_mirrored
 from kgen.errors import UserError
 from kgen.models import resolve_model_args
@@ -214,7 +214,7 @@ def use_xla(config: RunConfig, steps: int) -> bool:
         return config.train.jit_compile
     if tf.config.list_physical_devices("GPU"):
         return not xla.failure()
-    if config.train.strategy not in ("auto", "one"):
+    if config.train.strategy in SHARING_STRATEGIES:
         return False
     return _dense(config) and not PRESETS[config.model].adversarial and steps >= AUTOENCODER_STEPS
 

@@ -120,7 +120,7 @@ def together(tmp_path_factory, alone):
     folder = tmp_path_factory.mktemp("together")
     shutil.copytree(alone["vae"].path.with_name("one-then-two"), folder / "one-then-two")
     command = [sys.executable, LAUNCH, "2", "--", sys.executable, "-c", WORKER, Path(__file__).parent, folder]
-    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=200, cwd=ROOT)
+    ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=500, cwd=ROOT)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-1000:]
     return folder, ended.stdout
 
