@@ -146,7 +146,8 @@ def measure_shards(folder: Path, kind: str, size: int, first: float | None) -> f
     growth = f"{known['cpu'] / first:.2f} of the smallest's" if first else "smallest"
     print(
         f"{kind:8} {size:10,} images  opened in {new['open']:.1f} s ({new['opening_cpu']:.1f} of CPU), again in "
-        f"{known['open']:.1f} s ({known['opening_cpu']:.1f}), first batch after {known['first']:.1f} s; {1e6 * known['each']:.0f} us per image, {1e6 * known['cpu']:.0f} of CPU ({growth}); "
+        f"{known['open']:.1f} s ({known['opening_cpu']:.1f}), first batch after {known['first']:.1f} s; "
+        f"{1e6 * known['each']:.0f} us per image, {1e6 * known['cpu']:.0f} of CPU ({growth}); "
         f"{most:,.0f} MiB resident at most",
         flush=True,
     )
