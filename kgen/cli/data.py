@@ -50,7 +50,14 @@ def command() -> Command:
         auto="data-NAME in the current folder",
         metavar="FOLDER",
     )
-    cmd.flag("Shards", "string", "to", None, "New folder for the shards of kgen-data shard DATASET.", metavar="FOLDER")
+    cmd.flag(
+        "Shards",
+        "string",
+        "to",
+        None,
+        "New folder, or address, for the shards of kgen-data shard DATASET.",
+        metavar="FOLDER",
+    )
     cmd.flag(
         "Shards",
         "enum",
@@ -132,19 +139,18 @@ def write_shards(cmd: Command, words: Sequence[str]):
         raise UserError(f"takes one DATASET, or: kgen-data shard DATASET --to FOLDER. Received: {' '.join(words)}")
     if not cmd["to"]:
         raise UserError("kgen-data shard takes --to FOLDER, a new folder for the shards")
-    if "://" in cmd["to"]:
-        raise UserError(f"--to takes a folder, which can be copied elsewhere then. Received: {cmd['to']!r}")
     for name in NOT_FOR_SHARDS:
         if cmd.given(name):
             raise UserError(f"--{name} changes nothing in shards; give it when they are read")
     from kgen.data import write_shards
+    from kgen.file_systems import is_address
     from kgen.io import check_writable
 
-    folder = Path(cmd["to"])
-    check_writable(folder, f"--to {folder}", "name another place")
+    if not is_address(cmd["to"]):
+        check_writable(cmd["to"], f"--to {cmd['to']}", "name another place")
     config = flags.data_config(cmd, DataConfig(words[1]))
     kind = getattr(write_shards, FORMATS[cmd["format"]])
-    for note in write_shards.write_shards(config, folder, kind, images_per_shard=cmd["per_shard"], seed=cmd["seed"]):
+    for note in write_shards.write_shards(config, cmd["to"], kind, images_per_shard=cmd["per_shard"], seed=cmd["seed"]):
         show(note)
     print(f"next: {shlex.join(['kgen-data', cmd['to']])}")
 

@@ -2,7 +2,8 @@
 
 Images are decoded and resized once where a size is asked for, and kept as they are otherwise; splits, labels and the
 names of the classes go with them, and a file SHA256SUMS that `sha256sum --check` understands. A shard is written aside
-and then renamed, and a line is kept of each: the same command goes on where it was interrupted, to the same bytes.
+and then renamed, and a line is kept of each: the same command goes on where it was interrupted, to the same bytes. One
+that goes to an address is written into the folder of the cache, copied, and emptied here; SHA256SUMS comes last.
 """
 
 import bisect
@@ -10,15 +11,16 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from kgen.cache import digest
+from kgen.cache import cache_root, digest
 from kgen.config import DataConfig
 from kgen.data.loading import image_shape_of, refuse_or_note, refuse_unread
 from kgen.data.sources.base import Skipped, Source
@@ -29,6 +31,7 @@ from kgen.data.splits import SPLITS
 from kgen.data.store import transformed_records
 from kgen.data.transforms import TRANSFORM_VERSION, make_transform
 from kgen.errors import UserError
+from kgen.file_systems import OF_THE_WEB, ask, files_of, is_address, reason_of, scheme_of
 from kgen.io import remove_leftovers, write_aside, write_text
 from kgen.tables import counted
 
@@ -183,9 +186,65 @@ def _tfds_name(name: str) -> str:
     return name if name[:1].isalpha() else f"set_{name}"
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where shards go.
+
+    Attributes:
+        folder: of this machine, into which they are written.
+        address: to which each is copied when it is whole; None: they stay in the folder.
+    """
+
+    folder: Path
+    address: str | None = None
+
+    @classmethod
+    def of(cls, to: str | Path) -> "Destination":
+        """A folder or an address.
+
+        Raises:
+            UserError: nothing can be written to such an address.
+        """
+        if not is_address(to):
+            return cls(Path(to))
+        address = to.strip().rstrip("/")
+        if scheme_of(address) in OF_THE_WEB:
+            raise UserError(
+                f"--to {address}: a web server takes no files; give a folder, or an address as gs://bucket/x"
+            )
+        files_of(address)
+        return cls(cache_root() / "shards-to" / digest(address), address)
+
+    def names(self) -> list[str]:
+        """Of the files that are there."""
+        if not self.address:
+            return [path.name for path in self.folder.iterdir()]
+        return self._ask(lambda files: files.names(self.address))
+
+    def deliver(self, name: str) -> None:
+        """Copies a file that is whole to the address; here its name stays, by which TFDS finds out which there are."""
+        if self.address:
+            self._ask(lambda files: files.write(f"{self.address}/{name}", self.folder / name))
+            os.truncate(self.folder / name, 0)
+
+    def __str__(self) -> str:
+        return self.address or str(self.folder)
+
+    def _ask(self, question: Callable):
+        files = files_of(self.address)
+        try:
+            return ask(lambda: question(files))
+        except UserError:
+            raise
+        except Exception as error:  # each file system has errors of its own
+            raise UserError(
+                f"--to {self.address} cannot be written: {reason_of(error)}; the same command goes on from here"
+            ) from error
+
+
 def write_shards(
     config: DataConfig,
-    folder: Path,
+    to: str | Path,
     shards: type[TarShards] | type[TfrecordShards],
     *,
     images_per_shard: int | None = None,
@@ -195,7 +254,7 @@ def write_shards(
 
     Args:
         config: which images, and the size that they get; without a size they are kept as they are.
-        folder: gets the shards; new, or with some of the same.
+        to: the folder or the address that gets the shards; new, or with some of the same.
         shards: the format.
         images_per_shard: None: as many as take about 128 MiB.
         seed: of `config.limit`.
@@ -206,6 +265,7 @@ def write_shards(
     Raises:
         UserError: the set cannot be read, or the folder holds something else.
     """
+    destination = Destination.of(to)
     source = open_source(config)
     refuse_unread(source, config)
     ordered = sorted(source.counts, key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
@@ -236,20 +296,20 @@ def write_shards(
         [[split, name] for split, (name, _, _) in planned],
         *chosen.values(),
     )
-    done = _start(folder, plan, config)
+    done = _start(destination, plan, config)
     before = len(done)
     for split in chosen:
         of_split = [shard for s, shard in planned if s == split]
-        _write_split(source, split, of_split, transform, files, folder, shards, done, config)
+        _write_split(source, split, of_split, transform, files, destination, shards, done, config)
     ordered = [done[name] for _, (name, _, _) in planned]
     lost = [Skipped(*pair) for shard in ordered for pair in shard.skipped]
     source.skipped += [skipped for skipped in lost if skipped not in source.skipped]
     described = ShardsSpec(source.name, shape, source.class_names)
-    others = shards.describe(folder, described, ordered)
-    _finish(folder, ordered, others)
+    others = shards.describe(destination.folder, described, ordered)
+    _finish(destination, ordered, others)
     images = sum(shard.images for shard in ordered)
     splits = ", ".join(f"{sum(s.images for s in ordered if s.split == split):,} {split}" for split in chosen)
-    notes = [f"{folder}: {images:,} images ({splits}) in {counted(len(ordered), 'shard')}"]
+    notes = [f"{destination}: {images:,} images ({splits}) in {counted(len(ordered), 'shard')}"]
     if before:
         notes.append(f"{counted(before, 'shard was', 'shards were')} there from an earlier call")
     return [*source.notes, *source.findings, *notes, *filter(None, [refuse_or_note(source.skipped, total, config)])]
@@ -267,7 +327,7 @@ def _images_per_shard(source: Source, chosen: Mapping[str, np.ndarray], shape, f
 
 
 def _write_split(
-    source, split, planned, transform, files, folder, shards, done: dict[str, WrittenShard], config
+    source, split, planned, transform, files, destination, shards, done: dict[str, WrittenShard], config
 ) -> None:
     """Writes the shards of one split that are not done, in one pass over their images.
 
@@ -277,7 +337,7 @@ def _write_split(
     """
     from tqdm import tqdm
 
-    todo = [shard for shard in planned if shard[0] not in done]
+    folder, todo = destination.folder, [shard for shard in planned if shard[0] not in done]
     if not todo:
         return
     indices = np.concatenate([places for _, places, _ in todo])
@@ -294,6 +354,7 @@ def _write_split(
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         lost = [[s.name, s.reason] for s in source.skipped[skipped:]]
+        destination.deliver(name)
         done[name] = WrittenShard(name, split, images, size, sha256, lost)
         with open(folder / LOG, "a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(done[name])) + "\n")
@@ -340,21 +401,22 @@ def _samples(source: Source, split: str, indices, numbers, transform, files: boo
         raise source.explain(split, error) from error
 
 
-def _start(folder: Path, plan: str, config: DataConfig) -> dict[str, WrittenShard]:
+def _start(destination: Destination, plan: str, config: DataConfig) -> dict[str, WrittenShard]:
     """The shards that an earlier call with the same settings has written, by name; {} in a new folder.
 
     Raises:
         UserError: the folder holds something else.
     """
+    folder = destination.folder
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
-    log = folder / LOG
+    log, there = folder / LOG, sorted(destination.names())
     if log.is_file():
         first, *lines = log.read_text(encoding="utf-8").splitlines()
         if json.loads(first).get("plan") != plan:
             raise UserError(
-                f"{folder} holds unfinished shards of other images or settings than {config.dataset!r} has now; "
-                "remove it, or name another folder with --to"
+                f"{destination} holds unfinished shards of other images or settings than {config.dataset!r} has now; "
+                f"remove it{f' and {folder}' if destination.address else ''}, or name another folder with --to"
             )
         done = {}
         for line in lines:
@@ -362,21 +424,24 @@ def _start(folder: Path, plan: str, config: DataConfig) -> dict[str, WrittenShar
                 shard = WrittenShard(**json.loads(line))
             except (ValueError, TypeError):  # cut off when the process was killed
                 continue
-            path = folder / shard.name
-            if path.is_file():
+            if shard.name in there:
                 done[shard.name] = shard
         return done
-    there = sorted(path.name for path in folder.iterdir())
     if there:
-        raise UserError(f"{folder} is not empty, it holds {there[0]}; name a new folder with --to")
+        raise UserError(f"{destination} is not empty, it holds {there[0]}; name a new folder with --to")
     write_text(log, json.dumps({"plan": plan}) + "\n")
     return {}
 
 
-def _finish(folder: Path, done: Sequence[WrittenShard], others: Sequence[str]) -> None:
+def _finish(destination: Destination, done: Sequence[WrittenShard], others: Sequence[str]) -> None:
     """Writes the checksums of all files and removes the log: from now on the set is whole."""
+    folder = destination.folder
     lines = [f"{shard.sha256}  {shard.name}" for shard in done]
     for name in others:
         lines.append(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}")
     write_text(folder / SUMS, "\n".join(lines) + "\n")
+    for name in (*others, SUMS):
+        destination.deliver(name)
     os.remove(folder / LOG)
+    if destination.address:
+        shutil.rmtree(folder, ignore_errors=True)

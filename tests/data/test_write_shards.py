@@ -11,6 +11,7 @@ from kgen.config import DataConfig
 from kgen.data import load
 from kgen.data.write_shards import TarShards, TfrecordShards, write_shards
 from kgen.errors import UserError
+from kgen.file_systems import FsspecFiles
 
 FORMATS = [TarShards, TfrecordShards]
 
@@ -70,6 +71,35 @@ def test_a_call_that_was_killed_goes_on_to_the_same_bytes(photos, tmp_path, kind
         written(photos, tmp_path / "out", kind)
     sums = dict(reversed(line.split("  ")) for line in whole["SHA256SUMS"].decode().splitlines())
     assert sums == {n: hashlib.sha256(content).hexdigest() for n, content in whole.items() if n != "SHA256SUMS"}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_shards_go_to_an_address_and_only_through_the_disk(photos, tmp_path, kind, monkeypatch):
+    """A store that fails now and then, and once for good: the same call goes on."""
+    fs = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setattr("kgen.io.FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
+    write, calls, gone = FsspecFiles.write, [], True
+
+    def failing(files, url, path):
+        calls.append(url)
+        if len(calls) % 3 == 0 or (gone and len(calls) > 4):
+            raise OSError("the store does not answer")
+        write(files, url, path)
+
+    monkeypatch.setattr(FsspecFiles, "write", failing)
+    address = f"memory://bucket-{tmp_path.name}/shards"
+    with pytest.raises(UserError, match="cannot be written: the store does not answer; the same command goes on"):
+        written(photos, address, kind)
+    assert not fs.exists(f"{address}/SHA256SUMS") and fs.ls(address)
+    gone = False
+    assert any("shards were there from an earlier call" in note for note in written(photos, address, kind))
+    written(photos, tmp_path / "shards", kind)
+    assert {path.rpartition("/")[2]: fs.cat(path) for path in fs.find(address)} == names_and_bytes(tmp_path / "shards")
+    assert not list((tmp_path / "cache" / "shards-to").iterdir())
+    assert load(DataConfig(address)).spec == load(DataConfig(str(tmp_path / "shards"))).spec
+    with pytest.raises(UserError, match="is not empty"):
+        written(photos, address, kind)
 
 
 def test_tfds_opens_them(photos, tmp_path):
@@ -142,7 +172,8 @@ def test_as_typed(photos, tmp_path, capsys, monkeypatch):
         (["photos", "--to", "x"], "kgen-data shard DATASET --to FOLDER"),
         (["shrad", "photos", "--to", "x"], "kgen-data shard DATASET --to FOLDER"),
         (["shard", "photos"], "takes --to FOLDER"),
-        (["shard", "photos", "--to", "gs://bucket/x"], "--to takes a folder"),
+        (["shard", "photos", "--to", "https://bucket/x"], "a web server takes no files"),
+        (["shard", "photos", "--to", "nothing://bucket/x"], "is an address of a kind that is not read"),
         (["shard", "photos", "--to", "x", "--near", "0.3"], "--near changes nothing in shards"),
         (["shard", "photos", "--to", "photos"], "is not empty"),
     ):
