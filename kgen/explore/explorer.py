@@ -17,7 +17,7 @@ from kgen.io import check_writable
 from kgen.mirror import local_path
 from kgen.progress import Bar
 from kgen.run import Run
-from kgen.sampling import described, latest_version, made_by
+from kgen.sampling import described, is_url, latest_version, made_by
 
 FOLDER = "explore"
 
@@ -135,7 +135,7 @@ def explore_page(
     Raises:
         UserError: neither a run nor an export, or a decoder that no page can hold.
     """
-    path, file = local_path(path), f"{PAGE}.html"
+    path, file = Path(path) if is_url(path) else local_path(path), f"{PAGE}.html"
     if (path / "config.json").is_file():
         check_writable(out or path / FOLDER, f"the page of {path}")
         run = Run.open(path)

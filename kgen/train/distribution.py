@@ -100,7 +100,7 @@ class Devices:
         """
         if self.workers == 1:
             return dataset.batches(split, **options)  # Keras divides each batch among the replicas
-        local = self.replicas // self.workers
+        local = max(1, self.replicas // self.workers)
 
         def of_worker(_context):
             batches = dataset.batches(split, share=(self.worker, self.workers), **options)

@@ -234,7 +234,8 @@ def test_workers_stop_together(scripted, tmp_path, monkeypatch):
             return max(float(value), said.pop(0))
 
     def meet(go):
-        for devices in (Chief(own, 0, 2), Second(own, 1, 2)):
+        nobody = ("127.0.0.1:1", "127.0.0.1:2")  # listens there
+        for devices in (Chief(own, 0, nobody), Second(own, 1, nobody)):
             monkeypatch.setattr(trainer, "devices_of", lambda name, devices=devices: devices)
             assert len(go(devices.is_chief).metrics()) == 6
         assert not said
