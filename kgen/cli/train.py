@@ -16,7 +16,6 @@ from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError, WorkerLost
 from kgen.evaluate.registry import parse_metrics
 from kgen.file_systems import is_address
-from kgen.mirror import Mirror
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
 from kgen.progress import show, width
@@ -268,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return print(json.dumps(config.to_json(), indent=2))
         check_name(config.data.dataset.strip())
         if is_address(cmd["run_dir"]):
+            from kgen.mirror import Mirror
+
             Mirror(cmd["run_dir"])  # whether a run can be there
         if cmd["resume"] is not None:
             checks.check_early_stopping(config)

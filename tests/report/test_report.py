@@ -302,7 +302,7 @@ def test_a_report_that_cannot_be_written_is_one_warning(capsys, run, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("kgen.report.write_report", full)
-    assert train.write_report(run.path) is None
+    assert train.write_report(run) is None
     said = capsys.readouterr().err
     assert "could not be written" in said and f"kgen-report {shlex.quote(str(run.path))}" in said
     assert said.count("\n") == 1
