@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 import uuid
 from pathlib import Path
 
@@ -284,11 +285,12 @@ def test_a_training_in_progress_is_read_as_it_is(address, machine):
 def test_an_upload_gives_way_to_the_last_one(address, machine, monkeypatch):
     monkeypatch.setattr("kgen.file_systems.THREADS", 1)
     mirror = created(address)
-    files, states = mirror.files, []
+    files, states, begun = mirror.files, [], threading.Event()
 
     class Slow(Faulty):
         def write(self, url, path):
             states.append(url.rpartition("/")[2])
+            begun.set()
             if len(states) == 1:  # the end of the training comes while the first file is sent
                 mirror._late.wait(60)
             files.write(url, path)
@@ -296,6 +298,7 @@ def test_an_upload_gives_way_to_the_last_one(address, machine, monkeypatch):
     mirror.files = Slow(files, None)
     write(mirror.folder, NEW)
     mirror.upload_soon()
+    assert begun.wait(60)
     write(mirror.folder, NEW | {"log.txt": "end"})
     mirror.finish()
     assert states.count(MARKER) == 1
