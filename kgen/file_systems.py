@@ -23,7 +23,7 @@ OF_TENSORFLOW = ("gs", "ram")
 """Schemes that TensorFlow reads: Google Cloud Storage, and its file system in memory."""
 OF_THE_WEB = ("http", "https")
 VERSIONS = ("etag", "ETag", "md5Hash", "content_md5", "LastModified", "last_modified", "mtime", "created")
-"""Of what a file system tells of a file: what changes when the file does, the first of these first."""
+"""Keys of a file's description that change when the file does, in the order in which they are tried."""
 REFUSES_HEAD = (403, 405, 501)
 """What a web server answers that sends a file and does not describe it."""
 TIMEOUT_SECONDS = 60
@@ -40,8 +40,8 @@ class RemoteFile:
 
     Attributes:
         url: of the file.
-        size: bytes; None where that is not told.
-        version: changes when the file does; "" where that is not told.
+        size: bytes; None where the file system does not say.
+        version: changes when the file does; "" where the file system does not say.
         sha256: of its content, 64 hex digits; "" where it is not known.
     """
 
