@@ -88,6 +88,8 @@ class _WholeNumber(flags.IntegerParser):
         return super().convert(argument)
 
 
+SECTIONS = ("model_args", "train", "data")
+"""Of the settings that `--set` takes as SECTION.NAME=VALUE."""
 NUMBERS = {"integer": _WholeNumber, "float": flags.FloatParser}
 
 
@@ -107,7 +109,7 @@ class Command:
         self.values = flags.FlagValues()
         self.groups: dict[str, list[str]] = {}
         self.texts: dict[str, FlagHelp] = {}
-        self.kinds: dict[str, str] = {}
+        self.kinds: dict[str, str] = {"help": "boolean"}
         self._configured: dict[type, list[Option]] = {}
         flags.DEFINE_boolean("help", False, "Show this text.", flag_values=self.values, short_name="h")
 
@@ -248,12 +250,15 @@ class Command:
         except flags.IllegalFlagValueError as error:
             raise UserError(self._refused(str(error))) from error
         except flags.Error as error:
-            raise UserError(str(error)) from error
+            message = re.sub(
+                r"^Missing value for flag (--\w+)$", rf"\1 takes a value; see {self.name} --help", str(error)
+            )
+            raise UserError(message) from error
         needed = sum(not name.startswith("[") for name in self.positional)
         open_ended = self.positional and self.positional[-1].endswith("...")
         too_many = len(rest) > len(self.positional) and not open_ended
         if not self["help"] and (len(rest) < needed or too_many):
-            wanted = " ".join(self.positional) or "no arguments besides flags"
+            wanted = " ".join(self.positional).replace("PATH...", "PATH [PATH ...]") or "no arguments besides flags"
             raise UserError(f"takes {wanted}. Received: {' '.join(rest) or 'nothing'}; see {self.name} --help")
         return rest
 
@@ -261,12 +266,13 @@ class Command:
         """What an unknown flag may have meant."""
         listed = f"{self.name} --help lists all flags"
         if "set" in self.texts:
-            words = [word for arg in argv for word in arg.split("=", 1)]
-            after = words[words.index(f"--{name}") + 1 :] if f"--{name}" in words else []
-            value = after[0] if after else "VALUE"
-            listed = f"an argument of the model is given by --set model_args.{name}={value}; {listed}"
+            setting = _as_a_setting(name, argv)
+            what = "an argument of the model" if setting.startswith("model_args.") else "a setting"
+            listed = f"{what} is given by --set {setting}; {listed}"
         likely = difflib.get_close_matches(name, self.texts, n=3, cutoff=0.7)
-        return nearest(f"--{name}", [f"--{flag}" for flag in likely], listed)
+        likely += [flag for flag in self.texts if "".join(word[0] for word in flag.split("_")) == name]  # --lr
+        hint = f"did you mean {' or '.join(repr(f'--{flag}') for flag in likely)}? " if likely else ""
+        return hint + listed
 
     def _refused(self, message: str) -> str:
         """What a flag takes, from absl's "flag --NAME=VALUE: reason"."""
@@ -322,6 +328,19 @@ class Command:
             print("\r\033[K", end="", file=sys.stderr)  # what a terminal shows of Ctrl-C
         print(progress.fitted(f"{self.name}: {message}", sys.stderr), file=sys.stderr)
         return code
+
+
+def _as_a_setting(name: str, argv: Sequence[str]) -> str:
+    """What `--set` takes in place of an unknown flag: as `--latent_dim 3`, `--train.epochs 3` or `--train epochs=3`."""
+    value = "VALUE"
+    for place, word in enumerate(argv):
+        if word == f"--{name}":
+            value = argv[place + 1] if place + 1 < len(argv) else value
+        elif word.startswith(f"--{name}="):
+            value = word.partition("=")[2]
+    if name in SECTIONS and "=" in value:
+        return f"{name}.{value}"
+    return f"{name}={value}" if name.partition(".")[0] in SECTIONS else f"model_args.{name}={value}"
 
 
 def flag_words(flag: str, value: Any) -> list[str]:

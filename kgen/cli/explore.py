@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from kgen.cli import flags
 from kgen.cli.command import Command
+from kgen.errors import UserError
 from kgen.explore.kinds import KINDS, PAGE, PAGE_HELP, Options
 from kgen.progress import show
+from kgen.registry import nearest
 
 EXAMPLES = (
     ("kgen-explore runs/00000-cvae-digits", "every picture that the model can give, in explore/ of the run"),
@@ -48,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, settings, generator = cmd.build(Options), flags.data_settings(cmd), flags.generator_choice(cmd)
         what = [name for name in cmd["what"] if name != PAGE]
         for name in what:
-            KINDS[name]
+            if name not in KINDS:
+                raise UserError(f"unknown picture {name!r}: {nearest(name, kind_names())}")
         from kgen.explore import explore, explore_page
 
         if what or PAGE not in cmd["what"]:
