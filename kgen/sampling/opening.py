@@ -21,7 +21,7 @@ from kgen.sampling.exported import (
 )
 from kgen.sampling.manifest import read_manifest
 from kgen.sampling.priors import PRIORS, StandardNormal, check_prior, prior_of
-from kgen.sampling.remote import SCHEME, GrpcSampler, ServerSampler
+from kgen.sampling.remote import SCHEMES, GrpcSampler, ServerSampler
 from kgen.sampling.sampler import ModelSampler, Sampler
 from kgen.spec import DataSpec
 
@@ -64,7 +64,7 @@ def open_sampler(
                 f"--prior {prior}: a server does not give its fitted prior; name the run or the export that {path} "
                 f"serves, or use --prior {StandardNormal.name}"
             )
-        return (GrpcSampler if str(path).startswith(SCHEME) else ServerSampler)(str(path), token)
+        return (GrpcSampler if str(path).startswith(SCHEMES) else ServerSampler)(str(path), token)
     if token is not None:
         raise UserError(f"--token_file is for the address of a server, and {path} is none; leave it out")
     path = local_path(path)
@@ -171,7 +171,7 @@ def certified_file(path: str | Path) -> Path | None:
 
 def is_url(path: str | Path) -> bool:
     """Whether this is the address of a server, not a path of a file."""
-    return str(path).startswith(("http://", "https://", SCHEME))
+    return str(path).startswith(("http://", "https://", *SCHEMES))
 
 
 def latest_version(path: Path) -> Path | None:

@@ -14,8 +14,10 @@ from kgen.sampling.priors import StandardNormal
 from kgen.sampling.sampler import ReadableRepr, in_chunks
 from kgen.spec import DataSpec
 
-SCHEME = "grpc://"
+SCHEMES = PLAIN, OVER_TLS = "grpc://", "grpcs://"
 TOKEN_VARIABLE = "KGEN_TOKEN"
+AUTHORITY_VARIABLE = "REQUESTS_CA_BUNDLE"
+"""Of the library requests: the file of the authorities whose certificates are trusted; here for gRPC as well."""
 TIMEOUT_SECONDS = 60
 MESSAGE_BYTES = 256 * 2**20
 EXAMPLE = "give the model's address, e.g. http://localhost:8501/v1/models/cvae"
@@ -117,6 +119,9 @@ class ServerSampler(ReadableRepr):
         except requests.JSONDecodeError as error:
             what = f"answered, but not as TF Serving does (HTTP {answer.status_code})"
             raise UserError(f"{self.url} {what}; {EXAMPLE}") from error
+        except requests.exceptions.SSLError as error:
+            what = f"has no certificate of a known authority ({error.args[0]})"
+            raise UserError(f"{self.url} {what}; name its file by the variable {AUTHORITY_VARIABLE}") from error
         except requests.RequestException as error:
             what = f"cannot be reached ({type(error).__name__}); start the server"
             raise UserError(f"{self.url} {what}, or {EXAMPLE}") from error
@@ -138,6 +143,20 @@ class ServerSampler(ReadableRepr):
         )
 
 
+def _authorities() -> bytes | None:
+    """The content of the file that AUTHORITY_VARIABLE names; None for the authorities that gRPC knows.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if not (path := os.environ.get(AUTHORITY_VARIABLE)):
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"the variable {AUTHORITY_VARIABLE} names {path}: {error.strerror}") from error
+
+
 def _shape(tensor) -> tuple[int, ...]:
     """The shape of a tensor without the batch, from a SignatureDef in JSON."""
     sizes = [int(side["size"]) for side in tensor["tensor_shape"]["dim"]][1:]
@@ -150,7 +169,7 @@ class GrpcSampler(ServerSampler):
     """As `ServerSampler`, by gRPC: a tenth of the bytes.
 
     Args:
-        url: grpc://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL.
+        url: grpc://HOST:PORT/v1/models/NAME, also with /versions/N or /labels/LABEL; grpcs:// of a server with TLS.
         token: see ServerSampler.
     """
 
@@ -159,8 +178,12 @@ class GrpcSampler(ServerSampler):
         from google.protobuf import json_format
         from tensorflow_serving.apis import get_model_metadata_pb2, prediction_service_pb2_grpc
 
-        address = self.url.removeprefix(SCHEME).partition("/")[0]
-        channel = grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", MESSAGE_BYTES)])
+        scheme, address = re.match("([a-z]+://)([^/]*)", self.url).groups()
+        options = [("grpc.max_receive_message_length", MESSAGE_BYTES)]
+        if scheme == OVER_TLS:
+            channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(_authorities()), options)
+        else:
+            channel = grpc.insecure_channel(address, options)
         self._service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         answer = self._call(self._service.GetModelMetadata, request)

@@ -33,7 +33,7 @@ from kgen.sampling import is_url, latest_version
 from kgen.sampling.exported import DISCRIMINATOR
 from kgen.sampling.fetched_export import fetch_export
 from kgen.sampling.manifest import read_manifest
-from kgen.sampling.remote import SCHEME
+from kgen.sampling.remote import SCHEMES
 from kgen.spec import DataSpec
 from kgen.tables import counted
 
@@ -133,7 +133,7 @@ def _found(path: str) -> Path:
     Raises:
         UserError: there is no such thing.
     """
-    if is_url(path) and (path.startswith(SCHEME) or "/v1/models/" in path):
+    if is_url(path) and (path.startswith(SCHEMES) or "/v1/models/" in path):
         raise UserError(
             f"train.init_from={path} is the address of a server, which gives images and no weights; name the run, or "
             "the export that it serves"

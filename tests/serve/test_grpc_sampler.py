@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+import trustme
 from same_images import assert_same_images
 from serving_case import running
 
@@ -43,6 +44,28 @@ def test_tokens(default_export, tmp_path, monkeypatch):
             monkeypatch.setenv("KGEN_TOKEN", "other")
             assert_same_images(generate(open_sampler(address), 2, labels=3, seed=5).images, first)
             monkeypatch.delenv("KGEN_TOKEN")
+
+
+def test_tls(default_export, tmp_path, monkeypatch):
+    """By either protocol; an authority of one's own is named by a variable."""
+    issuer = trustme.CA()
+    issued = issuer.issue_cert("localhost")
+    issuer.cert_pem.write_to_path(tmp_path / "authority.pem")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    files = dict.fromkeys(("ssl_certificate", "ssl_key"), str(tmp_path / "server.pem"))
+    with running(default_export.parent, **files) as server:
+        addresses = [
+            f"https://localhost:{server.server.port}/v1/models/cvae",
+            f"grpcs://localhost:{server.server.grpc_port}/v1/models/cvae",
+        ]
+        with pytest.raises(UserError, match=r"no certificate of a known authority \(.*variable REQUESTS_CA_BUNDLE"):
+            open_sampler(addresses[0])
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        first, second = (generate(open_sampler(address), 2, labels=3, seed=5).images for address in addresses)
+        assert_same_images(first, second)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "nowhere")
+    with pytest.raises(UserError, match="REQUESTS_CA_BUNDLE names nowhere: No such file"):
+        open_sampler(addresses[1])
 
 
 def test_what_is_no_token(tmp_path, monkeypatch):
