@@ -61,8 +61,9 @@ class Access:
             message = f"this server is not known as '{_name_of(host)}'; --allow_host {_name_of(host)} makes it known"
             raise ServingError(Code.PERMISSION_DENIED, message)
         if scope["method"] not in SAFE_METHODS and not allowed and _cross_origin(headers, host):
-            page = headers.get(b"origin", b"another site").decode("latin-1")
-            message = f"a page of {page} may not call this server; --allow_origin {page} allows it"
+            page = headers.get(b"origin", b"").decode("latin-1")
+            what, flag = (f"a page of {page}", page) if page else ("a page of another site", "with its origin")
+            message = f"{what} may not call this server; --allow_origin {flag} allows it"
             raise ServingError(Code.PERMISSION_DENIED, message)
         if self._tokens and scope["method"] != "OPTIONS":
             check_token(headers.get(b"authorization", b""), self._tokens)

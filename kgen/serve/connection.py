@@ -35,7 +35,10 @@ def _slice_end(data: bytes, position: int) -> int:
 
 
 class _OneWrite:
-    """A transport that keeps the head of an answer until its body comes: one system call and one packet for both."""
+    """A transport that keeps the head of an answer until its body comes: one system call and one packet for both.
+
+    What is written after the client has gone is dropped, of which asyncio would write a warning each.
+    """
 
     def __init__(self, transport: asyncio.Transport):
         self._transport, self._head = transport, b""
@@ -44,6 +47,8 @@ class _OneWrite:
         return getattr(self._transport, name)
 
     def write(self, data: bytes):
+        if self._transport.is_closing():
+            return
         if not self._head and data.startswith(b"HTTP/1.1 ") and data.endswith(HEADER_END) and data[9] != ord("1"):
             self._head = data
         elif len(data) <= JOINED_BYTES:

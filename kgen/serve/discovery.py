@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISLNK
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
@@ -348,15 +348,17 @@ class Inspection:
 
 
 def inspect(path: Path) -> Inspection:
-    """Looks at the files of a version.
+    """Looks at the files of a version. A link that leads nowhere is a change, and a missing file.
 
     Raises:
-        OSError: one is removed at this moment.
+        OSError: one is removed at this moment, or cannot be looked at.
     """
-    parts = [path, *sorted(path.rglob("*"))]
-    folders, files = [], {}
-    for part in parts:
-        stat = part.stat()
+    folders, files = [path.stat()], {}
+    for part in sorted(path.rglob("*")):
+        try:
+            stat = part.stat()
+        except OSError:
+            stat = part.lstat()  # fails where it is no link
         if S_ISDIR(stat.st_mode):
             folders.append(stat)
         else:
@@ -364,11 +366,13 @@ def inspect(path: Path) -> Inspection:
     times = [when for stat in files.values() for when in (stat.st_mtime, stat.st_ctime)]
     changed = max(times + [stat.st_mtime for stat in folders])  # their ctime changes when the version is renamed
     fingerprint = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in files.items())
-    sizes = {name: stat.st_size for name, stat in files.items()}
+    sizes = {name: stat.st_size for name, stat in files.items() if not S_ISLNK(stat.st_mode)}
     return Inspection(fingerprint, time.time() - changed, _missing(path, sizes))
 
 
 def _missing(path: Path, sizes: dict[str, int]) -> str | None:
+    if not (path / MANIFEST).is_file():
+        return None
     try:
         files = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"]
         expected = {name: int(about["bytes"]) for name, about in files.items()}

@@ -252,6 +252,9 @@ class Servable:
 # Versions -------------------------------------------------------------------------------------------------------------
 
 State = get_model_status_pb2.ModelVersionStatus.State
+OF_A_VERSION = {"incomplete", "load", "unseen"}
+OF_A_MODEL = {*OF_A_VERSION, "base", "double", "empty", "absent", "label"}
+"""Kinds of notices that end with it."""
 
 
 class Version:
@@ -331,6 +334,7 @@ class ModelStore:
         self._models: dict[str, dict[int, Version]] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._seen: dict[tuple[str, int], tuple[tuple, float]] = {}  # fingerprint of a version to load, and since when
+        self._unseen: dict[tuple[str, int], str] = {}  # why a version could not be looked at the last time
         self._loader = ThreadPoolExecutor(1, "kgen-serve-load")
         self._retirements: set[asyncio.Task] = set()
         self._polling = asyncio.Lock()
@@ -421,6 +425,8 @@ class ModelStore:
                     if version.state == State.AVAILABLE:
                         self._retire(version)
                 self._labels.pop(name, None)
+                for key in [key for key in self.notices.current if key[0] in OF_A_MODEL and key[1] == name]:
+                    self.notices.over(key)
             self._metrics.problems.set(len(self.notices.current))
             if self._on_change:
                 await self._on_change()
@@ -452,8 +458,7 @@ class ModelStore:
         if found.versions is None:  # the base path cannot be listed
             return
         versions, candidates = self._models.setdefault(name, {}), {*found.versions}
-        for key in [key for key in self._seen if key[0] == name and key[1] not in candidates]:
-            del self._seen[key]
+        self._forget_versions(name, candidates)
         while True:
             wanted = found.config.select(candidates)
             failed = {n for n in sorted(wanted, reverse=True) if not await self._ensure(name, n, found.versions[n])}
@@ -464,11 +469,31 @@ class ModelStore:
         if available & wanted or not wanted:
             for number in available - wanted:
                 self._retire(versions[number])
-        if wanted:
-            self.notices.over(("empty", name))
-        elif available:
-            self.notices.tell(("empty", name), f"{found.base} holds no version of '{name}' to serve: it is unloaded")
+        self._tell_empty(name, found, wanted, available)
         self._assign_labels(name, found.config.labels)
+
+    def _forget_versions(self, name: str, kept: set[int]):
+        """Forgets what was seen and told of versions that are not there any more."""
+        for memory in (self._seen, self._unseen):
+            for key in [key for key in memory if key[0] == name and key[1] not in kept]:
+                del memory[key]
+        for key in [*self.notices.current]:
+            if key[0] in OF_A_VERSION and key[1] == name and key[2] not in kept:
+                self.notices.over(key)
+
+    def _tell_empty(self, name: str, found: FoundModel, wanted: set[int], available: set[int]):
+        """Says that there is nothing to serve of a model, and which versions are asked for and not there."""
+        empty, absent = ("empty", name), ("absent", name)
+        if wanted:
+            self.notices.over(empty)
+        elif available or empty not in self.notices.current:
+            then = "it is unloaded" if available else "nothing of it is served"
+            self.notices.tell(empty, f"{found.base} holds no version of '{name}' to serve: {then}")
+        if missing := sorted((found.config.specific or frozenset()) - {*found.versions}):
+            path, numbers = self.root / MODEL_CONFIG_FILE, ", ".join(map(str, missing))
+            self.notices.tell(absent, f"{path} asks for version {numbers} of '{name}', which {found.base} has not")
+        else:
+            self.notices.over(absent)
 
     def _assign_labels(self, name: str, wanted: Mapping[str, int]):
         """Points labels to versions; one that is in use moves only to a version that is available, as in TF Serving."""
@@ -502,10 +527,14 @@ class ModelStore:
         known = versions.get(number)
         try:
             seen = await self._in_thread(inspect, path)
-        except OSError:  # removed in the meantime, or still being written: next time
+        except OSError as error:  # removed in the meantime, or still being written: next time
+            self._tell_unseen(key, path, error)
             return
+        self._unseen.pop(key, None)
+        self.notices.over(("unseen", *key))
         if known and known.path == path and known.fingerprint == seen.fingerprint:
             self._seen.pop(key, None)
+            self.notices.over(("incomplete", *key))
             unloaded = known.state == State.END and not known.failures
             again = 0 < known.failures <= self.RETRIES and time.monotonic() - known.failed_at >= self.RETRY_SECONDS
             if not (unloaded or again):
@@ -518,6 +547,17 @@ class ModelStore:
                 )
             return
         await self._reload(name, number, path, seen)
+
+    def _tell_unseen(self, key: tuple[str, int], path: Path, error: OSError):
+        """Says what cannot be looked at in a version, unless it is another thing than at the last look."""
+        text = f"version {key[1]} of '{key[0]}' cannot be looked at ({error})"
+        if self._unseen.get(key) == text:
+            self.notices.tell(("unseen", *key), f"{text}; it has to wait")
+        self._unseen[key] = text
+        known = self._models[key[0]].get(key[1])
+        if known is None or known.state == State.END:
+            waiting = self._models[key[0]][key[1]] = Version(*key, path)
+            waiting.error = ServingError(Code.UNAVAILABLE, text)
 
     def _settled(self, key: tuple[str, int], seen: Inspection) -> bool:
         """Whether the files of a version are complete."""

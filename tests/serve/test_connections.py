@@ -141,7 +141,10 @@ def test_no_more_is_read_than_is_answered(served, ahead):
 def test_the_head_of_an_answer_is_sent_with_its_body(served):
     class Transport:
         def __init__(self):
-            self.sent = []
+            self.sent, self.gone = [], False
+
+        def is_closing(self):
+            return self.gone
 
         def write(self, data):
             self.sent.append(data)
@@ -155,6 +158,9 @@ def test_the_head_of_an_answer_is_sent_with_its_body(served):
         writer.write(data)
     writer.close()
     assert transport.sent == [head + b"body", head, large, b"HTTP/1.1 100 Continue\r\n\r\n", head, "closed"]
+    transport.gone = True  # asyncio writes a warning for each that is written then
+    writer.write(large)
+    assert transport.sent[-1] == "closed"
     with connected(served) as connection:  # a head without a body
         connection.sendall(GET.replace(b"GET", b"HEAD") + POST.encode() + b"Expect: 100-continue\r\n\r\n")
         text = b""

@@ -198,6 +198,22 @@ def test_names_that_are_versions(root, capsys):
 # -- models.config ----------------------------------------------------------------------------------------------------
 
 
+def test_an_entry_with_nothing_to_serve_is_told(root, capsys):
+    add(root / "n", 2)
+    (root / "empty").mkdir()
+    specific = "model_version_policy { specific { versions: 2 versions: 5 versions: 6 } }"
+    configure(root, entry(root / "m"), entry(root / "empty", "e"), entry(root / "n", "n", specific))
+    store = Store(root)
+    assert polled(store, 2) == ONE | {"n": {2: "model without manifest"}}
+    assert lines(capsys) == [
+        f"kgen-serve: {root}/empty holds no version of 'e' to serve: nothing of it is served",
+        f"kgen-serve: {root}/models.config asks for version 5, 6 of 'n', which {root}/n has not",
+    ]
+    configure(root, entry(root / "m"))
+    polled(store)
+    assert not {("empty", "e"), ("absent", "n")} & {*store.notices.current}
+
+
 def test_two_names_of_one_folder(root):
     configure(root, entry(root / "m", "a"), entry(root / "m", "b"))
     assert polled(Store(root)) == {"a": ONE["m"], "b": ONE["m"]}
@@ -466,6 +482,48 @@ def test_links_are_followed(root, tmp_path):
     assert polled(store) == {"m": {2: "linked"}}
     store_of_files.rename(tmp_path / "away")
     assert polled(store, 2) == {"m": {2: "linked"}} and len(store.loads) == 1
+
+
+def test_a_link_that_leads_nowhere(root, tmp_path, capsys):
+    """In a version it is a file that is not there; in place of a version somebody is told."""
+    new = add(root / "m", 2, "the second")
+    (new / "unused").symlink_to("/nowhere")
+    (new / "circle").symlink_to("circle")
+    store = Store(root)
+    assert polled(store, 2) == {"m": {2: "the second without manifest"}} and not lines(capsys)
+    needed = tmp_path / "needed"
+    needed.write_text("123")
+    new = add(root / "m", 3, "the third", files={"saved_model.pb": {"bytes": 9}, "variables": {"bytes": 3}})
+    (new / "variables").symlink_to(needed)
+    needed.rename(tmp_path / "away")
+    assert {*polled(store)["m"]} == {2} and "variables is missing" in lines(capsys)[0]
+    (tmp_path / "away").rename(needed)
+    assert polled(store) == {"m": {3: "the third"}} and not store.notices.current
+    needed.rename(tmp_path / "away")  # while it serves
+    assert polled(store, 2) == {"m": {3: "the third"}} and len(lines(capsys)) == 1
+    (tmp_path / "away").rename(needed)
+    assert polled(store) == {"m": {3: "the third"}} and not store.notices.current
+    (root / "m" / "4").symlink_to("/nowhere")
+    assert polled(store, 3) == {"m": {3: "the third"}}
+    assert lines(capsys) == [
+        "kgen-serve: version 4 of 'm' cannot be looked at ([Errno 2] No such file or directory: "
+        f"'{root}/m/4'); it has to wait"
+    ]
+    assert "cannot be looked at" in store.versions("m", 4)[0].status().status.error_message
+    (root / "m" / "4").unlink()
+    polled(store)
+    assert not store.notices.current
+
+
+def test_what_was_told_of_a_version_goes_with_it(root):
+    add(root / "m", 2, "bad")
+    add(root / "m", 3, files={"variables": {"bytes": 3}})
+    configure(root, entry(root / "m", more="model_version_policy { all {} }"))
+    store = Store(root)
+    assert polled(store) == ONE and {key[0] for key in store.notices.current} == {"load", "incomplete"}
+    for number in (2, 3):
+        shutil.rmtree(root / "m" / str(number))
+    assert polled(store) == ONE and not store.notices.current
 
 
 def test_an_older_version_serves_where_none_does(root):
