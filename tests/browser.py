@@ -87,7 +87,8 @@ class Browser:
         chain.release().perform()
 
     def sticking_out(self, width: int) -> list[str]:
-        """What a page of so many pixels hides: elements that reach beyond it, or that one would have to scroll to.
+        """What a page of so many pixels hides: elements that reach beyond it, or that one would have to scroll to, and
+        those that their text reaches beyond.
 
         What is in a <pre>, a <nav> or a <textarea> may scroll.
         """
@@ -99,7 +100,10 @@ class Browser:
                 const page = document.documentElement.clientWidth;
                 const wide = [...document.querySelectorAll("body *")].filter((element) => {
                   const { left, right, width } = element.getBoundingClientRect();
-                  return width && (right > page + 0.5 || left < -0.5) && !element.closest("nav, pre, textarea");
+                  const beyond = right > page + 0.5 || left < -0.5;
+                  const spills = element.clientWidth && element.scrollWidth > element.clientWidth + 1;
+                  const scrolls = element.closest("nav, pre, textarea, select, svg, .commands code");
+                  return width && (beyond || spills) && !scrolls;
                 });
                 const all = document.documentElement.scrollWidth > page ? ["the page"] : [];
                 return [...all, ...wide.map((element) => element.outerHTML.slice(0, 200))];

@@ -60,7 +60,7 @@ def _usage_commands(run: Run, path: str) -> list[tuple[str, str]]:
     lines = [(purpose, shlex.join(words)) for purpose, words in commands.items()]
     if is_address(path):
         return lines
-    return [*lines, ("this run beside its neighbours", f"kgen-compare {shlex.quote(str(Path(path).parent))}/*")]
+    return [*lines, ("this run beside its neighbours", shlex.join(["kgen-compare", str(Path(path).parent)]))]
 
 
 def is_conditional(config: RunConfig) -> bool:

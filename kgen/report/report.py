@@ -171,7 +171,8 @@ def _diagnostics(files: RunFiles) -> str:
     problems, summary = diagnoses(files)
     if problems:
         items = "".join(
-            f"<li><b>{escape(name)}</b> ({escape(epoch)}): {escape(advice)}</li>\n" for epoch, name, advice in problems
+            f"<li><b>{escape(name)}</b> ({escape(epoch)}): {html.words(advice)}</li>\n"
+            for epoch, name, advice in problems
         )
         healthy = summary.startswith("no problem")
         body = f"<ul>\n{items}</ul>\n" + (html.paragraphs([_sentence(summary)]) if summary else "")
@@ -288,7 +289,7 @@ def play_section(files: RunFiles, folder: Path | None) -> str:
 def commands_section(files: RunFiles) -> str:
     """Command lines with a button that copies them."""
     again = train_again(files.run.config)
-    again = html.fold("Train again, with every setting written out", f"<pre>{escape(again)}</pre>")
+    again = html.fold("Train again, with every setting written out", f"<pre>{html.words(again)}</pre>")
     return _commands(_next(files)) + again
 
 
@@ -299,7 +300,7 @@ def _next(files: RunFiles) -> list[tuple[str, str]]:
 
 def _commands(lines: list[tuple[str, str]]) -> str:
     rows = "".join(
-        f'<li><span>{escape(purpose)}</span><code>{escape(line)}</code><button type="button" class="copy" '
+        f'<li><span>{escape(purpose)}</span><code>{html.words(line)}</code><button type="button" class="copy" '
         f'aria-label="Copy: {escape(purpose)}">Copy</button></li>\n'
         for purpose, line in lines
     )
@@ -326,10 +327,8 @@ def data_section(files: RunFiles) -> str:
         for split in splits
     ]
     table = html.table(("split", "images", "content hash"), rows, "Splits") if rows else ""
-    notes = "".join(
-        f"<li>{escape(message)}</li>\n" for message in map(message_of, files.log) if message.startswith(DATA_NOTES)
-    )
-    logged = f"<h3>From the log</h3>\n<ul>\n{notes}</ul>\n" if notes else ""
+    notes = [message for message in map(message_of, files.log) if message.startswith(DATA_NOTES)]
+    logged = f"<h3>From the log</h3>\n{html.items(notes)}" if notes else ""
     return html.pairs({name: value for name, value in facts.items() if value is not None}) + table + logged
 
 

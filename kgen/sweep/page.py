@@ -50,7 +50,7 @@ def to_html(sweep: Sweep, command: str = "") -> str:
     return html.document(
         f"{sweep.folder.resolve().name}: a sweep of {about}",
         f"{head}<main>\n{best}{''.join(sections)}</main>\n",
-        style=curves.STYLE + "".join(map(html.asset, ("report.css", "stacks.css", "sweep.css"))),
+        style=curves.STYLE + "".join(map(html.asset, ("report.css", "stacks.css"))),
         script=curves.SCRIPT,
     )
 
@@ -60,8 +60,7 @@ def _best(sweep: Sweep, command: str) -> str:
     if winner is None:
         return html.note("quiet", "No trial has trained to the end yet", "")
     body = html.paragraphs([f"{sweep.metric} {format_number(winner.value)} with {_words(sweep, winner)}."])
-    words = " ".join(f"<span>{escape(word)}</span>" for word in command.split())  # no line ends within a word
-    return html.note("well", f"Best: trial {winner.number}", f"{body}<pre>{words}</pre>\n")
+    return html.note("well", f"Best: trial {winner.number}", f"{body}<pre>{html.words(command)}</pre>\n")
 
 
 def _words(sweep: Sweep, trial: FrozenTrial) -> str:

@@ -6,6 +6,7 @@ Text that is given to these functions is escaped; arguments named `body` are HTM
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -13,6 +14,8 @@ from typing import Any
 
 from kgen.tables import counted
 
+UNBROKEN = re.compile(r"\S*(?:--|[=_/])\S*")
+"""Words of a command line, in escaped text."""
 MAX_INLINE = 60
 """Characters; a longer value is folded."""
 
@@ -73,14 +76,25 @@ def note(kind: str, title: str, body: str) -> str:
     return f'<aside class="note {kind}"><h2>{escape(title)}</h2>\n{body}</aside>\n'
 
 
+def words(text: str) -> str:
+    """Text in which a line ends within a flag, a setting or a path only where it is too long: see palette.css."""
+    return UNBROKEN.sub(lambda found: f'<span class="word">{_breakable(found[0])}</span>', escape(text))
+
+
 def paragraphs(sentences: Iterable[str]) -> str:
     """A paragraph per sentence."""
-    return "".join(f"<p>{escape(sentence)}</p>\n" for sentence in sentences)
+    return "".join(f"<p>{words(sentence)}</p>\n" for sentence in sentences)
 
 
 def quiet(sentence: str) -> str:
     """A paragraph in the color of remarks."""
-    return f'<p class="quiet">{escape(sentence)}</p>\n'
+    return f'<p class="quiet">{words(sentence)}</p>\n'
+
+
+def items(sentences: Iterable[str]) -> str:
+    """A list with an entry per sentence."""
+    entries = "".join(f"<li>{words(sentence)}</li>\n" for sentence in sentences)
+    return f"<ul>\n{entries}</ul>\n"
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], label: str, *, stacks: bool = False) -> str:
@@ -128,7 +142,9 @@ def sheet(url: str, size: tuple[int, int], text: str, names: Sequence[str] = (),
 
 def pairs(values: Mapping[str, Any]) -> str:
     """Names and values; long values are folded."""
-    rows = "".join(f"<div><dt>{_name(name)}</dt><dd>{_value(value)}</dd></div>\n" for name, value in values.items())
+    rows = "".join(
+        f"<div><dt>{_breakable(escape(name))}</dt><dd>{_value(value)}</dd></div>\n" for name, value in values.items()
+    )
     return f'<dl class="pairs">\n{rows}</dl>\n'
 
 
@@ -155,14 +171,14 @@ def text_of(value: Any) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _name(name: str) -> str:
-    """A name that a narrow column breaks after underscores."""
-    return escape(name).replace("_", "_<wbr>")
+def _breakable(escaped: str) -> str:
+    """Text that a narrow column breaks after underscores, slashes and equals signs."""
+    return re.sub("([=_/])", r"\1<wbr>", escaped)
 
 
 def _value(value: Any) -> str:
     text = text_of(value)
     if len(text) <= MAX_INLINE:
-        return escape(text)
+        return _breakable(escape(text))
     short = counted(len(value), "value") if isinstance(value, (list, tuple, dict)) else f"{text[: MAX_INLINE // 2]}…"
     return f"<details><summary>{escape(short)}</summary>{escape(text)}</details>"

@@ -127,7 +127,7 @@ def test_unlike_figures_end_with_2_and_write_nothing_unless_told(runs, capsys, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "takes PATH.... Received: nothing"),
+        ([], "takes PATH [PATH ...]. Received: nothing"),
         (["nowhere"], "nowhere does not exist"),
         (["."], "has no evaluation results"),
         (["runs/00000-vae-mnist", "--metrics", "fid,kdi"], "--metrics kdi"),

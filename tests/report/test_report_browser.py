@@ -25,6 +25,7 @@ def browser():
 def page(browser, tmp_path):
     """The page of a run of four epochs; the console stays empty, and only the file itself was asked for."""
     run = made_run(tmp_path / "run")
+    run.log("note: one word is long; use --set model_args.likelihood=gaussian_learned for another", show=False)
     evaluated(run)
     browser.complaints()
     browser.driver.get(write_report(run).as_uri())
