@@ -47,7 +47,7 @@ def file_hashes(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
-        exempt = name == MANIFEST or name.partition("/")[0] == RESULTS or (file.is_dir() and not file.is_symlink())
+        exempt = name == MANIFEST or name.startswith(f"{RESULTS}/") or (file.is_dir() and not file.is_symlink())
         if not exempt:
             content = file.read_bytes() if file.is_file() else b""
             found[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

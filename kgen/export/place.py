@@ -11,13 +11,13 @@ from kgen.sampling.manifest import MANIFEST
 
 
 def find_version(path: str | Path) -> Path:
-    """The folder of a version: exports/NAME/VERSION itself, or the latest below exports/NAME.
+    """The folder of a version: exports/NAME/VERSION itself, or the latest below exports/NAME, whole or not.
 
     Raises:
         UserError: the path is no export.
     """
     path = Path(path)
-    folder = path if (path / MANIFEST).is_file() else latest_version(path)
+    folder = path if (path / MANIFEST).is_file() else latest_version(path, ("saved_model.pb", MANIFEST))
     if folder is None:
         raise UserError(f"{path} {'is no export' if path.exists() else 'does not exist'}; give exports/NAME")
     return folder

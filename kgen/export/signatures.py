@@ -185,7 +185,7 @@ def _where(known: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
 
 
 def ranges(spec) -> dict[str, list[float]]:
-    """Name of an input -> [least, greatest] value; latent points may have any finite value.
+    """Name of an input -> [least, greatest] value; latent points have none, they may be any floats.
 
     Between the least and the greatest label there may be numbers of no class: see `DataSpec.class_numbers`.
     """

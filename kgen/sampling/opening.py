@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,8 +175,9 @@ def is_url(path: str | Path) -> bool:
     return str(path).startswith(("http://", "https://", *SCHEMES))
 
 
-def latest_version(path: Path) -> Path | None:
-    """The subdirectory of an export with the highest number, or None."""
+def latest_version(path: Path, holding: Sequence[str] = ("saved_model.pb",)) -> Path | None:
+    """The subdirectory of an export with the highest number that holds one of these files, or None."""
     numbers = {p: version_number(p.name) for p in path.iterdir()} if path.is_dir() else {}
-    versions = [p for p, number in numbers.items() if number is not None and (p / "saved_model.pb").is_file()]
+    held = {p for p in numbers if any((p / name).is_file() for name in holding)}
+    versions = [p for p, number in numbers.items() if number is not None and p in held]
     return max(versions, key=numbers.get, default=None)

@@ -13,6 +13,7 @@ from kgen.cli import export as export_command
 from kgen.cli import sample as sample_command
 from kgen.errors import ExportFailed, UserError
 from kgen.export.integrity import check_files, file_hashes
+from kgen.export.place import find_version
 from kgen.sampling.manifest import (
     MANIFEST,
     digest,
@@ -70,15 +71,29 @@ def test_what_has_happened_is_named(version):
     (version / "eval").mkdir()
     (version / "eval" / "saved_model.jsonl").write_text("{}")  # as kgen-eval writes
     check_files(version)
-    (version / "extra").write_bytes(b"")
-    with pytest.raises(ExportFailed, match="extra was added since the export was written"):
+    for name in ("extra", "eval.py"):
+        (version / name).write_bytes(b"")
+        with pytest.raises(ExportFailed, match=f"{name} was added since the export was written"):
+            check_files(version)
+        (version / name).unlink()
+    shutil.rmtree(version / "eval")
+    (version / "eval").write_bytes(b"")  # no folder of results
+    with pytest.raises(ExportFailed, match="eval was added since the export was written"):
         check_files(version)
-    (version / "extra").rename(version / "golden.npz")
+    (version / "eval").rename(version / "golden.npz")
     with pytest.raises(ExportFailed, match=r"golden.npz has changed since"):
         check_files(version)
     (version / "golden.npz").unlink()
     with pytest.raises(ExportFailed, match=r"golden.npz is missing since"):
         check_files(version)
+
+
+def test_the_latest_version_is_checked_though_it_has_lost_its_model(version):
+    newest = shutil.copytree(version, version.with_name("2"))
+    (newest / "saved_model.pb").unlink()
+    assert find_version(version.parent) == newest
+    with pytest.raises(ExportFailed, match=r"2/saved_model.pb is missing since"):
+        check_files(find_version(version.parent))
 
 
 def test_links_to_the_same_files_are_files(version, tmp_path):
