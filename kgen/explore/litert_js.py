@@ -16,6 +16,7 @@ from pathlib import Path
 from kgen.cache import cache_root
 from kgen.errors import UserError
 from kgen.io import write_aside
+from kgen.progress import announce
 
 VERSION = "2.5.3"
 FOLDER_VARIABLE = "KGEN_LITERT_JS"
@@ -85,6 +86,7 @@ def runtime_files() -> dict[str, bytes]:
     for package in PACKAGES:
         files = _read(package, cache)
         if files is None:
+            announce(f"fetching {package.name} from {registry()}")
             files = _unpack(package, _download(package))
             for name, content in files.items():
                 write_aside(cache / name, lambda aside, content=content: aside.write_bytes(content))

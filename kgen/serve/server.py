@@ -190,7 +190,7 @@ class Server:
             rest, url = f"unix:{self.config.rest_socket_path}", "http://localhost"
         else:
             rest = url = f"{'https' if self.config.ssl_certificate else 'http'}://{host}:{self.port}"
-        return f"ready: REST {rest}, gRPC {grpc_place}; serving {listed}; try: {self._example(url)}"
+        return f"ready: page and REST {rest}, gRPC {grpc_place}; serving {listed}; try: {self._example(url)}"
 
     def _example(self, url: str) -> str:
         name = next(iter(self.store.available()))

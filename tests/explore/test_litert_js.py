@@ -64,14 +64,15 @@ def test_the_pins_are_those_of_the_lock_file():
         assert (found["version"], found["integrity"]) == (litert_js.VERSION, package.integrity)
 
 
-def test_they_are_fetched_once(served, place):
+def test_they_are_fetched_once(served, place, capsys):
     expected = {"@some/thing/dist/index.js": CONTENT}
     assert runtime_files() == expected
+    assert capsys.readouterr().err == f"fetching @some/thing from {litert_js.registry()} …\n"
     kept = [path for path in (place / "cache").rglob("*") if path.is_file()]
     assert [path.name for path in kept] == ["index.js"]  # and nothing of what else the archive holds
     assert not [*place.rglob("outside.js")]
     served.unlink()
-    assert runtime_files() == expected
+    assert runtime_files() == expected and capsys.readouterr().err == ""
     kept[0].write_bytes(b"broken")
     with pytest.raises(UserError, match="HTTP 404"):
         runtime_files()

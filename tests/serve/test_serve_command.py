@@ -44,7 +44,7 @@ def test_from_start_to_end(tiny, number):
     try:
         line = process.stdout.readline()
         found = re.fullmatch(
-            r"kgen-serve is ready: REST (http://127\.0\.0\.1:\d+), gRPC 127\.0\.0\.1:\d+; serving tiny \(version 1\); "
+            r"kgen-serve is ready: page and REST (http://127\.0\.0\.1:\d+), gRPC 127\.0\.0\.1:\d+; serving tiny \(version 1\); "
             r"try: curl -d '(.*)' (http://127\.0\.0\.1:\d+/v1/models/tiny:predict)\n",
             line,
         )

@@ -82,7 +82,7 @@ def test_the_best_third_of_each_rung_trains_on(training, capsys):
     assert table[6] == ["-", "0", "failed"] and table[1] == ["103.0", "1", "paused"]
     assert all(len(line) <= 80 for line in out.split("\n\n")[1].splitlines())
     assert "again:    kgen-train --model vae --epochs 9 --set model_args.latent_dim=4\n" in out
-    page = re.sub("</?span[^>]*>", "", Path("sweeps/00000-vae-digits/sweep.html").read_text())
+    page = re.sub("</?span[^>]*>|<wbr>", "", Path("sweeps/00000-vae-digits/sweep.html").read_text())
     assert (
         "kgen-train --model vae --epochs 9 --set model_args.latent_dim=4" in page and "the loss was not finite" in page
     )
