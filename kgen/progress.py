@@ -41,6 +41,13 @@ def show(message: str):
         _print(message, sys.stdout)
 
 
+def show_last(message: str):
+    """Prints the message that a command ends with on standard error, in place of what a terminal shows of Ctrl-C."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    print(fitted(message, sys.stderr), file=sys.stderr, flush=True)
+
+
 def width(otherwise: int) -> int:
     """Columns of the terminal that standard output goes to; `otherwise` where it is none."""
     return _columns(sys.stdout) if sys.stdout.isatty() else otherwise

@@ -43,6 +43,11 @@ def test_a_bar_moves_and_leaves_nothing(terminal):
     assert terminal.getvalue().endswith("\r\033[K")
 
 
+def test_the_last_line_stands_in_place_of_a_typed_control_c(terminal):
+    progress.show_last("kgen-data: interrupted")
+    assert terminal.getvalue() == "\r\033[Kkgen-data: interrupted\n"
+
+
 def test_a_pipe_gets_a_line_now_and_then(capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])

@@ -324,9 +324,7 @@ class Command:
             return self._end("interrupted", 130)
 
     def _end(self, message: object, code: int) -> int:
-        if sys.stderr.isatty():
-            print("\r\033[K", end="", file=sys.stderr)  # what a terminal shows of Ctrl-C
-        print(progress.fitted(f"{self.name}: {message}", sys.stderr), file=sys.stderr)
+        progress.show_last(f"{self.name}: {message}")
         return code
 
 

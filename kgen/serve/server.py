@@ -20,6 +20,7 @@ from tensorflow.core.framework import types_pb2
 
 from kgen.config import RequestLimits, ServeConfig
 from kgen.errors import UserError
+from kgen.progress import announce, show, show_last
 from kgen.serve.access import TokenInterceptor
 from kgen.serve.app import application
 from kgen.serve.connection import Connection
@@ -132,6 +133,7 @@ class Server:
         try:
             self._bind_grpc(tokens)
             self.port = 0 if self.config.rest_socket_path else socket_.getsockname()[1]
+            announce("loading the models")
             await self.store.poll()
             while not self.store.available() and self.store.settling:
                 await asyncio.sleep(min(self.config.poll_seconds, 0.5))
@@ -179,7 +181,7 @@ class Server:
             Path(self.config.rest_socket_path).unlink(missing_ok=True)
 
     def ready(self) -> str:
-        """One line: addresses, models, and an example call."""
+        """A line with addresses and models, and one with an example call."""
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         models = {name: ", ".join(map(str, versions)) for name, versions in self.store.available().items()}
         listed = "; ".join(f"{name} (version {versions})" for name, versions in models.items())
@@ -190,7 +192,7 @@ class Server:
             rest, url = f"unix:{self.config.rest_socket_path}", "http://localhost"
         else:
             rest = url = f"{'https' if self.config.ssl_certificate else 'http'}://{host}:{self.port}"
-        return f"ready: page and REST {rest}, gRPC {grpc_place}; serving {listed}; try: {self._example(url)}"
+        return f"ready: page and REST {rest}, gRPC {grpc_place}; serving {listed}\ntry: {self._example(url)}"
 
     def _example(self, url: str) -> str:
         name = next(iter(self.store.available()))
@@ -287,8 +289,11 @@ async def _serve(root: Path, config: ServeConfig, limits: RequestLimits):
     await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
-        return
+        return show_last("kgen-serve: stopped before it was ready")
     await starting
-    print(f"kgen-serve is {server.ready()}", flush=True)
+    addresses, example = server.ready().split("\n")
+    show(f"kgen-serve is {addresses}")
+    print(example, flush=True)  # in a terminal that is narrower, too: it is copied
     await asyncio.wait({stopping, server.serving}, return_when=asyncio.FIRST_COMPLETED)
     await server.stop()
+    show_last("kgen-serve: stopped")

@@ -42,10 +42,10 @@ def start(*arguments):
 def test_from_start_to_end(tiny, number):
     process = start(tiny, "--port", 0, "--grpc_port", 0)
     try:
-        line = process.stdout.readline()
+        line = process.stdout.readline() + process.stdout.readline()
         found = re.fullmatch(
-            r"kgen-serve is ready: page and REST (http://127\.0\.0\.1:\d+), gRPC 127\.0\.0\.1:\d+; serving tiny \(version 1\); "
-            r"try: curl -d '(.*)' (http://127\.0\.0\.1:\d+/v1/models/tiny:predict)\n",
+            r"kgen-serve is ready: page and REST (http://127\.0\.0\.1:\d+), gRPC 127\.0\.0\.1:\d+; "
+            r"serving tiny \(version 1\)\ntry: curl -d '(.*)' (http://127\.0\.0\.1:\d+/v1/models/tiny:predict)\n",
             line,
         )
         assert found, line or process.stderr.read()
@@ -53,7 +53,8 @@ def test_from_start_to_end(tiny, number):
         np.testing.assert_array_equal(answer.json()["outputs"], images_of([0], [0]))
         process.send_signal(number)
         out, err = process.communicate(timeout=SECONDS)
-        assert (process.returncode, out, err) == (0, "", "starting TensorFlow …\n")
+        steps = "starting TensorFlow …\nloading the models …\nkgen-serve: stopped\n"
+        assert (process.returncode, out, err) == (0, "", steps)
         with pytest.raises(httpx.ConnectError):
             httpx.get(found[1])
     finally:
