@@ -5,11 +5,14 @@ In a terminal messages are broken at words and appear above a bar; in a pipe a l
 
 import contextlib
 import os
+import re
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
 
+COMMAND = re.compile(r"(.+:) (kgen-\w+ [^;,]+)")
+"""A line that ends with a command."""
 LINE_SECONDS = 30.0
 """Time without a message after which a long job writes a line, where there is no terminal to draw a bar in."""
 
@@ -59,16 +62,22 @@ def bar_width() -> int:
 
 
 def fitted(message: str, stream) -> str:
-    """The message with its lines broken at words where `stream` is a terminal that they do not fit."""
+    """The message with its lines folded where `stream` is a terminal that they do not fit."""
     if not stream.isatty():
         return message
-    columns = _columns(stream)
-    return "\n".join(
-        textwrap.fill(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        if len(line) > columns
-        else line
-        for line in message.split("\n")
-    )
+    return "\n".join(folded(line, _columns(stream)) for line in message.split("\n"))
+
+
+def folded(line: str, columns: int) -> str:
+    """A line broken at words into lines of so many columns.
+
+    A command that ends it is not broken, but by the terminal: so it can be copied.
+    """
+    if len(line) <= columns:
+        return line
+    if found := COMMAND.fullmatch(line):
+        return f"{folded(found[1], columns)}\n  {found[2]}"
+    return textwrap.fill(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _columns(terminal) -> int:

@@ -9,9 +9,10 @@ vae   |     -
 
 import io
 import math
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from kgen.progress import folded
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
@@ -31,11 +32,8 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def wrapped(lines: Iterable[str], width: int | None) -> str:
-    """Lines, each with its end of line, wrapped between words; with a width of None as they are."""
-    if width is not None:
-        options = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
-        lines = (textwrap.fill(line, width, **options) for line in lines)
-    return "".join(f"{line}\n" for line in lines)
+    """Lines, each with its end of line, folded where they are longer; with a width of None as they are."""
+    return "".join(f"{line if width is None else folded(line, width)}\n" for line in lines)
 
 
 def render_table(

@@ -33,6 +33,14 @@ def test_a_terminal_breaks_messages_at_words_and_no_path(terminal):
     ]
 
 
+def test_a_terminal_breaks_no_command(terminal):
+    progress.show("interrupted; resume with: kgen-train --resume runs/00000-cvae-digits-of-a-long-name")
+    assert terminal.getvalue().splitlines() == [
+        "interrupted; resume with:",
+        "  kgen-train --resume runs/00000-cvae-digits-of-a-long-name",
+    ]
+
+
 def test_a_bar_moves_and_leaves_nothing(terminal):
     with progress.Bar(10, "epoch 1/2") as bar:
         bar._bar.mininterval = 0
