@@ -469,7 +469,7 @@ class ModelStore:
         if available & wanted or not wanted:
             for number in available - wanted:
                 self._retire(versions[number])
-        self._tell_empty(name, found, wanted, available)
+        self._tell_empty(name, found, available)
         self._assign_labels(name, found.config.labels)
 
     def _forget_versions(self, name: str, kept: set[int]):
@@ -481,10 +481,10 @@ class ModelStore:
             if key[0] in OF_A_VERSION and key[1] == name and key[2] not in kept:
                 self.notices.over(key)
 
-    def _tell_empty(self, name: str, found: FoundModel, wanted: set[int], available: set[int]):
+    def _tell_empty(self, name: str, found: FoundModel, available: set[int]):
         """Says that there is nothing to serve of a model, and which versions are asked for and not there."""
         empty, absent = ("empty", name), ("absent", name)
-        if wanted:
+        if found.config.select({*found.versions}):
             self.notices.over(empty)
         elif available or empty not in self.notices.current:
             then = "it is unloaded" if available else "nothing of it is served"

@@ -41,16 +41,17 @@ def open_runtime(path: Path):
 
 
 def _serving_graph(path: Path) -> meta_graph_pb2.MetaGraphDef:
-    """The graph tagged "serve"."""
+    """The graph tagged "serve" and nothing else; another may be for "serve" on a GPU."""
     saved = saved_model_pb2.SavedModel()
     if (path / "saved_model.pb").is_file():
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
     else:
         text_format.Parse((path / "saved_model.pbtxt").read_text(encoding="utf-8"), saved)
     for graph in saved.meta_graphs:
-        if tf.saved_model.SERVING in graph.meta_info_def.tags:
+        if {*graph.meta_info_def.tags} == {tf.saved_model.SERVING}:
             return graph
-    raise ValueError(f"it has no graph with the tag '{tf.saved_model.SERVING}'")
+    found = " or ".join(", ".join(sorted(graph.meta_info_def.tags)) for graph in saved.meta_graphs)
+    raise ValueError(f"it has no graph with the tag '{tf.saved_model.SERVING}' alone (but {found or 'none'})")
 
 
 class FunctionSignatures:

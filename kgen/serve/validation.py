@@ -149,6 +149,8 @@ DEFAULT = "serving_default"
 REFERENCE = 100
 """What the type of a reference to a variable of TensorFlow 1 has above that of its values."""
 LABEL = "label"
+ROWS_DIMENSIONS = 2
+"""Most dimensions of an input of numbers per row; one with more is of maps or sequences."""
 MAX_NAMES = 20  # in a message
 NUMPY_TYPES = {
     types_pb2.DT_FLOAT: np.float32,
@@ -213,10 +215,17 @@ class TensorInfo:
         )
 
     def may_take(self, shape: Sequence[int]) -> bool:
-        """Whether a tensor of this shape may be accepted by a graph that takes more than it states."""
-        if self.shape is None or len(shape) != len(self.shape):
+        """Whether a tensor of this shape may be accepted by a graph that takes more than it states.
+
+        Rows of one number each may come in any shape. Maps must have the stated one, but for the size of the batch:
+        convolutions of TensorFlow end the process at a tensor of fewer dimensions.
+        """
+        if self.shape is None or self.fits(shape):
             return True
-        return all(expected in (None, 1, size) for expected, size in zip(self.shape[1:], shape[1:], strict=True))
+        if len(self.shape) <= ROWS_DIMENSIONS and not {*self.shape[1:]} - {None, 1}:
+            return True
+        sizes = zip(self.shape[1:], shape[1:], strict=False)
+        return len(shape) == len(self.shape) and all(expected in (None, size) for expected, size in sizes)
 
 
 def type_name(dtype: int) -> str:
@@ -272,7 +281,7 @@ class Signature:
         """Raises ServingError unless type, shape and batch size of an input are accepted; needs no values.
 
         The shape must be the one that a kgen export states. Other models take more than they state, and TF Serving
-        leaves all shapes to the graph: of them only sizes other than the first and than 1 must be met.
+        leaves all shapes to the graph: see `TensorInfo.may_take`.
         """
         info, what = self.inputs[name], self.describe_input(name)
         if dtype != info.dtype:

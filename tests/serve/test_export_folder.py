@@ -202,12 +202,16 @@ def test_an_entry_with_nothing_to_serve_is_told(root, capsys):
     add(root / "n", 2)
     (root / "empty").mkdir()
     specific = "model_version_policy { specific { versions: 2 versions: 5 versions: 6 } }"
-    configure(root, entry(root / "m"), entry(root / "empty", "e"), entry(root / "n", "n", specific))
+    add(root / "bad", 1, "bad")
+    configure(
+        root, entry(root / "m"), entry(root / "empty", "e"), entry(root / "n", "n", specific), entry(root / "bad", "b")
+    )
     store = Store(root)
     assert polled(store, 2) == ONE | {"n": {2: "model without manifest"}}
     assert lines(capsys) == [
         f"kgen-serve: {root}/empty holds no version of 'e' to serve: nothing of it is served",
         f"kgen-serve: {root}/models.config asks for version 5, 6 of 'n', which {root}/n has not",
+        "kgen-serve: b version 1 failed to load: a bad model",
     ]
     configure(root, entry(root / "m"))
     polled(store)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from serving_case import SECONDS, refusal, running
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -27,6 +28,7 @@ from tensorflow_serving.apis import (
 from tf_serving_cases import DIFFERS, all_cases, case
 
 from kgen.serve.metrics import Metrics
+from kgen.serve.validation import TensorInfo
 
 
 @pytest.fixture(scope="module")
@@ -817,6 +819,8 @@ def test_saved_models_of_tensorflow_2(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "half_plus_two" / "1"), signatures=functions)
     model = keras.Sequential([keras.Input([1], name="x"), keras.layers.Dense(1, kernel_initializer="ones")])
     model.export(str(tmp_path / "keras" / "00000123"), verbose=False)
+    maps = keras.Sequential([keras.Input([8, 8, 3], name="x"), keras.layers.Conv2D(3, 3)])
+    maps.export(str(tmp_path / "maps" / "1"), verbose=False)
     with running(tmp_path) as server:
         assert classify(server, examples(2.0), "classify_x_to_y", "half_plus_two") == [[("", 3)]]
         assert regress(server, examples(2.0), "regress_x_to_y", "half_plus_two") == [3]
@@ -825,6 +829,28 @@ def test_saved_models_of_tensorflow_2(tmp_path):
         assert answer(server, "half_plus_two", {"instances": [2.0]}) == {"predictions": [1.0]}
         assert answer(server, "half_plus_two", {"signature_name": "custom", "inputs": 2.0}) == {"outputs": 4.0}
         assert answer(server, "keras", {"instances": [[2.0]]}) == {"predictions": [[2.0]]}
+        for body in ({"instances": [[]]}, {"instances": [[[[]]]]}, {"inputs": []}):  # would end the process
+            assert "must have shape [-1,8,8,3]" in refused(server, "maps", body)
+
+
+@pytest.mark.parametrize(
+    ("stated", "shape", "taken"),
+    [
+        (None, (2, 3), True),
+        ((None, 1), (3,), True),  # half_plus_two
+        ((None, None), (), True),
+        ((), (2, 3, 4), True),
+        ((None, 4), (3,), False),
+        ((2, 4), (3, 4), True),
+        ((None, 8, 8, 1), (0, 8, 8, 1), True),
+        ((None, 8, 8, 1), (1, 8, 8, 3), False),
+        ((None, None, None, 1), (2, 0, 5, 1), True),
+        ((None, None, None, 1), (1, 0), False),
+        ((None, None, 1), (3,), False),
+    ],
+)
+def test_shapes_that_a_graph_may_take(stated, shape, taken):
+    assert TensorInfo(types_pb2.DT_FLOAT, stated).may_take(shape) == taken
 
 
 @case(

@@ -120,7 +120,8 @@ BEYOND = (
     (
         "shapes of inputs",
         "left to the graph",
-        "must be those of the signature for kgen exports; for others sizes but the first, and but those of 1",
+        "must be those of the signature for kgen exports; for others too, but for the size of the batch, and for "
+        "inputs of one number per row: TensorFlow ends the process at a convolution of fewer dimensions",
     ),
     ("NaN, infinity or a value outside of a kgen export's ranges", "left to the graph", "400 with the range"),
     ("text after the JSON object, and `Inf` for Infinity", "ignored; read", "400"),
