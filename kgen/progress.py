@@ -98,7 +98,8 @@ def _print(message: str, stream):
     if not stream.isatty():
         return print(text, file=stream, flush=True)
     if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(text, file=stream)  # above the bars
+        with sys.modules["tqdm"].tqdm.external_write_mode(file=stream):  # above the bars
+            print(f"\r\033[K{text}", file=stream)  # and over what a user typed behind one, as ^C
     else:
         print(text, file=stream)
     stream.flush()
