@@ -69,7 +69,11 @@ class Plan:
             raise UserError("kgen-sweep trains in one process: --strategy multi_worker is for kgen-train")
         for setting, one in space.items():
             for value in one.values:
-                check_objective(override(base, {setting: value}))
+                try:
+                    config = override(base, {setting: value})
+                except UserError as error:
+                    raise UserError(str(error).replace("--set ", "--vary ")) from error
+                check_objective(config)
         sizes = [len(one.values) for one in space.values() if not isinstance(one, Interval)]
         grid = math.prod(sizes) if len(sizes) == len(space) else None
         wanted = trials or grid or TRIALS

@@ -45,6 +45,7 @@ def test_values_and_ranges_are_read(text, setting, one):
         (["epochs=1,2"], {}, "--epochs is that of the best trials"),
         (["learning_rate=-1,1"], {}, "train.learning_rate must be greater than 0"),
         (["learning_rat=1,2"], {}, "did you mean 'train.learning_rate'"),
+        (["latent_dim=2,4"], {}, "an argument of the model is --vary model_args.latent_dim=2;"),
         (["seed=1,2"], {"train.epochs": None}, "kgen-sweep needs --epochs"),
         (["seed=1,2"], {"model": "dcgan"}, "add --eval_every 1 --metrics fid --best_by fid"),
         (["model=vae,gan"], {}, "the losses of 'gan' choose none"),
