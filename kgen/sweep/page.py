@@ -8,12 +8,14 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from kgen.errors import UserError
+from kgen.evaluate.registry import UNITS
 from kgen.io import write_text
 from kgen.run import Run
 from kgen.sweep.space import Interval
 from kgen.sweep.study import REASON
 from kgen.sweep.sweep import Sweep, short_names, shown, summary, table
 from kgen.tables import format_number
+from kgen.train import terms
 from kgen.web import curves, html
 
 NAME = "sweep.html"
@@ -88,9 +90,15 @@ def _panels(sweep: Sweep) -> list[curves.Panel]:
         except (UserError, OSError):  # it has not begun, or failed before there was a run
             continue
         best = min(points, key=lambda point: abs(point[1] - trial.value)) if trial is sweep.winner else None
-        lines.append(curves.Line(f"{trial.number}", points, color, best))
+        lines.append(curves.Line(f"trial {trial.number}", points, color, best))
     note = f"The best {MAX_CURVES} trials." if len(sweep.trials()) > MAX_CURVES else ""
-    return [curves.Panel(sweep.metric, lines, note)] if any(line.points for line in lines) else []
+    return [curves.Panel(sweep.metric, lines, note, unit=_unit(sweep))] if any(line.points for line in lines) else []
+
+
+def _unit(sweep: Sweep) -> str:
+    """Of what trials are compared by; "" if it has none."""
+    best_by = sweep.plan.base.train.best_by
+    return terms.NATS if best_by == "loss" else UNITS.get(best_by, "")
 
 
 def _effects(sweep: Sweep) -> list[curves.Panel]:
@@ -108,7 +116,9 @@ def _effects(sweep: Sweep) -> list[curves.Panel]:
             points = [(math.log10(x) if log else x, y) for x, y in found]
             lines.append(curves.Line(f"at epoch {rung.epochs}", _apart(points), color))
         name = f"log10 of {names[setting]}" if log else names[setting]
-        panels.append(curves.Panel(f"{sweep.metric} by {name}", lines, x_name=name, whole_x=False))
+        whole = not log and all(isinstance(value, int) for value in one.values)
+        title = f"{sweep.metric} by {name}"
+        panels.append(curves.Panel(title, lines, unit=_unit(sweep), x_name=name, whole_x=whole))
     return panels
 
 

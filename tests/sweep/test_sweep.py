@@ -86,6 +86,7 @@ def test_the_best_third_of_each_rung_trains_on(training, capsys):
     assert (
         "kgen-train --model vae --epochs 9 --set model_args.latent_dim=4" in page and "the loss was not finite" in page
     )
+    assert page.count("nats per image") >= 2 and ">trial 4</" in page and "latent_dim" in page  # curves and settings
     assert command.main(GRID) == 0 and len(training.calls) == 13  # it is done: nothing more is trained
     assert rows_of(capsys.readouterr().out) == table
     assert command.main([*GRID, "--trials", "4"]) == 0
