@@ -122,8 +122,8 @@ HELD = {
     "pipelined": 8,
 }
 """Clients that send a start, and little more."""
-HEADER = "a header of 60 MB"
-ATTACKS = (*BODIES, *MESSAGES, *HELD, HEADER)
+ROWS, HEADER = "1024 images a request", "a header of 60 MB"
+ATTACKS = (*BODIES, *MESSAGES, *HELD, ROWS, HEADER)
 
 
 def one_client(kind: str, name: str, manifest: dict, port: int, grpc_port: int):
@@ -139,7 +139,9 @@ def one_client(kind: str, name: str, manifest: dict, port: int, grpc_port: int):
     rows = {"seed": [1] * 1024, "temperature": [1.0] * 1024} | (
         {"label": [0] * 1024} if manifest["conditional"] else {}
     )
-    large = json.dumps({"inputs": rows}).encode()
+    large = json.dumps({"signature_name": "generate", "inputs": rows}).encode()
+    if kind == ROWS:
+        return 8, lambda end: sending(port, head(name, len(large)) + large, end)
     start, drip = {
         "silent": (b"", b""),
         "headers without a body": (head(name, 1000), b""),

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +36,9 @@ class Batcher:
     Requests gather while a call runs; when none runs, a request is started at once. After a call, the next one waits up
     to `wait_seconds` for new requests of the same clients, so that they share a call with those that wait already.
 
+    Every other call begins with the smallest request that waits, the others with the oldest: a small one waits for no
+    more than one large one that came before it, and a large one for its turn.
+
     Args:
         call: runs the signature.
         max_rows: of a call; a larger request runs alone.
@@ -58,6 +61,7 @@ class Batcher:
         self._call, self._max_rows, self._wait_seconds = call, max_rows, wait_seconds
         self._on_call, self._on_queue, self._on_wait = on_call, on_queue, on_wait
         self._waiting: deque[Item] = deque()
+        self._smallest_first = False
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task | None = None
 
@@ -97,9 +101,9 @@ class Batcher:
             pass
 
     def _take(self) -> list[Item]:
-        """The oldest request, and those that fit with it; the others stay in their order."""
+        """The request whose turn it is, and those that fit with it; the others stay in their order."""
         batch, rows, left, now = [], 0, deque(), time.perf_counter()
-        for item in self._waiting:
+        for item in self._in_turn():
             if item.answer.done():  # cancelled
                 self._on_queue(-item.rows)
             elif not batch or (rows + item.rows <= self._max_rows and item.joins(batch[0])):
@@ -109,8 +113,16 @@ class Batcher:
                 self._on_wait(now - item.arrived)
             else:
                 left.append(item)
+        if left:
+            self._smallest_first = not self._smallest_first
+            left = deque(sorted(left, key=lambda item: item.arrived))
         self._waiting = left
         return batch
+
+    def _in_turn(self) -> Iterable[Item]:
+        if not self._smallest_first:
+            return self._waiting
+        return sorted(self._waiting, key=lambda item: item.rows)
 
     async def _run(self, batch: list[Item]):
         try:

@@ -197,6 +197,10 @@ def _replay(model: LoadedModel, record: bytes, limits: RequestLimits):
 # Servable -------------------------------------------------------------------------------------------------------------
 
 
+LEAST_PART_ROWS = 64
+"""A request of no more rows is run in one call, even where --max_batch_size is less."""
+
+
 class Servable:
     """A loaded model that answers requests, with a queue for each signature that can be batched.
 
@@ -219,6 +223,7 @@ class Servable:
         metrics: Metrics,
     ):
         self.name, self.loaded, self._threads, self._metrics = name, loaded, threads, metrics
+        self._part_rows = max(max_batch_size, LEAST_PART_ROWS)
         self._batchers = {
             signature.name: Batcher(
                 partial(self._call, signature.name),
@@ -233,11 +238,23 @@ class Servable:
         }
 
     async def predict(self, signature: Signature, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Runs a signature on inputs that fit it, in one batch with other requests where possible."""
-        rows = signature.batch_size(inputs)
-        if rows and signature.name in self._batchers:
-            return await self._batchers[signature.name].submit(inputs, rows)
-        return await self._call(signature.name, inputs)
+        """Runs a signature on inputs that fit it, in one batch with other requests where possible.
+
+        Many rows of an export of kgen, whose rows do not depend on each other, are run in parts, between which others
+        have their turn; they need the memory of a part.
+        """
+        rows, batcher = signature.batch_size(inputs), self._batchers.get(signature.name)
+        if not rows or batcher is None:
+            return await self._call(signature.name, inputs)
+        if rows <= self._part_rows or not signature.ranges:
+            return await batcher.submit(inputs, rows)
+        parts = []
+        for first in range(0, rows, self._part_rows):
+            part = {name: values[first : first + self._part_rows] for name, values in inputs.items()}
+            parts.append(await batcher.submit(part, min(self._part_rows, rows - first)))
+        return await asyncio.to_thread(
+            lambda: {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        )
 
     async def _call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, signature, inputs)

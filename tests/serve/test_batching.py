@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from serving_case import SECONDS, Held, ask, running
-from tiny_models import images_of
+from tiny_models import images_of, write
 
 from kgen.serve.batcher import Batcher
 
@@ -62,7 +62,7 @@ def test_no_call_is_larger_than_it_may_be(tiny, held, clients):
         assert first.result().status_code == 200 and held.calls == [1, 4, 4, 1]
         large = server.predict({"inputs": {"label": [2] * 11, "seed": [0] * 11}})
         np.testing.assert_array_equal(large.json()["outputs"], images_of([2] * 11, [0] * 11))
-        assert held.calls[-1] == 11  # one request is never torn apart
+        assert held.calls[-1] == 11  # a request of so few rows is never torn apart
 
 
 def gather(requests, call, **settings):
@@ -77,6 +77,36 @@ def gather(requests, call, **settings):
 
 def rows(*values, width=1):
     return {"x": np.repeat(np.array(values, np.float32)[:, None], width, 1)}
+
+
+def test_small_requests_pass_large_ones_and_these_have_their_turn():
+    calls = []
+
+    async def call(inputs):
+        calls.append(inputs["x"].ravel().tolist())
+        return {"y": inputs["x"]}
+
+    large = [rows(*[value] * 4) for value in (10, 20, 30)]
+    small = [rows(1), rows(2), rows(3)]
+    answers = gather([*large, *small], call, max_rows=4)
+    assert [answer["y"].tolist() for answer in answers] == [request["x"].tolist() for request in large + small]
+    assert calls == [[10] * 4, [1, 2, 3], [20] * 4, [30] * 4]
+
+
+def test_many_rows_of_an_export_are_run_in_parts(tiny, tmp_path, held, clients):
+    """Between which others have their turn. The rows of a model that states no ranges may depend on each other."""
+    write(tmp_path / "tiny" / "1", ranges={"seed": [0, 1000]})
+    with running(tmp_path, max_batch_size=4) as server:
+        label, seed = np.arange(150, dtype=np.int32) % 9, np.arange(150, dtype=np.int32)
+        large = clients.submit(ask, server, label=label, seed=seed)
+        assert held.running.wait(SECONDS)
+        others = [clients.submit(ask, server, label=label[:64], seed=seed[:64]), clients.submit(number, server, 5, 1)]
+        server.run(until_queued(server, 65))
+        held.go_on.set()
+        np.testing.assert_array_equal(large.result()["images"], images_of(label, seed))
+        np.testing.assert_array_equal(others[0].result()["images"], images_of(label[:64], seed[:64]))
+        np.testing.assert_array_equal(others[1].result().json()["outputs"], images_of([5], [1]))
+        assert held.calls[:2] == [64, 1] and sorted(held.calls) == [1, 22, 64, 64, 64]
 
 
 def test_one_bad_request_fails_alone():
