@@ -175,22 +175,23 @@ def portable_normals_tensor(seeds, size: int):
 def field_elements(seed, k):
     """Element k of a seed in both fields.
 
+    Both are computed as one array whose last axis is the field: an operator of a file takes a hundred bytes.
+
     Args:
-        seed: integers in [0, 2^31).
-        k: integers in [0, NUM_PAIRS), of a shape that goes with the seeds'.
+        seed: integers in [0, 2^31), of at least one dimension.
+        k: integers in [0, NUM_PAIRS), of a shape that goes with the seeds'; no tensor.
 
     Returns:
         A pair of integers, below FIELDS[0] and FIELDS[1].
     """
+    fields, k, seed = np.array(FIELDS, np.int32), np.asarray(k, np.int32)[..., None], seed[..., None]
     low, middle, high = seed % LIMB, seed // LIMB % LIMB, seed // (LIMB * LIMB) * HIGH_BIT
-    found = []
-    for field, added in zip(FIELDS, ROUNDS, strict=True):
-        x = k % field
-        for key, constant in zip((low, middle, k % field + high, low, middle, k % field), added, strict=True):
-            x = (x + key + constant) % field
-            x = x * x % field * x % field
-        found.append(x)
-    return tuple(found)
+    x = place = k % fields
+    for key, added in zip((low, middle, high, low, middle, None), np.array(ROUNDS, np.int32).T, strict=True):
+        x = x + (added + place if key is None or key is high else added)
+        x = (x if key is None else x + key) % fields
+        x = x * x % fields * x % fields
+    return x[..., 0], x[..., 1]
 
 
 def first_free_element(size: int) -> int:
@@ -201,9 +202,9 @@ def first_free_element(size: int) -> int:
 def _uniform_pairs(seeds, size: int):
     """Two numbers from 1 to NUM_PAIRS for every two normals: two of [B, count], int32."""
     count = _pair_count(size)
-    ks = (np.arange(first, first + count, dtype=np.int32)[None] for first in (0, count))
-    found = (field_elements(seeds[:, None], k) for k in ks)
-    return tuple(a * FIELDS[1] + b + 1 for a, b in found)
+    a, b = field_elements(seeds[:, None], np.arange(2 * count)[None])
+    pairs = a * FIELDS[1] + b + 1
+    return pairs[:, :count], pairs[:, count:]
 
 
 def _pair_count(size: int) -> int:
