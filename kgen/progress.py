@@ -19,6 +19,8 @@ LINE_SECONDS = 30.0
 _last = 0.0
 """When the last message was written, by the monotonic clock."""
 _silent = False
+_drawn = 0
+"""Number of bars in the terminal."""
 
 
 @contextlib.contextmanager
@@ -77,7 +79,8 @@ def folded(line: str, columns: int) -> str:
         return line
     if found := COMMAND.fullmatch(line):
         return f"{folded(found[1], columns)}\n  {found[2]}"
-    return textwrap.fill(line, columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    indent = line[: len(line) - len(line.lstrip())] + "  "
+    return textwrap.fill(line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _columns(terminal) -> int:
@@ -99,7 +102,7 @@ def _print(message: str, stream):
         return print(text, file=stream, flush=True)
     if "tqdm" in sys.modules:
         with sys.modules["tqdm"].tqdm.external_write_mode(file=stream):  # above the bars
-            print(f"\r\033[K{text}", file=stream)  # and over what a user typed behind one, as ^C
+            print(f"\r\033[K{text}" if _drawn else text, file=stream)  # and over what was typed behind one, as ^C
     else:
         print(text, file=stream)
     stream.flush()
@@ -124,12 +127,14 @@ class Bar:
     """
 
     def __init__(self, total: int, name: str, *, done: int = 0, shown: bool = True, delay: float = 0.0):
-        global _last
+        global _last, _drawn
         self.total, self.name, self.first, self.done, self.shown = total, name, done, done, shown
         self.started = _last = time.monotonic()
         self.drawn = shown and sys.stderr.isatty()
         if self.drawn:
             from tqdm import tqdm
+
+            _drawn += 1
 
             self._bar = tqdm(
                 desc=name, total=total, initial=done, unit="step", mininterval=0.2, dynamic_ncols=True, leave=False,
@@ -159,7 +164,9 @@ class Bar:
 
     def close(self):
         """Removes the bar."""
+        global _drawn
         if self.drawn:
+            _drawn -= 1
             self._bar.close()
             print("\r\033[K", end="", file=sys.stderr, flush=True)  # and what a user typed into it, as ^C
         self.shown = self.drawn = False

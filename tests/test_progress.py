@@ -33,6 +33,11 @@ def test_a_terminal_breaks_messages_at_words_and_no_path(terminal):
     ]
 
 
+def test_a_line_that_is_indented_stays_so(terminal):
+    progress.show("    train: a long name of a file ~ (0.1) another")
+    assert terminal.getvalue().splitlines() == ["    train: a long name of a file ~ (0.1)", "      another"]
+
+
 def test_a_terminal_breaks_no_command(terminal):
     progress.show("interrupted; resume with: kgen-train --resume runs/00000-cvae-digits-of-a-long-name")
     assert terminal.getvalue().splitlines() == [

@@ -10,7 +10,7 @@ from kgen.cli import train
 from kgen.cli.command import Command
 from kgen.config import RunConfig, TrainConfig
 from kgen.errors import TrainingFailed, UserError
-from kgen.progress import show, width
+from kgen.progress import fitted, show, width
 
 EXAMPLES = (
     (
@@ -129,13 +129,14 @@ def finish(cmd: Command, sweep):
             sweep.run(on_rung=page)
         except KeyboardInterrupt:
             page()
-            print(f"\ninterrupted; the same command goes on; so far: {sweep.folder / 'sweep.html'}", flush=True)
+            show(f"\ninterrupted; the same command goes on; so far: {sweep.folder / 'sweep.html'}")
             raise
     path, again = page()
     print(f"\n{table_text(sweep)}", flush=True)
     for trial in sweep.trials():
         if REASON in trial.user_attrs:
-            print(f"trial {trial.number} failed: {trial.user_attrs[REASON]}", file=sys.stderr)
+            words = f"trial {trial.number} failed: {trial.user_attrs[REASON]}"
+            print(fitted(words, sys.stderr), file=sys.stderr)
     if sweep.winner is None:
         which = "every trial" if all(REASON in t.user_attrs for t in sweep.trials()) else "every trial that trained on"
         raise TrainingFailed(f"{which} failed; see {path}")

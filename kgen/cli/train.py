@@ -18,7 +18,7 @@ from kgen.evaluate.registry import parse_metrics
 from kgen.file_systems import is_address
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
-from kgen.progress import show, width
+from kgen.progress import fitted, show, width
 from kgen.recipes import configure, load_recipe, stand_in_note
 
 if TYPE_CHECKING:
@@ -234,7 +234,8 @@ def write_report(run: "Run") -> Path | None:
         return written
     except Exception as error:
         again = shlex.join(["kgen-report", run.place])
-        print(f"kgen-train: the report could not be written ({error}); try again with: {again}", file=sys.stderr)
+        words = f"kgen-train: the report could not be written ({error}); try again with: {again}"
+        print(fitted(words, sys.stderr), file=sys.stderr)
         return None
 
 
@@ -285,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.train.dry_run import dry_run
 
         if cmd["dry_run"]:
-            return print(dry_run(config))
+            return show(str(dry_run(config)))
         monitor = None
         if config.train.eval_every or PRESETS[config.model].adversarial:
             from kgen.evaluate import Monitor as monitor

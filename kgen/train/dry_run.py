@@ -10,6 +10,7 @@ import psutil
 from kgen import data
 from kgen.config import RunConfig
 from kgen.models import build_model
+from kgen.progress import announce
 from kgen.tables import counted
 from kgen.train import checks, defaults
 from kgen.train.memory import StepMemory, check_memory, gib, out_of_memory
@@ -96,6 +97,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     """
     config = checks.checked(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
+    announce("measuring the training step")
     defaults.check_labels(config, dataset)
     asked, config = config, defaults.resolve_defaults(config, dataset)
     set_precision(config)

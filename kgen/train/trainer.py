@@ -251,7 +251,6 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
             f"train.minutes={config.train.minutes:g} is measured on one device, and {devices.replicas} train together; "
             "give --epochs instead"
         )
-    announce("measuring the training step")
     found = dry_run(config, dataset=dataset)
     epochs = found.config.train.epochs
     each = f"{counted(found.steps_per_epoch, 'step')}, {found.step_words} each"
