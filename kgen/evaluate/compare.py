@@ -551,9 +551,18 @@ def loss_panels(targets: Sequence[Compared]) -> list[Panel]:
     curves = loss_curves(targets)
     names = list(dict.fromkeys(name for lines in curves.values() for name in lines))
     return [
-        Panel(term.replace("_", " "), [Line(name, points, names.index(name)) for name, points in lines.items()])
+        Panel(
+            term.replace("_", " "),
+            [Line(name, points, names.index(name)) for name, points in lines.items()],
+            unit=loss_unit(term),
+        )
         for term, lines in curves.items()
     ]
+
+
+def loss_unit(term: str) -> str:
+    """The unit of a term of a validation loss, or of the loss itself; "" if it is not known."""
+    return UNITS.get("neg_elbo" if term == "loss" else term, "")
 
 
 def loss_curves(targets: Sequence[Compared]) -> dict[str, dict[str, list[tuple[int, float]]]]:

@@ -21,6 +21,7 @@ from kgen.evaluate.compare import (
     ends_of,
     loss_curves,
     loss_panels,
+    loss_unit,
     panels,
 )
 from kgen.io import write_text
@@ -64,7 +65,7 @@ def _draw(losses: dict[str, dict[str, list[tuple[int, float]]]], path: Path) -> 
             place = names.index(name)
             style = {"color": Canvas.class_color(place), "linestyle": STYLES[place % len(STYLES)]}
             axes.plot(*zip(*points, strict=True), label=name, marker="o" if len(points) == 1 else None, **style)
-        axes.set(title=term.replace("_", " "), xlabel="epoch")
+        axes.set(title=term.replace("_", " "), xlabel="epoch", ylabel=loss_unit(term))
         canvas.integer_ticks(axes)
     handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     canvas.figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2)

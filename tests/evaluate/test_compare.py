@@ -125,7 +125,11 @@ def test_a_folder_of_runs_and_the_curves_of_two(tmp_path):
     assert [path.name for path in written] == ["compare.csv", "compare.html", "curves.png"]
     assert Image.open(written[-1]).size[0] > 400
     page = written[1].read_text()
-    assert "Validation loss during training" in page and "&quot;x&quot;:[1,2],&quot;y&quot;:[3,1.5]" in page
+    assert (
+        "Validation loss during training" in page
+        and "nats per image" in page
+        and "&quot;x&quot;:[1,2],&quot;y&quot;:[3,1.5]" in page
+    )
 
 
 def test_infinity_is_a_value():
