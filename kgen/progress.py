@@ -9,7 +9,7 @@ import re
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 COMMAND = re.compile(r"(.+:) (kgen-\w+ [^;,]+)")
 """A line that ends with a command."""
@@ -135,28 +135,39 @@ class Bar:
             from tqdm import tqdm
 
             _drawn += 1
-
             self._bar = tqdm(
                 desc=name, total=total, initial=done, unit="step", mininterval=0.2, dynamic_ncols=True, leave=False,
                 file=sys.stderr,
-                bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed}, {remaining} left{postfix}", delay=delay,
+                bar_format="{desc} {percentage:3.0f}% |{bar:8}| {elapsed}, {remaining} left{postfix}", delay=delay,
             )  # fmt: skip
             self._bar.dynamic_ncols = lambda _: (bar_width(), None)
 
-    def advance(self, steps: int, note: str = ""):
-        """Counts steps; the note, e.g. the loss, stands behind a bar."""
+    def advance(self, steps: int, notes: Sequence[str] = ()):
+        """Counts steps; of the notes, e.g. the losses, stand behind a bar as many as fit."""
         self.done += steps
         if self.drawn:
             self._bar.set_description_str(self.name, refresh=False)
-            if note:
-                self._bar.set_postfix_str(note, refresh=False)
+            if notes:
+                self._bar.set_postfix_str(self._fitting(notes), refresh=False)
             self._bar.update(steps)
         elif self.shown and time.monotonic() - _last > LINE_SECONDS:
             _print(self._line(), sys.stderr)
 
+    def _fitting(self, notes: Sequence[str]) -> str:
+        elapsed, left = self._seconds()
+        times = sum(7 if seconds >= 3600 else 5 for seconds in (elapsed, left))
+        room = bar_width() - len(f"{self.name} 100% |{8 * ' '}| , left") - times
+        while notes and len(", ".join(["", *notes])) > room:
+            notes = notes[:-1]
+        return ", ".join(notes)
+
+    def _seconds(self) -> tuple[float, float]:
+        """Elapsed, and about left."""
+        elapsed = time.monotonic() - self.started
+        return elapsed, (self.total - self.done) * elapsed / max(1, self.done - self.first)
+
     def _line(self) -> str:
-        seconds = time.monotonic() - self.started
-        left = (self.total - self.done) * seconds / max(1, self.done - self.first)
+        seconds, left = self._seconds()
         return (
             f"{self.name}: step {self.done:,} of {self.total:,} ({self.done / self.total:.0%}), "
             f"{clock(seconds)} elapsed, about {clock(left)} left"

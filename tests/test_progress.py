@@ -49,11 +49,21 @@ def test_a_terminal_breaks_no_command(terminal):
 def test_a_bar_moves_and_leaves_nothing(terminal):
     with progress.Bar(10, "epoch 1/2") as bar:
         bar._bar.mininterval = 0
-        bar.advance(5, "loss 1.5")
+        bar.advance(5, ["loss 1.5"])
         drawn = terminal.getvalue()
         progress.show("a message")
     assert "epoch 1/2  50% |" in drawn and "a message\n" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\033[K")
+
+
+def test_behind_a_bar_stands_what_fits_and_no_half_of_a_number(terminal, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, seen in (("epoch 2/9", "left, D loss 0.9776, G loss 1.080"), (f"epoch {2:018}/9", "left, D loss 0.9776")):
+        with progress.Bar(10, name) as bar:
+            bar._bar.mininterval = 0
+            bar.advance(5, ["D loss 0.9776", "G loss 1.080"])
+            drawn = terminal.getvalue().split("\r")[-1]
+        assert drawn.rstrip().endswith(seen) and len(drawn) <= 77
 
 
 def test_the_last_line_stands_in_place_of_a_typed_control_c(terminal):

@@ -163,8 +163,7 @@ def _fit(network, batches, steps: int, optimizer, name: str):
     with Bar(steps, f"training the {name}") as bar:
         for x, y in batches:
             loss = step(tf.constant(x), tf.constant(y))
-            note = f"loss {float(loss):.3f}" if bar.drawn and bar.done % 50 == 49 else ""
-            bar.advance(1, note)
+            bar.advance(1, [f"loss {float(loss):.3f}"] if bar.drawn and bar.done % 50 == 49 else [])
 
 
 def _features(network, pixels, rows: np.ndarray) -> np.ndarray:

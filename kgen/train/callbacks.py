@@ -91,8 +91,8 @@ class Progress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         steps = self.epoch * self.steps_per_epoch + min(batch + 1, self.steps_per_epoch)
         losses = [key for key in self.model.trackers if key.endswith("loss")] if self.bar.drawn else ()
-        note = ", ".join(f"{header(key)} {short(logs[key])}" for key in losses)
-        self.bar.advance(max(0, steps - self.bar.done), note)
+        notes = [f"{header(key)} {short(logs[key])}" for key in losses]
+        self.bar.advance(max(0, steps - self.bar.done), notes)
 
     def close(self):
         """Removes the bar, also when a training was interrupted."""
