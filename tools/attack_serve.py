@@ -139,7 +139,8 @@ def one_client(kind: str, name: str, manifest: dict, port: int, grpc_port: int):
     rows = {"seed": [1] * 1024, "temperature": [1.0] * 1024} | (
         {"label": [0] * 1024} if manifest["conditional"] else {}
     )
-    large = json.dumps({"signature_name": "generate", "inputs": rows}).encode()
+    signature = "generate_png" if kind == ROWS else "generate"  # what the others ask, and large answers
+    large = json.dumps({"signature_name": signature, "inputs": rows}).encode()
     if kind == ROWS:
         return 8, lambda end: sending(port, head(name, len(large)) + large, end)
     start, drip = {
