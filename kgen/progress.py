@@ -102,7 +102,8 @@ def _print(message: str, stream):
         return print(text, file=stream, flush=True)
     if "tqdm" in sys.modules:
         with sys.modules["tqdm"].tqdm.external_write_mode(file=stream):  # above the bars
-            print(f"\r\033[K{text}" if _drawn else text, file=stream)  # and over what was typed behind one, as ^C
+            over = "\r\033[K" if _drawn else ""  # what was typed behind one, as ^C
+            print(f"{over}{text}\n", end="", file=stream)  # as a whole: nothing typed comes before its end
     else:
         print(text, file=stream)
     stream.flush()

@@ -30,6 +30,7 @@ from kgen.export.tflite import calibration_rows, write_batched, write_tflite
 from kgen.export.tolerances import INTEGERS, QUANTIZATIONS
 from kgen.export.verify import verify_files
 from kgen.io import aside_of, remove_leftovers
+from kgen.progress import announce
 from kgen.run import Run
 from kgen.sampling.exported import DISCRIMINATOR, LARGEST_VERSION, prior_file, version_number
 from kgen.sampling.manifest import write_manifest
@@ -92,6 +93,7 @@ def export(
         staging = aside_of(to / "version")
         staging.mkdir()
     try:
+        announce("writing the files")
         model = sampler.model
         exact = exact_decoder(run.config.model, model)
         golden = golden_batch(sampler, model.encode if model.has_encoder else None, exact)
@@ -115,6 +117,7 @@ def export(
         if with_discriminator:
             _write_discriminator(sampler.model.discriminator, staging / DISCRIMINATOR)
         write_warmup(staging, to.name, list(described), golden)
+        announce("comparing them with the model")
         files, measured = file_hashes(staging), verify_files(staging, golden)
         results = {"signatures": described, "measured": measured, "bytes": _sizes(files), "files": files}
         results |= {"quantized": quantized} if quantized else {}

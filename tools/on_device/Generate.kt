@@ -9,20 +9,24 @@ import android.graphics.Color
 import com.google.ai.edge.litert.Accelerator
 import com.google.ai.edge.litert.CompiledModel
 
-/** Draws with `decode`: a latent point and the number of a class become an image in [0, 1]. */
+/** Draws with `decode`: a latent point, and the number of a class where the model takes one, become an image in [0, 1]. */
 class Generator(assets: AssetManager, private val height: Int, private val width: Int) : AutoCloseable {
   private val model = CompiledModel.create(assets, "model.tflite", CompiledModel.Options(Accelerator.CPU))
 
-  /** A gray image; for the picture of a seed take the signature "generate" with label, seed and temperature. */
-  fun decode(z: FloatArray, label: Int): Bitmap {
-    val inputs = mapOf(
-      "z" to model.createInputBuffer("z", "decode").apply { writeFloat(z) },
-      "label" to model.createInputBuffer("label", "decode").apply { writeInt(intArrayOf(label)) },
-    )
+  /** Gray or in colour; for the picture of a seed take the signature "generate" with label, seed and temperature. */
+  fun decode(z: FloatArray, label: Int? = null): Bitmap {
+    val inputs = mutableMapOf("z" to model.createInputBuffer("z", "decode").apply { writeFloat(z) })
+    if (label != null) {
+      inputs["label"] = model.createInputBuffer("label", "decode").apply { writeInt(intArrayOf(label)) }
+    }
     val outputs = mapOf("images" to model.createOutputBuffer("images", "decode"))
     model.run(inputs, outputs, "decode")
-    val gray = outputs.getValue("images").readFloat().map { Math.round(255 * it) }
-    return Bitmap.createBitmap(gray.map { Color.rgb(it, it, it) }.toIntArray(), width, height, Bitmap.Config.ARGB_8888)
+    val values = outputs.getValue("images").readFloat().map { Math.round(255 * it) } // [height][width][channels]
+    val channels = values.size / (height * width)
+    val colors = IntArray(height * width) { i ->
+      Color.rgb(values[i * channels], values[i * channels + 1 % channels], values[i * channels + 2 % channels])
+    }
+    return Bitmap.createBitmap(colors, width, height, Bitmap.Config.ARGB_8888)
   }
 
   override fun close() = model.close()

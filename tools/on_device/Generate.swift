@@ -6,7 +6,8 @@
 import Foundation
 import TensorFlowLite
 
-/// Draws with `generate_u8`: the number of a class, a seed and a temperature become [H, W, C] bytes.
+/// Draws with `generate_u8`: a seed, a temperature, and the number of a class where the model takes one, become
+/// [H, W, C] bytes.
 final class Generator {
   private let runner: SignatureRunner
 
@@ -16,8 +17,8 @@ final class Generator {
     try runner.allocateTensors()
   }
 
-  func generate(label: Int32, seed: Int32, temperature: Float32 = 1) throws -> [UInt8] {
-    try runner.copy(Self.bytes(of: label), toInputNamed: "label")
+  func generate(label: Int32? = nil, seed: Int32, temperature: Float32 = 1) throws -> [UInt8] {
+    if let label { try runner.copy(Self.bytes(of: label), toInputNamed: "label") }
     try runner.copy(Self.bytes(of: seed), toInputNamed: "seed")
     try runner.copy(Self.bytes(of: temperature), toInputNamed: "temperature")
     try runner.invoke()
