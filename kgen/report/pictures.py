@@ -228,7 +228,7 @@ class Pictures:
         return html.section("More pictures", folded, "pictures")
 
     def _group(self, name: str) -> str:
-        figures = "".join(_figure(picture, picture.path.stem) for picture in self.groups[name])
+        figures = "".join(_figure(picture, _title(picture.path)) for picture in self.groups[name])
         return f'<div class="pictures">\n{figures}</div>\n' if figures else ""
 
     def _animation(self) -> str:
@@ -306,6 +306,11 @@ def _figure(picture: EmbeddedImage, caption: str) -> str:
         f'<figure><img src="{picture.url}" width="{picture.width}" height="{picture.height}" '
         f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>\n'
     )
+
+
+def _title(path: Path) -> str:
+    """The name of a picture: a strip and its GIF have the same file name."""
+    return path.stem + (", animated" if path.suffix.lower() == ".gif" else "")
 
 
 def _enlarged(name: str, picture: EmbeddedImage, text: str) -> str:

@@ -151,7 +151,7 @@ def test_pictures_of_the_run_are_shown_or_named(run):
     (run.path / "explore" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     page = to_html(run)
     told = words_of(page)
-    assert "traversal" in told and "walk" in told and "layers" in told and "data:image/gif" in page
+    assert "traversal" in told and "walk, animated" in told and "layers" in told and "data:image/gif" in page
     assert 'alt="layers"' in page and 'alt="quality"' not in page  # the curves of the page show it
     assert "broken.png is no picture" in told
 
