@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
 from kgen.cli.export import quantized_table
-from kgen.export import tflite
+from kgen.export import quantization, tflite
 from kgen.export.golden import Golden
 from kgen.export.quantization import (
     ACTIVATIONS,
@@ -118,6 +118,28 @@ def test_weights_in_16_and_8_bits(made, tmp_path):
     kinds = [name for name, _ in operators(weights8(alone, dynamic=True))]
     assert "DEQUANTIZE" not in kinds  # the layers read 8 bits themselves
     assert [name for name, _ in operators(weights8(alone, dynamic=False))].count("DEQUANTIZE") == 2
+
+
+@pytest.mark.parametrize("activation", [lambda x: x, tf.nn.relu])
+def test_the_bias_of_a_dense_layer_of_few_inputs_has_16_bits(tmp_path, monkeypatch, activation):
+    """Of 16 inputs, the bias in 32 bits would be a quarter of the weights in 8."""
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(LATENT, 1024)).astype(np.float32) / 8, rng.normal(size=1024).astype(np.float32)
+
+    def decode(z):
+        return {"images": activation(z @ tf.constant(kernel) + tf.constant(bias))}
+
+    z = rng.normal(size=(8, LATENT)).astype(np.float32)
+    model = convert({"decode": ExportSignature(decode, (tf.TensorSpec([1, LATENT], name="z"),))})
+    small = weights8(model, dynamic=True)
+    assert [name for name, _ in operators(small)] == ["DEQUANTIZE", "FULLY_CONNECTED", "ADD"]
+    monkeypatch.setattr(quantization, "FEW_INPUTS", 0)
+    large = weights8(model, dynamic=True)
+    assert [name for name, _ in operators(large)] == ["FULLY_CONNECTED"]
+    assert len(large) - len(small) > 1500  # of 2048, less two operators and a tensor
+    expected = activation(z @ kernel + bias).numpy() if activation is tf.nn.relu else z @ kernel + bias
+    first, second = (decibels(content, tmp_path, z, expected) for content in (small, large))
+    assert first > 45 and first > second - 0.5
 
 
 def test_a_channel_of_zeros_has_a_scale(tmp_path):
