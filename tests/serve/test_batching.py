@@ -106,7 +106,7 @@ def test_many_rows_of_an_export_are_run_in_parts(tiny, tmp_path, held, clients):
         np.testing.assert_array_equal(large.result()["images"], images_of(label, seed))
         np.testing.assert_array_equal(others[0].result()["images"], images_of(label[:64], seed[:64]))
         np.testing.assert_array_equal(others[1].result().json()["outputs"], images_of([5], [1]))
-        assert held.calls[:2] == [64, 1] and sorted(held.calls) == [1, 22, 64, 64, 64]
+        assert held.calls.index(1) <= 2 and sorted(held.calls) == [1, 22, 64, 64, 64]  # after one that came before it
 
 
 def test_one_bad_request_fails_alone():
