@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kgen.images import COMPRESSION
 from kgen.io import write_aside
 from kgen.provenance import drawn_by, tagged
 
@@ -125,7 +126,7 @@ class Canvas:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         file = io.BytesIO()
-        FigureCanvasAgg(self.figure).print_png(file)
+        FigureCanvasAgg(self.figure).print_png(file, pil_kwargs={"compress_level": COMPRESSION})
         content = tagged(file.getvalue(), drawn_by("plot", picture=Path(path).stem))
         return write_aside(path, lambda aside: aside.write_bytes(content))
 

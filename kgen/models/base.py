@@ -301,6 +301,14 @@ class GenerativeModel(keras.Model):
         """The metrics of a training; in an evaluation without the norms of gradients."""
         return [tracker for key, tracker in self.trackers.items() if not (self._evaluates and key.endswith(GRADIENT))]
 
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Keras' result; outside of graphs, where `fit` asks twice per call, without an operation for each value."""
+        strategy = self.distribute_strategy
+        if not tf.executing_eagerly() or strategy.num_replicas_in_sync > 1 or strategy.extended._in_multi_worker_mode():
+            return super().get_metrics_result()
+        sums = ((metric.name, metric.total.numpy(), metric.count.numpy()) for metric in self.metrics)
+        return {name: total / count if count else np.zeros_like(total) for name, total, count in sums}
+
     # Steps ----------------------------------------------------------------------------------------------------------
 
     def train_step(self, data):

@@ -188,6 +188,15 @@ def test_short_batches_weigh_by_their_images():
     assert int(model.failed_step.numpy()) == -1
 
 
+def test_metrics_outside_of_graphs_are_those_of_keras():
+    model = compiled()
+    model.train_on_batch(pixels(*range(1, 10)))
+    found, expected = model.get_metrics_result(), keras.Model.get_metrics_result(model)
+    assert found.keys() == expected.keys() and all(found[key] == float(expected[key]) for key in found)
+    model.reset_metrics()
+    assert set(model.get_metrics_result().values()) == {0.0}  # divided by no images, as `divide_no_nan`
+
+
 def test_share_takes_equal_disjoint_parts():
     batch = tf.range(7)
     assert [share(batch, i, 3).numpy().tolist() for i in range(3)] == [[0, 3], [1, 4], [2, 5]]
