@@ -268,7 +268,7 @@ class GenerativeModel(keras.Model):
             self.averages = WeightAverages(averaged, ema_momentum) if ema_momentum is not None else None
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
         self._jit_replicas = jit_compile and not self._jit_steps and self.changes_weights_alone
-        self.evaluation_step = None
+        self.evaluation_step = self.replica_sums = None
         self.steps_per_graph = steps_per_graph or 1
 
     @property
@@ -301,13 +301,34 @@ class GenerativeModel(keras.Model):
         """The metrics of a training; in an evaluation without the norms of gradients."""
         return [tracker for key, tracker in self.trackers.items() if not (self._evaluates and key.endswith(GRADIENT))]
 
+    @property
+    def metric_variables(self) -> list:
+        """Total and count of each metric, in their order."""
+        return [variable for tracker in self.trackers.values() for variable in (tracker.total, tracker.count)]
+
+    def metric_sums(self) -> list[np.ndarray]:
+        """The values of `metric_variables` over all replicas; every worker must call this, outside of graphs.
+
+        Read one by one, each would take a message between workers.
+        """
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return [variable.numpy() for variable in self.metric_variables]
+        with self.distribute_strategy.scope():
+            self.replica_sums = self.replica_sums or tf.function(self._sums_over_replicas)
+            return [*self.replica_sums().numpy()]
+
+    def _sums_over_replicas(self):
+        own = self.distribute_strategy.run(lambda: tf.stack([variable.value for variable in self.metric_variables]))
+        return self.distribute_strategy.reduce("SUM", own, axis=None)
+
     def get_metrics_result(self) -> dict[str, Any]:
         """Keras' result; outside of graphs, where `fit` asks twice per call, without an operation for each value."""
-        strategy = self.distribute_strategy
-        if not tf.executing_eagerly() or strategy.num_replicas_in_sync > 1 or strategy.extended._in_multi_worker_mode():
+        replica = tf.distribute.get_replica_context()
+        if not tf.executing_eagerly() or (replica and replica.num_replicas_in_sync > 1):
             return super().get_metrics_result()
-        sums = ((metric.name, metric.total.numpy(), metric.count.numpy()) for metric in self.metrics)
-        return {name: total / count if count else np.zeros_like(total) for name, total, count in sums}
+        sums, shown = self.metric_sums(), {metric.name for metric in self.metrics}
+        found = zip(self.trackers, sums[::2], sums[1::2], strict=True)
+        return {key: total / count if count else count for key, total, count in found if key in shown}
 
     # Steps ----------------------------------------------------------------------------------------------------------
 
@@ -420,7 +441,7 @@ class GenerativeModel(keras.Model):
         Args:
             initial_step: steps of the first epoch that were already taken; `x` begins after them.
         """
-        kwargs.setdefault("shuffle", not isinstance(x, tf.data.Dataset))  # Keras warns that it does not shuffle these
+        kwargs.setdefault("shuffle", not hasattr(x, "element_spec"))  # Keras warns that it does not shuffle data sets
         self._epoch_steps, self._epoch_taken, self._skipped = steps_per_epoch, 0, initial_step
         return super().fit(x, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 

@@ -162,44 +162,44 @@ def test_function(model):
     return function
 
 
-def evaluation_function(model, batches):
-    """A function that evaluates a model on the batches at each call.
+def evaluation_function(model, batches, steps: int):
+    """A function that evaluates a model on the same batches at each call.
 
-    Keras' `evaluate` starts an iterator each time, and waits for tf.data's threads when it ends: 50 ms for two batches.
-    Here one iterator goes round and round.
+    Keras' `evaluate` starts an iterator each time, traces what reads it, and waits for tf.data's threads when it ends:
+    50 ms for two batches, and seconds with several workers. Here one iterator goes round and round.
 
     Args:
         model: a compiled GenerativeModel.
-        batches: a `tf.data.Dataset` of known size, or the part of a worker of one; the same ones in each pass.
+        batches: of a split again and again, a `tf.data.Dataset` or what a strategy made of one.
+        steps: batches in one pass.
 
     Returns:
-        function() -> what `model.evaluate(batches, return_dict=True)` returns, to the bit.
+        function() -> what `model.evaluate(batches.take(steps), return_dict=True)` returns, to the bit.
     """
-    strategy = model.distribute_strategy
-    shared = strategy.num_replicas_in_sync > 1 or strategy.extended._in_multi_worker_mode()
-    if shared or model.run_eagerly or (steps := int(batches.cardinality())) < 1:
-        return lambda: model.evaluate(batches, verbose=0, return_dict=True)
-    iterator = iter(batches.repeat())
-    model.evaluation_step = model.evaluation_step or _evaluation_step(model)
+    iterator = iter(batches)
+    if model.evaluation_step is None:
+        step = _evaluation_step(model)
+        model.evaluation_step = step if model.run_eagerly else tf.function(step, autograph=False)
 
     def evaluate():
         with model.evaluating():
             for i in range(steps):  # a loop in the graph is rounded differently
-                values = model.evaluation_step(iterator, i == 0, i == steps - 1)
-            return {key: float(value) for key, value in values.items()}
+                model.evaluation_step(iterator, i == 0)
+            return {key: float(value) for key, value in model.get_metrics_result().items()}
 
     return evaluate
 
 
 def _evaluation_step(model):
-    """One graph, whatever the split; function(iterator, first, last) -> the metrics after the last batch of a pass."""
+    """function(iterator, first): the metrics after one more batch of a pass; one graph, whatever the split."""
 
-    @tf.function(autograph=False)
-    def step(iterator, first: bool, last: bool):
-        if first:
-            model.reset_metrics()
-        model.test_step(next(iterator))
-        return model.get_metrics_result() if last else {}
+    def step(iterator, first: bool):
+        def of_replica(batch):
+            if first:
+                model.reset_metrics()
+            model.test_step(batch)
+
+        model.distribute_strategy.run(of_replica, args=(next(iterator),))
 
     return step
 

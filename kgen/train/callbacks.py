@@ -223,16 +223,17 @@ class Evaluate(EpochCallback):
     Args:
         run, rows: see `EpochCallback`.
         split: its name.
-        batches: of the split, a tf.data.Dataset or what a strategy made of one.
+        batches: of the split again and again, a tf.data.Dataset or what a strategy made of one.
+        steps: batches in one pass.
         every: epochs between two evaluations; the epoch after which training stops early is evaluated too.
     """
 
-    def __init__(self, run: Run, rows: list[Row], split: str, batches, every: int):
+    def __init__(self, run: Run, rows: list[Row], split: str, batches, steps: int, every: int):
         super().__init__(run, rows)
-        self.split, self.batches, self.every = split, batches, every
+        self.split, self.batches, self.steps, self.every = split, batches, steps, every
 
     def on_train_begin(self, logs=None):
-        self.evaluate = evaluation_function(self.model, self.batches)
+        self.evaluate = evaluation_function(self.model, self.batches, self.steps)
 
     def on_row(self, row: Row):
         if self.is_due(row["epoch"], self.every) or self.model.stop_training:

@@ -31,7 +31,7 @@ from kgen.train.checks import check_settings
 
 
 def training_variables(model) -> dict[str, Any]:
-    """Every variable that training changes, by its name in a checkpoint; see `kgen.checkpoints`.
+    """Every variable that training changes, but for the metrics', by its name in a checkpoint; see `kgen.checkpoints`.
 
     Learning rates are not among them: they follow from the configuration.
     """
@@ -43,7 +43,7 @@ def training_variables(model) -> dict[str, Any]:
     for phase, optimizer in model.phase_optimizers.items():
         variables = [v for v in optimizer.variables if v.name != "learning_rate"]
         found |= {f"optimizer/{phase}/{i}": variable for i, variable in enumerate(variables)}
-    return found | _metric_variables(model)
+    return found
 
 
 def model_variables(model) -> list:
@@ -53,12 +53,13 @@ def model_variables(model) -> list:
 
 
 def _metric_variables(model) -> dict[str, Any]:
-    return {f"metric/{key}/{i}": v for key, tracker in model.trackers.items() for i, v in enumerate(tracker.variables)}
+    names = [f"metric/{key}/{i}" for key in model.trackers for i in (0, 1)]
+    return dict(zip(names, model.metric_variables, strict=True))
 
 
 def restore(model, arrays: Mapping[str, np.ndarray]):
     """Sets every variable; raises ValueError where names or shapes differ."""
-    variables = training_variables(model)
+    variables = training_variables(model) | _metric_variables(model)
     if {*variables} != {*arrays}:
         raise ValueError(f"variables differ: {sorted({*variables} ^ {*arrays})[:5]}")
     for name, variable in variables.items():
@@ -189,6 +190,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             "callbacks": {name: callback.get_state() for name, callback in self.callbacks.items()},
         }
         arrays = {name: np.asarray(variable) for name, variable in training_variables(self.model).items()}
+        arrays |= dict(zip(_metric_variables(self.model), self.model.metric_sums(), strict=True))
         self.run.step_checkpoints.write(step, arrays, state)
         if self.run.mirror:
             self.run.mirror.upload_soon()

@@ -91,24 +91,37 @@ class Devices:
         return tf.function(largest)
 
     def batches(self, dataset: Dataset, split: str, **options: Any):
-        """What Keras takes as the batches of a split; a worker reads its own images of each batch alone.
+        """The batches of a split, divided among the replicas; a worker reads its own images of each batch alone.
 
         Args:
             dataset: the same one at every worker.
             split: its name.
             **options: see `Dataset.batches`.
         """
-        if self.workers == 1:
-            return dataset.batches(split, **options)  # Keras divides each batch among the replicas
+        if self.replicas == 1:
+            return dataset.batches(split, **options)
         local = max(1, self.replicas // self.workers)
+
+        def part(i, images, labels):
+            rows = slice(i * tf.shape(labels)[0] // local, (i + 1) * tf.shape(labels)[0] // local)
+            return images[rows], labels[rows]
+
+        def parts(images, labels):  # `rebatch` would join the end of a pass with the beginning of the next
+            return tf.data.Dataset.range(local, output_type=tf.int32).map(lambda i: part(i, images, labels))
 
         def of_worker(_context):
             batches = dataset.batches(split, share=(self.worker, self.workers), **options)
-            size = options["batch_size"]
-            own = (self.worker + 1) * size // self.workers - self.worker * size // self.workers
-            return batches.rebatch([(i + 1) * own // local - i * own // local for i in range(local)])
+            batches = batches if local == 1 else batches.flat_map(parts)
+            if options.get("repeat"):  # workers need not ask each other before each batch whether there is one
+                batches = batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+            return batches
 
-        return self.strategy.distribute_datasets_from_function(of_worker)
+        # An iterator that fetches to devices has a tuner of its own, on whose sleeps its end waits (see `Dataset`): as
+        # long again as the training took. Where the devices are CPUs there is nothing to fetch.
+        fetch = any("CPU" not in device for device in self.strategy.extended.worker_devices)
+        return self.strategy.distribute_datasets_from_function(
+            of_worker, tf.distribute.InputOptions(experimental_fetch_to_device=fetch)
+        )
 
     def worker_config(self, config: RunConfig) -> RunConfig:
         """The configuration of this worker: only the chief samples, measures samples and stops early."""

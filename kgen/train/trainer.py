@@ -347,7 +347,14 @@ def _fit(
     size = min(PRESETS[run.config.model].evaluation_batch_size, max(1, EVALUATION_BYTES // image_bytes))
     tests_every = train.validate_every * math.ceil(train.epochs / (train.validate_every * MAX_TESTS))
     evaluate = {
-        split: callbacks.Evaluate(run, rows, split, devices.batches(dataset, split, batch_size=size, seed=seed), every)
+        split: callbacks.Evaluate(
+            run,
+            rows,
+            split,
+            devices.batches(dataset, split, batch_size=size, seed=seed, repeat=True),
+            math.ceil(run.spec.examples[split] / size),
+            every,
+        )
         for split, every in (("validation", train.validate_every), ("test", tests_every))
         if split in run.spec.examples
     }
