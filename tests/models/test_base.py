@@ -1,5 +1,7 @@
 """Phases: a toy game of two players whose every move can be worked out by hand."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from model_case import Case, fit, state_of, train, two_replicas
 from kgen.errors import UserError
 from kgen.models import PRESETS, GenerativeModel, Phase, build_model
 from kgen.models.base import share
+from kgen.models.train_function import evaluation_function
 from kgen.spec import DataSpec
+from kgen.train.distribution import Devices
 
 SPEC = DataSpec("toy", (1, 1, 1), num_classes=2)
 
@@ -169,6 +173,21 @@ def test_replicas_evaluate_every_image_once():
     assert found == {"critic_loss": -10.0, "critic_pixel": 5.0, "generator_loss": 0.0}
     batches = tf.data.Dataset.from_tensor_slices(pixels(*numbers)).batch(4)  # 2 + 2, then 1 + none
     assert model.evaluate(batches, verbose=0, return_dict=True) == found
+
+
+@pytest.mark.parametrize("strategy", [tf.distribute.get_strategy, two_replicas])
+def test_an_iterator_goes_round_for_every_evaluation(strategy):
+    with strategy().scope():
+        model = compiled()
+    model.critic.value.assign(2.0)
+    for size in (3, 4):  # 2 + 1, then 1 + 1; 2 + 2, then 1 + none
+        batches = tf.data.Dataset.from_tensor_slices(pixels(1, 2, 6, 7, 9)).batch(size)
+        endless = batches.repeat()
+        dataset = SimpleNamespace(batches=lambda split, endless=endless, **options: endless)
+        evaluate = evaluation_function(model, Devices(strategy()).batches(dataset, "test", repeat=True), steps=2)
+        expected = model.evaluate(batches, verbose=0, return_dict=True)
+        assert expected == {"critic_loss": -10.0, "critic_pixel": 5.0, "generator_loss": 0.0}
+        assert evaluate() == expected == evaluate() == evaluate()
 
 
 def test_a_failure_on_any_replica_is_remembered():

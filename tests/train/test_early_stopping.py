@@ -50,7 +50,7 @@ def no_pictures(monkeypatch):
 def scripted(monkeypatch):
     """Validation and test losses are LOSSES, an epoch each, whatever the weights are."""
 
-    def evaluation_function(model, batches):
+    def evaluation_function(model, batches, steps):
         return lambda: {"loss": LOSSES[int(model.step.numpy()) // STEPS - 1]}
 
     monkeypatch.setattr(callbacks, "evaluation_function", evaluation_function)
@@ -117,7 +117,7 @@ def test_it_ends_when_it_should_and_not_before(scripted, alone, patience):
 
 def test_the_epoch_of_the_stop_is_evaluated_too():
     model = SimpleNamespace(trackers={"loss": None}, stop_training=False)
-    evaluate = callbacks.Evaluate(None, rows := [], "test", None, every=4)
+    evaluate = callbacks.Evaluate(None, rows := [], "test", None, 1, every=4)
     evaluate.evaluate = lambda: {"loss": 2.5}
     evaluate.set_params({"epochs": 10})
     evaluate._model = model
