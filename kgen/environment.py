@@ -83,14 +83,18 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of what a result depends on; "not installed" of what sampling without TensorFlow does without."""
     import importlib.metadata
 
     import kgen
 
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"kgen": kgen.__version__, "python": platform.python_version(), **found}
+    found = {"kgen": kgen.__version__, "python": platform.python_version()}
+    for name in ("tensorflow", "keras", "tensorflow-datasets", "numpy"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
 
 
 def _describe_value(key: str, value: Any) -> str:

@@ -1,5 +1,6 @@
 """`kgen` and `python -m kgen`: the list of commands, versions, completions; and settings from a file."""
 
+import importlib.metadata
 import json
 import os
 import pty
@@ -29,6 +30,20 @@ def test_it_lists_every_installed_command(capsys):
     assert f"kgen {kgen.__version__}\n" in capsys.readouterr().out
     assert kgen_main.main(["sample", "--help"]) == 0
     assert capsys.readouterr().out.startswith("kgen-sample: ")
+
+
+def test_versions_name_what_is_not_installed(monkeypatch, capsys):
+    """As beside the few packages that sampling a .tflite file takes."""
+
+    def without_tensorflow(name: str) -> str:
+        if name != "numpy":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "2.0"
+
+    monkeypatch.setattr(importlib.metadata, "version", without_tensorflow)
+    assert kgen_main.main(["--version"]) == 0
+    out = capsys.readouterr().out
+    assert f"kgen {kgen.__version__}\n" in out and "tensorflow not installed\n" in out and "numpy 2.0\n" in out
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
