@@ -1,4 +1,5 @@
-"""What made a picture, inside its file: a JSON object, in a PNG as text chunk "kgen", in a GIF as comment.
+"""What made a picture, inside its file: a JSON object, in a PNG as text chunk "kgen", in a GIF as comment, in an .npz
+file of samples as array "made".
 
 It changes no pixel, every reader of pictures skips it, and the same values give the same bytes. It records the settings
 of the command; it is not signed, and whoever edits the file can change it.
@@ -6,6 +7,7 @@ of the command; it is not signed, and whoever edits the file can change it.
 
 import json
 import struct
+import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,12 +55,23 @@ def as_text(made: Mapping[str, Any]) -> bytes:
 
 
 def read_tag(path: str | Path) -> dict[str, Any] | None:
-    """What made the PNG or GIF file at `path`; None if it does not say, or is no such file."""
-    from PIL import Image
-
+    """What made the PNG, GIF or .npz file at `path`; None if it does not say, or is no such file."""
     try:
-        with Image.open(path) as picture:
-            made = json.loads(picture.info["comment" if picture.format == "GIF" else KEYWORD])
-    except (OSError, KeyError, TypeError, ValueError, SyntaxError):
+        made = json.loads(_text_of_arrays(path) if zipfile.is_zipfile(path) else _text_of_picture(path))
+    except (OSError, KeyError, TypeError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return made if isinstance(made, dict) and "kgen" in made else None
+
+
+def _text_of_picture(path: str | Path) -> str | bytes:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return picture.info["comment" if picture.format == "GIF" else KEYWORD]
+
+
+def _text_of_arrays(path: str | Path) -> str:
+    import numpy as np
+
+    with np.load(path) as arrays:
+        return str(arrays["made"])

@@ -284,7 +284,9 @@ class Command:
             takes = nearest(value, self.texts[name].metavar.split("|"))
             return f"--{name} has no value {value!r}: {takes}"
         takes = {"integer": "a whole number, without a sign", "float": "a number", "boolean": "true or false"}
-        words = f"--{name} takes {takes.get(self.kinds[name], reason)}. Received: {value!r}"
+        out_of_bounds = re.fullmatch(r"\S+ is not (an? .+)", reason)  # "0 is not a positive integer"
+        taken = out_of_bounds[1] if out_of_bounds else takes.get(self.kinds[name], reason)
+        words = f"--{name} takes {taken}. Received: {value!r}"
         more = value.startswith("+") and f"more_{name}" in self.texts
         return words + (f"; --resume RUN --more_{name} {value[1:]} adds to those of a run" if more else "")
 

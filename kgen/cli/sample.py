@@ -143,7 +143,7 @@ def tag_of(picture: str) -> dict:
     from kgen.provenance import read_tag
 
     if not Path(picture).is_file():
-        raise UserError(f"{picture} does not exist; give a PNG or GIF file that kgen wrote")
+        raise UserError(f"{picture} does not exist; give a PNG, GIF or .npz file that kgen wrote")
     made = read_tag(picture)
     if made is None:
         raise UserError(f"{picture} does not say what made it: kgen did not write it, or another program saved it")
@@ -152,6 +152,8 @@ def tag_of(picture: str) -> dict:
 
 def draw_again(cmd: Command, path: str | None):
     """Draws a picture again as it says that it was made, and says whether the pixels are equal."""
+    import zipfile
+
     import numpy as np
     from PIL import Image
 
@@ -159,6 +161,9 @@ def draw_again(cmd: Command, path: str | None):
     from kgen.sampling.files import redraw
 
     picture, made = cmd["again"], tag_of(cmd["again"])
+    arrays = zipfile.is_zipfile(picture)
+    if arrays and cmd["out"]:
+        raise UserError(f"--out keeps a picture, and {picture} holds arrays; leave it out")
     if "call" in made:
         raise UserError(f"{picture} is a sheet of {made['command']}, which draws it again: {made['call']}")
     if made.get("prior") is None:
@@ -183,9 +188,13 @@ def draw_again(cmd: Command, path: str | None):
         from kgen import images
 
         images.save_png(cmd["out"], again, made)
-    with Image.open(picture) as file:
-        pixels = np.asarray(file)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    if arrays:
+        with np.load(picture) as file:
+            pixels = file["images"]
+    else:
+        with Image.open(picture) as file:
+            pixels = np.asarray(file)
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
     if pixels.shape != again.shape:
         show(f"{picture} differs from the picture drawn again from {path}: it has another size")
     elif np.array_equal(pixels, again):

@@ -9,6 +9,8 @@ from kgen.registry import Registry
 
 FORMATS = Registry("format")
 FORMATS |= {"onnx": "generate.onnx, decode.onnx and encode.onnx for ONNX Runtime"}
+ALWAYS = ("savedmodel", "tflite")
+"""What every export holds, whatever its formats."""
 NEEDED = {"onnx": ("tf2onnx", "onnxruntime")}
 OPSETS = (15, 18)
 """The least and the greatest version of ONNX's operators that tf2onnx writes well."""
@@ -40,6 +42,9 @@ def batched_file(text: str) -> str:
 def check_formats(names: Sequence[str]):
     """Raises UserError for a name that is no format, and for one whose packages are not installed."""
     for name in names:
+        if name.lower().replace("_", "") in ALWAYS:
+            known = ", ".join(FORMATS)
+            raise UserError(f"--format {name}: every export holds a SavedModel and model.tflite; it adds others: {known}")
         FORMATS[name]
         if missing := [package for package in NEEDED[name] if find_spec(package) is None]:
             packages = " and ".join(missing)

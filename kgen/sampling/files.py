@@ -103,7 +103,7 @@ def write(
         removed = _write_files(path, samples, spec, {**made, "picture": "image", "scale": scale or 1}, sign)
     else:
         made = {**made, "count": count}
-        path = _write_arrays(Path(out or _free(made, ".npz", _tag_of_arrays)), samples, spec, made)
+        path = _write_arrays(Path(out or _free(made, ".npz", read_tag)), samples, spec, made)
     classes = "all classes in turn, " if made["all_classes"] else f"class {made['label']}, " if made["label"] else ""
     heat = "" if made["temperature"] == 1 else f", temperature {made['temperature']:g}"
     lines = [f"wrote {path}: {counted(count, 'sample')} of {made['path']}, {classes}seed {made['seed']}{heat}"]
@@ -111,13 +111,15 @@ def write(
 
 
 def redraw(sampler: Sampler, made: Mapping[str, Any]) -> np.ndarray:
-    """The picture that `made` describes, [H, W, C] uint8."""
+    """The picture that `made` describes, [H, W, C] uint8; the images of an .npz file, [N, H, W, C]."""
     index = made.get("index", 0)
     if made.get("seed") is None:
         raise UserError("its latent point was moved by hand: it has no seed that draws it again")
     request = {"labels": made.get("label"), "seed": made["seed"], "temperature": made["temperature"]}
     if made.get("picture") == "grid":
         return _grid(generate(sampler, made["count"], **request), sampler.spec, made)
+    if "picture" not in made and "count" in made:
+        return generate(sampler, made["count"], **request).pixels
     samples = generate(sampler, index + 1, **request)
     return images.enlarged(samples.pixels[index], made.get("scale", 1))
 
@@ -190,11 +192,3 @@ def _tag_in(folder: Path) -> Mapping[str, Any] | None:
     if not tags:
         return None
     return tags[0] if tags[0] and all(_same(tag, tags[0]) for tag in tags) else {}
-
-
-def _tag_of_arrays(path: Path) -> Mapping[str, Any] | None:
-    try:
-        with np.load(path) as arrays:
-            return json.loads(str(arrays["made"]))
-    except (OSError, KeyError, ValueError):
-        return None

@@ -121,6 +121,7 @@ def fails(capsys, main, arguments) -> str:
         (["--set", "epochs=3"], ["--set train.epochs=3"]),
         (["--epochs", "+10"], ["a whole number", "--resume RUN --more_epochs 10"]),
         (["--epochs", "1.5"], ["--epochs takes a whole number", "'1.5'"]),
+        (["--more_epochs", "0"], ["--more_epochs takes a positive integer", "'0'"]),
         (["--learning_rate", "small"], ["--learning_rate takes a number", "'small'"]),
         (["--more_epochs", "3"], ["--resume RUN"]),
         (["--recipe", "mnist-mlp-vae", "--model", "dcgan"], ["--set model=dcgan"]),

@@ -80,6 +80,19 @@ def test_again(run, flags):
     assert Path("again.png").read_bytes() == last.read_bytes()
 
 
+def test_again_of_arrays(run):
+    run("EXPORT --count 13 --seed 3 --format npz --out a.npz")
+    run("EXPORT --count 13 --label 7 --format npz --out b.npz")
+    assert "count: 13\n" in run("--describe a.npz")
+    assert "all pixels are equal" in run("--again a.npz") and "all pixels are equal" in run("--again b.npz EXPORT")
+    with np.load("a.npz") as one, np.load("b.npz") as other:
+        np.savez("mixed.npz", **{**other, "made": one["made"]})
+    assert "values, by at most" in run("--again mixed.npz")
+    np.savez("plain.npz", images=np.zeros([1, 28, 28, 1], np.uint8))
+    assert "plain.npz does not say what made it" in run("--describe plain.npz", 2)
+    assert "--out keeps a picture" in run("--again a.npz --out again.npz", 2)
+
+
 def test_again_tells_what_differs(run, tmp_path):
     run("EXPORT --count 1 --label 7 --scale 1 --out a.png")
     run("EXPORT --count 1 --label 8 --scale 1 --out b.png")

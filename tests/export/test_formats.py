@@ -86,6 +86,8 @@ def test_formats_that_are_none(monkeypatch, capsys):
         check_formats(["onnx"])
     assert export_command.main(["runs/none", "--to=exports/x", "--format=tensorrt"]) == 2
     assert "unknown format 'tensorrt'" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"--format tflite: every export holds a SavedModel and model.tflite"):
+        check_formats(["tflite"])
 
 
 @needs_onnx
