@@ -43,8 +43,8 @@ def check_formats(names: Sequence[str]):
     """Raises UserError for a name that is no format, and for one whose packages are not installed."""
     for name in names:
         if name.lower().replace("_", "") in ALWAYS:
-            known = ", ".join(FORMATS)
-            raise UserError(f"--format {name}: every export holds a SavedModel and model.tflite; it adds others: {known}")
+            others = ", ".join(FORMATS)
+            raise UserError(f"--format {name}: every export holds a SavedModel and model.tflite; others are {others}")
         FORMATS[name]
         if missing := [package for package in NEEDED[name] if find_spec(package) is None]:
             packages = " and ".join(missing)
