@@ -97,11 +97,11 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     """
     config = checks.checked(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
-    announce("measuring the training step")
     defaults.check_labels(config, dataset)
     asked, config = config, defaults.resolve_defaults(config, dataset)
     set_precision(config)
     step, _ = check_memory(config, dataset.spec)
+    announce("measuring the training step")
     try:
         found = _measured(config, dataset, step)
     except Exception as error:
