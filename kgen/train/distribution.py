@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -34,9 +35,11 @@ from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost
 from kgen.file_systems import is_address
 from kgen.mirror import Mirror
+from kgen.progress import announce
 from kgen.run import Run
 from kgen.spec import DataSpec
 from kgen.tables import counted
+from kgen.train.checkpointing import SignalHandler
 from kgen.train.peers import PeerWatch
 
 INTERRUPT_SECONDS = 2.0
@@ -328,8 +331,10 @@ def _tpu() -> tf.distribute.Strategy:
 
 @functools.cache
 def _multi_worker(worker: int, addresses: tuple[str, ...]) -> Devices:
+    announce(f"waiting for {counted(len(addresses) - 1, 'other worker')}")
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with _ended_by_ctrl_c():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise UserError(
             f"--strategy multi_worker must come before TensorFlow computes anything in this process ({error})"
@@ -340,6 +345,22 @@ def _multi_worker(worker: int, addresses: tuple[str, ...]) -> Devices:
             "every worker again"
         ) from error
     return Devices(strategy, worker, addresses)
+
+
+@contextlib.contextmanager
+def _ended_by_ctrl_c():
+    """Ctrl-C ends the process meanwhile, though TensorFlow lets no Python run; SIGTERM is Python's again afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SignalHandler.SIGNALS}
+    if before[signal.SIGINT] is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def cluster_of(text: str | None) -> tuple[int, tuple[str, ...]]:

@@ -1,7 +1,9 @@
 """Many devices: replicas and worker processes train as one device does, and a lost worker ends a training clearly."""
 
+import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from launch_workers import configs, start
 from model_case import two_replicas
 
 import kgen
@@ -195,34 +198,62 @@ def test_the_chief_alone_writes_and_speaks(together):
     assert (folder / "vae" / "log.txt").read_text().count("done in") == 1
 
 
-@pytest.mark.slow
-def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
-    sys.path.insert(0, str(LAUNCH.parent))
-    try:
-        from launch_workers import configs, start
-    finally:
-        sys.path.pop(0)
+def begin(*arguments, count: int = 2) -> list[subprocess.Popen]:
+    """kgen-train by the first of two workers, or by both."""
+    code = "import sys; from kgen.cli.train import main; sys.exit(main())"
+    return [start([sys.executable, "-c", code, *map(str, arguments)], config) for config in configs(2)[:count]]
 
-    def begin(*args):
-        code = "import sys; from kgen.cli.train import main; sys.exit(main())"
-        return [start([sys.executable, "-c", code, *map(str, args)], config) for config in configs(2)]
 
-    path = tmp_path / "run"
-    small = ["--limit", 32, "--batch_size", 8, "--set", "model_args.hidden=[8]", "--nojit_compile", "--set"]
-    workers = begin("--model", "vae", "--strategy", "multi_worker", "--run_dir", path, *small, "train.epochs=9999",
-                    "--checkpoint_steps", 1)  # fmt: skip
+@contextlib.contextmanager
+def two_that_train(path: Path, *arguments):
+    """Workers of a training that does not end, after its first epoch."""
+    small = ["--limit", 32, "--batch_size", 8, "--set", "model_args.hidden=[8]", "--nojit_compile", "--epochs", 9999]
+    workers = begin("--model", "vae", "--strategy", "multi_worker", "--run_dir", path, *small, *arguments)
     try:
         until = time.monotonic() + 100
         while not (path / "metrics.jsonl").is_file():
             assert time.monotonic() < until and workers[0].poll() is None, workers[0].communicate()[0]
             time.sleep(0.05)
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_worker_ends_both_with_a_checkpoint(tmp_path):
+    path = tmp_path / "run"
+    with two_that_train(path, "--checkpoint_seconds", 1000) as workers:
+        workers[1].terminate()
+        said = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [130, 130], said
+    assert f"interrupted; resume with: kgen-train --resume {path}" in (path / "log.txt").read_text()
+    written = max(int(file.stem[5:]) for file in (path / "checkpoints").glob("step-*.npz"))
+    assert written >= kgen.run.Run.open(path).metrics()[-1]["step"] > 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_worker_that_waits_for_the_others(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child would ignore what is ignored here
+    (worker,) = begin("--model", "vae", "--strategy", "multi_worker", "--run_dir", tmp_path / "run", count=1)
+    signal.signal(signal.SIGINT, before)
+    try:
+        assert any(line.startswith("waiting for 1 other worker") for line in worker.stdout)
+        time.sleep(2)
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(60) in (-signal.SIGINT, 130)  # TensorFlow waits for ten minutes
+    finally:
+        worker.kill()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_ends_the_training_and_resume_goes_on(tmp_path):
+    path = tmp_path / "run"
+    with two_that_train(path, "--checkpoint_steps", 1) as workers:
         workers[1].kill()
         killed = time.monotonic()
         said, _ = workers[0].communicate(timeout=60)
         assert time.monotonic() - killed < 60 and workers[0].returncode == WorkerLost.exit_code, said
-    finally:
-        for worker in workers:
-            worker.kill()
     assert "kgen-train: worker 0 of 2 stops: another worker is gone or does not answer" in said
     assert f"kgen-train --resume {path}" in said and "Traceback" not in said
     reached = max(int(file.stem[5:]) for file in (path / "checkpoints").glob("step-*.npz"))
