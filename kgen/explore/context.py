@@ -16,7 +16,7 @@ from kgen.errors import UserError
 from kgen.evaluate.target import open_target
 from kgen.explore.kinds import Options
 from kgen.run import Run
-from kgen.sampling import ROWS_PER_CALL
+from kgen.sampling import ROWS_PER_CALL, check_request
 from kgen.sampling.sampler import Described
 
 MAX_CODES = 2_000
@@ -97,7 +97,9 @@ class Context:
     @property
     def no_labels(self) -> str:
         """Why there are no samples of a class; "" if there are."""
-        return "" if self.sampler.conditional else "the model is unconditional"
+        if not self.sampler.conditional:
+            return "the model is unconditional"
+        return "" if self.spec.num_classes else "a server does not tell the classes"
 
     @property
     def no_run(self) -> str:
@@ -213,7 +215,10 @@ class Context:
 
 
 def label_of(options: Options, generator: Described) -> int | None:
-    """The class that was asked for; raises UserError when the generator has none of it."""
+    """The class that was asked for; raises UserError when the generator has none of it. Of a conditional model whose
+    classes are not known, as of a server, one has to be asked for, by its number."""
+    if generator.conditional and not generator.spec.num_classes:
+        return int(check_request(generator, 1, labels=options.label)[0])
     if options.label is None:
         return None
     if not generator.conditional:

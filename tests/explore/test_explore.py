@@ -25,7 +25,8 @@ from kgen.explore.interpolation import soft_labels
 from kgen.explore.kinds import PAGE
 from kgen.explore.traversal import usage
 from kgen.provenance import read_tag
-from kgen.sampling import generate, open_sampler
+from kgen.sampling import TFLiteSampler, generate, open_sampler
+from kgen.spec import DataSpec
 from kgen.train import train
 
 FILES = {
@@ -205,6 +206,24 @@ def test_an_export_without_its_data(default_export, tmp_path):
     assert "samples.png" in pictures(default_export, tmp_path, "samples", "scatter")
     made = read_tag(tmp_path / "samples.png")
     assert made["call"] == f"kgen-explore {default_export} --what samples" and len(made["weights_hash"]) == 16
+
+
+def test_a_server_does_not_tell_the_classes(tmp_path, monkeypatch):
+    """So a class is asked for by its number, and what needs all of them is left out."""
+    original = TFLiteSampler.__init__
+
+    def of_a_server(self, *arguments):
+        original(self, *arguments)
+        self.spec = DataSpec("served", self.spec.image_shape)
+
+    monkeypatch.setattr(TFLiteSampler, "__init__", of_a_server)
+    model = Path(__file__).parents[2] / "exports" / "cvae-mnist" / "1" / "model.tflite"
+    with pytest.raises(UserError, match="classes of 'served' are not known here; give the number of one, --label 0"):
+        pictures(model, tmp_path, "samples")
+    assert "class 3 " in pictures(model, tmp_path, "samples", label="3")["samples.png"]
+    assert {*pictures(model, tmp_path, "interpolation", "manifold", label="3")} >= {"interpolation.png", "manifold.png"}
+    with pytest.raises(UserError, match="--what style: a server does not tell the classes"):
+        pictures(model, tmp_path, "style", label="3")
 
 
 @pytest.mark.slow
