@@ -231,18 +231,18 @@ def open_targets(paths: Iterable[str | Path]) -> list[Compared]:
         UserError: a path is none of these, or a result cannot be read.
     """
     found = {}
-    for path in itertools.chain.from_iterable(_runs_inside(local_path(path)) for path in paths):
+    for path in itertools.chain.from_iterable(_inside(local_path(path)) for path in paths):
         folder = path if (path / "eval").is_dir() else latest_version(path) or path
         found.setdefault(folder.resolve(), folder)
     targets = [target for folder in found.values() for target in _targets_in(folder)]
     return [dataclasses.replace(one, name=name) for one, name in zip(targets, _names(targets), strict=True)]
 
 
-def _runs_inside(path: Path) -> list[Path]:
-    """The runs in a folder that is none itself, e.g. runs/; else the path alone."""
-    is_target = (path / "config.json").is_file() or (path / "eval").is_dir() or latest_version(path)
-    found = [] if is_target or not path.is_dir() else sorted(file.parent for file in path.glob("*/config.json"))
-    return found or [path]
+def _inside(path: Path) -> list[Path]:
+    """The runs and exports in a folder that is none itself, e.g. runs/ or exports/; else the path alone."""
+    if (path / "config.json").is_file() or (path / "eval").is_dir() or latest_version(path) or not path.is_dir():
+        return [path]
+    return sorted(one for one in path.iterdir() if (one / "config.json").is_file() or latest_version(one)) or [path]
 
 
 def _targets_in(path: Path) -> list[Compared]:

@@ -316,6 +316,7 @@ def test_exports_folders_and_files_are_targets(tmp_path):
     targets = open_targets([version.parent, version, folder, file])
     assert [(s.name, len(s.results)) for s in targets] == [("cvae/3", 0), ("photos", 1), ("p", 1), ("q", 1)]
     assert targets[0].notes == [f"not evaluated yet: kgen-eval {version}"]
+    assert [s.name for s in open_targets([tmp_path / "exports"])] == ["cvae/3"]  # as runs/ stands for the runs in it
     assert column(compare(targets), "fid").marks == {1: BEST}
 
 
