@@ -122,7 +122,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         loaded, notes = load_for_audit(config, seed=cmd["seed"])
         report = audit_dataset(loaded, near=cmd["near"], anyway=cmd["near_anyway"], notes=notes)
         show("\n".join(report.lines(width(0) or None)))
-        written = write(loaded, report, Path(cmd["out"] or f"data-{report.name}"))
+        folder = Path(cmd["out"] or f"data-{report.name}")
+        check_writable(folder, "the report and the pictures")
+        written = write(loaded, report, folder)
         show(f"\nwrote {', '.join(map(str, written))}")
         print(f"next: {training_command(cmd, dataset, report)}")
 

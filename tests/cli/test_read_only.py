@@ -83,6 +83,17 @@ def test_the_report_of_a_data_set(blocked, capsys):
     assert f"--out {blocked} cannot be written" in printed.err and not printed.out
 
 
+def test_the_report_of_a_data_set_in_a_folder_that_cannot(tmp_path, monkeypatch, capsys):
+    """It is printed; then the message says what to do."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data-digits").write_text("")
+    assert kgen_data.main(["digits", "--limit", "20", "--near", "0"]) == 2
+    captured = capsys.readouterr()
+    assert "content hash" in captured.out
+    assert f"the report and the pictures cannot be written: {tmp_path / 'data-digits'}: " in captured.err
+    assert captured.err.endswith("; name another place with --out\n")
+
+
 def test_a_cache(tmp_path, blocked, capsys, monkeypatch):
     monkeypatch.setenv("KGEN_CACHE_DIR", str(blocked))
     assert kgen_data.main(["digits", "--cache", "disk", "--out", str(tmp_path / "out")]) == 2
