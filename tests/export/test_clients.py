@@ -72,6 +72,7 @@ def test_cpp_with_the_library_of_the_wheel(golden, clear_rows, tmp_path):
     refused = run(10, 0)
     assert refused.returncode == 1
     assert "generate: a picture of nothing: a label or a seed that is none" in refused.stderr
+    assert run("--label", 3).returncode == 2
 
 
 @pytest.mark.slow

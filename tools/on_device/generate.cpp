@@ -143,9 +143,15 @@ class Generator {
   void *environment_ = nullptr, *model_ = nullptr, *options_ = nullptr, *compiled_ = nullptr;
 };
 
+bool is_whole_number(const char* text) {
+  char* end;
+  std::strtol(text, &end, 10);
+  return end != text && !*end;
+}
+
 int main(int count, char** arguments) {
-  if (count < 5) {
-    std::fprintf(stderr, "usage: generate MODEL.tflite CLASS SEED OUT.pgm [TEMPERATURE]\n");
+  if (count < 5 || !is_whole_number(arguments[2]) || !is_whole_number(arguments[3])) {
+    std::fprintf(stderr, "usage: generate MODEL.tflite CLASS SEED OUT.pgm [TEMPERATURE]; CLASS and SEED are numbers\n");
     return 2;
   }
   Generator generator(arguments[1]);
