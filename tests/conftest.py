@@ -145,6 +145,17 @@ def session_cache(shared_folder):
         yield
 
 
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Makes this process one on the machine of a name: with a cache of its own."""
+
+    def on(name: str):
+        monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / name))
+
+    on("first")
+    return on
+
+
 @pytest.fixture(scope="session", autouse=True)
 def blank_figures():
     """A switch, off at first: while it is on, Canvas.save writes a blank picture in place of a figure."""

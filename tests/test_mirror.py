@@ -25,17 +25,6 @@ def address(request):
     return f"{request.param}://bucket-{uuid.uuid4().hex}/runs/a"
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """Makes this process one on the machine of a name: with a cache of its own."""
-
-    def on(name: str):
-        monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / name))
-
-    on("first")
-    return on
-
-
 OLD = {"config.json": "{}", "log.txt": "a\n", "checkpoints/step-1.npz": "one", "checkpoints/best.npz": "one", "e": ""}
 NEW = {"config.json": "{ }", "log.txt": "a\nb\n", "checkpoints/step-2.npz": "two", "checkpoints/best.npz": "two",
        "e": "", "samples/final.png": "picture"}  # fmt: skip

@@ -226,6 +226,9 @@ def _train(
         run.fail(f"{INTERRUPTED} by the user")
         run.log(f"interrupted; resume with: {_resume_command(run)}")
         raise
+    except BrokenPipeError:  # `kgen-train … | head`
+        run.fail(f"{INTERRUPTED}: what it prints is not read any more; resume with: {_resume_command(run)}")
+        raise
     except BaseException as error:
         if lost := image_lost(error) or dataset.explained(error):
             error = TrainingFailed(f"{lost}: {_resume_command(run)}")

@@ -68,6 +68,22 @@ def after_an_epoch(monkeypatch, act):
     monkeypatch.setattr(trainer.GenerativeModel, "fit", fit_and_act)
 
 
+@pytest.mark.slow
+def test_a_reader_of_the_output_that_goes_interrupts(pictures, tmp_path, monkeypatch):
+    """`kgen-train … | head`; the run is called interrupted, and goes on."""
+
+    def closed():
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patched:
+        after_an_epoch(patched, closed)
+        with pytest.raises(BrokenPipeError):
+            train(config_of(pictures), run_dir=str(tmp_path / "run"))
+    said = (tmp_path / "run" / "FAILED").read_text()
+    assert said.startswith("interrupted") and f"kgen-train --resume {tmp_path / 'run'}" in said
+    assert len(resume(tmp_path / "run").metrics()) == 3
+
+
 # Images that disappear ----------------------------------------------------------------------------------------------
 
 

@@ -33,17 +33,6 @@ def address():
     return f"memory://bucket-{uuid.uuid4().hex}/a"
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """Makes this process one on the machine of a name: with a cache of its own."""
-
-    def on(name: str):
-        monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / name))
-
-    on("first")
-    return on
-
-
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """What comes out of the training in a folder of this machine."""
