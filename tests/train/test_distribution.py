@@ -35,7 +35,8 @@ WORKER = """
 import json, os, sys
 import numpy as np
 import tensorflow as tf
-sys.path[:0] = [sys.argv[1], os.path.dirname(sys.argv[1])]
+tests, tools = os.path.dirname(sys.argv[1]), os.path.dirname(sys.argv[3])
+sys.path[:0] = [sys.argv[1], tests, tools]
 from test_distribution import MODELS, exchanged_bytes, newest, same_noise_for_all, settings_of
 from kgen.models import GenerativeModel
 from kgen.train import train
@@ -122,7 +123,7 @@ def together(tmp_path_factory, alone):
     """What two workers left: runs of each model, one that they began and one that they ended, and what each saw."""
     folder = tmp_path_factory.mktemp("together")
     shutil.copytree(alone["vae"].path.with_name("one-then-two"), folder / "one-then-two")
-    command = [sys.executable, LAUNCH, "2", "--", sys.executable, "-c", WORKER, Path(__file__).parent, folder]
+    command = [sys.executable, LAUNCH, "2", "--", sys.executable, "-c", WORKER, Path(__file__).parent, folder, LAUNCH]
     ended = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=500, cwd=ROOT)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-1000:]
     return folder, ended.stdout
