@@ -7,7 +7,6 @@ from pathlib import Path
 
 import kill_and_resume
 import pytest
-from copied_files import copies_files_of
 from test_resume import SMALL, config
 
 import kgen
@@ -19,7 +18,6 @@ from kgen.run import Run
 from kgen.train import resume, train
 from kgen.train.checkpointing import CheckpointCallback
 
-SAMPLE = Path(kgen.__file__).parents[1] / "exports" / "cvae-mnist" / "1"
 pytest.importorskip("fsspec")
 pytestmark = pytest.mark.slow
 FLAGS = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}") if name != "model"]
@@ -220,7 +218,6 @@ def test_commands_take_an_address(address, machine, tmp_path, monkeypatch, capsy
     assert explore.main([address, "--what", "samples"]) == 0
     assert compare.main([address, "--out="]) == 0
     assert report.main([address]) == 0
-    copies_files_of(SAMPLE, monkeypatch)
     assert export.main([address, "--to", "exports/a"]) == 0 and Path("exports/a/1/model.tflite").is_file()
     out, err = capsys.readouterr()
     assert "all pixels are equal" in out and not Path("memory:").exists(), err
