@@ -125,15 +125,17 @@ def test_warm_up_records_are_requests_that_the_model_answers(default_export):
 
 CASES = (
     ("vae", {"network": "conv", "filters": [4, 8], "batch_norm": True, "likelihood": "gaussian_learned"}),
+    ("cvae", {"network": "conv", "filters": [4, 8], "latent_dim": 3}),
     ("pixel_cvae", {"network": "mlp", "hidden": [8], "levels": 4, "layers": 2, "width": 4, "conditioned_layers": 1}),
+    ("gan", {"hidden": [8], "discriminator_hidden": [8]}),
     ("cdcgan", {"filters": [4, 8]}),
+    ("vae_gan", {"network": "mlp", "hidden": [8]}),
 )
-"""An autoencoder, one that samples pixel by pixel, a conditional generator; their networks: `check_exports_agree`."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "model_args"), CASES, ids=[f"{model}-{i}" for i, (model, _) in enumerate(CASES)])
-def test_every_kind_of_model_exports(tmp_path, model, model_args):
+def test_every_model_and_network_exports(tmp_path, model, model_args):
     """Colour, odd sizes, with and without labels: the files give what the run gives."""
     shape = {"cdcgan": (28, 28, 3), "pixel_cvae": (4, 3, 3)}.get(model, (18, 11, 3))
     run = small_run(tmp_path, model, model_args, shape)
@@ -214,7 +216,7 @@ def test_the_command_fails_if_no_quantized_file_holds(
 def test_what_cannot_be_quantized(default_job, tmp_path):
     with pytest.raises(UserError, match=r"--quantize.*float16.*Received: 'int4'"):
         export(default_job[0], tmp_path / "cvae", quantize=["float16", "int4"])
-    pixel = small_run(tmp_path, *CASES[1], (6, 5, 1))
+    pixel = small_run(tmp_path, *CASES[2], (6, 5, 1))
     with pytest.raises(UserError, match=r"model 'pixel_cvae' samples pixel by pixel.*leave out the flag"):
         export(pixel, tmp_path / "pixel", quantize=["float16"])
     assert not (tmp_path / "cvae").exists() and not (tmp_path / "pixel").exists()
