@@ -248,7 +248,7 @@ class TrainConfig:
         more="The losses of an adversarial model choose nothing: with `loss` its best checkpoint is its last.",
     )
     samples_every: int | None = option(
-        None, "Epochs between two sample grids.", auto="about 10 grids in all", above=0, group="Evaluation"
+        None, "Epochs between two sample grids.", auto="about 20 grids in all", above=0, group="Evaluation"
     )
     prior: PriorName = option(
         "standard_normal",

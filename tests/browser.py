@@ -90,7 +90,7 @@ class Browser:
         """What a page of so many pixels hides: elements that reach beyond it, or that one would have to scroll to, and
         those that their text reaches beyond.
 
-        What is in a <pre>, a <nav> or a <textarea> may scroll.
+        What is in a <pre>, a <nav>, a <textarea> or a command may scroll.
         """
         size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -102,8 +102,9 @@ class Browser:
                   const { left, right, width } = element.getBoundingClientRect();
                   const beyond = right > page + 0.5 || left < -0.5;
                   const spills = element.clientWidth && element.scrollWidth > element.clientWidth + 1;
-                  const scrolls = element.closest("nav, pre, textarea, select, svg, .commands code");
-                  return width && (beyond || spills) && !scrolls;
+                  const scrolls = element.closest("nav, pre, textarea, .commands code > *");
+                  const cuts = scrolls || element.closest("select, svg, .commands code");
+                  return width && ((beyond && !scrolls) || (spills && !cuts));
                 });
                 const all = document.documentElement.scrollWidth > page ? ["the page"] : [];
                 return [...all, ...wide.map((element) => element.outerHTML.slice(0, 200))];

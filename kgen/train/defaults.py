@@ -33,7 +33,7 @@ BATCH_SIZES = (16, 128)
 """The smallest and the largest batch."""
 
 MAX_VALIDATIONS = 200
-SAMPLE_GRIDS = 10
+SAMPLE_GRIDS = 20
 CLASS_MEASUREMENTS = 20
 """How often a training evaluates the loss, writes a grid of samples, and measures the classes of samples."""
 
