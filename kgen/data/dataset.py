@@ -2,9 +2,8 @@
 
 Training batches come in an order that is a function of (seed, epoch) alone, so that a run can be resumed at any batch;
 evaluation batches have a fixed order. Images that are kept decoded are gathered a batch at a time, in any order. Images
-that are not kept are decoded again in each epoch: in any order, or by parts of their files (`kgen.data.order`). Where
-their files can only be read from front to back (sets of TFDS), they are shuffled in a buffer, whose seed is that of the
-named stream (seed, "order", epoch): two pairs of seed and epoch give different orders.
+that are not kept are decoded again in each epoch: in any order, or by parts of their files (`kgen.data.order`), in an
+order that is a function of the batch size, too.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ import numpy as np
 
 from kgen import images, random
 from kgen.data.fingerprint import extended_fingerprint, fingerprint
-from kgen.data.order import windowed_permutation
+from kgen.data.order import interleaved, stream_count, windowed_permutation
 from kgen.data.sources.base import Skipped, Source
 from kgen.data.store import RowReader, StoredSplit, transformed_records
 from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold, flip_at_random
@@ -22,8 +21,6 @@ from kgen.errors import UserError
 from kgen.provenance import drawn_by
 from kgen.spec import DataSpec
 
-SHUFFLE_BUFFER_BYTES = 2**29
-SHUFFLE_BUFFER_IMAGES = 16_384
 PREFETCHED_BATCHES, PREFETCHED_BYTES = 64, 2**24
 BINARIZED_AT_ONCE = 512
 
@@ -120,8 +117,9 @@ class Dataset:
             as_uint8: images as they are kept, uint8 of 0 to 255: a quarter of the bytes, which a model's `fit` takes as
                 well. Those that are binarized are float32 all the same.
             flip: training images are mirrored half of the time, which is a function of seed, epoch and batch.
-            share: (i, n) for the i-th of n workers: of every batch the i-th of n parts that follow each other, whose
-                sizes differ by one at most. Only these images are read, but of sets that are read from front to back.
+            share: (i, n) for the i-th of n workers: of every batch the i-th of n shares that follow each other, whose
+                sizes differ by one at most. Only these images are read, or the parts of the files that they lie in. For
+                the sake of these, an evaluation by several workers has the same images in other batches.
 
         Raises:
             UserError: no such split, a number that is not positive, or batches of fewer images than workers.
@@ -243,7 +241,7 @@ class SplitBatches:
         start_epoch, start_step = start_epoch + start_step // steps, start_step % steps
         own = self._own(size)
         gather = self._gatherer(own.stop - own.start)
-        shuffled = self._shuffler(gather is not None)
+        shuffled = self._shuffler(gather is not None, size)
 
         def epoch_batches(epoch):
             # 4. order: a permutation that is a function of (seed, epoch)
@@ -252,13 +250,8 @@ class SplitBatches:
             rows = order[first:, own]
             if gather is not None:
                 batches = tf.data.Dataset.from_tensor_slices(rows)
-            elif self.source.random_access:
-                batches = self._decode_again(tf.reshape(rows, [-1]), epoch).batch(
-                    own.stop - own.start, drop_remainder=True
-                )
             else:
-                batches = self._decode_again(order, epoch).batch(size, drop_remainder=True).take(steps).skip(first)
-                batches = batches.map(lambda *batch: tuple(x[own] for x in batch))
+                batches = self._decode_again(tf.reshape(rows, [-1])).batch(own.stop - own.start, drop_remainder=True)
             numbers = tf.data.Dataset.range(first, steps)
             return tf.data.Dataset.zip(batches, numbers, tf.data.Dataset.from_tensors(epoch).repeat())
 
@@ -285,12 +278,10 @@ class SplitBatches:
             rows = _cpu_constant(self.rows)
             batches = tf.data.Dataset.range(steps)
             batches = batches.map(lambda i: gather(rows[i * batch_size : (i + 1) * batch_size][own]))
-        elif self.source.random_access:
-            batches = self._decode_again(self.rows[self._in_slice(own, batch_size)], None).batch(own.stop - own.start)
-            batches = batches.concatenate(self._no_images(batches)).take(steps)  # it may have none of the last batch
         else:
-            batches = self._decode_again(self.rows, None).batch(batch_size)
-            batches = batches.map(lambda *batch: tuple(x[own] for x in batch))
+            rows = self._rows_to_evaluate(batch_size)[self._in_slice(own, batch_size)]
+            batches = self._decode_again(rows).batch(own.stop - own.start)
+            batches = batches.concatenate(self._no_images(batches)).take(steps)  # it may have none of the last batch
         batches = batches.map(lambda *batch: self._normalise(batch, None, None, batch_size))
         batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
         return self._prefetched(batches.repeat() if repeat else batches, batch_size)
@@ -299,6 +290,16 @@ class SplitBatches:
         """The places of the images of this worker in a batch of `size`."""
         worker, workers = self.share
         return slice(worker * size // workers, (worker + 1) * size // workers)
+
+    def _rows_to_evaluate(self, batch_size: int) -> np.ndarray:
+        """`rows` [N]; of images that several workers read by parts in an order in which each reads parts of its own."""
+        if self.share[1] == 1 or (parts := self._parts()) is None:
+            return self.rows
+        return interleaved(self.rows, stream_count(len(np.unique(parts)), self.source.window, batch_size), batch_size)
+
+    def _parts(self) -> np.ndarray | None:
+        """The part of the files of each of `rows` [N]; None where all orders are as quick."""
+        return self.source.parts(self.split, self.stored.indices[self.rows])
 
     def _in_slice(self, own: slice, size: int) -> np.ndarray:
         """[N] bool: whether a row stands at these places of the batch of `size` that it is in."""
@@ -317,19 +318,20 @@ class SplitBatches:
         """All images and labels of a split that is not kept, decoded now: ([N, H, W, C] uint8, [N] int32)."""
         pixels = np.empty((len(self.rows), *self.image_shape), np.uint8)
         labels = np.empty(len(self.rows), np.int32)
-        for i, (_, image, label) in enumerate(self._decode_again(self.rows, None).as_numpy_iterator()):
+        for i, (_, image, label) in enumerate(self._decode_again(self.rows).as_numpy_iterator()):
             pixels[i], labels[i] = image, label
         return pixels, labels
 
-    def _shuffler(self, kept: bool) -> Callable:
+    def _shuffler(self, kept: bool, size: int) -> Callable:
         """A function epoch (int64 tensor) -> rows [N], a permutation of `rows` that is a function of (seed, epoch).
 
         Args:
             kept: the images are kept decoded, so that all orders are as quick; else the source may have parts.
+            size: images in the batches of all workers, on which an order by parts depends.
         """
         import tensorflow as tf
 
-        parts = None if kept else self.source.parts(self.split, self.stored.indices[self.rows])
+        parts = None if kept else self._parts()
         if parts is None:
             rows = _cpu_constant(self.rows)
             seed = tf.constant(random.seed_of(self.seed, "order"), tf.int64)
@@ -337,7 +339,7 @@ class SplitBatches:
 
         def permutation(epoch):
             generator = random.generator(self.seed, "order by parts", int(epoch))
-            return self.rows[windowed_permutation(parts, self.source.window, generator)]
+            return self.rows[windowed_permutation(parts, self.source.window, generator, size)]
 
         return lambda epoch: tf.ensure_shape(
             tf.numpy_function(permutation, [epoch], tf.int64, stateful=False), self.rows.shape
@@ -368,31 +370,13 @@ class SplitBatches:
 
         return gather
 
-    def _decode_again(self, rows, epoch):
-        """(index, pixels, label) one by one.
-
-        Args:
-            rows: in the order of the result, unless the source is only read from front to back.
-            epoch: int64 tensor; what is only read from front to back is shuffled in a buffer by (seed, epoch). None in
-                evaluation: it is not shuffled.
-        """
+    def _decode_again(self, rows):
+        """(index, pixels, label) one by one, of these rows in this order."""
         import tensorflow as tf
 
-        if self.source.random_access:
-            if not np.array_equal(self.stored.indices, np.arange(len(self.stored.indices))):
-                rows = tf.gather(_cpu_constant(self.stored.indices), rows)
-            return transformed_records(self.source, self.split, rows, self.transform)
-        records = transformed_records(self.source, self.split, self.stored.indices[self.rows], self.transform)
-        if epoch is None:
-            return records
-        room = SHUFFLE_BUFFER_BYTES // int(np.prod(self.image_shape))
-        buffer = max(1, min(len(self.rows), SHUFFLE_BUFFER_IMAGES, room))
-
-        def buffer_seed(number):
-            return np.int64(random.seed_of(self.seed, "order", int(number)))
-
-        seed = tf.ensure_shape(tf.numpy_function(buffer_seed, [epoch], tf.int64, stateful=False), ())
-        return records.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+        if not np.array_equal(self.stored.indices, np.arange(len(self.stored.indices))):
+            rows = tf.gather(_cpu_constant(self.stored.indices), rows)
+        return transformed_records(self.source, self.split, rows, self.transform)
 
     def _normalise(self, batch, epoch, step, size: int):
         """Step 5: (indices, pixels uint8, labels) -> (images float32 in [0, 1], labels); see also `as_uint8`.

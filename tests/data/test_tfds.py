@@ -82,6 +82,33 @@ def test_streaming_a_set_shuffles_it_and_resumes(prepare):
     assert not np.array_equal(epoch, evaluated(dataset, "train")[0])
 
 
+def test_each_worker_reads_its_records_of_a_set_by_name(prepare, monkeypatch):
+    features = {"image": tfds.features.Image(shape=(7, 6, 3)), "label": tfds.features.ClassLabel(num_classes=2)}
+    prepare("tiny_parts", features, {"train": [{"image": x, "label": i % 2} for i, x in enumerate(PIXELS)]})
+    monkeypatch.setattr(kgen_tfds, "RUN", 2)
+    monkeypatch.setattr(kgen_tfds.TfdsSource, "window", 8)
+    dataset = load(DataConfig("tiny_parts", cache="none", validation_fraction=0))
+    before, read = kgen_tfds._read_at, []
+
+    def read_at(path, offset, length):
+        read.append((path, offset))
+        return before(path, offset, length)
+
+    monkeypatch.setattr(kgen_tfds, "_read_at", read_at)
+    options = {"batch_size": 8, "repeat": True, "flip": True, "start_epoch": 1, "start_step": 2}
+    whole = taken(dataset.batches("train", **options), 3)[0]
+    for workers in (1, 2, 4):
+        shares, places = [], []
+        for worker in range(workers):
+            shares.append([x for x, _ in dataset.batches("train", share=(worker, workers), **options).take(3)])
+            read.clear()
+            assert len(list(dataset.batches("train", batch_size=8, share=(worker, workers)))) == 5
+            assert len(read) == len(set(read)) == 40 // workers
+            places += read
+        np.testing.assert_array_equal(np.concatenate([x for parts in zip(*shares, strict=True) for x in parts]), whole)
+        assert workers == 1 or len(places) == 40
+
+
 @pytest.mark.slow
 def test_sizes_that_differ_validation_of_its_own_and_unlabelled_images(prepare):
     features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": tfds.features.ClassLabel(num_classes=2)}

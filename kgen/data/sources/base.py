@@ -38,7 +38,6 @@ class Source:
         counts: images per split as stored, e.g. {"train": 1437, "test": 360}.
         class_names: one per class, in the order of the labels.
         identity: JSON values that change whenever the stored images do (path, size, time of change).
-        random_access: `records` reads any order of indices; else only ascending ones.
         window: how many of `parts` are mixed.
         default_size: (height, width) that the images are brought to when no size is asked for; None keeps theirs.
         size: (height, width) of every image, or None when they differ. Known after `scan`.
@@ -50,7 +49,6 @@ class Source:
         skipped: images left out.
     """
 
-    random_access = True
     window = 1
     default_size: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
@@ -122,7 +120,7 @@ class Source:
 
         Args:
             split: a stored split.
-            indices: [n] int64, an array or (with `random_access`) a tensor. Images that fail are left out.
+            indices: [n] int64, an array or a tensor, in any order. Images that fail are left out.
         """
         raise NotImplementedError(f"{type(self).__name__} must define records")
 

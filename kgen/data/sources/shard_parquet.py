@@ -2,7 +2,7 @@
 
 A picture is a file in a column of structs, `image.bytes`, or in a column of bytes; the label is a column of whole
 numbers or texts. The schema's metadata `huggingface` say which columns are images and labels, and name the classes.
-Rows are read by groups, which are kept for a while: the reading goes from front to back.
+Rows are read by groups, which are kept for a while: an epoch goes through them in windows (`kgen.data.order`).
 """
 
 import json
@@ -48,8 +48,6 @@ class RowGroups:
         Raises:
             UserError: it is damaged.
         """
-        import pyarrow.parquet as parquet
-
         key = (shard.path, group)
         last, column = getattr(self._of_thread, "last", (None, None))
         if last == key:
@@ -61,17 +59,22 @@ class RowGroups:
                 self._kept.popitem(last=False)
         with place.lock:  # of this group: others are read at the same time
             if place.column is None:
-                try:
-                    with parquet.ParquetFile(shard.path, metadata=shard.metadata) as file:
-                        place.column = file.read_row_group(group, columns=[shard.column]).column(0)
-                except FileNotFoundError:
-                    raise
-                except Exception as error:  # a damaged file makes pyarrow raise many kinds
-                    raise UserError(
-                        f"{shard.path}: group {group} of its rows is damaged: {_first_line(error)}; {AGAIN}"
-                    ) from error
+                place.column = _read_group(shard, group)
             self._of_thread.last = key, place.column
             return place.column
+
+
+def _read_group(shard: "ParquetShard", group: int):
+    """The pictures of a group of rows, from the file."""
+    import pyarrow.parquet as parquet
+
+    try:
+        with parquet.ParquetFile(shard.path, metadata=shard.metadata) as file:
+            return file.read_row_group(group, columns=[shard.column]).column(0)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file makes pyarrow raise many kinds
+        raise UserError(f"{shard.path}: group {group} of its rows is damaged: {_first_line(error)}; {AGAIN}") from error
 
 
 class _Place:

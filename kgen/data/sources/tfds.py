@@ -51,12 +51,11 @@ FRAME_BYTES = LENGTH_BYTES + 2 * CHECKSUM_BYTES
 class TfdsSource(Source):
     """A prepared TFDS set; `open_tfds` makes one."""
 
-    random_access = False
+    window = WINDOW
 
-    def __init__(self, name: str, builder, given: value_range.Bounds | None = None, *, by_place: bool = False):
-        """by_place: whether `records` finds every record by its place in the shards, so that any order can be read."""
-        self._builder, self.random_access = builder, by_place
-        self.window = WINDOW
+    def __init__(self, name: str, builder, given: value_range.Bounds | None = None, *, is_folder: bool = False):
+        """is_folder: whether the user names a folder of shards, not a set that TFDS knows."""
+        self._builder, self._is_folder = builder, is_folder
         self._found: dict[str, tuple[np.ndarray, ...]] = {}
         features = builder.info.features
         self._image, self._label, notes = _find_features(name, features)
@@ -149,12 +148,10 @@ class TfdsSource(Source):
             blocks = [numbers for numbers, _, _ in self._read(split, self._encoded(split, indices))]
             return np.concatenate(blocks) if blocks else indices[:0]
 
-        if not self.random_access:
-            return check()
         return remembered_check(self, [file_identity(path) for path in self._paths(split)], split, indices, check)
 
     def names_digest(self, split: str, indices: np.ndarray) -> str:
-        if not self.random_access:
+        if not self._is_folder:
             return super().names_digest(split, indices)
         lengths = self._builder.info.splits[self._stored[split]].shard_lengths
         return digest([[path.name, n] for path, n in zip(self._paths(split), lengths, strict=True)], indices)
@@ -165,8 +162,7 @@ class TfdsSource(Source):
     def records(self, split: str, indices: Any):
         import tensorflow as tf
 
-        records = self._at(split, indices) if self.random_access else self._encoded(split, indices)
-        records = records.unbatch()
+        records = self._at(split, indices).unbatch()
         return records.map(lambda i, x, y: (i, self._decode(x), y), num_parallel_calls=tf.data.AUTOTUNE)
 
     def blocks(self, split: str, indices: np.ndarray):
@@ -229,27 +225,31 @@ class TfdsSource(Source):
             wanted = np.zeros(self.counts[split], bool)
             wanted[indices] = True
             wanted = tf.constant(wanted)
-        schema = self._schema()
 
         def parse(numbers, examples):
             keep = tf.gather(wanted, numbers)
-            numbers, examples = tf.boolean_mask(numbers, keep), tf.boolean_mask(examples, keep)
-            fields = tf.io.parse_example(examples, schema)
-            encoded = fields[self._image]
-            if not self._label:
-                return numbers, encoded, tf.zeros_like(numbers, tf.int32)
-            labels = tf.cast(fields[self._label], tf.int32)
-            keep = labels >= 0  # TFDS writes -1 where a labelled set has no label
-            return tf.boolean_mask(numbers, keep), tf.boolean_mask(encoded, keep), tf.boolean_mask(labels, keep)
+            return self._parsed(tf.boolean_mask(numbers, keep), tf.boolean_mask(examples, keep))
 
         files = list(map(str, self._paths(split)))
         last = int(np.max(indices, initial=-1)) + 1
         records = tf.data.TFRecordDataset(files).apply(tf.data.experimental.assert_cardinality(self.counts[split]))
         return records.take(last).enumerate().batch(BLOCK).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def parts(self, split: str, indices: np.ndarray) -> np.ndarray | None:
+    def _parsed(self, numbers, examples):
+        """(numbers [b], encoded images [b], labels [b]) of serialised examples, of those that have a label."""
+        import tensorflow as tf
+
+        fields = tf.io.parse_example(examples, self._schema())
+        encoded = fields[self._image]
+        if not self._label:
+            return numbers, encoded, tf.zeros_like(numbers, tf.int32)
+        labels = tf.cast(fields[self._label], tf.int32)
+        keep = labels >= 0  # TFDS writes -1 where a labelled set has no label
+        return tf.boolean_mask(numbers, keep), tf.boolean_mask(encoded, keep), tf.boolean_mask(labels, keep)
+
+    def parts(self, split: str, indices: np.ndarray) -> np.ndarray:
         """Runs of records that lie behind each other in the shards."""
-        return (np.asarray(indices) // RUN).astype(np.int32) if self.random_access else None
+        return (np.asarray(indices) // RUN).astype(np.int32)
 
     def _at(self, split: str, indices: Any):
         """(indices [b] int64, encoded images [b], labels [b]) in any order, each record read by its place."""
@@ -265,9 +265,7 @@ class TfdsSource(Source):
 
         def parse(numbers):
             examples = tf.numpy_function(read, [numbers], tf.string, stateful=False)
-            fields = tf.io.parse_example(tf.ensure_shape(examples, (None,)), self._schema())
-            label = fields[self._label] if self._label else tf.zeros_like(numbers)
-            return numbers, fields[self._image], tf.cast(label, tf.int32)
+            return self._parsed(numbers, tf.ensure_shape(examples, (None,)))
 
         numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(READ_AT_ONCE)
         return numbers.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -363,7 +361,7 @@ def open_tfds_folder(folder: Path, given: value_range.Bounds | None = None) -> T
         ) from error
     _find_features(str(folder), builder.info.features)
     _check_shards(builder)
-    return TfdsSource(builder.info.name or folder.name, builder, given, by_place=True)
+    return TfdsSource(builder.info.name or folder.name, builder, given, is_folder=True)
 
 
 def _class_names_in(value: Any):
