@@ -70,6 +70,32 @@ def test_a_member_that_is_too_large_is_left_out(tmp_path, monkeypatch, noise, sa
     assert skipped.name == "large.png" and "larger than" in skipped.reason
 
 
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_lists_what_tarfile_lists(tmp_path, kind):
+    path, long = tmp_path / "set.tar", "x" * 90
+    names = ["0.png", "1.cls", f"{long}/{long}.png", "ä.png", "a/2.png", "2.cls", ".hidden.png", "n" * 96 + ".png"]
+    with tarfile.open(path, "w", format=kind) as file:
+        for number, name in enumerate(names):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = 300 * number, 0.5 if number == 4 else 0  # PAX has a header for 0.5
+            file.addfile(member, io.BytesIO(bytes(member.size)))
+            if number == 3:
+                folder, link = tarfile.TarInfo("a"), tarfile.TarInfo("again.png")
+                folder.type, link.type, link.linkname = tarfile.DIRTYPE, tarfile.LNKTYPE, "0.png"
+                file.addfile(folder)
+                file.addfile(link)
+    with tarfile.open(path) as file:
+        expected = {m.name: (m.offset_data, m.size) for m in file.getmembers() if m.isreg()}
+    tar = archives.TarFiles(path)
+    places = {name: tar.place(name) for name in (*tar.names, *tar.other_names, *tar.hidden)}
+    assert places == expected | {"again.png": expected["0.png"]}
+    content = bytearray(path.read_bytes())
+    content[512 * 1] ^= 1  # the name of the second file, after the first one without content
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"set\.tar cannot be read as a tar file|goes on after the end"):
+        archives.TarFiles(path)
+
+
 def test_a_folder_that_cannot_be_opened_is_named(tmp_path, monkeypatch, noise, save):
     for number, pixels in enumerate(noise(4)):
         save(tmp_path / "set" / ("a" if number else "closed") / f"{number}.png", pixels)

@@ -135,13 +135,15 @@ def read_pixels(file: BinaryIO, gray: bool, narrow: Bounds | None = None, wide: 
             picture.load()
             if deep:
                 picture = _narrowed(picture, _values(picture, file), SIXTEEN_BITS if fixed else wide)
-            picture = ImageOps.exif_transpose(picture)
+            if picture.getexif().get(ORIENTATION, 1) != 1:  # it copies every picture
+                picture = ImageOps.exif_transpose(picture)
             if narrow is not None and not deep:
                 picture = _rescaled(picture, narrow)
             if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-            pixels = np.asarray(picture.convert("L" if gray else "RGB"))
+            mode = "L" if gray else "RGB"
+            pixels = np.asarray(picture if picture.mode == mode else picture.convert(mode))
         except Exception as error:  # a broken file makes Pillow raise nearly any kind
             raise Unreadable(_reason(error)) from error
     return pixels[..., None] if gray else pixels
