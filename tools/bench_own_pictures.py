@@ -37,6 +37,13 @@ VARIANTS = {
     "own-pictures": {"recipe": "own-pictures"},
     "own-pictures, excitation": {"recipe": "own-pictures", "skip_excitation": True},
     "own-pictures, ADA": {"recipe": "own-pictures", "augment": ALL_CHANGES, "augment_target": 0.6},
+    "own-pictures, R1 of 1": {"recipe": "own-pictures", "r1": 1.0},
+    "own-pictures, ADA and R1 of 1": {
+        "recipe": "own-pictures",
+        "augment": ALL_CHANGES,
+        "augment_target": 0.6,
+        "r1": 1.0,
+    },
     "dcgan, lazy R1": LAZY,
     "upsampling": UPSAMPLING,
     "upsampling, half": UPSAMPLING | {"filters": [16, 32, 64, 128]},
