@@ -150,6 +150,10 @@ SHARING_STRATEGIES = ("mirrored", "multi_worker", "tpu")
 """Those of `train.strategy` whose replicas share a batch, on CPUs too."""
 
 
+EVALUATIONS = 10
+"""Of the samples of a training that chooses its best checkpoint by them."""
+
+
 @documented
 @dataclass(frozen=True)
 class TrainConfig:
@@ -223,7 +227,11 @@ class TrainConfig:
     )
 
     eval_every: int | None = option(
-        None, "Epochs between two evaluations of samples.", auto="no evaluation", above=0, group="Evaluation"
+        None,
+        "Epochs between two evaluations of samples.",
+        auto="ten evaluations in all where --best_by names a metric, else none",
+        above=0,
+        group="Evaluation",
     )
     metrics: tuple[str, ...] = option(
         ("fid",),
@@ -333,15 +341,22 @@ class TrainConfig:
 
     def __post_init__(self):
         check_ranges(self, "train.")
-        if self.eval_every and not self.metrics:
+        if self.measures_samples and not self.metrics:
             raise UserError(
-                "train.metrics names nothing to measure; give e.g. --metrics fid, or leave out --eval_every"
+                "train.metrics names nothing to measure; give e.g. --metrics fid, or leave out --eval_every and "
+                "--best_by"
             )
-        if self.best_by != "loss" and self.eval_every is None:
-            raise UserError(
-                f"train.best_by={self.best_by!r} needs samples to be evaluated; add --eval_every 1 (epochs) and name "
-                "its metric in --metrics, or choose the best checkpoint by the loss"
-            )
+
+    @property
+    def measures_samples(self) -> bool:
+        """Whether samples are evaluated during the training."""
+        return self.eval_every is not None or self.best_by != "loss"
+
+    def evaluated_every(self, epochs: int) -> int | None:
+        """Epochs between two evaluations of samples, in a training of so many; None: there is none."""
+        if self.eval_every is not None or not self.measures_samples:
+            return self.eval_every
+        return -(-epochs // EVALUATIONS)
 
 
 @documented

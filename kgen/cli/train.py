@@ -288,7 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if cmd["dry_run"]:
             return show(str(dry_run(config)))
         monitor = None
-        if config.train.eval_every or PRESETS[config.model].adversarial:
+        if config.train.measures_samples or PRESETS[config.model].adversarial:
             from kgen.evaluate import Monitor as monitor
 
         runs = []

@@ -288,18 +288,22 @@ def training_neighbours(inputs: Inputs) -> dict[str, MetricValue]:
 
     The picture shows the samples that are nearest to a training image, each left of that image, the nearest first.
     """
-    if inputs.real.key and inputs.train.key and inputs.real.key["data"] == inputs.train.key["data"]:
-        return {name: MetricValue(None, note=NO_UNSEEN) for name in METRICS["memorization"].values}
     real, fake = inputs.features
+    unseen = real
+    if inputs.real.key and inputs.train.key and inputs.real.key["data"] == inputs.train.key["data"]:
+        unseen = None
     try:
-        found = memorization.memorization(fake, inputs.train.features(inputs.extractor), real)
+        found = memorization.memorization(fake, inputs.train.features(inputs.extractor), unseen)
     except UserError as error:  # nothing that the other metrics mind: it is measured unasked
         return {name: MetricValue(None, note=str(error)) for name in METRICS["memorization"].values}
     closest = np.argsort(found["distance"], kind="stable")[:NEIGHBOURS_SHOWN]
     pairs = [image for i in closest for image in (inputs.fake.pixels[i], inputs.train.pixels[found["index"][i]])]
     inputs.pictures["neighbours"] = kimages.grid(np.stack(pairs), 8)
     settings = {"train_images": len(inputs.train), "train_hash": (inputs.train.key or {}).get("data")}
-    return {name: MetricValue(found[name], settings=settings) for name in METRICS["memorization"].values}
+    return {
+        name: MetricValue(found[name], settings=settings, note=NO_UNSEEN if found[name] is None else "")
+        for name in METRICS["memorization"].values
+    }
 
 
 # By a classifier ------------------------------------------------------------------------------------------------------

@@ -35,13 +35,14 @@ def nearest_images(query: np.ndarray, base: np.ndarray, *, exclude_self: bool = 
     return np.sqrt(squared[:, 1]), other  # the image itself is at 0, so the second distance is that of the first other
 
 
-def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
+def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -> dict:
     """Whether samples are copies of training images, by nearest neighbours.
 
     Args:
         fake: [M, d] features of samples.
         train: [N, d] features of the images that the model was trained on.
-        test: [T, d] features of real images that it was not trained on.
+        test: [T, d] features of real images that it was not trained on; None where there are none: `nearest_ratio` and
+            `copies` are then None.
 
     Returns:
         authenticity: share of the samples that are further from their nearest training image than that image is from
@@ -59,9 +60,9 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
     Raises:
         UserError: unequal dimensions, or most test images are training images.
     """
-    fake, train, test = np.asarray(fake), np.asarray(train), np.asarray(test)
+    fake, train = np.asarray(fake), np.asarray(train)
     distance, index = nearest_images(fake, train)
-    unseen = float(np.median(nearest_images(test, train)[0]))
+    unseen = None if test is None else float(np.median(nearest_images(np.asarray(test), train)[0]))
     if unseen == 0:
         raise UserError(
             "memorization needs unseen images. Received: more than half of the test images are training images"
@@ -73,9 +74,9 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray) -> dict:
     near = np.quantile(np.sqrt(neighbours(some, train, 2)[0][:, 1]), NEAREST_SHARE)
     return {
         "authenticity": float((distance > spacing).mean()),
-        "nearest_ratio": float(np.median(distance)) / unseen,
+        "nearest_ratio": None if unseen is None else float(np.median(distance)) / unseen,
         "near_copies": float((distance < near).mean()),
-        "copies": float((distance <= COPY_SHARE * unseen).mean()),
+        "copies": None if unseen is None else float((distance <= COPY_SHARE * unseen).mean()),
         "distance": distance,
         "index": index,
     }

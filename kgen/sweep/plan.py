@@ -105,7 +105,7 @@ class Plan:
         train, factor = self.base.train, self.reduction_factor
         total = train.epochs
         every = train.validate_every or -(-total // VALIDATIONS)
-        every = every if train.best_by == "loss" else train.eval_every
+        every = every if train.best_by == "loss" else train.evaluated_every(total)
         found, epochs, levels = [Rung(total, self.trials)], float(total), 0
         while factor > 1 and self.trials // factor ** (levels + 1) >= 1:
             levels += 1

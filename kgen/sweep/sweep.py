@@ -249,7 +249,7 @@ class NothingToCompare(UserError):
 def _monitor(config):
     from kgen.evaluate import Monitor
 
-    return Monitor if config.train.eval_every or PRESETS[config.model].adversarial else None
+    return Monitor if config.train.measures_samples or PRESETS[config.model].adversarial else None
 
 
 def _forget():

@@ -85,6 +85,7 @@ def with_decided(run: Run, config: RunConfig) -> RunConfig:
     """The configuration with the run's values where it has none: defaults stay as they were decided for the run."""
     minutes = config.train.minutes
     kept = [name for name in DECIDED if name != "epochs" or (minutes and minutes == run.config.train.minutes)]
+    kept += ["eval_every"] if config.train.best_by != "loss" else []
     unset = [name for name in kept if getattr(config.train, name) in (None, "auto")]
     decided = {name: getattr(run.config.train, name) for name in unset}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))

@@ -89,6 +89,7 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         jit_compile=use_xla(config, epochs * steps_per_epoch),
         validate_every=given.validate_every or -(-epochs // MAX_VALIDATIONS),
         samples_every=given.samples_every or max(1, epochs // SAMPLE_GRIDS),
+        eval_every=given.evaluated_every(epochs),
         flip=given.flip if given.flip != "auto" else ("on" if mirrors(dataset) else "off"),
     ))  # fmt: skip
     if given.batch_size == "auto" and (fits := batches.largest_that_fits(complete, dataset.spec)) != batch_size:

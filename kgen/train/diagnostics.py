@@ -18,6 +18,7 @@ that one bad epoch is no problem, and returns a Diagnosis with its evidence and 
 samples count from the step on at which samples are representative; see `settled_after`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ SURE_LOSS = 0.06
 IGNORED_EFFECT, IGNORED_AGREEMENT = 0.1, 0.1
 """Below these the label is ignored: its effect, and its agreement above chance."""
 DEAD, SATURATED = 0.1, 0.3
+COPIED = 0.05
+"""Share of the samples that are nearer to a training image than training images are; 0.01 is usual for unseen ones."""
 EXPLODED, HUGE, VANISHED = 1e3, 1e4, 1e-7
 """Norms of a gradient: relative to the usual one, and two absolute ones."""
 SPLITS = ("", "validation_", "train_")
@@ -211,8 +214,9 @@ def not_finite(step: int, rows: Sequence[Mapping]) -> Diagnosis:
 def _last_values(rows: Sequence[Mapping], key: str) -> list[float]:
     """The last PATIENCE values of a metric, whichever split the samples were compared with; epochs may lack it."""
     named = [f"{split}{key}" for split in SPLITS]
-    values = (next((row[name] for name in named if row.get(name) is not None), None) for row in rows)
-    return [value for value in values if value is not None][-PATIENCE:]
+    backward = (next((row[name] for name in named if row.get(name) is not None), None) for row in reversed(rows))
+    found = list(itertools.islice((value for value in backward if value is not None), PATIENCE))
+    return found[::-1]
 
 
 def _all(rows: Sequence[Mapping], key: str, holds: Callable[[float], bool]) -> bool:
@@ -274,11 +278,24 @@ def collapse(rows, settled_rows, num_classes, **_):
 
 
 @RULES.append
+def memorization(rows, settled_rows, **_):
+    """Samples that are training images, or nearly; where `--metrics memorization` measures them."""
+    if not _all(settled_rows, "near_copies", lambda x: x > COPIED):
+        return None
+    return Diagnosis(
+        "memorization",
+        f"{_last_values(settled_rows, 'near_copies')[-1]:.0%} of the samples are nearer to a training image than 99 of "
+        "100 training images are to another",
+        "Try fewer --epochs (or --minutes), --flip auto, --set model_args.augment=auto, or more pictures",
+    )
+
+
+@RULES.append
 def discriminator_too_strong(rows, settled_rows, smoothing, **_):
     """The discriminator is right about every image, so its gradient vanishes. A critic's loss has no such minimum."""
     loss, target = "train_discriminator_loss", 1 - smoothing / 2
     least = -sum(p * math.log(p) for p in (target, 1 - target) if p)
-    if any("train_discriminator_distance" in row for row in rows) or not _all(
+    if any("train_discriminator_distance" in row for row in rows[-1:]) or not _all(
         rows, loss, lambda x: x - least < SURE_LOSS
     ):
         return None

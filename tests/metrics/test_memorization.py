@@ -43,6 +43,14 @@ def test_where_the_nearest_are():
     assert found["copies"] == 0.25
 
 
+def test_without_unseen_images_what_needs_none_has_a_value():
+    fake = np.array([[1.0], [10.0], [23.5], [40.0]])
+    known, found = memorization(fake, TRAIN, TEST), memorization(fake, TRAIN, None)
+    assert found["nearest_ratio"] is None and found["copies"] is None
+    assert found["authenticity"] == known["authenticity"] == 0.25
+    assert found["near_copies"] == known["near_copies"] == 0.75  # 1, 0 and 0.5 are below 4
+
+
 def test_fresh_draws_on_a_line():
     """The nearest neighbour of a random point on a line has it as its own nearest with probability 2/3."""
     generator = np.random.default_rng(0)

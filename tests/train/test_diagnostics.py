@@ -18,11 +18,13 @@ HEALTHY = {
     "train_discriminator_gradient": 0.5, "train_generator_loss": 0.9, "train_generator_gradient": 0.3,
     "health_diversity": 0.95, "health_saturated": 0.01, "health_label_effect": 0.8, "health_generator_alive": 0.9,
     "health_discriminator_alive": 0.95, "validation_classes_covered": 10.0, "validation_label_agreement": 0.9,
+    "validation_near_copies": 0.01,
 }  # fmt: skip
 PROBLEMS = {
     "divergence": {"train_discriminator_gradient": 2e4},
     "vanishing gradient": {"train_generator_gradient": 1e-9},
     "collapse": {"health_diversity": 0.1, "validation_classes_covered": 1.0},
+    "memorization": {"validation_near_copies": 0.2},
     "discriminator too strong": {
         "train_discriminator_loss": 0.002,
         "train_discriminator_real": 0.999,
@@ -75,7 +77,7 @@ def test_a_discriminator_with_smoothed_labels_may_be_too_strong():
     assert names([sure] * PATIENCE, label_smoothing=0.2) == ["discriminator too strong"]
 
 
-@pytest.mark.parametrize("name", ["collapse", "condition ignored"])
+@pytest.mark.parametrize("name", ["collapse", "condition ignored", "memorization"])
 def test_metrics_that_not_every_epoch_has(name):
     """As a long training measures them: in every fifth epoch."""
     measured = [key for key in HEALTHY if key.startswith("validation_")]

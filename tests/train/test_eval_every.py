@@ -179,14 +179,31 @@ def test_mistakes_leave_nothing(config, tmp_path, settings, monitor, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_best_checkpoint_by_samples_is_measured_ten_times():
+    assert TrainConfig().evaluated_every(50) is None and not TrainConfig().measures_samples
+    chosen = TrainConfig(best_by="fid")
+    assert [chosen.evaluated_every(epochs) for epochs in (1, 10, 11, 200)] == [1, 1, 2, 20]
+    assert TrainConfig(best_by="fid", eval_every=3).evaluated_every(200) == 3
+
+
+@pytest.mark.slow
+def test_the_best_epoch_by_a_metric_needs_no_more_than_its_name(config, tmp_path):
+    """What was decided stays when the same command goes on for more epochs."""
+    settings, monitor = config(eval_every=None, best_by="fid", epochs=12), Script(fid=[4, 2, 3, 5, 6, 7])
+    run = kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=monitor)
+    assert run.config.train.eval_every == 2 and run.checkpoint_state()["best"]["epoch"] == 4
+    more = override(settings, {"train.epochs": 14})
+    assert kgen.train.train(more, run_dir=str(tmp_path / "run"), monitor=monitor).config.train.eval_every == 2
+
+
 def test_settings_that_are_none():
-    with pytest.raises(UserError, match=r"train.best_by.*'fid'.*--eval_every"):
-        TrainConfig(best_by="fid")
     for count in (0, 1):
         with pytest.raises(UserError, match=f"train.eval_count.*at least 2.*Received: {count}"):
             TrainConfig(eval_count=count)
     with pytest.raises(UserError, match=r"train.metrics names nothing to measure; give e.g. --metrics fid"):
         TrainConfig(eval_every=1, metrics=())
+    with pytest.raises(UserError, match=r"train.metrics names nothing to measure"):
+        TrainConfig(best_by="fid", metrics=())
     with pytest.raises(UserError, match=r"train.eval_every.*greater than 0.*Received: 0"):
         TrainConfig(eval_every=0)
 
