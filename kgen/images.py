@@ -37,7 +37,12 @@ def to_uint8_tensor(images):
     """`to_uint8` of a float tensor."""
     import tensorflow as tf
 
-    return tf.cast(tf.clip_by_value(tf.round(images * 255.0), 0.0, 255.0), tf.uint8)
+    return tf.cast(tf.clip_by_value(tf.round(levels_tensor(images)), 0.0, 255.0), tf.uint8)
+
+
+def levels_tensor(images):
+    """`levels` of a float tensor."""
+    return images * 255.0
 
 
 def to_unit(pixels):

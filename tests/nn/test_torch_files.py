@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kgen.features.torch_files import MAGIC, PROTOCOL, read_state_dict
+from kgen.nn.torch_files import MAGIC, PROTOCOL, read_state_dict
 
 ARRAYS = {"a.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "steps": np.array(7)}
 
