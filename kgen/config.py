@@ -440,6 +440,7 @@ class EvalConfig:
     anyway: bool = option(
         False,
         "Also report misleading values (FID of fewer images than dimensions, a cross-entropy of grey pixels).",
+        more="And values by features that the model was trained with.",
     )
 
     def __post_init__(self):

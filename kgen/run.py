@@ -57,6 +57,12 @@ OF_A_RUN = (
 """What config.json holds beside the fields of RunConfig."""
 
 
+def trained_with(model_args: Mapping[str, Any], initial_weights: Mapping[str, Any] | None = None) -> list[str]:
+    """The extractors whose features a training with these arguments looks at, or what it started from has seen."""
+    own = model_args.get("feature_discriminator")
+    return list(dict.fromkeys([*([own] if own else []), *(initial_weights or {}).get("trained_with", [])]))
+
+
 class Run:
     """An existing run directory. `Run.create` makes one, `Run.open` finds one.
 
@@ -69,8 +75,8 @@ class Run:
         environments: those that it was trained in, in order; with several workers the chief's. See `kgen.environment`.
         data_names: split -> digest of the names of the images.
         data_places: where the files of the data were; None of a run that did not record it. See `TrainingData`.
-        initial_weights: {"model", "weights_hash"} of what it started from, and "attribution", whom to name for it;
-            None: from random weights.
+        initial_weights: {"model", "weights_hash"} of what it started from, "attribution", whom to name for it, and
+            "trained_with" of it, where there are any; None: from random weights.
         mirror: the address that it is uploaded to, or was copied from; None of a run without one.
     """
 
@@ -204,6 +210,11 @@ class Run:
     def place(self) -> str:
         """How commands name it: its address, or its directory."""
         return self.mirror.address if self.mirror else str(self.path)
+
+    @property
+    def trained_with(self) -> list[str]:
+        """The extractors whose features it was trained with, or what it started from; they do not judge it."""
+        return trained_with(self.config.model_args, self.initial_weights)
 
     @property
     def training_data(self) -> TrainingData:

@@ -44,6 +44,11 @@ VARIANTS = {
         "augment_target": 0.6,
         "r1": 1.0,
     },
+    "own-pictures, features": {
+        "recipe": "own-pictures",
+        "feature_discriminator": "efficientnet-lite0",
+        "feature_every": 4,
+    },
     "dcgan, lazy R1": LAZY,
     "upsampling": UPSAMPLING,
     "upsampling, half": UPSAMPLING | {"filters": [16, 32, 64, 128]},

@@ -7,7 +7,8 @@ from kgen.cli.command import Command
 from kgen.config import EvalConfig
 from kgen.errors import UserError
 from kgen.evaluate.registry import METRICS, parse_metrics
-from kgen.features import EXTRACTORS, check_installed
+from kgen.features import EXTRACTORS, check_impartial, check_installed
+from kgen.file_systems import is_address
 from kgen.progress import width
 
 EXAMPLES = (
@@ -55,8 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def body(path: str):
         config = cmd.build(EvalConfig)
-        for name in {config.features, *(choice.features for choice in parse_metrics(config.metrics))} - {None}:
+        named = {config.features, *(choice.features for choice in parse_metrics(config.metrics))} - {None}
+        for name in named:
             check_installed(name)
+        from kgen.run import Run, is_run
+
+        if named and not config.anyway and not is_address(path) and is_run(path):
+            check_impartial(named, Run.open(path).trained_with, path)
         settings = flags.data_settings(cmd)
         from kgen.evaluate import evaluate
         from kgen.evaluate.tables import eval_table

@@ -15,6 +15,7 @@ from kgen.cli.supervise import is_supervised, supervise
 from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError, WorkerLost
 from kgen.evaluate.registry import parse_metrics
+from kgen.features import check_impartial
 from kgen.file_systems import is_address
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
@@ -191,10 +192,14 @@ def changes_of(cmd: Command, epochs: int) -> dict[str, Any]:
 
 
 def check_tables(config: RunConfig):
-    """Raises UserError for a setting that is no name of its table."""
+    """Raises UserError for a setting that is no name of its table, or features that are to judge what they train."""
     check_names(config)
     check_names(config.train)
-    parse_metrics(config.train.metrics)
+    from kgen.run import trained_with
+
+    choices = parse_metrics(config.train.metrics)
+    named = dict.fromkeys(filter(None, [config.train.eval_features, *(choice.features for choice in choices)]))
+    check_impartial(list(named), trained_with(config.model_args))
 
 
 def model_names() -> dict[str, str]:

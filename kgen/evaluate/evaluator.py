@@ -21,7 +21,7 @@ from kgen.evaluate.compute import Inputs, LikelihoodInputs, MetricValue
 from kgen.evaluate.registry import METRICS, SHARES, MetricChoice, check, parse_metrics
 from kgen.evaluate.results import FORMAT, merge_results, read_results
 from kgen.evaluate.target import Target, open_target
-from kgen.features import EXTRACTORS, default_for_evaluation
+from kgen.features import EXTRACTORS, check_impartial, default_for_evaluation
 from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
 from kgen.io import check_writable
@@ -81,7 +81,7 @@ def evaluate(
     path = Path(out or target.out)
     if path.exists():
         read_results(path)  # a file that cannot be extended is an error before anything is computed
-    evaluator = Evaluator(reference, config)
+    evaluator = Evaluator(reference, config, trained_with=target.trained_with, who=str(target.path))
     results = evaluator.results(target)
     try:
         merge_results(path, results)
@@ -115,17 +115,30 @@ class Evaluator:
         reference: the real images.
         config: how.
         classifier_reference: whose training images the classifier learns from; None: those of the reference.
+        trained_with: extractors that the generators were trained with: no defaults, and refused without `anyway`.
+        who: the generator, for messages; None: a model in training.
 
     Attributes:
         pictures: what the metrics of the last generator left to look at, name -> [H, W, C] uint8.
     """
 
-    def __init__(self, reference: Reference, config: EvalConfig, classifier_reference: Reference | None = None):
+    def __init__(
+        self,
+        reference: Reference,
+        config: EvalConfig,
+        classifier_reference: Reference | None = None,
+        *,
+        trained_with: Sequence[str] = (),
+        who: str | None = None,
+    ):
+        self._trained_with = trained_with
         self.reference, self.config, self.pictures = reference, config, {}
         self._classifier_reference = classifier_reference or reference
         self._features = config.features or default_for_evaluation(
-            reference.spec.num_classes, reference.spec.image_shape[2]
+            reference.spec.num_classes, reference.spec.image_shape[2], trained_with
         )
+        if not config.anyway:
+            check_impartial(self._extractor_names(), trained_with, who)
         self._extractors: dict[str, Extractor] = {}
         self._open_extractors()
         self._sets: dict[tuple, ImageSet] = {}
@@ -225,9 +238,7 @@ class Evaluator:
 
     def _open_extractors(self):
         """Opens the extractors that the metrics name, before anything is sampled."""
-        choices = parse_metrics(self.config.metrics)
-        names = [self._extractor_name(choice) for choice in choices if choice.metric.takes_features]
-        names = list(dict.fromkeys(names if choices else [self._features]))
+        choices, names = parse_metrics(self.config.metrics), self._extractor_names()
         weights = self.config.feature_weights
         takers = [name for name in names if EXTRACTORS[name].takes_weights]
         if weights is not None and not takers:
@@ -243,6 +254,12 @@ class Evaluator:
             self._extractor(name)
         if self.reference.spec.num_classes > 1 and any("classifier" in choice.metric.needs for choice in choices):
             self._extractor("classifier")
+
+    def _extractor_names(self) -> list[str]:
+        """Those that the metrics name, each once."""
+        choices = parse_metrics(self.config.metrics)
+        names = [self._extractor_name(choice) for choice in choices if choice.metric.takes_features]
+        return list(dict.fromkeys(names if choices else [self._features]))
 
     def _extractor_name(self, choice: MetricChoice) -> str:
         return choice.features or self._features
@@ -343,12 +360,17 @@ class Evaluator:
             "baseline": baseline_values.get(name),
             "baseline_count": baseline_count,
             "better": choice.metric.values[name].better,
-            "note": first.note,
+            "note": self._note(choice, first),
             "protocol": self._protocol(target, choice, first, num_fake, len(numbers)),
             "target": dict(target.about),
             "environment": self._environment,
             "kgen": kgen.__version__,
         }
+
+    def _note(self, choice: MetricChoice, value: MetricValue) -> str:
+        """The metric's own, and that the generator was trained with the features."""
+        takes = choice.metric.takes_features and self._extractor_name(choice) in self._trained_with
+        return "; ".join(filter(None, [value.note, "trained with these features" if takes else ""]))
 
     def _protocol(
         self, target: Target, choice: MetricChoice, value: MetricValue, num_fake: int, repeats: int

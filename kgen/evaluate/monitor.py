@@ -11,6 +11,7 @@ from kgen.evaluate.registry import check, directions
 from kgen.features import default_extractor
 from kgen.models.presets import PRESETS
 from kgen.registry import nearest
+from kgen.run import trained_with
 from kgen.sampling import Sampler
 
 NUM_REAL = 10_000
@@ -32,7 +33,8 @@ class Monitor:
         main: the names to look at first: what the best checkpoint is chosen by, and the first value of each metric.
 
     Raises:
-        UserError: an unknown metric, or a `best_by` that is not among their values.
+        UserError: an unknown metric, features that the model is trained with, or a `best_by` that is not among their
+            values.
     """
 
     def __init__(self, config: RunConfig, dataset: data.Dataset):
@@ -56,6 +58,7 @@ class Monitor:
             dataclasses.replace(common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None),
             EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),
             classifier_reference=common,  # the classifier of kgen-eval
+            trained_with=trained_with(config.model_args),
         )
         self._seed = config.seed
 

@@ -1,7 +1,7 @@
 """Targets of an evaluation: a run, an export, a .tflite file or a server that generates images, or a folder of them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Target:
         trained_on: the images that it was trained on; None when unknown.
         read_as: how a folder of images is read, if it is the data set that it is compared with.
         out: the file of its results.
+        trained_with: extractors whose features it was trained with; see `Run.trained_with`.
         about: facts that its results hold (name, kind, parameters, ...); completed by `sample`.
     """
 
@@ -53,6 +54,7 @@ class Target:
     data_hashes: Mapping[str, str] = field(default_factory=dict)
     trained_on: TrainingData | None = None
     read_as: DataConfig | None = None
+    trained_with: Sequence[str] = ()
 
     @property
     def spec(self) -> DataSpec | None:
@@ -220,7 +222,10 @@ def _open_run(given: str, path: Path, checkpoint: str, prior: str | None, datase
     }
     hashes = {} if run.config.data.limit else run.data_hashes
     out = path / "eval" / f"{checkpoint}{_suffix(sampler)}.jsonl"
-    return Target(given, "run", sampler, trained_on.config, run.config.seed, out, about, hashes, trained_on)
+    return Target(
+        given, "run", sampler, trained_on.config, run.config.seed, out, about, hashes, trained_on,
+        trained_with=run.trained_with,
+    )  # fmt: skip
 
 
 def _open_export(given: str, path: Path, prior: str | None) -> Target:
@@ -248,7 +253,8 @@ def _open_export(given: str, path: Path, prior: str | None) -> Target:
         content = Content(sampler.spec.examples, manifest.get("data_hashes", {}), manifest.get("data_names", {}))
         trained_on = TrainingData(f"export {path}", config, seed, content, manifest.get("data_places"))
     out = folder / "eval" / f"{kind}{_suffix(sampler)}.jsonl"
-    return Target(given, kind, sampler, config, seed, out, about, hashes, trained_on)
+    trained_with = manifest.get("trained_with", [])
+    return Target(given, kind, sampler, config, seed, out, about, hashes, trained_on, trained_with=trained_with)
 
 
 def _prior(sampler: Sampler) -> dict[str, Any]:

@@ -161,6 +161,10 @@ class GenerativeModel(keras.Model):
         """Every network of every phase, once."""
         return list(dict.fromkeys(network for phase in self.phases() for network in phase.networks))
 
+    def frozen_networks(self) -> list[keras.layers.Layer]:
+        """Networks that a step passes through and never changes, built anew without their weights: to count them."""
+        return []
+
     @property
     def averaged_networks(self) -> list[keras.layers.Layer]:
         """Networks whose weights are averaged (EMA): those that sampling and evaluation use."""

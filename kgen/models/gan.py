@@ -9,6 +9,10 @@ gives one number per image, never through a sigmoid: the losses take logits.
 Batch normalization: in the discriminator's phase the generator normalizes by the statistics of its batch, and in the
 generator's phase the discriminator does; moving statistics are updated in the phase of the network that they belong to,
 once per step.
+
+A feature discriminator (Sauer et al. 2021) stands beside the image discriminator: heads that judge the images by the
+features of a network that was trained on ImageNet, with the hinge loss whatever `loss` is. Their loss is added to the
+discriminator's, and what they say of generated images to the generator's. See `kgen.nn.projected_features`.
 """
 
 import keras
@@ -23,12 +27,16 @@ from kgen.models.presets import PENALTIES
 from kgen.nn import NETWORKS, DiscriminatorOptions, NetworkOptions
 from kgen.nn.augment import AUGMENTATIONS, augment
 from kgen.nn.layers import BatchNormalization
+from kgen.nn.projected_features import ProjectedFeatures, build_heads
+from kgen.pretrained import PRETRAINED
 from kgen.registry import nearest
 from kgen.spec import DataSpec
 
 AUGMENTATION_IMAGES = 50_000
 """Images within which the share of changed ones can go from 0 to 1: a tenth of that of Karras et al., in trainings that
 are a hundredth as long."""
+FEATURE_LOSS = LOSSES["hinge"]
+"""Of the feature discriminator, at each place of each map (Sauer et al. 2021)."""
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -69,6 +77,11 @@ class GAN(GenerativeModel):
         augment_target: the share of images that are changed follows the discriminator: it rises while the mean of
             sign(D(x)) over real images is above this, and falls below (ADA; Karras et al. 2020,
             https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed.
+        feature_discriminator: of PRETRAINED: the network whose features further heads judge images by, without their
+            labels (Sauer et al. 2021, https://arxiv.org/abs/2111.01007); None: the image discriminator alone. Penalties
+            are of that alone, too. What is trained with an extractor's features is not judged by it.
+        feature_weight: of the loss of these heads, in both phases.
+        feature_every: steps between two in which they judge, which count that many times then, as `penalty_every`.
         conditional: the networks are given the label.
         seed: root of the initial weights and the noise.
         name: of the preset that it was built from.
@@ -76,6 +89,7 @@ class GAN(GenerativeModel):
     Attributes:
         generator: z (and labels) -> logits of images.
         discriminator: images (and labels) -> [B].
+        feature_heads: projected features -> logits of every head; None without a feature discriminator.
     """
 
     latent_network = "generator"
@@ -110,6 +124,9 @@ class GAN(GenerativeModel):
         projection: bool = False,
         augment: tuple[str, ...] = (),
         augment_target: float | None = None,
+        feature_discriminator: str | None = None,
+        feature_weight: float = 1.0,
+        feature_every: int = 1,
         conditional: bool = False,
         seed: int = 0,
         name: str | None = None,
@@ -124,7 +141,8 @@ class GAN(GenerativeModel):
             "skip_excitation": skip_excitation, "dropout": dropout, "spectral_norm": spectral_norm, "loss": loss,
             "label_smoothing": label_smoothing, "r1": r1, "r2": r2, "gradient_penalty": gradient_penalty,
             "penalty_every": penalty_every, "critic_steps": critic_steps, "clip": clip, "projection": projection,
-            "augment": list(augment), "augment_target": augment_target,
+            "augment": list(augment), "augment_target": augment_target, "feature_discriminator": feature_discriminator,
+            "feature_weight": feature_weight, "feature_every": feature_every,
         }  # fmt: skip
         self.loss_name, self.adversarial_loss = loss, LOSSES[loss]
         self._check(self._model_args)
@@ -146,6 +164,10 @@ class GAN(GenerativeModel):
         )  # fmt: skip
         self.generator = NETWORKS[network].decoder(options)
         self.discriminator = NETWORKS[network].encoder(critic)
+        self.feature_weight, self.feature_every, self.feature_heads = feature_weight, feature_every, None
+        if feature_discriminator is not None:
+            self.features = ProjectedFeatures(feature_discriminator, spec.image_shape, seed)
+            self.feature_heads = build_heads(self.features.shapes, seed)
         self._batch_dependent = discriminator_batch_norm
         self.augment_target, self.augment_probability = augment_target, None
         if augment_target is not None:
@@ -158,6 +180,7 @@ class GAN(GenerativeModel):
         """Raises UserError for arguments that make no sense."""
         check_at_least(
             1, latent_dim=args["latent_dim"], critic_steps=args["critic_steps"], penalty_every=args["penalty_every"],
+            feature_every=args["feature_every"],
             **{key: min(args[key] or [1]) for key in ("hidden", "discriminator_hidden", "discriminator_filters")},
             filters=min(args["filters"], default=0),
         )  # fmt: skip
@@ -201,6 +224,15 @@ class GAN(GenerativeModel):
                 "model_args.augment_target is a mean of signs, between -1 and 1, and needs model_args.augment. "
                 f"Received: {target}, augment={args['augment']}"
             )
+        if (name := args["feature_discriminator"]) is not None and name not in PRETRAINED:
+            raise UserError(f"unknown model_args.feature_discriminator {name!r}: {nearest(name, PRETRAINED)}")
+        if not args["feature_weight"] > 0:
+            raise UserError(f"model_args.feature_weight must be greater than 0. Received: {args['feature_weight']}")
+        for key in ("feature_weight", "feature_every"):
+            if args[key] != 1 and name is None:
+                raise UserError(
+                    f"model_args.{key}={args[key]} needs a model_args.feature_discriminator: {', '.join(PRETRAINED)}"
+                )
         for kind in args["augment"]:
             if kind not in AUGMENTATIONS:
                 raise UserError(f"unknown model_args.augment {kind!r}: {nearest(kind, AUGMENTATIONS)}")
@@ -215,15 +247,27 @@ class GAN(GenerativeModel):
 
     # The game -------------------------------------------------------------------------------------------------------
 
+    def compile(self, *args, **kwargs):
+        if self.feature_heads is not None:
+            with self.distribute_strategy.scope():
+                self.features.load()
+        super().compile(*args, **kwargs)
+
     def phases(self):
+        heads, features = ((self.feature_heads,), ("features",)) if self.feature_heads is not None else ((), ())
         reports = ("loss", "real", "fake")
         reports += ("distance",) if self.loss_name == "wasserstein" else ()
         reports += ("penalty",) if self.penalized else ()
+        reports += features
         reports += ("augmented",) if self.augment_probability is not None else ()
+        networks = (self.discriminator, *heads)
         return (
-            Phase("discriminator", self.discriminator_terms, (self.discriminator,), reports, self.critic_steps),
-            Phase("generator", self.generator_terms, (self.generator,)),
+            Phase("discriminator", self.discriminator_terms, networks, reports, self.critic_steps),
+            Phase("generator", self.generator_terms, (self.generator,), ("loss", *features)),
         )
+
+    def frozen_networks(self):
+        return [] if self.feature_heads is None else [self.features.build_network()]
 
     @property
     def averaged_networks(self):
@@ -239,7 +283,8 @@ class GAN(GenerativeModel):
 
         "real" and "fake" are D's output for real and generated images: a probability where the loss is a
         cross-entropy. "distance" is a Wasserstein critic's estimate of the distance, up to its largest slope.
-        "augmented" is the share of changed images where it adapts.
+        "penalty" and "features" are the weighted sum of the penalties and the weighted loss of the feature
+        discriminator, parts of the loss. "augmented" is the share of changed images where it adapts.
         """
         real = self._augmented(self.to_discriminator_input(images), "real", training)
         with BatchNormalization.statistics_kept(self.generator):
@@ -251,10 +296,8 @@ class GAN(GenerativeModel):
 
         penalty, real_logits, fake_logits = tf.zeros_like(labels, keras.config.floatx()), None, None
         if self.penalized and training and self.penalty_every > 1:
-            due = tf.equal(self.step.value % self.penalty_every, 0)
-            weight = tf.cast(self.penalty_every, penalty.dtype)
-            penalty = tf.cond(
-                due, lambda: weight * self._penalty(discriminate, real, fake, labels, training)[0], lambda: penalty
+            penalty = self._every(
+                self.penalty_every, lambda: self._penalty(discriminate, real, fake, labels, training)[0], penalty
             )
         elif self.penalized:
             penalty, real_logits, fake_logits = self._penalty(discriminate, real, fake, labels, training)
@@ -273,6 +316,11 @@ class GAN(GenerativeModel):
             terms["distance"] = real_logits - fake_logits
         if self.penalized:
             terms["penalty"] = penalty
+        if self.feature_heads is not None:
+            terms["features"] = self._judged_by_features(
+                lambda: self._discriminate_features(real, fake, training), labels, training
+            )
+            terms["loss"] += terms["features"]
         if self.augment_probability is not None:
             terms["augmented"] = tf.fill(tf.shape(loss), self.augment_probability.value)
             if training:
@@ -303,7 +351,7 @@ class GAN(GenerativeModel):
         return penalty, real_logits, fake_logits
 
     def generator_terms(self, images, labels, training: bool = False):
-        """{"loss"}: [B] float32."""
+        """{"loss"}: [B] float32; and "features", the part of it that is by the feature discriminator, weighted."""
         fake = self._augmented(self._generate_fake(labels, "generator", training), "generated", training)
         with BatchNormalization.statistics_kept(self.discriminator):
             fake_logits = self.discriminator(self.with_labels(fake, labels), training=training)
@@ -311,7 +359,45 @@ class GAN(GenerativeModel):
             if self.adversarial_loss.relativistic:
                 real = self._augmented(self.to_discriminator_input(images), "compared", training)
                 real_logits = self.discriminator(self.with_labels(real, labels), training=training)
-        return {"loss": self.adversarial_loss.generator(real_logits, fake_logits)}
+        terms = {"loss": self.adversarial_loss.generator(real_logits, fake_logits)}
+        if self.feature_heads is not None:
+            terms["features"] = self._judged_by_features(
+                lambda: over_heads(lambda logits: FEATURE_LOSS.generator(None, logits), self._head_logits(fake, False)),
+                labels, training,
+            )  # fmt: skip
+            terms["loss"] += terms["features"]
+        return terms
+
+    def _every(self, steps: int, term, none):
+        """A term of every `steps`-th step, times that, so that the mean over steps is the same.
+
+        Args:
+            steps: between two with the term.
+            term: () -> [B].
+            none: zeros [B], in the steps between.
+        """
+        due = tf.equal(self.step.value % steps, 0)
+        return tf.cond(due, lambda: tf.cast(steps, none.dtype) * term(), lambda: none)
+
+    # Features -------------------------------------------------------------------------------------------------------
+
+    def _judged_by_features(self, term, labels, training: bool):
+        """The weighted term, [B]: of every `feature_every`-th step of a training, and of every evaluation."""
+        if training and self.feature_every > 1:
+            term = self._every(self.feature_every, term, tf.zeros_like(labels, keras.config.floatx()))
+        else:
+            term = term()
+        return self.feature_weight * term
+
+    def _discriminate_features(self, real, fake, training: bool):
+        """The loss of the heads, [B], with one pass over both kinds of images."""
+        logits = self._head_logits(tf.concat([real, fake], axis=0), training)
+        real_logits, fake_logits = zip(*(tf.split(x, 2) for x in logits), strict=True)
+        return over_heads(lambda real, fake: FEATURE_LOSS.discriminator(real, fake, 0.0), real_logits, fake_logits)
+
+    def _head_logits(self, x, training: bool) -> list:
+        """What the heads say of images in the range of the discriminator's input: [B, places] of each."""
+        return self.feature_heads(self.features(self.to_unit(x)), training=training)
 
     # Images ---------------------------------------------------------------------------------------------------------
 
@@ -350,3 +436,13 @@ class GAN(GenerativeModel):
         """(images, labels) -> the discriminator's logits, [B] float32; images in [0, 1]."""
         images, labels = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         return self.discriminator(self.with_labels(self.to_discriminator_input(images), labels), training=training)
+
+
+def over_heads(loss, *logits):
+    """The sum over the heads of the mean over their places, [B].
+
+    Args:
+        loss: (logits of real images, of generated ones, or the latter alone), each [B, places] -> [B, places].
+        logits: of each kind of image, one [B, places] per head.
+    """
+    return tf.add_n([tf.reduce_mean(loss(*of_one), axis=1) for of_one in zip(*logits, strict=True)])

@@ -18,6 +18,8 @@ NOTES = {
     "discriminator_real": "Discriminator's output for real images.",
     "discriminator_fake": "Discriminator's output for generated images.",
     "discriminator_distance": "A critic's estimate of the distance between samples and real images.",
+    "discriminator_features": "The part of the loss that is of the feature discriminator's heads.",
+    "generator_features": "The part of the loss that the feature discriminator's heads give.",
     "discriminator_gradient": "Norm of the gradient.",
     "generator_gradient": "Norm of the gradient.",
     "diversity": "Distance between two samples, relative to that between two real images.",

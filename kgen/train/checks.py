@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from kgen.config import RunConfig, flatten
 from kgen.errors import UserError
 from kgen.models.presets import PRESETS
+from kgen.pretrained import PRETRAINED, check_package
 from kgen.run import Run, check_new, is_run
 from kgen.sampling import check_prior
 from kgen.train.init_from import with_architecture, with_architecture_of
@@ -38,12 +39,15 @@ def checked(config: RunConfig, run_dir: str | None = None) -> RunConfig:
 
     Raises:
         UserError: an unknown model, a prior that it cannot have, early stopping without a metric to go by, a
-            logger whose package is not installed, or `train.init_from` of what it cannot start from.
+            logger whose package is not installed, a feature discriminator whose package is not, or `train.init_from`
+            of what it cannot start from.
     """
     PRESETS[config.model]
     check_prior(config.train.prior, config.model)
     check_early_stopping(config)
     check_loggers(config.train.logger)
+    if (name := config.model_args.get("feature_discriminator")) in PRETRAINED:
+        check_package(PRETRAINED[name].package, f"model_args.feature_discriminator={name}")
     if config.train.init_from and is_run(run_dir):
         return with_architecture_of(Run.open(run_dir), config)
     return with_architecture(config)

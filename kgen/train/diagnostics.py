@@ -294,6 +294,8 @@ def memorization(rows, settled_rows, **_):
 def discriminator_too_strong(rows, settled_rows, smoothing, **_):
     """The discriminator is right about every image, so its gradient vanishes. A critic's loss has no such minimum."""
     loss, target = "train_discriminator_loss", 1 - smoothing / 2
+    features = "train_discriminator_features"  # the part of the loss that is not of its own outputs
+    rows = [row | {loss: row[loss] - row[features]} if row.get(features) and loss in row else row for row in rows]
     least = -sum(p * math.log(p) for p in (target, 1 - target) if p)
     if any("train_discriminator_distance" in row for row in rows[-1:]) or not _all(
         rows, loss, lambda x: x - least < SURE_LOSS

@@ -96,6 +96,11 @@ class TrainedModel:
         return list((self.run.initial_weights or {} if self.run else self.manifest).get("attribution", []))
 
     @property
+    def trained_with(self) -> list[str]:
+        """The extractors whose features it was trained with; see `Run.trained_with`."""
+        return self.run.trained_with if self.run else list(self.manifest.get("trained_with", []))
+
+    @property
     def kind(self) -> str:
         """What it is, in words: "a dcgan, checkpoint best"."""
         return f"a {self.model}, {'checkpoint best' if self.run else 'exported'}"
@@ -260,8 +265,8 @@ def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[
     """Copies the weights of what `train.init_from` names into a model that is not compiled yet.
 
     Returns:
-        Lines for the log, and what config.json records of the source: {"model", "weights_hash"}, and "attribution"
-        where somebody is to be named.
+        Lines for the log, and what config.json records of the source: {"model", "weights_hash"}, "attribution" where
+        somebody is to be named, and "trained_with" where it looked at an extractor's features.
 
     Raises:
         UserError: the source is damaged, of images of other channels, or nothing of it fits; or a layer that
@@ -294,6 +299,7 @@ def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[
         _check_frozen(model, train.freeze_layers, source, next(one for one in copied if one.name == "discriminator"))
     initial = {"model": source.model, "weights_hash": weights_hash}
     initial |= {"attribution": source.attribution} if source.attribution else {}
+    initial |= {"trained_with": source.trained_with} if source.trained_with else {}
     return _lines(source, model, copied), initial
 
 

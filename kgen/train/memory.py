@@ -41,7 +41,7 @@ class StepMemory:
 
     Attributes:
         parameters: of the networks.
-        state_bytes: of weights, the optimizers' slots and averages.
+        state_bytes: of weights, also of frozen networks, the optimizers' slots and averages.
         gradient_bytes: of the phase with the most weights.
         activation_bytes: of the layers' outputs for one batch, with what the backward pass adds.
     """
@@ -78,8 +78,10 @@ def step_memory(config: RunConfig, spec: DataSpec, replicas: int = 1) -> StepMem
         phases = [sum(_count(weight) for weight in phase.weights) for phase in model.phases()]
         weights = sum(_count(weight) for network in model.networks for weight in network.weights)
         averaged = sum(_count(weight) for network in model.averaged_networks for weight in network.weights)
-        outputs = sum(_outputs(network, spec) for network in model.networks)
-    state = weights + _slots(config) * sum(phases) + (averaged if train.ema_halflife_images else 0)
+        frozen = model.frozen_networks()
+        constant = sum(_count(weight) for network in frozen for weight in network.weights)
+        outputs = sum(_outputs(network, spec) for network in [*model.networks, *frozen])
+    state = constant + weights + _slots(config) * sum(phases) + (averaged if train.ema_halflife_images else 0)
     images = -(-train.batch_size // replicas)
     width = FLOAT_BYTES if train.precision == "float32" else FLOAT_BYTES // 2
     return StepMemory(

@@ -31,6 +31,8 @@ UNITS = {
     "reconstruction": NATS,
     "kl": NATS,
     "discriminator_distance": "difference of D's outputs",
+    "discriminator_features": "mean per image",
+    "generator_features": "mean per image",
     "discriminator_gradient": "norm of the gradient",
     "generator_gradient": "norm of the gradient",
     "diversity": "relative to real images",
@@ -69,13 +71,14 @@ def describe(name: str, model_args: Mapping[str, Any]) -> Term:
     if "loss" not in model_args:
         return Term(unit, share)
     balance = BALANCES.get(model_args["loss"], UNKNOWN)
+    mixed = bool(model_args.get("feature_discriminator"))  # a hinge loss is part of both losses
     if name in ("discriminator_real", "discriminator_fake"):
         share = balance.probability
         unit = "probability of being real" if share else "output of D"
     elif name in ("discriminator_loss", "generator_loss", "discriminator_penalty"):
-        unit = NATS if balance.entropy else "mean per image"
+        unit = NATS if balance.entropy and not (mixed and name.endswith("loss")) else "mean per image"
     values = balance.values(model_args.get("label_smoothing") or 0.0) | {"diversity": (1.0, "1")}
-    found = values.get(name)
+    found = None if mixed and name in ("discriminator_loss", "generator_loss") else values.get(name)
     return Term(unit, share, found and (found[0], f"balance: {found[1]}"))
 
 
