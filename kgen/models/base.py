@@ -379,7 +379,8 @@ class GenerativeModel(keras.Model):
             terms = self._terms(phase, images, labels, training=True)
             loss = tf.reduce_sum(terms["loss"]) / examples
             scaled = optimizer.scale_loss(loss)
-        return loss, tape.gradient(scaled, values), dict(terms)
+        # Zeros, and no None, where a term that is not due in this step is all that reaches a weight.
+        return loss, tape.gradient(scaled, values, unconnected_gradients="zero"), dict(terms)
 
     def _over_replicas(self, tensors):
         """The sum over all replicas of a tensor, or of each tensor of a list."""

@@ -1,6 +1,5 @@
 """A feature discriminator beside the image discriminator: its features, its loss, and that it does not judge itself."""
 
-import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from check_model import (
-    check_exports_agree,
     check_fit_equals_eager_steps,
     check_generate_is_pure,
     check_keras_file_round_trips,
@@ -61,7 +59,7 @@ CHECKS = (
     check_generate_is_pure,
 )  # fmt: skip
 SLOW_CHECKS = (
-    check_resumes_exactly, check_sgd_step_equal_on_replicas, check_mixed_precision_trains, check_exports_agree,
+    check_resumes_exactly, check_sgd_step_equal_on_replicas, check_mixed_precision_trains,
     check_metrics_exact_with_short_batch, check_fit_equals_eager_steps,
 )  # fmt: skip
 LAZY = replace(CASE, model_args=CASE.model_args | {"feature_every": 2})
@@ -402,24 +400,19 @@ def test_the_monitor_of_a_training_does_not_use_it(pictures, capsys):
 
 @needs_weights
 @pytest.mark.slow
-def test_a_training_of_the_command_and_its_resumption(tmp_path, pictures):
-    """Some epochs, in one go and with a rest: the same checkpoint; it is small."""
+def test_a_training_reports_the_terms_and_its_checkpoint_is_small(tmp_path, pictures):
+    """Three steps: the heads and their optimizer's state are in the checkpoint, the frozen weights are not."""
     settings = {
-        "model": "dcgan", "data.dataset": pictures, "train.batch_size": 20, "train.epochs": 2,
-        "train.samples_every": 10, "model_args.feature_discriminator": NAME, "model_args.feature_every": 2,
-        **{f"model_args.{key}": value for key, value in SMALL.items()},
+        "model": "dcgan", "data.dataset": pictures, "train.batch_size": 18, "train.epochs": 1, "train.logger": [],
+        "model_args.feature_discriminator": NAME, **{f"model_args.{key}": value for key, value in SMALL.items()},
     }  # fmt: skip
-    config = override(RunConfig(), settings)
-    whole = kgen.train.train(config, run_dir=str(tmp_path / "whole"))
-    rows = whole.metrics()
-    assert {"train_discriminator_features", "train_generator_features"} <= {*rows[-1]}
-    half = kgen.train.train(override(config, {"train.epochs": 1}), run_dir=str(tmp_path / "half"))
-    resumed = kgen.train.resume(half.path, {"train.epochs": 2})
-    names = [run.checkpoint("last") for run in (whole, resumed)]
-    with contextlib.ExitStack() as stack:
-        one, other = (stack.enter_context(np.load(name)) for name in names)
-        arrays = [name for name in one.files if name.startswith(("model/", "optimizer/"))]
-        assert arrays and {*arrays} <= {*other.files}
-        for name in arrays:
-            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-    assert names[0].stat().st_size < 16 * whole.load_model("last").parameters + 200_000
+    run = kgen.train.train(override(RunConfig(), settings), run_dir=str(tmp_path / "run"))
+    (row,) = run.metrics()
+    assert 0 < row["train_discriminator_features"] < row["train_discriminator_loss"]
+    assert np.isfinite(row["train_generator_features"])
+    model = run.load_model("last")
+    trained = sum(np.prod(w.shape) for w in model.trainable_variables)
+    with np.load(run.checkpoint("last")) as arrays:
+        slots = sum(arrays[name].size for name in arrays.files if name.startswith("optimizer/"))
+    assert 2 * trained <= slots < 2 * trained + 20  # of Adam, and counters
+    assert run.checkpoint("last").stat().st_size < 4 * 4 * model.parameters + 200_000
