@@ -138,6 +138,16 @@ class GenerativeModel(keras.Model):
         """
         return {}
 
+    @classmethod
+    def decided_args(cls, args: Mapping[str, Any], spec: DataSpec) -> Mapping[str, Any]:
+        """The arguments with a value in place of each "auto".
+
+        Args:
+            args: all of them.
+            spec: of the data.
+        """
+        return args
+
     def phases(self) -> tuple[Phase, ...]:
         """The moves of one training step, in order."""
         raise NotImplementedError(f"{type(self).__name__} must define phases()")

@@ -15,6 +15,8 @@ features of a network that was trained on ImageNet, with the hinge loss whatever
 discriminator's, and what they say of generated images to the generator's. See `kgen.nn.projected_features`.
 """
 
+from typing import Literal
+
 import keras
 import tensorflow as tf
 
@@ -37,6 +39,13 @@ AUGMENTATION_IMAGES = 50_000
 are a hundredth as long."""
 FEATURE_LOSS = LOSSES["hinge"]
 """Of the feature discriminator, at each place of each map (Sauer et al. 2021)."""
+
+
+FEW_IMAGES = 1_000
+"""Training images below which "auto" takes R1 and augmentation of small data sets."""
+FOR_FEW = {"r1": 1.0, "augment": ("color", "translation", "scale"), "augment_target": 0.6}
+FOR_MANY = {"r1": 0.1, "augment": ("translation",), "augment_target": None}
+"""What "auto" means, for pictures in colour or gray at 64x64 (`tools/bench_own_pictures.py`)."""
 
 
 @keras.saving.register_keras_serializable("kgen")
@@ -62,7 +71,8 @@ class GAN(GenerativeModel):
         spectral_norm: divides the discriminator's kernels by their largest singular value.
         loss: see `kgen.losses.adversarial`.
         label_smoothing: of the discriminator's cross-entropy on real images: its target is 1 - label_smoothing / 2.
-        r1: weight of the gradient penalty at real images (Mescheder et al. 2018).
+        r1: weight of the gradient penalty at real images (Mescheder et al. 2018); "auto": by the number of images, see
+            `decided_args`.
         r2: weight of the same penalty at generated images.
         gradient_penalty: weight of the penalty on slopes other than 1 between real and generated images (Gulrajani et
             al. 2017).
@@ -73,7 +83,8 @@ class GAN(GenerativeModel):
         projection: in a conditional model the label enters the discriminator at its last features (Miyato & Koyama
             2018) instead of beside the image.
         augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
-            "translation", "cutout" (Zhao et al. 2020), "scale", "rotation".
+            "translation", "cutout" (Zhao et al. 2020), "scale", "rotation"; "auto": by the number of images, and
+            `augment_target` with it.
         augment_target: the share of images that are changed follows the discriminator: it rises while the mean of
             sign(D(x)) over real images is above this, and falls below (ADA; Karras et al. 2020,
             https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed.
@@ -115,14 +126,14 @@ class GAN(GenerativeModel):
         spectral_norm: bool = False,
         loss: str = "non_saturating",
         label_smoothing: float = 0.0,
-        r1: float = 0.0,
+        r1: float | Literal["auto"] = 0.0,
         r2: float = 0.0,
         gradient_penalty: float = 0.0,
         penalty_every: int = 1,
         critic_steps: int = 1,
         clip: float | None = None,
         projection: bool = False,
-        augment: tuple[str, ...] = (),
+        augment: tuple[str, ...] | Literal["auto"] = (),
         augment_target: float | None = None,
         feature_discriminator: str | None = None,
         feature_weight: float = 1.0,
@@ -132,6 +143,8 @@ class GAN(GenerativeModel):
         name: str | None = None,
     ):
         super().__init__(spec, conditional=conditional, seed=seed, name=name)
+        decided = self.decided_args({"r1": r1, "augment": augment, "augment_target": augment_target}, spec)
+        r1, augment, augment_target = decided["r1"], decided["augment"], decided["augment_target"]
         self._model_args = {
             "latent_dim": latent_dim, "network": network, "hidden": list(hidden),
             "discriminator_hidden": discriminator_hidden and list(discriminator_hidden), "filters": list(filters),
@@ -241,6 +254,15 @@ class GAN(GenerativeModel):
     def default_args(cls, args):
         """Defaults of a network that was made for one experiment, e.g. an activation."""
         return NETWORKS.defaults(args["network"]).get("model_args", {}) if "network" in args else {}
+
+    @classmethod
+    def decided_args(cls, args, spec):
+        """What "auto" stands for: FOR_FEW below FEW_IMAGES training images, else FOR_MANY."""
+        choice = FOR_FEW if spec.examples.get("train", 0) < FEW_IMAGES else FOR_MANY
+        names = {name for name in ("r1", "augment") if args[name] == "auto"}
+        if "augment" in names and args["augment_target"] is None:
+            names.add("augment_target")
+        return {**args, **{name: choice[name] for name in names}}
 
     def model_args(self):
         return dict(self._model_args)

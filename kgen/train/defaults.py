@@ -15,7 +15,7 @@ from kgen import data, random
 from kgen.config import SHARING_STRATEGIES, RunConfig
 from kgen.data.transforms import can_be_mirrored
 from kgen.errors import UserError
-from kgen.models import resolve_model_args
+from kgen.models import model_class, resolve_model_args
 from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
 from kgen.nn import NETWORKS
@@ -63,7 +63,9 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
             into memory where `train.batch_size` is "auto".
     """
     check_early_stopping(config, dataset.spec.examples)
-    config = dataclasses.replace(config, model_args=resolve_model_args(config.model, config.model_args))
+    model_args = resolve_model_args(config.model, config.model_args)
+    model_args = model_class(config.model).decided_args(model_args, dataset.spec)
+    config = dataclasses.replace(config, model_args=model_args)
     given, count = config.train, dataset.spec.examples["train"]
 
     repeats = config.model_args.get("critic_steps", 1)  # each on a share of the batch

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import math
 import shlex
 import time
@@ -91,6 +92,9 @@ def train(
         if asked.train.flip == "auto":
             near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
             notes = [*notes, f"flip auto: {config.train.flip}; mirrored images are {near}"]
+        if auto := [name for name, value in asked.model_args.items() if value == "auto"]:
+            decided = ", ".join(f"model_args.{name}={json.dumps(config.model_args[name])}" for name in auto)
+            notes = [*notes, f"auto, for {counted(dataset.spec.examples['train'], 'training image')}: {decided}"]
         if asked.train.batch_size == "auto":
             notes = [*notes, f"batch_size auto: {config.train.batch_size}; a step of so many images was tried"]
         if asked.train.jit_compile is None and (reason := xla.failure()):

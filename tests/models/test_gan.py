@@ -237,6 +237,23 @@ def test_any_square_is_taken(network, side, channels):
     assert model.generator.output_shape == (None, side, side, channels)
 
 
+@pytest.mark.parametrize(
+    ("images", "given", "expected"),
+    [
+        (999, {}, gan.FOR_FEW),
+        (1_000, {}, gan.FOR_MANY),
+        (999, {"r1": 3.0}, gan.FOR_FEW | {"r1": 3.0}),
+        (999, {"augment_target": 0.2}, gan.FOR_FEW | {"augment_target": 0.2}),
+        (999, {"augment": ["cutout"]}, {"r1": gan.FOR_FEW["r1"], "augment": ("cutout",), "augment_target": None}),
+    ],
+)
+def test_auto_goes_by_the_number_of_images_and_what_is_given_stays(images, given, expected):
+    spec = DataSpec("toy", (16, 16, 3), examples={"train": images})
+    args = build_model("dcgan", spec, **(CONV | {"r1": "auto", "augment": "auto"} | given)).model_args()
+    assert args | {"augment": tuple(args["augment"])} == args | expected
+    assert args == build_model("dcgan", spec, **args).model_args()
+
+
 def test_residual_blocks_begin_with_nothing():
     """Discriminator and generator are their resampling layers alone at first; then the blocks learn, too."""
     case = Case("gan", DataSpec("gray", (16, 16, 1)), {"network": "residual", "filters": [3, 4], "dropout": 0.0})

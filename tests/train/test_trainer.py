@@ -146,3 +146,18 @@ def test_unconditional_grids_and_colour(tmp_path):
 
     assert Image.open(run.path / "samples" / "final.png").size == (8 * (4 * 10 + 2) + 2, 8 * (4 * 12 + 2) + 2)
     assert "test" not in run.spec.examples and "test_loss" not in run.metrics()[0]
+
+
+@pytest.mark.slow
+def test_auto_is_decided_by_the_data_and_kept(tmp_path):
+    """The same command finds the run done: what it decides again is what the run has."""
+    small = {"data.limit": 60, "data.image_size": (16, 16), "model_args.filters": [4], "model_args.latent_dim": 2}
+    auto = {"model": "dcgan", "model_args.r1": "auto", "model_args.augment": "auto", "train.epochs": 1}
+    asked = override(kgen.RunConfig(), auto | small | {"train.batch_size": 20})
+    run = train(asked, run_dir=str(tmp_path / "run"))
+    args = kgen.Run.open(tmp_path / "run").config.model_args
+    assert (args["r1"], args["augment_target"]) == (1.0, 0.6) and "color" in args["augment"]
+    log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    count = run.spec.examples["train"]
+    assert f'auto, for {count} training images: model_args.r1=1.0, model_args.augment=["color", "tr' in log
+    assert train(asked, run_dir=str(tmp_path / "run")).config.model_args == args
