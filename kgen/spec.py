@@ -15,6 +15,8 @@ from kgen.tables import counted
 
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,1000}")
 LARGEST_NUMBER = 2**31 - 1
+MIN_VALIDATION_IMAGES = 64
+"""Fewer images than these say little about a training; samples are then compared with training images."""
 LISTED = 20
 """Class numbers and names in a message."""
 SHORT_LIST = 6
@@ -56,6 +58,11 @@ class DataSpec:
                 f"data set {self.name!r} has num_classes={self.num_classes}, but {len(self.class_names)} class_names: "
                 f"{self.class_names}"
             )
+
+    @property
+    def monitor_split(self) -> str:
+        """The split whose images samples are compared with during a training."""
+        return "validation" if self.examples.get("validation", 0) >= MIN_VALIDATION_IMAGES else "train"
 
     def __str__(self) -> str:
         """One line for people: name, images per split, shape and classes; of many classes the first and the last."""

@@ -20,8 +20,8 @@ NUM_REAL = 10_000
 class Monitor:
     """Computes the metrics that `config.train.metrics` names on samples of the model in training.
 
-    The real images are those of the run's validation split (of the training split where there is none), never of the
-    test split: a checkpoint that was chosen by test images could not be reported on them.
+    The real images are those of the run's validation split (of the training split where that has few images), never of
+    the test split: a checkpoint that was chosen by test images could not be reported on them.
 
     Args:
         config: of the run; its `train` part names the metrics.
@@ -50,8 +50,9 @@ class Monitor:
             train.metrics, num_classes=classes, labelled_fakes=preset.conditional, encodes=preset.has_encoder,
             likelihood=preset.has_likelihood,
         )  # fmt: skip
-        self.split = "validation" if "validation" in dataset.splits else "train"
-        common = load_reference(config.data, seed=config.seed, dataset=dataset)
+        self.split = dataset.spec.monitor_split
+        unseen = {"validation", "test"} & {*dataset.splits}
+        common = load_reference(config.data, seed=config.seed, dataset=dataset, split=None if unseen else "train")
         real = real_images(dataset, self.split).some(NUM_REAL)
         features = train.eval_features or default_extractor(classes)
         self._evaluator = Evaluator(

@@ -31,8 +31,6 @@ from kgen import data, images, random
 
 SAMPLES, SAMPLE_VALUES = 256, 2**28
 """Samples that are measured, and the largest number of their values: of large images there are fewer."""
-MIN_VALIDATION_IMAGES = 64
-"""With fewer validation images than this the real images are training images."""
 FLAT_SLOPE = 1e-3
 
 
@@ -50,9 +48,7 @@ class HealthMetrics:
 
     def __init__(self, model, dataset: data.Dataset, seed: int):
         count = min(SAMPLES, max(2, SAMPLE_VALUES // model.spec.num_pixels))
-        many = model.spec.examples.get("validation", 0) >= MIN_VALIDATION_IMAGES
-        split = "validation" if many else "train"
-        stored, _ = next(iter(dataset.batches(split, batch_size=count, seed=seed, training=False)))
+        stored, _ = next(iter(dataset.batches(model.spec.monitor_split, batch_size=count, seed=seed, training=False)))
         real = np.asarray(stored, np.float32)
         self.model, self.weakest = model, {}
         self._real_distance = mean_distance(real)

@@ -31,7 +31,7 @@ def monitor(data: DataConfig, seed: int = 0, **train) -> Monitor:
 
 
 def test_the_real_images_are_the_validation_split_of_the_run(save_set, monkeypatch):
-    data = save_set(count=80, test=40)
+    data = save_set(count=640, test=40)
     seen = []
     monkeypatch.setattr("kgen.evaluate.monitor.real_images", lambda *given: seen.append(given) or real_images(*given))
     found = monitor(data, seed=3)
@@ -57,9 +57,13 @@ def test_test_images_do_not_count(tmp_path):
     assert values[0] == values[1] and None not in values[0].values()
 
 
-def test_without_a_validation_split_it_is_the_training_split(save_set):
-    data = kgen.DataConfig(dataset=save_set(count=80, test=40).dataset, validation_fraction=0.0)
-    found = monitor(data)
+@pytest.mark.parametrize(
+    "data", [{"count": 80, "test": 40}, {"count": 80, "test": 40, "validation_fraction": 0.0}, {"count": 80}]
+)
+def test_with_few_validation_images_or_none_it_is_the_training_split(save_set, data):
+    """80 images have 8 set aside; also in a set that has no test images."""
+    fraction = data.pop("validation_fraction", 0.1)
+    found = monitor(kgen.DataConfig(dataset=save_set(**{"test": 0} | data).dataset, validation_fraction=fraction))
     assert found.split == "train"
     assert found.values(Blobs())["kid"] is not None
 
@@ -101,7 +105,7 @@ def test_the_classifier_is_that_of_the_evaluation(digits_classifier, monkeypatch
 
 def test_memorization_compares_with_what_the_run_trains_on(save_set):
     """The validation images are unseen: they are no neighbours of themselves."""
-    data = save_set(count=80, test=40)
+    data = save_set(count=640, test=40)
     dataset = kgen.data.load(data)
 
     class Recites(Blobs):
