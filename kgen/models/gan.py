@@ -41,7 +41,7 @@ FEATURE_LOSS = LOSSES["hinge"]
 """Of the feature discriminator, at each place of each map (Sauer et al. 2021)."""
 
 
-FEW_IMAGES = 1_000
+FEW_IMAGES = 200
 """Training images below which "auto" takes R1 and augmentation of small data sets."""
 FOR_FEW = {"r1": 1.0, "augment": ("color", "translation", "scale"), "augment_target": 0.6}
 FOR_MANY = {"r1": 0.1, "augment": ("translation",), "augment_target": None}
