@@ -212,6 +212,13 @@ class TrainConfig:
         at_least=0,
         more="The averaged weights are those that are evaluated, sampled from and kept in checkpoints.",
     )
+    ema_rampup: float | None = option(
+        None,
+        "Largest half-life of the average as a share of the images so far, e.g. 0.05.",
+        auto="no such limit",
+        above=0,
+        more="Early samples are then as young as the training; Karras et al. 2020.",
+    )
     validate_every: int | None = option(
         None,
         "Epochs between two evaluations of the loss on validation images.",

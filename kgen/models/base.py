@@ -242,6 +242,7 @@ class GenerativeModel(keras.Model):
         jit_compile: bool = False,
         steps_per_graph: int | None = None,
         ema_momentum: float | None = None,
+        ema_rampup: float | None = None,
         **kwargs,
     ):
         """Assigns an optimizer to each phase.
@@ -257,6 +258,7 @@ class GenerativeModel(keras.Model):
             steps_per_graph: with `jit_compile`, most steps that one XLA program loops over; more than one is faster
                 where a step is of small matrix products, and far slower with convolutions.
             ema_momentum: of the averages of the weights of `averaged_networks`; None: no averages.
+            ema_rampup: their half-life is at most this share of the steps so far; None: no such limit.
 
         Raises:
             UserError: a phase without an optimizer, or an optimizer without a phase.
@@ -279,7 +281,9 @@ class GenerativeModel(keras.Model):
             keys += [f"{name}{GRADIENT}" for name in phases if self.tracks_gradients]
             self.trackers = {key: keras.metrics.Mean(name=key) for key in keys}
             averaged = [w for network in self.averaged_networks for w in network.weights]
-            self.averages = WeightAverages(averaged, ema_momentum) if ema_momentum is not None else None
+            self.averages = None
+            if ema_momentum is not None:
+                self.averages = WeightAverages(averaged, ema_momentum, ema_rampup)
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
         self._jit_replicas = jit_compile and not self._jit_steps and self.changes_weights_alone
         self.evaluation_step = self.replica_sums = None
@@ -357,7 +361,7 @@ class GenerativeModel(keras.Model):
                 self._move(phase, *(share(x, repeat, shares) for x in (images, labels)))
             self._repeat = 0
         if self.averages is not None:
-            self.averages.update()
+            self.averages.update(self.step.value)
         self.step.assign_add(1)
         return self.get_metrics_result()
 

@@ -477,6 +477,7 @@ def compile_model(model: GenerativeModel, config: RunConfig, steps_per_epoch: in
         jit_compile=train.jit_compile,
         steps_per_graph=defaults.steps_per_graph(config),
         ema_momentum=ema.momentum_of(halflife, train.batch_size) if halflife else None,
+        ema_rampup=train.ema_rampup,
     )
 
 

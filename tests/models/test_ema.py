@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from model_case import Case, train
 
 from kgen.models import ema
@@ -34,6 +35,21 @@ def test_average_is_the_recursion_by_hand():
     model.averages.swap()
     for found, raw in zip(weights(model), seen[-1], strict=True):
         np.testing.assert_array_equal(found, raw)
+
+
+def test_with_a_ramp_up_the_halflife_is_a_share_of_the_steps_so_far():
+    """Of momentum 0.75 the half-life is log 0.5 / log 0.75 = 2.409 steps; half of 1, 2, 3 steps is less, of 5 more."""
+    averages = ema.WeightAverages([], 0.75, rampup=0.5)
+    found = [float(averages.momentum_at(tf.constant(steps, tf.int64))) for steps in (0, 1, 2, 4)]
+    np.testing.assert_allclose(found, [0.5**2, 0.5, 0.5 ** (2 / 3), 0.75], rtol=1e-6)
+    assert ema.WeightAverages([], 0.75).momentum_at(0) == 0.75
+    model, plain = compiled(), compiled()
+    model.averages.rampup = 1e-3  # every average is nearly the weight
+    for one in (model, plain):
+        train(one, *CASE.examples(4))
+    model.averages.swap()
+    for found, raw in zip(weights(model), weights(plain), strict=True):
+        np.testing.assert_allclose(found, raw, rtol=1e-6)
 
 
 def test_averages_start_at_the_weights():

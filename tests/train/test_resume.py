@@ -36,7 +36,7 @@ SMALL = {
     "train.steps_per_execution": 3, "model_args.hidden": [8], "model_args.latent_dim": 2, "train.jit_compile": False,
     "train.keep": 3,
 }  # fmt: skip
-GAN = SMALL | {"model": "gan", "train.schedule": "cosine", "train.ema_halflife_images": 50.0}
+GAN = SMALL | {"model": "gan", "train.schedule": "cosine", "train.ema_halflife_images": 50.0, "train.ema_rampup": 0.1}
 
 
 def config(**changes):
