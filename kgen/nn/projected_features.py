@@ -67,7 +67,9 @@ class ProjectedFeatures:
         if self._maps is None:
             with tf.init_scope():
                 self.load()
-        maps, dtype = self._maps(tf.repeat(images, 3 // self.image_shape[2], axis=3)), keras.config.floatx()
+        # Not `tf.repeat`: XLA does not compile its gradient inside a condition.
+        colour = images if self.image_shape[2] == 3 else tf.concat([images] * 3, axis=3)
+        maps, dtype = self._maps(colour), keras.config.floatx()
         return [
             tf.tensordot(tf.cast(x, dtype), tf.constant(kernel, dtype), 1) + tf.constant(bias, dtype)
             for x, (kernel, bias) in zip(maps, self._projections, strict=True)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from check_model import (
-    check_fit_equals_eager_steps,
     check_generate_is_pure,
     check_keras_file_round_trips,
     check_metrics_exact_with_short_batch,
@@ -19,10 +18,9 @@ from check_model import (
     check_resumes_exactly,
     check_same_seed_same_training,
     check_sgd_step_equal_on_replicas,
-    check_xla_fit_equals_eager_steps,
 )
 from evaluation_fixtures import blobs
-from model_case import BATCH, Case, train
+from model_case import BATCH, Case, fit, train
 from untrained import untrained_run
 
 import kgen
@@ -60,7 +58,7 @@ CHECKS = (
 )  # fmt: skip
 SLOW_CHECKS = (
     check_resumes_exactly, check_sgd_step_equal_on_replicas, check_mixed_precision_trains,
-    check_metrics_exact_with_short_batch, check_fit_equals_eager_steps,
+    check_metrics_exact_with_short_batch,
 )  # fmt: skip
 LAZY = replace(CASE, model_args=CASE.model_args | {"feature_every": 2})
 
@@ -69,8 +67,7 @@ LAZY = replace(CASE, model_args=CASE.model_args | {"feature_every": 2})
 @pytest.mark.parametrize(
     ("case", "check"),
     [pytest.param(CASE, check, id=check_name(check)) for check in CHECKS]
-    + [pytest.param(LAZY, check, id=check_name(check), marks=pytest.mark.slow) for check in SLOW_CHECKS]
-    + [pytest.param(LAZY, check_xla_fit_equals_eager_steps, id="xla", marks=pytest.mark.slow)],
+    + [pytest.param(LAZY, check, id=check_name(check), marks=pytest.mark.slow) for check in SLOW_CHECKS],
 )
 def test_checks(case, check):
     check(case)
@@ -211,6 +208,20 @@ def test_features_every_other_step_are_twice_as_heavy():
     for phase in ("discriminator_terms", "generator_terms"):
         one, other = (getattr(model, phase)(images, labels)["features"] for model in (lazy, plain))
         np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+@needs_weights
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [{"steps_per_execution": 3}, {"jit_compile": True}])
+def test_three_steps_of_fit_are_three_steps(how):
+    """One with features, one without, one with: in graphs, and compiled with XLA."""
+    single, model = (LAZY.compiled(optimizer=keras.optimizers.SGD, **options) for options in ({}, how))
+    before = [w.numpy() for w in single.trainable_variables]
+    train(single, *LAZY.examples(3 * BATCH))
+    fit(model, LAZY.batches(3).unbatch().batch(BATCH, drop_remainder=True))
+    for old, one, other in zip(before, single.trainable_variables, model.trainable_variables, strict=True):
+        apart = np.abs(one.numpy() - other.numpy()).max()
+        assert apart <= 1e-5 + 1e-3 * np.abs(one.numpy() - old).max(), other.path
 
 
 @needs_weights
@@ -357,6 +368,11 @@ def test_a_run_and_what_starts_from_it_are_judged_by_others(tmp_path, pictures, 
     assert initial["trained_with"] == [NAME] and "new" not in lines[0]
     other = Run.create(started, run.spec, initial_weights=initial, run_dir=str(tmp_path / "other"))
     assert other.trained_with == [NAME] and Run.open(other.path).trained_with == [NAME]
+
+    # with features again: the heads come along
+    again = override(started, {"model_args.feature_discriminator": NAME})
+    lines, _ = init_from.initialize_weights(build_model("dcgan", run.spec, **again.model_args), again)
+    assert "feature_heads 8 of 8 layers" in lines[0] and "new" not in lines[0]
 
     # features that come later: the heads are new, all else is taken
     plain = run_of(tmp_path / "plain", pictures)
