@@ -2,6 +2,7 @@
 
     python tools/bench_scale.py [--sizes 10000,100000,1000000] [--kinds folder,zip] [--memory_mib 64] [--dcgan]
     python tools/bench_scale.py --shards [--sizes 10000,100000,1000000,10000000] [--kinds tfrecord,tar]
+    python tools/bench_scale.py --workers 1,2,4 --sizes 50000 [--kinds parquet,tfrecord,tfds,tar]
     python tools/bench_scale.py --memory [--sizes 10000] [--kinds npz,zip]
 
 Pictures are 64x64 colour JPEGs: 256 different ones, written again and again under other names (what is read and
@@ -16,6 +17,9 @@ same batch again and again, as a share of the former; medians over rounds that t
 `--shards`: sets of shards of 10,000 images, all hard links to one file, so that sizes beyond the disk can be had; the
 disk's own speed is not measured. Each is opened in a process of its own that has not seen it, and in a second one that
 finds what the first one remembered; the second reads SOME images of an epoch that is not kept decoded.
+
+`--workers`: the bytes that one worker of so many asks the system for in an epoch of such a set (`rchar` of Linux), as a
+share of those of one worker alone. Parquet files have groups of ROWS_PER_GROUP rows; tfds is a TFRecord set by name.
 
 `--memory`: how many times the decoded images are in memory while a small VAE trains, while it trains and its samples
 are measured after each epoch, and while it is evaluated. That is the most that a process had resident, less the same of
@@ -41,11 +45,12 @@ import numpy as np
 
 DIFFERENT, SIDE, IMAGES_PER_FOLDER = 256, 64, 10_000
 BATCH, HIDDEN = 256, [64]
+WORKERS_BATCH = 64
 WATCH_SECONDS = 0.05
 DCGAN = {"filters": (64, 128, 256, 512)}
 DCGAN_BATCH, DCGAN_STEPS = 64, 4
-SHARDS = {"tar": "TarShards", "tfrecord": "TfrecordShards"}
-IMAGES_PER_SHARD, CLASSES, SOME = 10_000, 10, 20_000
+SHARDS = {"tar": "TarShards", "tfrecord": "TfrecordShards", "parquet": None}
+IMAGES_PER_SHARD, ROWS_PER_GROUP, CLASSES, SOME = 10_000, 100, 10, 20_000
 FEW = 2000  # every batch of the commands is full
 TRAIN = [
     "train", "--model", "vae", "--dataset", "{data}", "--run_dir", "{run}", "--epochs", "1",
@@ -97,9 +102,15 @@ def write_shards(folder: Path, kind: str, count: int) -> Path:
     """A folder of shards that are one file under many names."""
     from kgen.data import write_shards as shards
 
-    formats = getattr(shards, SHARDS[kind])
     pictures, total, folder = encoded(), count // IMAGES_PER_SHARD, folder / "shards"
     folder.mkdir()
+    if kind == "parquet":
+        names = [f"train-{number:05d}-of-{total:05d}.parquet" for number in range(total)]
+        write_parquet(folder / names[0], pictures)
+        for name in names[1:]:
+            os.link(folder / names[0], folder / name)
+        return folder
+    formats = getattr(shards, SHARDS[kind])
     names = [formats.file_name("made", "train", number, total) for number in range(total)]
     images, size = formats.write(folder / names[0], (
         shards.WrittenSample(i, i, f"{i:08}.jpg", pictures[i % DIFFERENT], i % CLASSES) for i in range(IMAGES_PER_SHARD)
@@ -110,6 +121,56 @@ def write_shards(folder: Path, kind: str, count: int) -> Path:
     spec = shards.ShardsSpec("made", (SIDE, SIDE, 3), tuple(map(str, range(CLASSES))))
     formats.describe(folder, spec, done)
     return folder
+
+
+def write_parquet(path: Path, pictures: list[bytes]):
+    """A shard as the Hugging Face hub stores it."""
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    images = [{"bytes": pictures[i % DIFFERENT], "path": None} for i in range(IMAGES_PER_SHARD)]
+    kind = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
+    labels = arrow.array([i % CLASSES for i in range(IMAGES_PER_SHARD)], arrow.int64())
+    table = arrow.table({"image": arrow.array(images, kind), "label": labels})
+    parquet.write_table(table, path, row_group_size=ROWS_PER_GROUP)
+
+
+def reading(path: str, workers: str, *_):
+    """Prints the bytes that the last of some workers reads in an epoch."""
+    import kgen
+
+    def read_so_far() -> int:
+        return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
+
+    workers = int(workers)
+    dataset = kgen.data.load(kgen.DataConfig(path, cache="none", validation_fraction=0.0))
+    batches = dataset.batches(batch_size=WORKERS_BATCH, as_uint8=True, share=(workers - 1, workers))
+    before, images = read_so_far(), 0
+    for _, labels in batches:
+        images += len(labels)
+    print(json.dumps({"bytes": read_so_far() - before, "images": images}), flush=True)
+    os._exit(0)
+
+
+def measure_workers(folder: Path, kind: str, size: int, workers: list[int]):
+    """Prints a line for each number of workers."""
+    path, alone = write_shards(folder, "tfrecord" if kind == "tfds" else kind, size), None
+    environment = os.environ | {"KGEN_CACHE_DIR": str(folder / "cache"), "TFDS_DATA_DIR": str(folder)}
+    if kind == "tfds":
+        (folder / "made").mkdir()
+        path.rename(folder / "made" / "1.0.0")
+        path = "tfds:made"
+    for place, number in enumerate([1, *workers]):
+        command = [sys.executable, __file__, "--cache", "none", "--work", f"read {number}", str(path)]
+        found, _, _ = watched(command, environment)
+        if not place:  # it has just seen every image
+            continue
+        alone = alone or found["bytes"]
+        print(
+            f"{kind:8} {size:10,} images, {number} workers: one reads {found['bytes'] / 2**20:.1f} MiB per epoch, "
+            f"{found['bytes'] / alone:.4f} of what one alone reads, for {found['images']:,} images",
+            flush=True,
+        )
 
 
 def opening(path: str, *_):
@@ -265,9 +326,11 @@ def main() -> int:
     parser.add_argument("--sizes", default="10000,100000,1000000")
     parser.add_argument(
         "--kinds",
-        help="of folder, zip, npz, tar, tfrecord; else folder,zip; npz,zip with --memory, tfrecord,tar with --shards",
+        help="of folder, zip, npz, tar, tfrecord, parquet; else folder,zip; npz,zip with --memory, tfrecord,tar with "
+        "--shards, parquet,tfrecord,tfds,tar with --workers",
     )
     parser.add_argument("--shards", action="store_true", help="sets of shards, that are not kept decoded")
+    parser.add_argument("--workers", help="numbers of workers: bytes that one of them reads, at the first of the sizes")
     parser.add_argument(
         "--memory", action="store_true", help="copies of the images in memory, at the first of the sizes"
     )
@@ -278,17 +341,22 @@ def main() -> int:
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        {"train": work, "wait": waiting, "open": opening}[given.work[0]](given.work[1], given.cache, given.memory_mib)
+        job, *words = given.work[0].split()
+        jobs = {"train": work, "wait": waiting, "open": opening, "read": reading}
+        jobs[job](given.work[1], *words, *([] if words else [given.cache, given.memory_mib]))
         return 0
     sizes = [int(size) for size in given.sizes.split(",")]
     usual = "npz,zip" if given.memory else "tfrecord,tar" if given.shards else "folder,zip"
+    usual = "parquet,tfrecord,tfds,tar" if given.workers else usual
     for kind in (given.kinds or usual).split(","):
         first = None
-        for size in sizes[:1] if given.dcgan or given.memory else sizes:
+        for size in sizes[:1] if given.dcgan or given.memory or given.workers else sizes:
             folder = Path(tempfile.mkdtemp(dir=given.where))
             try:
                 if given.memory:
                     copies_in_memory(folder, kind, size)
+                elif given.workers:
+                    measure_workers(folder, kind, size, [int(number) for number in given.workers.split(",")])
                 elif given.shards:
                     first = measure_shards(folder, kind, size, first)
                 else:
