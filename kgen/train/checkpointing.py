@@ -95,8 +95,9 @@ class ResumableCallback(keras.callbacks.Callback):
 # When it is written ---------------------------------------------------------------------------------------------------
 
 
-MIN_SECONDS = 5.0
-"""Between two checkpoints at ends of epochs."""
+MIN_SECONDS, MAX_SHARE = 5.0, 0.02
+"""Between two checkpoints at ends of epochs, and of the time that writing them may take, as long as
+`train.checkpoint_seconds` lets them wait."""
 
 
 class CheckpointCallback(keras.callbacks.Callback):
@@ -127,7 +128,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.pause_after = pause_after
         self.callbacks = {type(callback).__name__: callback for callback in callbacks}
         self.seconds, self.steps = run.config.train.checkpoint_seconds, run.config.train.checkpoint_steps
-        self.written, self.written_step = time.monotonic(), 0
+        self.written, self.written_step, self.pause = time.monotonic(), 0, MIN_SECONDS
         for name, callback in self.callbacks.items() if start else ():
             callback.set_state(start.state["callbacks"][name])
 
@@ -149,7 +150,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         step = int(self.model.step.numpy()) if self.steps or self.stopper.received else 0
         late = time.monotonic() - self.written >= self.seconds
         ended = self.model.taken_in_epoch == self.params["steps"]
-        overdue = ended and time.monotonic() - self.written >= MIN_SECONDS  # evaluating the epoch may take long
+        overdue = ended and time.monotonic() - self.written >= self.pause  # evaluating the epoch may take long
         due = late or overdue or (self.steps and step - self.written_step >= self.steps)
         self._write_or_stop(bool(due), self.epoch, self.model.taken_in_epoch)
         if ended:
@@ -159,7 +160,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.stopper.phase = "steps"
         last = self.model.stop_training or epoch + 1 == self.params["epochs"]
         paused = epoch + 1 == self.pause_after and not last
-        self._write_or_stop(last or paused or time.monotonic() - self.written >= MIN_SECONDS, epoch + 1, 0)
+        self._write_or_stop(last or paused or time.monotonic() - self.written >= self.pause, epoch + 1, 0)
         if last:
             self.stopper.phase = None
         if paused:
@@ -177,6 +178,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _write(self, epoch: int, steps_in_epoch: int):
         if int(self.model.failed_step.numpy()) >= 0:
             return
+        started = time.monotonic()
         for callback in self.callbacks.values():
             callback.before_checkpoint()
         step = int(self.model.step.numpy())
@@ -195,6 +197,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         if self.run.mirror:
             self.run.mirror.upload_soon()
         self.written, self.written_step = time.monotonic(), step
+        if step:  # the first takes longer
+            self.pause = max(MIN_SECONDS, min(self.seconds, (self.written - started) / MAX_SHARE))
 
 
 GRACE_SECONDS = 5.0

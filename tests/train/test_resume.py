@@ -375,6 +375,31 @@ def test_the_speed_of_a_resumed_epoch_counts_its_own_steps(monkeypatch):
     assert row.rows == [{"epoch": 1, "step": 11, "elapsed_seconds": 2.0, "images_per_second": 30.0}]
 
 
+@pytest.mark.parametrize(("seconds", "pause"), [(0.01, 5.0), (0.4, 20.0), (9.0, 60.0)])
+def test_checkpoints_that_take_long_are_further_apart(seconds, pause, monkeypatch):
+    """A fiftieth of the time at most, up to the 60 s of checkpoint_seconds; the first of a process takes longer."""
+    now = [100.0]
+
+    def write(step, arrays, state):
+        now[0] += seconds if step else 50.0
+
+    run = SimpleNamespace(config=config(), step_checkpoints=SimpleNamespace(write=write), mirror=None)
+    counter = SimpleNamespace(numpy=lambda: model.steps)
+    model = SimpleNamespace(
+        step=counter, failed_step=SimpleNamespace(numpy=lambda: -1), network_parameters={}, metric_sums=list, steps=0
+    )
+    monkeypatch.setattr(checkpointing, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(checkpointing, "training_variables", lambda model: {})
+    monkeypatch.setattr(checkpointing, "_metric_variables", lambda model: [])
+    callback = CheckpointCallback(run, [], [], SignalHandler(), None, 0)
+    callback.set_model(model)
+    callback.on_train_begin()
+    assert callback.pause == 5.0
+    model.steps = 7
+    callback._write(0, 7)
+    assert callback.pause == pytest.approx(pause)
+
+
 @pytest.mark.slow
 def test_a_row_that_was_cut_off_is_left_out(run):
     rows = run.metrics()
