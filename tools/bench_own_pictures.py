@@ -48,6 +48,7 @@ VARIANTS = {
         "recipe": "own-pictures",
         "feature_discriminator": "efficientnet-lite0",
         "feature_every": 4,
+        "feature_weight": 0.25,
     },
     "dcgan, lazy R1": LAZY,
     "upsampling": UPSAMPLING,
