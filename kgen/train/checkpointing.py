@@ -23,6 +23,7 @@ from kgen.config import RunConfig
 from kgen.data.training_data import Content
 from kgen.errors import TrainingPaused, UserError
 from kgen.io import ASIDE
+from kgen.models import resolve_model_args
 from kgen.run import Run
 from kgen.tables import counted
 from kgen.train.checks import check_settings
@@ -262,7 +263,9 @@ def check_resumable(run: Run, config: RunConfig, content: Content):
         config: complete.
         content: of the data set.
     """
-    check_settings(run, config)
+    defaults = resolve_model_args(run.config.model, {})  # which arguments that are newer than the run had without it
+    newer = {name: defaults[name] for name in config.model_args if name in defaults}
+    check_settings(run, config, newer | dict(run.config.model_args))
     if changed := run.training_data.content.difference(content):
         raise UserError(
             f"{config.data.dataset!r} does not hold the images that {run.place} was trained on: {changed}; bring the "

@@ -5,6 +5,7 @@ The command line makes them before it imports TensorFlow, and `train`, `resume` 
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from kgen.config import RunConfig, flatten
 from kgen.errors import UserError
@@ -95,17 +96,19 @@ def with_decided(run: Run, config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 
 
-def check_settings(run: Run, config: RunConfig):
+def check_settings(run: Run, config: RunConfig, model_args: Mapping[str, Any] | None = None):
     """Raises UserError when `config` is another training than the run's.
 
     Args:
         run: to resume.
         config: complete.
+        model_args: of the run, with those that are newer than it; None: as they were stored.
     """
     for name in DECIDED:
         if getattr(run.config.train, name) is None:
             raise UserError(f"{run.path / 'config.json'} was changed: train.{name} is missing; restore it as it was")
-    stored, wanted = flatten(run.config.to_json()), flatten(config.to_json())
+    known = run.config if model_args is None else dataclasses.replace(run.config, model_args=model_args)
+    stored, wanted = flatten(known.to_json()), flatten(config.to_json())
     differ = [key for key in {**stored, **wanted} if stored.get(key) != wanted.get(key) and key not in MAY_CHANGE]
     if differ:
         changes = "; ".join(f"{key} was {stored.get(key)!r}, is {wanted.get(key)!r}" for key in differ[:5])

@@ -190,6 +190,17 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, no_steps, monkeypat
 
 
 @pytest.mark.slow
+def test_a_run_that_is_older_than_an_argument_goes_on_with_its_default(run, tmp_path):
+    path = tmp_path / "run" / "config.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    del stored["model_args"]["free_bits"]
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    with pytest.raises(UserError, match=r"model_args.free_bits was 0.0, is 1.0"):
+        train(config(**{"model_args.free_bits": 1.0}), run_dir=str(tmp_path / "run"))
+    assert train(config(), run_dir=str(tmp_path / "run")).config.train.epochs == SMALL["train.epochs"]
+
+
+@pytest.mark.slow
 def test_other_settings_are_refused_by_name(run, tmp_path, capsys):
     with pytest.raises(UserError, match=r"train.batch_size was 10, is 20.*train.epochs"):
         train(config(**{"train.batch_size": 20}), run_dir=str(tmp_path / "run"))
