@@ -324,6 +324,8 @@ class Evaluator:
         kind, real = choice.metric.baseline, self.reference.real
         if kind is None or (kind == "other" and self.reference.read_other is None):
             return {}, None
+        if choice.metric.looks_at_train and real.hash == self.reference.train.hash:
+            return {}, None  # training images are copies of themselves
         stand_in = (self.reference.other if kind == "other" else real).some(count)
         looked_at = [real, stand_in, *([self.reference.train] if choice.metric.looks_at_train else [])]
         key = {

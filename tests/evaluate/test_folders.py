@@ -61,12 +61,15 @@ def test_every_image_of_a_folder_is_compared_unless_a_split_is_asked_for(tmp_pat
     assert "no split 'test'" in capsys.readouterr().err
 
 
-def test_memorization_needs_images_that_no_training_saw(tmp_path):
+def test_the_ratio_and_the_copies_need_images_that_no_training_saw(tmp_path):
+    """The others are measured without them, beside no baseline: training images are copies of themselves."""
     fakes, real = save_folder(tmp_path / "fakes", seed=5), save_folder(tmp_path / "real")
     config = EvalConfig(metrics=("memorization",), features="random")
     rows = measured(fakes, real, tmp_path / "out.jsonl", config)
-    assert {row["value"] for row in rows.values()} == {None}
-    assert all("--split validation" in row["note"] for row in rows.values())
+    missing = {name for name, row in rows.items() if row["value"] is None}
+    assert missing == {"nearest_ratio", "copies"} and rows["near_copies"]["value"] == 0
+    assert all(("--split validation" in row["note"]) == (name in missing) for name, row in rows.items())
+    assert {(row["baseline"], row["baseline_count"]) for row in rows.values()} == {(None, None)}
     config = EvalConfig(metrics=("memorization",), features="random", split="validation")
     rows = measured(fakes, real, tmp_path / "out.jsonl", config)
     assert rows["copies"]["value"] == 0
