@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from kgen.evaluate.registry import directions
 from kgen.explore.context import Context
 from kgen.explore.figures import Picture, captioned
 from kgen.tables import counted
@@ -24,8 +25,9 @@ PLOTS = {
 def curves(context: Context) -> Iterator[Picture]:
     """Losses, reconstruction and KL, health metrics; quality of samples and gradient norms where they were measured."""
     rows, folder = context.run.metrics(), context.run.path / "plots"
-    model_args = context.run.config.model_args
-    draw_curves(rows, folder / "curves.png", title=context.name, model_args=model_args)
+    model_args, train = context.run.config.model_args, context.run.config.train
+    measured = directions(train.metrics) if train.eval_every and context.run.spec.monitor_split == "train" else ()
+    draw_curves(rows, folder / "curves.png", title=context.name, model_args=model_args, leave_out=measured)
     balance = ""
     if "loss" in model_args:
         balance = " Balance: generated images are as the real ones, and D cannot tell them apart."

@@ -132,9 +132,11 @@ def _checkpoint(files: RunFiles, which: str) -> str | None:
         return None
     words = [f"epoch {state.get('epoch', '?')}"]
     words += [f"step {state['step']:,}"] if isinstance(state.get("step"), int) else []
-    key = f"validation_{files.run.config.train.best_by}"
-    if (value := finite(state.get(key))) is not None:
-        words.append(f"{key.replace('_', ' ')} {value:.4g}")
+    best_by = files.run.config.train.best_by
+    for split in ("validation",) if best_by == "loss" else ("validation", "train"):  # see `DataSpec.monitor_split`
+        key = f"{split}_{best_by}"
+        if (value := finite(state.get(key))) is not None:
+            words.append(f"{key.replace('_', ' ')} {value:.4g}")
     return ", ".join(words)
 
 

@@ -590,7 +590,9 @@ class Curves(EpochCallback):
     def on_train_end(self, logs=None):
         plots, title = self.run.path / "plots", self.run.name
         if self.rows:
-            draw_curves(self.rows, plots / "curves.png", title=title, model_args=self.run.config.model_args)
+            by_training_images = self.monitor is not None and self.monitor.split == "train"
+            leave_out, model_args = self.monitor.better if by_training_images else (), self.run.config.model_args
+            draw_curves(self.rows, plots / "curves.png", title=title, model_args=model_args, leave_out=leave_out)
         if self.rows and self.monitor is not None:
             draw_quality(self.rows, plots / "quality.png", self.monitor.better, self.monitor.split, title=title)
 

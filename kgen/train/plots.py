@@ -1,6 +1,6 @@
 """Pictures of a training: curves of its metrics, the gradients of its layers, and sheets of samples."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,14 @@ MAX_LINEAR = 1e3
 """An axis of positive values whose largest and smallest have a larger ratio is logarithmic."""
 
 
-def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, model_args: Mapping[str, Any]) -> Path:
+def draw_curves(
+    rows: list[dict[str, Any]],
+    path: Path,
+    *,
+    title: str,
+    model_args: Mapping[str, Any],
+    leave_out: Collection[str] = (),
+) -> Path:
     """One panel per term, one line per split, over the epochs; dashed: the value in balance (see `kgen.train.terms`).
 
     Args:
@@ -35,13 +42,17 @@ def draw_curves(rows: list[dict[str, Any]], path: Path, *, title: str, model_arg
         path: of the PNG.
         title: above the panels.
         model_args: of the model, from which units follow.
+        leave_out: terms that are none: metrics of samples that are relative to training images.
     """
-    return curves_canvas(rows, title=title, model_args=model_args).save(path)
+    return curves_canvas(rows, title=title, model_args=model_args, leave_out=leave_out).save(path)
 
 
-def curves_canvas(rows: list[dict[str, Any]], *, title: str, model_args: Mapping[str, Any]) -> Canvas:
+def curves_canvas(
+    rows: list[dict[str, Any]], *, title: str, model_args: Mapping[str, Any], leave_out: Collection[str] = ()
+) -> Canvas:
     """The figure of `draw_curves`."""
     names = [key.partition("_")[2] for key in rows[-1] if key.startswith(("train_", "health_"))]
+    names = [name for name in names if name not in leave_out]
     canvas, panels = Canvas.of_panels(len(names), MAX_COLUMNS, title=title)
     lines = {}
     for axes, name in zip(panels, names, strict=True):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from html import escape, unescape
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from report_case import FIGURE, NASTY, PETS, draw, evaluated, made_run, row
 from kgen import images
 from kgen.cli import report as command
 from kgen.cli import train
-from kgen.config import RunConfig
+from kgen.config import RunConfig, TrainConfig
 from kgen.report import pictures, run_files, to_html, write_report
 from kgen.report.commands import FAILED, next_commands, train_again
 from kgen.report.panels import panels_of
+from kgen.report.report import _checkpoint
 from kgen.run import Run
 from kgen.spec import DataSpec
 
@@ -37,6 +39,13 @@ def words_of(page: str) -> str:
 
 def frames_of(page: str) -> list[dict]:
     return json.loads(re.search(r'id="frames">(.*?)</script>', page, re.S)[1])
+
+
+def test_a_best_checkpoint_by_training_images_has_its_value():
+    state = {"epoch": 3, "step": 30, "train_kid": 0.25, "train_generator_loss": 1.0}
+    for best_by, words in (("kid", "epoch 3, step 30, train kid 0.25"), ("loss", "epoch 3, step 30")):
+        run = SimpleNamespace(config=RunConfig(train=TrainConfig(best_by=best_by)))
+        assert _checkpoint(SimpleNamespace(run=run, checkpoints={"best": state}), "best") == words
 
 
 def test_the_page_tells_what_the_run_holds(run):

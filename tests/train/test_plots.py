@@ -46,6 +46,12 @@ def test_axes_have_units_and_whole_epochs_and_no_text_is_cut_off():
         assert [t.get_text() for t in canvas.figure.legends[0].get_texts()] == ["train", "validation"]
 
 
+def test_metrics_of_samples_relative_to_training_images_are_no_terms():
+    rows = rows_of(train_loss=[2.0, 1.0], health_diversity=[0.9, 0.9], train_kid=[0.2, 0.1], train_copies=[None, None])
+    found = panels(curves_canvas(rows, title="", model_args=GAN, leave_out=("kid", "copies")))
+    assert [*found] == ["loss", "diversity"]
+
+
 def test_rounding_is_drawn_as_a_constant_and_a_share_on_its_whole_range():
     rows = rows_of(train_loss=[300.0, 300.0 + 1e-4, 300.0], health_saturated=[0.0] * 3, train_kl=[0.5, 0.50005, 0.5])
     found = panels(curves_canvas(rows, title="", model_args={}))
