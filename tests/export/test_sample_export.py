@@ -40,7 +40,7 @@ def test_the_recipe_for_few_pictures_starts_from_the_shipped_generator_wherever_
     """With its discriminator, and with the names of those who drew what it was trained on."""
     monkeypatch.chdir(tmp_path)
     config = with_architecture(configure("own-pictures-fine-tune", {"data.dataset": "photos"}))
-    assert config.model_args["network"] == "upsampling" and config.model_args["augment"] == ["translation"]
+    assert config.model_args["network"] == "upsampling" and config.model_args["augment"] == "auto"
     model = build_model(config.model, DataSpec("photos", (64, 64, 3)), **config.model_args)
     lines, recorded = initialize_weights(model, config)
     assert "generator 9 of 9 layers, discriminator 5 of 5 layers" in lines[0]
