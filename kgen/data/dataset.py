@@ -1,6 +1,6 @@
 """A loaded data set and its batches: steps 4 (order) and 5 (normalise) of the pipeline, see `kgen.data.loading`.
 
-Training batches come in an order that is a function of (seed, epoch) alone, so that a run can be resumed at any batch;
+Training batches come in an order that is a function of (seed, epoch), so that a run can be resumed at any batch;
 evaluation batches have a fixed order. Images that are kept decoded are gathered a batch at a time, in any order. Images
 that are not kept are decoded again in each epoch: in any order, or by parts of their files (`kgen.data.order`), in an
 order that is a function of the batch size, too.
@@ -102,8 +102,8 @@ class Dataset:
     ):
         """A `tf.data.Dataset` of (images [B, H, W, C] float32 in [0, 1], labels [B] int32; zeros when unlabelled).
 
-        Training batches come in an order that is a function of (seed, epoch) alone, and are all of `batch_size` (of all
-        images when there are fewer). Otherwise the order is fixed and the short last batch is kept.
+        Training batches come in an order that is a function of (seed, epoch), of images that are read by parts of their
+        files also of `batch_size`, and are all of `batch_size` (of all images when there are fewer). Otherwise the order is fixed and the short last batch is kept.
 
         Args:
             split: "train", "validation" or "test".
