@@ -279,6 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if cmd["resume"] is not None:
             checks.check_early_stopping(config)
             check_loggers(config.train.logger)
+            checks.check_pretrained(config)
             checks.check_settings(run, config)
         else:
             checks.checked(config, cmd["run_dir"])

@@ -47,11 +47,16 @@ def checked(config: RunConfig, run_dir: str | None = None) -> RunConfig:
     check_prior(config.train.prior, config.model)
     check_early_stopping(config)
     check_loggers(config.train.logger)
-    if (name := config.model_args.get("feature_discriminator")) in PRETRAINED:
-        check_package(PRETRAINED[name].package, f"model_args.feature_discriminator={name}")
+    check_pretrained(config)
     if config.train.init_from and is_run(run_dir):
         return with_architecture_of(Run.open(run_dir), config)
     return with_architecture(config)
+
+
+def check_pretrained(config: RunConfig):
+    """Raises UserError when the package with the weights that the training looks through is not installed."""
+    if (name := config.model_args.get("feature_discriminator")) in PRETRAINED:
+        check_package(PRETRAINED[name].package, f"model_args.feature_discriminator={name}")
 
 
 def check_run_dir(run_dir: str | None, runs_root: str):

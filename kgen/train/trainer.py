@@ -129,6 +129,7 @@ def resume(
     devices = devices_of(config.train.strategy)
     with devices.uploading(), devices.errors_converted(), devices.workers_watched():
         checks.check_early_stopping(config)
+        checks.check_pretrained(config)
         run = devices.open_run(path)
         dataset = dataset or data.load(config.data, seed=config.seed)
         checks.check_early_stopping(config, dataset.spec.examples)

@@ -273,8 +273,9 @@ def test_without_the_package_it_is_built_and_not_trained(monkeypatch):
     with pytest.raises(UserError, match=message):
         CASE.compiled()
     config = override(RunConfig("dcgan"), {"model_args.feature_discriminator": NAME})
-    with pytest.raises(UserError, match=message):
-        checks.checked(config)
+    for check in (checks.checked, checks.check_pretrained):  # of a new training, and of one that resumes
+        with pytest.raises(UserError, match=message):
+            check(config)
 
 
 @pytest.mark.parametrize("args, message", [
