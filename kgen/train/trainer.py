@@ -18,7 +18,7 @@ from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, TrainingPaused, UserError, image_lost
-from kgen.models import GenerativeModel, build_model, ema
+from kgen.models import GenerativeModel, build_model, ema, resolve_model_args
 from kgen.models.base import GRADIENT
 from kgen.models.presets import PRESETS
 from kgen.progress import announce
@@ -92,9 +92,10 @@ def train(
         if asked.train.flip == "auto":
             near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
             notes = [*notes, f"flip auto: {config.train.flip}; mirrored images are {near}"]
-        if auto := [name for name, value in asked.model_args.items() if value == "auto"]:
-            decided = ", ".join(f"model_args.{name}={json.dumps(config.model_args[name])}" for name in auto)
-            notes = [*notes, f"auto, for {counted(dataset.spec.examples['train'], 'training image')}: {decided}"]
+        given = resolve_model_args(asked.model, asked.model_args)
+        if decided := {name: value for name, value in config.model_args.items() if value != given[name]}:
+            words = ", ".join(f"model_args.{name}={json.dumps(value)}" for name, value in decided.items())
+            notes = [*notes, f"auto, for {counted(dataset.spec.examples['train'], 'training image')}: {words}"]
         if asked.train.batch_size == "auto":
             notes = [*notes, f"batch_size auto: {config.train.batch_size}; a step of so many images was tried"]
         if asked.train.jit_compile is None and (reason := xla.failure()):

@@ -160,4 +160,5 @@ def test_auto_is_decided_by_the_data_and_kept(tmp_path):
     log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
     count = run.spec.examples["train"]
     assert f'auto, for {count} training images: model_args.r1=1.0, model_args.augment=["color", "tr' in log
+    assert "model_args.augment_target=0.6" in log
     assert train(asked, run_dir=str(tmp_path / "run")).config.model_args == args
