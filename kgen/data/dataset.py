@@ -103,8 +103,8 @@ class Dataset:
         """A `tf.data.Dataset` of (images [B, H, W, C] float32 in [0, 1], labels [B] int32; zeros when unlabelled).
 
         Training batches come in an order that is a function of (seed, epoch), of images that are read by parts of their
-        files also of `batch_size`, and are all of `batch_size` (of all images when there are fewer). Otherwise the order
-        is fixed and the short last batch is kept.
+        files also of `batch_size`, and are all of `batch_size` (of all images when there are fewer). Otherwise the
+        order is fixed and the short last batch is kept.
 
         Args:
             split: "train", "validation" or "test".
