@@ -16,7 +16,7 @@ from typing import Any
 
 from kgen.environment import differences as environment_differences
 from kgen.errors import UserError
-from kgen.evaluate.registry import SHARES, UNITS
+from kgen.evaluate.registry import SHARES, UNITS, directions
 from kgen.evaluate.results import NOT_COMPARED, difference, generator_of, protocol_key, results_of
 from kgen.evaluate.tables import (
     format_interval,
@@ -603,11 +603,13 @@ def sample_curves(targets: Sequence[Compared]) -> list[dict[str, dict[str, list[
 def _training_protocol(run: Run) -> str:
     """Equal for two runs whose metrics of samples are comparable."""
     train = run.config.train
-    return json.dumps([run.spec.name, run.data_hashes, train.eval_features, train.eval_count], sort_keys=True)
+    given = [run.spec.name, run.data_hashes, run.spec.monitor_split, train.eval_features, train.eval_count]
+    return json.dumps(given, sort_keys=True)
 
 
 def _points(run: Run) -> dict[str, list[tuple[float, float]]]:
-    """Metrics of samples: what has no counterpart in training, as the terms of a loss have."""
+    """Metrics of samples: of validation images what has no counterpart in training, as the terms of a loss have."""
+    by_training_images = directions(run.config.train.metrics) if run.spec.monitor_split == "train" else ()
     try:
         epochs = run.metrics()
     except ValueError:  # a line that is still being written
@@ -616,6 +618,7 @@ def _points(run: Run) -> dict[str, list[tuple[float, float]]]:
     for epoch in epochs:
         for key, value in epoch.items():
             split, _, metric = key.partition("_")
-            if split == "validation" and f"train_{metric}" not in epoch and value is not None:
+            measured = metric in by_training_images if split == "train" else f"train_{metric}" not in epoch
+            if split in ("validation", "train") and measured and value is not None:
                 found.setdefault(metric, []).append((epoch["elapsed_seconds"], value))
     return found

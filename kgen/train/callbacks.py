@@ -266,7 +266,8 @@ class MeasureSamples(EpochCallback):
         if self.is_due(row["epoch"], self.every):
             with self.clock.clock_stopped():
                 values = self.monitor.values(self.sampler)
-            row |= {f"{self.monitor.split}_{key}": value for key, value in values.items()}
+            named = {f"{self.monitor.split}_{key}": value for key, value in values.items()}
+            row |= {key: value for key, value in named.items() if key not in row}  # e.g. the kl of the training itself
 
 
 class MeasureHealth(EpochCallback):

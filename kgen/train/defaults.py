@@ -59,8 +59,8 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     """The complete configuration.
 
     Raises:
-        UserError: an unknown model or model argument, early stopping without a metric to go by, or no batch that fits
-            into memory where `train.batch_size` is "auto".
+        UserError: an unknown model or model argument, early stopping without a metric to go by, a ramp-up without an
+            average, or no batch that fits into memory where `train.batch_size` is "auto".
     """
     check_early_stopping(config, dataset.spec.examples)
     model_args = resolve_model_args(config.model, config.model_args)
@@ -80,6 +80,12 @@ def resolve_defaults(config: RunConfig, dataset: data.Dataset) -> RunConfig:
         images = epochs * steps_per_epoch * batch_size
         averaged = PRESETS[config.model].adversarial
         halflife = min(MAX_EMA_HALFLIFE_IMAGES, images / EMA_HALFLIVES) if averaged else 0.0
+
+    if given.ema_rampup is not None and not halflife:
+        raise UserError(
+            "train.ema_rampup limits the half-life of averaged weights, and this training has no average: add "
+            f"--ema_halflife_images, or leave it out. Received: {given.ema_rampup}"
+        )
 
     complete = dataclasses.replace(config, train=dataclasses.replace(
         given,

@@ -270,7 +270,8 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
 def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset):
     if config.train.eval_every and monitor is None:
         raise UserError(
-            "train.eval_every asks for metrics of samples; call kgen.train.train(..., monitor=kgen.evaluate.Monitor)"
+            "train.eval_every or train.best_by asks for metrics of samples; call kgen.train.train(..., "
+            "monitor=kgen.evaluate.Monitor)"
         )
     return monitor(config, dataset) if config.train.eval_every else None
 

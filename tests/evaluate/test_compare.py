@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -415,3 +416,14 @@ def test_values_of_samples_that_two_runs_measured_alike_become_curves(tmp_path):
     assert "Quality of samples during training" in page and "fid of 00000-vae-mnist, 00001-vae-mnist over" in page
     assert page.count("<svg") == 2 and "&quot;x&quot;:[10,30],&quot;y&quot;:[8,4]" in page  # what a pointer shows
     assert "Quality of samples" not in to_html(compare(targets[1:]))
+
+
+def test_values_beside_training_images_become_curves_where_few_are_set_aside(tmp_path):
+    """And no terms of the training, whose keys begin with train_, too."""
+    few, runs = replace(MNIST, examples={"train": 90, "validation": 10}), []
+    for value in (9.0, 8.0):
+        run = Run.create(RunConfig("vae"), few, runs_root=str(tmp_path))
+        run.log_metrics({"epoch": 1, "elapsed_seconds": 10.0, "train_loss": 1.0, "train_fid": value})
+        runs.append(run)
+    first, second = targets = open_targets([run.path for run in runs])
+    assert sample_curves(targets) == [{"fid": {first.name: [(10.0, 9.0)], second.name: [(10.0, 8.0)]}}]

@@ -1,5 +1,8 @@
 """Trainings that measure their samples: curves of quality, and the best checkpoint by any metric."""
 
+import contextlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from evaluation_fixtures import blobs
@@ -177,6 +180,18 @@ def test_mistakes_leave_nothing(config, tmp_path, settings, monitor, message):
     with pytest.raises(UserError, match=message):
         kgen.train.train(config(**settings), run_dir=str(tmp_path / "run"), monitor=monitor)
     assert not (tmp_path / "run").exists()
+
+
+def test_metrics_beside_training_images_do_not_replace_the_terms_of_the_training():
+    """The kl of an evaluation is not that of the epoch's batches."""
+    monitor = SimpleNamespace(split="train", values=lambda sampler: {"kl": 1.0, "fid": 2.0})
+    clock = SimpleNamespace(clock_stopped=contextlib.nullcontext)
+    callback = callbacks.MeasureSamples(None, [], monitor, clock, 1)
+    callback.sampler = None
+    callback.set_params({"epochs": 3})
+    row = {"epoch": 1, "train_kl": 9.0}
+    callback.on_row(row)
+    assert row == {"epoch": 1, "train_kl": 9.0, "train_fid": 2.0}
 
 
 def test_a_best_checkpoint_by_samples_is_measured_ten_times():

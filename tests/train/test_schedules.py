@@ -5,6 +5,7 @@ import pytest
 
 import kgen
 from kgen.config import override
+from kgen.errors import UserError
 from kgen.train import train
 
 SMALL = {
@@ -69,6 +70,12 @@ def test_adversarial_models_are_averaged_by_default(model, given, halflife, tmp_
     settings = {"model": model, "data.binarize": "none", "train.ema_halflife_images": given}
     run = trained(tmp_path / "run", **settings)
     assert run.config.train.ema_halflife_images == halflife
+
+
+def test_a_ramp_up_needs_an_average(tmp_path):
+    with pytest.raises(UserError, match=r"train.ema_rampup .* no average: add --ema_halflife_images.*Received: 0.05"):
+        trained(tmp_path / "run", **{"train.ema_rampup": 0.05})
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
