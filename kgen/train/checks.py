@@ -95,8 +95,8 @@ def with_decided(run: Run, config: RunConfig) -> RunConfig:
     """The configuration with the run's values where it has none: defaults stay as they were decided for the run."""
     minutes = config.train.minutes
     kept = [name for name in DECIDED if name != "epochs" or (minutes and minutes == run.config.train.minutes)]
-    kept += ["eval_every"] if config.train.best_by != "loss" else []
-    unset = [name for name in kept if getattr(config.train, name) in (None, "auto")]
+    unset = [name for name in (*kept, "eval_every") if getattr(config.train, name) in (None, "auto")]
+    unset += [] if config.train.measures_samples else ["metrics"]  # of labelled data, which nobody asked for
     decided = {name: getattr(run.config.train, name) for name in unset}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 

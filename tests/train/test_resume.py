@@ -189,6 +189,15 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, no_steps, monkeypat
         train(other, run_dir=str(tmp_path / "run"))
 
 
+def test_more_epochs_of_labelled_data_measure_classes_as_often(tmp_path, no_steps):
+    """About twenty times in the epochs that were asked for first."""
+    settings, monitor = {"model": "gan", "train.batch_size": 40}, lambda config, dataset: None
+    run = train(config(**settings | {"train.epochs": 20}), run_dir=str(tmp_path / "run"), monitor=monitor)
+    assert (run.config.train.eval_every, run.config.train.metrics) == (1, ("coverage",))
+    again = train(config(**settings | {"train.epochs": 40}), run_dir=str(tmp_path / "run"), monitor=monitor)
+    assert (again.config.train.eval_every, again.config.train.metrics) == (1, ("coverage",))
+
+
 @pytest.mark.slow
 def test_a_run_that_is_older_than_an_argument_goes_on_with_its_default(run, tmp_path):
     path = tmp_path / "run" / "config.json"
