@@ -104,7 +104,7 @@ CHOICES = (
     ("the same, sharp; and a hundred pictures that are alike", "`--recipe own-pictures`; with labels `--model cdcgan`",
      "own-pictures", "3,348 of 64×64"),
     ("photographs of several kinds of things", "`--recipe imagenette-dcgan`; with labels `--model cdcgan`",
-     "imagenette-dcgan", "50,000 of 64×64"),
+     "imagenette-dcgan", "10,000 of 64×64"),
 )  # fmt: skip
 """(pictures, what to take, a recipe that was measured on such ones, its pictures) of the guide to the models."""
 
