@@ -228,6 +228,7 @@ def test_settings_that_are_none():
 def test_as_typed(config, tmp_path, capsys):
     arguments = ["--eval_every", "1", "--metrics", "fid,prdc", "--features", "pixels", "--best_by", "recall"]
     arguments += ["--eval_count", "80", "--epochs", "2", "--model", "vae", "--nojit_compile", "--batch_size", "25"]
+    arguments += ["--validation_fraction", "0.5"]
     code = command.main([*arguments, "--dataset", str(tmp_path / "blobs.npz"), "--run_dir", str(tmp_path / "run")])
     assert code == 0, capsys.readouterr().err
     rows = kgen.Run.open(tmp_path / "run").metrics()
