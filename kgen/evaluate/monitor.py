@@ -39,7 +39,8 @@ class Monitor:
 
     def __init__(self, config: RunConfig, dataset: data.Dataset):
         train = config.train
-        self.better = directions(train.metrics)
+        self.split = dataset.spec.monitor_split
+        self.better = directions(train.metrics, unseen=self.split != "train")
         first = [next(iter(directions([metric]))) for metric in train.metrics]
         self.main = tuple(dict.fromkeys([train.best_by] * (train.best_by != "loss") + first))
         if train.best_by != "loss" and not self.better.get(train.best_by):
@@ -50,7 +51,6 @@ class Monitor:
             train.metrics, num_classes=classes, labelled_fakes=preset.conditional, encodes=preset.has_encoder,
             likelihood=preset.has_likelihood,
         )  # fmt: skip
-        self.split = dataset.spec.monitor_split
         unseen = {"validation", "test"} & {*dataset.splits}
         common = load_reference(config.data, seed=config.seed, dataset=dataset, split=None if unseen else "train")
         real = real_images(dataset, self.split).some(NUM_REAL)
@@ -65,4 +65,5 @@ class Monitor:
 
     def values(self, sampler: Sampler) -> dict[str, float | None]:
         """Name of a value -> its value; of the same latent points every time."""
-        return self._evaluator.values(sampler, self._seed)
+        values = self._evaluator.values(sampler, self._seed)
+        return {name: value for name, value in values.items() if name in self.better}

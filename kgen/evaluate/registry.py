@@ -28,10 +28,12 @@ class Value:
     Attributes:
         better: "lower", "higher", or "" where neither is.
         share: it lies in [0, 1], and so does its interval.
+        unseen: it takes real images that the model was not trained on.
     """
 
     better: Literal["lower", "higher", ""] = ""
     share: bool = False
+    unseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,10 @@ METRICS |= {
         "distance to the nearest training image, beside that of unseen images (Alaa et al. 2022); * below 5000 "
         "training images",
         "training_neighbours",
-        {"authenticity": HIGHER_SHARE, "nearest_ratio": Value(), "near_copies": LOWER_SHARE, "copies": LOWER_SHARE},
+        {
+            "authenticity": HIGHER_SHARE, "nearest_ratio": Value(unseen=True), "near_copies": LOWER_SHARE,
+            "copies": Value("lower", share=True, unseen=True),
+        },
         ("features",), "reference", default=True, default_below=5_000, looks_at_train=True,
     ),
     "reconstruction": Metric(
@@ -228,12 +233,18 @@ def parse_metrics(words: Iterable[str]) -> list[MetricChoice]:
     return list(dict.fromkeys(choices))
 
 
-def directions(words: Iterable[str]) -> dict[str, str]:
-    """Name of a value while a model trains -> "lower", "higher" or "": of all values of these metrics."""
+def directions(words: Iterable[str], *, unseen: bool = True) -> dict[str, str]:
+    """Name of a value while a model trains -> "lower", "higher" or "": of all values of these metrics.
+
+    Args:
+        words: see `parse_metrics`.
+        unseen: there are real images that the model is not trained on; without them some values are left out.
+    """
     return {
         choice.label(name): value.better
         for choice in parse_metrics(words)
         for name, value in choice.metric.values.items()
+        if unseen or not value.unseen
     }
 
 

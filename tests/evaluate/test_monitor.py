@@ -68,6 +68,12 @@ def test_with_few_validation_images_or_none_it_is_the_training_split(save_set, d
     assert found.values(Blobs())["kid"] is not None
 
 
+def test_without_unseen_images_what_needs_them_is_left_out(save_set):
+    found = monitor(save_set(count=80, test=40), metrics=("memorization",))
+    assert {*found.values(Blobs())} == {*found.better} == {"authenticity", "near_copies"}
+    assert None not in found.values(Blobs()).values()
+
+
 def test_the_same_images_every_time_and_others_for_another_seed(save_set):
     data = save_set(count=80, test=40)
     first = monitor(data)
