@@ -8,12 +8,15 @@ import gc
 import io
 import os
 import shutil
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a job that a script began in the background, "&"
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or the commands of the tests ignored Ctrl-C, too
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # exact comparisons are of the CPU
 pytest_plugins = ["evaluation_fixtures"]

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import sys
 import termios
@@ -52,6 +53,8 @@ def session(command: str, arguments: str, cwd: Path, *, interrupt_after: str = "
             os.write(terminal, b"\x03")
             interrupt_after = ""
     os.close(terminal)
+    if time.monotonic() >= until:
+        os.kill(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), written, standing(written)
 
 
