@@ -490,7 +490,7 @@ class ModelStore:
         self._assign_labels(name, found.config.labels)
 
     def _forget_versions(self, name: str, kept: set[int]):
-        """Forgets what was seen and told of versions that were removed."""
+        """Forgets what was found and logged of versions that were removed."""
         for memory in (self._seen, self._unseen):
             for key in [key for key in memory if key[0] == name and key[1] not in kept]:
                 del memory[key]
