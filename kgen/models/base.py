@@ -172,7 +172,7 @@ class GenerativeModel(keras.Model):
         return list(dict.fromkeys(network for phase in self.phases() for network in phase.networks))
 
     def frozen_networks(self) -> list[keras.layers.Layer]:
-        """Networks that a step passes through and never changes, built anew without their weights: to count them."""
+        """Networks whose weights no step changes, built without these weights, so that their parameters are counted."""
         return []
 
     @property
