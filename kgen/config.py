@@ -258,9 +258,10 @@ class TrainConfig:
     eval_count: int = option(2_000, "Samples per evaluation.", at_least=2, group="Evaluation")
     best_by: str = option(
         "loss",
-        "What the best checkpoint is chosen by: loss, or one of --metrics, on validation images.",
+        "What the best checkpoint is chosen by: loss, one of --metrics, on validation images, or auto.",
         group="Evaluation",
-        more="The losses of an adversarial model choose nothing: with `loss` its best checkpoint is its last.",
+        more="The losses of an adversarial model choose nothing: with `loss` its best checkpoint is its last. `auto` "
+        "chooses it by the first of --metrics, where features that see shapes are at hand; else it is `loss`.",
     )
     samples_every: int | None = option(
         None, "Epochs between two sample grids.", auto="about 20 grids in all", above=0, group="Evaluation"
@@ -357,7 +358,12 @@ class TrainConfig:
     @property
     def measures_samples(self) -> bool:
         """Whether samples are evaluated during the training."""
-        return self.eval_every is not None or self.best_by != "loss"
+        return self.eval_every is not None or self.chosen_by_samples
+
+    @property
+    def chosen_by_samples(self) -> bool:
+        """Whether a metric of samples chooses the best checkpoint."""
+        return self.best_by not in ("loss", "auto")
 
     def evaluated_every(self, epochs: int) -> int | None:
         """Epochs between two evaluations of samples, in a training of so many; None: there is none."""

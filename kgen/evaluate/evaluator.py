@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -197,6 +198,22 @@ class Evaluator:
             for choice in choices
             for name, value in choice.metric(self._inputs(choice, fake, seed, sampler, likelihood)).items()
         }
+
+    def seconds_per_image(self) -> float:
+        """For the features of an image by all extractors: measured on a batch of each, after one that compiles."""
+        seconds = 0.0
+        for extractor in self._extractors.values():
+            pixels = np.zeros((extractor.batch_size, *self.reference.spec.image_shape), np.uint8)
+            extractor(pixels)
+            started = time.monotonic()
+            extractor(pixels)
+            seconds += (time.monotonic() - started) / len(pixels)
+        return seconds
+
+    def real_images(self) -> int:
+        """How many real images the metrics look at."""
+        looks_at_train = any(choice.metric.looks_at_train for choice in parse_metrics(self.config.metrics))
+        return self.reference.real.count + (self.reference.train.count if looks_at_train else 0)
 
     def _choices(self, sampler: Sampler | None, *, labelled: bool) -> list[MetricChoice]:
         """The metrics to compute; those that were asked for are checked."""

@@ -1,20 +1,27 @@
 """Monitors the quality of samples while a model trains, against images that no report uses."""
 
 import dataclasses
+import math
 
 from kgen import data
-from kgen.config import RunConfig
+from kgen.config import EVALUATIONS, RunConfig, TrainConfig
 from kgen.data.reference import load_reference, real_images
 from kgen.errors import UserError
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
-from kgen.evaluate.registry import check, directions
-from kgen.features import default_extractor
+from kgen.evaluate.registry import check, directions, parse_metrics
+from kgen.features import COLOUR, EXTRACTORS, default_extractor, default_for_evaluation, installed
 from kgen.models.presets import PRESETS
+from kgen.pretrained import INSTALL
 from kgen.registry import nearest
 from kgen.run import trained_with
 from kgen.sampling import Sampler
+from kgen.tables import counted
 
 NUM_REAL = 10_000
+SHARE_OF_TIME = 1 / 15
+"""Of `train.minutes`, what `best_by="auto"` may take for evaluations."""
+LEAST_EVALUATIONS = 4
+"""Fewer choose little."""
 
 
 class Monitor:
@@ -62,6 +69,58 @@ class Monitor:
             trained_with=trained_with(config.model_args),
         )
         self._seed = config.seed
+
+    @classmethod
+    def decided(cls, config: RunConfig, dataset: data.Dataset) -> tuple[TrainConfig, str]:
+        """What `best_by="auto"` stands for.
+
+        An adversarial model's best checkpoint is chosen by the first of `train.metrics`, where its features see shapes:
+        those of `train.eval_features`, else those of kgen-eval. In a training of `train.minutes` it is measured as
+        often as takes a fifteenth of them, at most ten times. Else the best checkpoint is the last.
+
+        Args:
+            config: of a training, with its epochs where it has `train.minutes`.
+            dataset: that it trains on.
+
+        Returns:
+            The settings, complete in `best_by`, `metrics`, `eval_features` and `eval_every`; and a line for the log.
+        """
+        train, spec = config.train, dataset.spec
+        by_loss = dataclasses.replace(train, best_by="loss")
+        if not PRESETS[config.model].adversarial:
+            return by_loss, "best_by auto: loss"
+        used = trained_with(config.model_args)
+        default = train.eval_features or default_for_evaluation(spec.num_classes, spec.image_shape[2], used)
+        asked, images = parse_metrics(train.metrics), spec.examples["train"]
+        usual = [c for c in asked if not c.metric.default_below or images < c.metric.default_below]
+        choices = usual or asked
+        features = choices[0].features or default
+        if not EXTRACTORS[features].sees_shapes:
+            colour = spec.image_shape[2] == 3 and not used
+            hint = f"; {COLOUR} does: {INSTALL}" * (colour and not installed(COLOUR))
+            return by_loss, f"best_by auto: the last checkpoint, as features {features!r} see no shapes{hint}"
+        metrics = tuple(map(str, choices))
+        first = next(iter(directions(metrics[:1])))
+        train = dataclasses.replace(train, best_by=first, metrics=metrics, eval_features=default)
+        if train.minutes is None or train.eval_every:
+            return train, f"best_by auto: {first} by features {features!r}"
+        at_first, each = cls(dataclasses.replace(config, train=train), dataset).seconds()
+        share = SHARE_OF_TIME * 60 * train.minutes
+        times = min(EVALUATIONS, int((share - at_first) / each))
+        if times < LEAST_EVALUATIONS:
+            least = math.ceil((at_first + LEAST_EVALUATIONS * each) / SHARE_OF_TIME / 60)
+            return (
+                by_loss,
+                f"best_by auto: the last checkpoint; by {first} of features {features!r} from --minutes {least} on",
+            )
+        every = -(-train.epochs // times)
+        words = f"every {counted(every, 'epoch')}" if every > 1 else "every epoch"
+        return dataclasses.replace(train, eval_every=every), f"best_by auto: {first} by features {features!r}, {words}"
+
+    def seconds(self) -> tuple[float, float]:
+        """(for the features of the real images, for those of each evaluation): estimated, seconds."""
+        per_image = self._evaluator.seconds_per_image()
+        return per_image * self._evaluator.real_images(), per_image * self._evaluator.config.count
 
     def values(self, sampler: Sampler) -> dict[str, float | None]:
         """Name of a value -> its value; of the same latent points every time."""

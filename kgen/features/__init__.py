@@ -21,12 +21,14 @@ class ExtractorEntry:
         opener: "module:name" of the function or class that gives the extractor of a (Reference, weights or None).
         takes_weights: whether --feature_weights are its weights.
         package: module that must be installed.
+        sees_shapes: whether a distance of its features falls as long as samples get better, so that it may choose.
     """
 
     help: str
     opener: str
     takes_weights: bool = False
     package: str | None = None
+    sees_shapes: bool = True
 
 
 EXTRACTORS: Registry = Registry("feature extractor")
@@ -38,8 +40,9 @@ EXTRACTORS |= {
     "random": ExtractorEntry(
         "a fixed convolutional network with random weights; the default for unlabelled data",
         "kgen.features.extractors:RandomNetwork",
+        sees_shapes=False,
     ),
-    "pixels": ExtractorEntry("the pixel values themselves", "kgen.features.extractors:Pixels"),
+    "pixels": ExtractorEntry("the pixel values themselves", "kgen.features.extractors:Pixels", sees_shapes=False),
     "efficientnet-lite0": ExtractorEntry(
         "a network trained on ImageNet; for colour images",
         "kgen.features.efficientnet:open_efficientnet",
@@ -56,6 +59,9 @@ EXTRACTORS |= {
         takes_weights=True,
     ),
 }
+
+COLOUR = "efficientnet-lite0"
+"""The default of evaluations for colour images without labels, where it is installed."""
 
 
 def default_extractor(num_classes: int) -> str:
@@ -76,9 +82,8 @@ def default_for_evaluation(num_classes: int, channels: int, trained_with: Collec
         channels: of its images.
         trained_with: extractors that the generator was trained with, which do not judge it.
     """
-    colour = "efficientnet-lite0"
-    fits = channels == 3 and num_classes < 2 and colour not in trained_with
-    return colour if fits and installed(colour) else default_extractor(num_classes)
+    fits = channels == 3 and num_classes < 2 and COLOUR not in trained_with
+    return COLOUR if fits and installed(COLOUR) else default_extractor(num_classes)
 
 
 def check_installed(name: str):

@@ -63,6 +63,8 @@ class Plan:
                                 ("train.metrics", FIXED), ("train.logger", FIXED)):  # fmt: skip
             if setting in space:
                 raise UserError(f"--vary {setting.partition('.')[2]}: {reason}; leave it out of --vary")
+        if base.train.best_by == "auto":
+            base = dataclasses.replace(base, train=dataclasses.replace(base.train, best_by="loss"))
         if base.train.epochs is None:
             raise UserError("kgen-sweep needs --epochs: how long the best trials train")
         if base.train.strategy == "multi_worker":

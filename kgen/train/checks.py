@@ -97,6 +97,7 @@ def with_decided(run: Run, config: RunConfig) -> RunConfig:
     kept = [name for name in DECIDED if name != "epochs" or (minutes and minutes == run.config.train.minutes)]
     unset = [name for name in (*kept, "eval_every") if getattr(config.train, name) in (None, "auto")]
     unset += [] if config.train.measures_samples else ["metrics"]  # of labelled data, which nobody asked for
+    unset += ["best_by", "metrics", "eval_features"] if config.train.best_by == "auto" else []
     decided = {name: getattr(run.config.train, name) for name in unset}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 

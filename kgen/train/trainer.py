@@ -88,6 +88,9 @@ def train(
         if config.train.minutes is not None and config.train.epochs is None:
             config, note = _within_minutes(config, dataset, devices)
             notes = [*notes, note]
+        if config.train.best_by == "auto":
+            config, note = _with_best_by(config, dataset, monitor)
+            notes = [*notes, note]
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
             near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
@@ -265,6 +268,13 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
     each = f"{counted(found.steps_per_epoch, 'step')}, {found.step_words} each"
     note = f"minutes {config.train.minutes:g}: {counted(epochs, 'epoch')} of {each}"
     return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs)), note
+
+
+def _with_best_by(config: RunConfig, dataset: data.Dataset, monitor: Callable | None) -> tuple[RunConfig, str]:
+    """The configuration with what `best_by="auto"` stands for, and a line about it for the log."""
+    by_loss = dataclasses.replace(config.train, best_by="loss"), "best_by auto: loss"
+    train, note = monitor.decided(config, dataset) if monitor else by_loss
+    return dataclasses.replace(config, train=train), note
 
 
 def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset):

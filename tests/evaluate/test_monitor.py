@@ -1,5 +1,7 @@
 """Monitor: values of samples while a model trains, of images that no report uses."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from evaluation_fixtures import blobs
@@ -137,3 +139,102 @@ def test_memorization_compares_with_what_the_run_trains_on(save_set):
 def test_mistakes_are_told_before_anything_is_trained(save_set, train, message):
     with pytest.raises(UserError, match=message):
         monitor(save_set(labelled=False), **train)
+
+
+# best_by="auto" -------------------------------------------------------------------------------------------------------
+
+COLOUR, GRAY = (64, 64, 3), (64, 64, 1)
+
+
+def decided(shape=COLOUR, model="dcgan", classes=0, train_images=1_000, model_args=None, **train):
+    """(settings, line) that stand for auto; the data are those of a specification alone."""
+    spec = kgen.DataSpec("pictures", shape, num_classes=classes, examples={"train": train_images})
+    settings = {"best_by": "auto", "metrics": ("kid", "prdc", "memorization"), "epochs": 100} | train
+    config = RunConfig(model, model_args=model_args or {}, train=TrainConfig(**settings))
+    return Monitor.decided(config, SimpleNamespace(spec=spec))
+
+
+@pytest.fixture
+def is_installed(monkeypatch):
+    """A function: whether the package of the pretrained network seems to be there."""
+
+    def seem(there):
+        monkeypatch.setattr("kgen.features.installed", lambda name: there)
+        monkeypatch.setattr("kgen.evaluate.monitor.installed", lambda name: there)
+
+    return seem
+
+
+def test_auto_is_the_first_metric_by_features_that_see_shapes(is_installed):
+    is_installed(True)
+    train, line = decided()
+    assert (train.best_by, train.eval_features, train.eval_every) == ("kid", "efficientnet-lite0", None)
+    assert train.metrics == ("kid", "prdc", "memorization") and train.evaluated_every(100) == 10
+    assert line == "best_by auto: kid by features 'efficientnet-lite0'"
+    train, line = decided(GRAY, classes=3)
+    assert (train.best_by, train.eval_features) == ("kid", "classifier")
+    train, line = decided(GRAY, metrics=("prdc@efficientnet-lite0", "kid"))
+    assert (train.best_by, train.eval_features) == ("precision@efficientnet-lite0", "random")
+
+
+@pytest.mark.parametrize(
+    ("there", "options", "line"),
+    [
+        (True, {"model": "vae"}, "best_by auto: loss"),  # by its loss
+        (False, {}, "features 'random' see no shapes; efficientnet-lite0 does: pip install 'kgen[features]'"),
+        (False, {"shape": GRAY}, "features 'random' see no shapes"),
+        (True, {"shape": GRAY}, "features 'random' see no shapes"),
+        (True, {"model_args": {"feature_discriminator": "efficientnet-lite0"}}, "features 'random' see no shapes"),
+        (True, {"eval_features": "pixels"}, "features 'pixels' see no shapes"),
+    ],
+)
+def test_otherwise_auto_is_the_loss(is_installed, there, options, line):
+    is_installed(there)
+    train, found = decided(**options)
+    assert train.best_by == "loss" and not train.measures_samples
+    assert found.endswith(line)
+
+
+def test_auto_looks_for_copies_of_few_images_alone(is_installed):
+    """As kgen-eval without --metrics."""
+    is_installed(True)
+    assert decided(train_images=4_999)[0].metrics == ("kid", "prdc", "memorization")
+    assert decided(train_images=5_000)[0].metrics == ("kid", "prdc")
+    assert decided(train_images=5_000, metrics=("memorization",))[0].best_by == "authenticity"  # it alone is asked for
+
+
+@pytest.mark.parametrize(
+    ("minutes", "each", "every"),
+    [(60, 10, 10), (60, 30, 17), (60, 45, 25), (60, 46, None), (10, 10, None), (5, 10, None)],
+)
+def test_within_minutes_auto_takes_a_fifteenth_of_them(is_installed, monkeypatch, minutes, each, every):
+    """Of an hour 240 s, 60 of them for the real images: of 10 s ten (the most), of 30 s six, of 45 s four."""
+    is_installed(True)
+    monkeypatch.setattr(Monitor, "__init__", lambda self, config, dataset: None)
+    monkeypatch.setattr(Monitor, "seconds", lambda self: (60.0, each))
+    train, line = decided(minutes=minutes)
+    if every is None:
+        least = -(-(60 + 4 * each) * 15 // 60)
+        assert train.best_by == "loss" and line.endswith(
+            f"by kid of features 'efficientnet-lite0' from --minutes {least} on"
+        )
+    else:
+        assert (train.best_by, train.eval_every) == ("kid", every) and line.endswith(f"every {every} epochs")
+
+
+def test_how_long_evaluations_take_is_estimated_from_one_image(save_set, monkeypatch):
+    monkeypatch.setattr(Evaluator, "seconds_per_image", lambda self: 0.5)
+    found = monitor(save_set(count=640, test=40), metrics=("kid", "memorization"), eval_count=50)
+    assert found.seconds() == (0.5 * (64 + 576), 0.5 * 50)  # validation and training images; samples
+    assert monitor(save_set(count=640, test=40), metrics=("kid",)).seconds() == (0.5 * 64, 0.5 * 60)
+
+
+def test_seconds_per_image_are_those_of_all_extractors(save_set, monkeypatch):
+    """A clock of one second per call of an extractor; the calls that compile do not count."""
+    now = [0.0]
+    monkeypatch.setattr("kgen.evaluate.evaluator.time", SimpleNamespace(monotonic=lambda: now[0]))
+    found = monitor(save_set(), metrics=("kid@pixels", "kid@random"))._evaluator
+    for extractor in found._extractors.values():
+        monkeypatch.setattr(extractor, "batch_size", 4)
+        monkeypatch.setattr(extractor, "batch", lambda pixels: (now.append(now.pop() + 1), (np.zeros((4, 2)), None))[1])
+    assert found.seconds_per_image() == 2 / 4

@@ -211,6 +211,33 @@ def test_the_best_epoch_by_a_metric_needs_no_more_than_its_name(config, tmp_path
     assert kgen.train.train(more, run_dir=str(tmp_path / "run"), monitor=monitor).config.train.eval_every == 2
 
 
+@pytest.mark.slow
+def test_what_auto_stands_for_stays_with_the_run(config, tmp_path, monkeypatch):
+    """It is decided once, also where it could not be decided in this way any more."""
+    given = {"model": "gan", "train.best_by": "auto", "train.metrics": ("kid",), "train.eval_features": "classifier"}
+    settings = override(config(eval_every=None, epochs=2), given)
+    monitor, decisions = Script(), []
+
+    def decided(asked, dataset):
+        decisions.append(asked)
+        train = {"best_by": "fid", "metrics": ("fid",), "eval_features": "pixels", "eval_every": 1}
+        return override(asked, {f"train.{key}": value for key, value in train.items()}).train, "decided so"
+
+    monitor.decided, monitor.left = decided, {"fid": [3, 4, 2, 5], "precision": []}
+    run = kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=monitor)
+    assert "decided so" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
+    assert run.config.train.best_by == "fid" and run.checkpoint_state()["best"]["epoch"] == 1
+    more = kgen.train.train(override(settings, {"train.epochs": 4}), run_dir=str(tmp_path / "run"), monitor=monitor)
+    assert len(decisions) == 1 and more.config.train == override(run.config, {"train.epochs": 4}).train
+    assert more.checkpoint_state()["best"]["epoch"] == 3
+
+
+@pytest.mark.slow
+def test_auto_without_a_monitor_is_the_loss(config, tmp_path):
+    settings = config(eval_every=None, best_by="auto", epochs=1)
+    assert kgen.train.train(settings, run_dir=str(tmp_path / "run")).config.train.best_by == "loss"
+
+
 def test_settings_that_are_none():
     for count in (0, 1):
         with pytest.raises(UserError, match=f"train.eval_count.*at least 2.*Received: {count}"):
