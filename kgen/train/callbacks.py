@@ -27,7 +27,7 @@ from kgen.sampling import ModelSampler
 from kgen.tables import counted
 from kgen.train.checkpointing import ResumableCallback, losses_of, model_variables
 from kgen.train.costs import Costs
-from kgen.train.diagnostics import PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
+from kgen.train.diagnostics import COPIED, PATIENCE, Diagnosis, HealthMetrics, diagnose, not_finite, settled_after
 from kgen.train.loggers.base import Logger
 from kgen.train.plots import draw_curves, draw_norms, draw_quality, path_sheet, sample_sheet, sheet_origin
 
@@ -397,10 +397,12 @@ class Objective:
     Attributes:
         key: of a row; "": there is nothing to choose by, and the last checkpoint is the best.
         lower_is_better: whether less of it is better.
+        copies: keys of a row, shares of near copies: an epoch with many is not the best, though its distance is small.
     """
 
     key: str
     lower_is_better: bool = True
+    copies: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, train: TrainConfig, model, splits: Mapping[str, Any], monitor) -> "Objective":
@@ -411,14 +413,18 @@ class Objective:
             monitor: of samples, or None.
         """
         if train.best_by != "loss":
-            return cls(f"{monitor.split}_{train.best_by}", monitor.better[train.best_by] == "lower")
+            copies = [name for name in monitor.better if name.partition("@")[0] == "near_copies"]
+            keys = tuple(f"{monitor.split}_{name}" for name in copies)
+            return cls(f"{monitor.split}_{train.best_by}", monitor.better[train.best_by] == "lower", keys)
         return cls("validation_loss" if "loss" in model.trackers and "validation" in splits else "")
 
     def score(self, row: Row) -> float | None:
-        """The value, negated where more is better; None where this epoch was not measured."""
+        """The value, negated where more is better; infinite where many are copies, None where it was not measured."""
         if not self.key:
             return -math.inf
         value = row.get(self.key)
+        if value is not None and any((row.get(key) or 0.0) > COPIED for key in self.copies):
+            return math.inf
         return value if value is None or self.lower_is_better else -value
 
 

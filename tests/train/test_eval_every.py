@@ -212,6 +212,17 @@ def test_the_best_epoch_by_a_metric_needs_no_more_than_its_name(config, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("copies", "best"), [([0, 0.05, 0.06, 0, None], 2), ([0, 0, 0.05, 0, 0], 3), ([1.0] * 5, 5)])
+def test_an_epoch_whose_samples_are_copies_is_not_the_best(config, tmp_path, copies, best):
+    """Its distance is the least: 1 in epoch 3. Where all are, the last is kept. 5 % may be chance."""
+    monitor = Script(fid=[5, 3, 1, 4, 6])
+    monitor.better |= {"near_copies@classifier": "lower"}
+    monitor.left["near_copies@classifier"] = list(copies)
+    run = kgen.train.train(config(best_by="fid"), run_dir=str(tmp_path / "run"), monitor=monitor)
+    assert run.checkpoint_state()["best"]["epoch"] == best
+
+
+@pytest.mark.slow
 def test_what_auto_stands_for_stays_with_the_run(config, tmp_path, monkeypatch):
     """It is decided once, also where it could not be decided in this way any more."""
     given = {"model": "gan", "train.best_by": "auto", "train.metrics": ("kid",), "train.eval_features": "classifier"}
