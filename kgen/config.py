@@ -82,6 +82,11 @@ class DataConfig:
         at_most=1,
         more="Where there are more, it ends with an error that names them.",
     )
+    remote: Literal["auto", "copy", "stream"] = option(
+        "auto",
+        "How a set at an address is read: copied to this disk once, or streamed without a copy (shards only).",
+        more="`auto` copies what fits on the disk, and streams shards that do not.",
+    )
     cache: Literal["auto", "memory", "disk", "none"] = option(
         "auto",
         "Where decoded images are kept.",

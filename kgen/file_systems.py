@@ -4,6 +4,8 @@
 address of one is given.
 """
 
+import contextlib
+import datetime
 import hashlib
 import os
 import re
@@ -26,12 +28,21 @@ VERSIONS = ("etag", "ETag", "md5Hash", "content_md5", "LastModified", "last_modi
 """Keys of a file's description that change when the file does, in the order in which they are tried."""
 REFUSES_HEAD = (403, 405, 501)
 """What a web server answers that sends a file and does not describe it."""
+PART, CHANGED = 206, (412, 416)
+"""What a web server answers to a request with a range: here it is; the file is another one, or shorter."""
+CONNECTIONS = 32
+"""To a web server that are kept open."""
 TIMEOUT_SECONDS = 60
 THREADS = 8
 REFUSALS = ("NotFound", "PermissionDenied", "Unauthenticated", "Unimplemented", "NotImplemented", "InvalidArgument")
 """Parts of the names of errors, of TensorFlow and others, after which another try would end in the same way."""
 BLOCK_BYTES = 2**20
 EXTRA = "pip install 'kgen[remote]'"
+OPEN_AGAIN = "start the command again, which reads the set anew"
+
+
+class FileChanged(UserError):
+    """A file at an address that is another one than it was when it was described."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +63,17 @@ class RemoteFile:
 
 
 class TensorFlowFiles:
-    """What TensorFlow's file systems hold."""
+    """What TensorFlow's file systems hold.
 
-    def __init__(self):
+    Args:
+        ranges: files are read by ranges. The client of Google Cloud Storage then asks for no more than these, 512 KiB
+            at a time; else it asks for 4 MiB at least. It keeps the first setting of a process.
+    """
+
+    def __init__(self, *, ranges: bool = False):
         os.environ.setdefault("GCS_RETRY_CONFIG_MAX_RETRIES", "3")  # of its own, in place of 10; `ask` asks again too
+        os.environ.setdefault("GCS_READAHEAD_BUFFER_SIZE_BYTES", "0" if ranges else str(2**22))  # in place of 64 MiB
+        os.environ.setdefault("GCS_STAT_CACHE_MAX_AGE", "0")  # else it does not see that a file changed
 
     def describe(self, url: str) -> RemoteFile:
         import tensorflow as tf
@@ -67,6 +85,13 @@ class TensorFlowFiles:
         import tensorflow as tf
 
         return tf.io.gfile.GFile(url, "rb")
+
+    def read_range(self, file: RemoteFile, offset: int, length: int) -> bytes:
+        """See `WebFiles.read_range`. A second request tells whether the file is the same."""
+        with self.open(file.url) as stream:
+            stream.seek(offset)
+            content = stream.read(length)
+        return _of_the_same(file, self.describe(file.url), content, length)
 
     def find(self, url: str) -> dict[str, RemoteFile]:
         """Path below the folder -> file."""
@@ -112,6 +137,8 @@ class WebFiles:
         import requests
 
         self._session = requests.Session()
+        for scheme in OF_THE_WEB:
+            self._session.mount(f"{scheme}://", requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
         self._session.headers["Accept-Encoding"] = "identity"
 
     def describe(self, url: str) -> RemoteFile:
@@ -121,13 +148,73 @@ class WebFiles:
             answer.close()
         headers = _found(answer).headers
         size = int(headers["Content-Length"]) if headers.get("Content-Length", "").isdigit() else None
-        return RemoteFile(url, size, headers.get("ETag") or headers.get("Last-Modified") or "")
+        return RemoteFile(url, size, _version_in(headers))
 
     def open(self, url: str) -> BinaryIO:
         return _found(self._session.get(url, stream=True, timeout=TIMEOUT_SECONDS)).raw
 
+    def read_range(self, file: RemoteFile, offset: int, length: int) -> bytes:
+        """Bytes of a file.
+
+        Args:
+            file: as it was described; its url is asked.
+            offset, length: bytes; the range lies within the file.
+
+        Raises:
+            FileChanged: the file is another one now, by its size or its version.
+            UserError: the server sends no parts of files.
+            OSError: fewer bytes arrived.
+        """
+        headers = {"Range": f"bytes={offset}-{offset + length - 1}"}
+        if file.version.startswith('"'):  # an ETag that stands for every byte
+            headers["If-Match"] = file.version
+        with self._session.get(file.url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
+            if answer.status_code in CHANGED:
+                raise _changed(file, f"the server answers {answer.status_code} {answer.reason}")
+            if _found(answer).status_code != PART:
+                raise UserError(
+                    f"{file.url}: the server sends whole files and no parts of them (it answers {answer.status_code} "
+                    "to a request with a range), so that the set cannot be streamed; copy it: --remote copy"
+                )
+            total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+            now = RemoteFile(file.url, int(total) if total.isdigit() else None, _version_in(answer.headers))
+            return _of_the_same(file, now, answer.content, length)
+
     def find(self, url: str) -> dict[str, RemoteFile]:
         return {}
+
+
+def _version_in(headers: Mapping[str, str]) -> str:
+    """What changes when the file does, of the headers of an answer; "" where they do not say."""
+    return headers.get("ETag") or headers.get("Last-Modified") or ""
+
+
+def _of_the_same(file: RemoteFile, now: RemoteFile, content: bytes, length: int) -> bytes:
+    """What was read of a file, if it is the one that was described.
+
+    Raises:
+        FileChanged: it is another one.
+        OSError: there is less than `length` of it.
+    """
+    if file.size is not None and now.size is not None and file.size != now.size:
+        raise _changed(file, f"it has {now.size} bytes, and had {file.size}")
+    if file.version and now.version and _moment(file.version) != _moment(now.version):
+        raise _changed(file, f"its version is {now.version}, and was {file.version}")
+    if len(content) != length:
+        raise OSError(f"{len(content)} of {length} bytes arrived")
+    return content
+
+
+def _moment(version: str) -> float | str:
+    """A version that is a time, in seconds, also where it is a date: fsspec lists the one and describes the other."""
+    for read in (float, lambda text: datetime.datetime.fromisoformat(text).timestamp()):
+        with contextlib.suppress(ValueError):
+            return read(version)
+    return version
+
+
+def _changed(file: RemoteFile, how: str) -> FileChanged:
+    return FileChanged(f"{file.url} changed while it was read: {how}; {OPEN_AGAIN}")
 
 
 def _found(answer):
@@ -168,6 +255,12 @@ class FsspecFiles:
     def open(self, url: str) -> BinaryIO:
         self._fs.invalidate_cache()  # of listings, which also tell sizes
         return self._fs.open(url, "rb")
+
+    def read_range(self, file: RemoteFile, offset: int, length: int) -> bytes:
+        """See `WebFiles.read_range`. A second request tells whether the file is the same."""
+        content = self._fs.cat_file(file.url, start=offset, end=offset + length)
+        self._fs.invalidate_cache()
+        return _of_the_same(file, self.describe(file.url), content, length)
 
     def find(self, url: str) -> dict[str, RemoteFile]:
         """Path below the folder -> file."""
@@ -212,15 +305,15 @@ def scheme_of(address: str) -> str:
     return address.strip().partition("://")[0].lower()
 
 
-def files_of(address: str) -> TensorFlowFiles | WebFiles | FsspecFiles:
-    """The file system of an address; asks no server.
+def files_of(address: str, *, ranges: bool = False) -> TensorFlowFiles | WebFiles | FsspecFiles:
+    """The file system of an address; asks no server. `ranges`: its files are read by these.
 
     Raises:
         UserError: what reads it is not installed, or its scheme is not known.
     """
     scheme = scheme_of(address)
     if scheme in OF_TENSORFLOW:
-        return TensorFlowFiles()
+        return TensorFlowFiles(ranges=ranges)
     return WebFiles() if scheme in OF_THE_WEB else FsspecFiles(address)
 
 

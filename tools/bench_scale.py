@@ -3,6 +3,8 @@
     python tools/bench_scale.py [--sizes 10000,100000,1000000] [--kinds folder,zip] [--memory_mib 64] [--dcgan]
     python tools/bench_scale.py --shards [--sizes 10000,100000,1000000,10000000] [--kinds tfrecord,tar]
     python tools/bench_scale.py --workers 1,2,4 --sizes 50000 [--kinds parquet,tfrecord,tfds,tar]
+    python tools/bench_scale.py --stream 0 --workers 1,2,4 --sizes 50000 [--kinds parquet,tfrecord,tar]
+    python tools/bench_scale.py --stream 50 --dcgan --cache none --sizes 10000 --kinds tar
     python tools/bench_scale.py --memory [--sizes 10000] [--kinds npz,zip]
 
 Pictures are 64x64 colour JPEGs: 256 different ones, written again and again under other names (what is read and
@@ -21,12 +23,17 @@ finds what the first one remembered; the second reads SOME images of an epoch th
 `--workers`: the bytes that one worker of so many asks the system for in an epoch of such a set (`rchar` of Linux), as a
 share of those of one worker alone. Parquet files have groups of ROWS_PER_GROUP rows; tfds is a TFRecord set by name.
 
+`--stream N`: the set of shards lies at a web server on this machine, which waits N milliseconds before each answer, and
+is streamed from there; the bytes of `--workers` are those that the server sends in the epoch.
+
 `--memory`: how many times the decoded images are in memory while a small VAE trains, while it trains and its samples
 are measured after each epoch, and while it is evaluated. That is the most that a process had resident, less the same of
 a set of FEW images, over the bytes by which the decoded images differ.
 """
 
 import argparse
+import contextlib
+import hashlib
 import io
 import json
 import os
@@ -36,6 +43,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -51,6 +59,7 @@ DCGAN = {"filters": (64, 128, 256, 512)}
 DCGAN_BATCH, DCGAN_STEPS = 64, 4
 SHARDS = {"tar": "TarShards", "tfrecord": "TfrecordShards", "parquet": None}
 IMAGES_PER_SHARD, ROWS_PER_GROUP, CLASSES, SOME = 10_000, 100, 10, 20_000
+MARK = "mark"
 FEW = 2000  # every batch of the commands is full
 TRAIN = [
     "train", "--model", "vae", "--dataset", "{data}", "--run_dir", "{run}", "--epochs", "1",
@@ -135,6 +144,39 @@ def write_parquet(path: Path, pictures: list[bytes]):
     parquet.write_table(table, path, row_group_size=ROWS_PER_GROUP)
 
 
+def config_of(path: str, **settings):
+    """The settings of a set at a path, or at an address, from which it is streamed."""
+    import kgen
+
+    remote = "stream" if "://" in path else "auto"
+    return kgen.DataConfig(path, remote=remote, **{"cache": "none", "validation_fraction": 0.0, **settings})
+
+
+@contextlib.contextmanager
+def served(path: Path, delay_ms: float | None):
+    """(the server, the address of a folder there), or (None, its path) where it is not streamed."""
+    if delay_ms is None:
+        yield None, path
+        return
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from range_server import range_server
+
+    sums = [f"{sha256_of(file)}  {file.name}" for file in sorted(path.iterdir())]
+    (path / "SHA256SUMS").write_text("\n".join(sums) + "\n")
+    (path / MARK).write_text("the epoch begins")
+    with range_server(path) as server:
+        server.delay = delay_ms / 1000
+        yield server, server.url
+
+
+def sha256_of(path: Path, known={}) -> str:  # noqa: B006
+    """Of the content of a file, of which there are many hard links."""
+    number = path.stat().st_ino
+    if number not in known:
+        known[number] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return known[number]
+
+
 def reading(path: str, workers: str, *_):
     """Prints the bytes that the last of some workers reads in an epoch."""
     import kgen
@@ -143,8 +185,10 @@ def reading(path: str, workers: str, *_):
         return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
 
     workers = int(workers)
-    dataset = kgen.data.load(kgen.DataConfig(path, cache="none", validation_fraction=0.0))
+    dataset = kgen.data.load(config_of(path))
     batches = dataset.batches(batch_size=WORKERS_BATCH, as_uint8=True, share=(workers - 1, workers))
+    if "://" in path:
+        urllib.request.urlopen(f"{path}/{MARK}").read()
     before, images = read_so_far(), 0
     for _, labels in batches:
         images += len(labels)
@@ -152,7 +196,7 @@ def reading(path: str, workers: str, *_):
     os._exit(0)
 
 
-def measure_workers(folder: Path, kind: str, size: int, workers: list[int]):
+def measure_workers(folder: Path, kind: str, size: int, workers: list[int], delay_ms: float | None):
     """Prints a line for each number of workers."""
     path, alone = write_shards(folder, "tfrecord" if kind == "tfds" else kind, size), None
     environment = os.environ | {"KGEN_CACHE_DIR": str(folder / "cache"), "TFDS_DATA_DIR": str(folder)}
@@ -160,17 +204,26 @@ def measure_workers(folder: Path, kind: str, size: int, workers: list[int]):
         (folder / "made").mkdir()
         path.rename(folder / "made" / "1.0.0")
         path = "tfds:made"
-    for place, number in enumerate([1, *workers]):
-        command = [sys.executable, __file__, "--cache", "none", "--work", f"read {number}", str(path)]
-        found, _, _ = watched(command, environment)
-        if not place:  # it has just seen every image
-            continue
-        alone = alone or found["bytes"]
-        print(
-            f"{kind:8} {size:10,} images, {number} workers: one reads {found['bytes'] / 2**20:.1f} MiB per epoch, "
-            f"{found['bytes'] / alone:.4f} of what one alone reads, for {found['images']:,} images",
-            flush=True,
-        )
+    with served(path, delay_ms) as (server, path):
+        for place, number in enumerate([1, *workers]):
+            command = [sys.executable, __file__, "--cache", "none", "--work", f"read {number}", str(path)]
+            found, _, _ = watched(command, environment)
+            if server is not None:
+                began = max(i for i, (name, _) in enumerate(server.answers) if name == MARK)
+                found["bytes"] = sum(sent for _, sent in server.answers[began + 1 :])
+                found["requests"] = len(server.answers) - began - 1
+            if not place:  # it has just seen every image
+                if server is not None:
+                    first = sum(sent for _, sent in server.answers[:began])
+                    print(f"{kind:8} {size:10,} images, opened first: {first / 2**20:.1f} MiB", flush=True)
+                continue
+            alone = alone or found["bytes"]
+            print(
+                f"{kind:8} {size:10,} images, {number} workers: one reads {found['bytes'] / 2**20:.1f} MiB per epoch, "
+                f"{found['bytes'] / alone:.4f} of what one alone reads, for {found['images']:,} images"
+                + (f", in {found['requests']:,} requests" if server is not None else ""),
+                flush=True,
+            )
 
 
 def opening(path: str, *_):
@@ -247,7 +300,7 @@ def waiting(path: str, cache: str, memory_mib: int, rounds: int = 5):
     from kgen.data import store
 
     store.memory_budget = lambda: memory_mib * 2**20
-    dataset = kgen.data.load(kgen.DataConfig(path, cache=cache, validation_fraction=0.0))
+    dataset = kgen.data.load(config_of(path, cache=cache))
     model = kgen.build_model("dcgan", dataset.spec, **DCGAN)
     model.compile(steps_per_execution=DCGAN_STEPS, jit_compile=False)
     fed = dataset.batches("train", batch_size=DCGAN_BATCH, repeat=True)
@@ -332,6 +385,9 @@ def main() -> int:
     parser.add_argument("--shards", action="store_true", help="sets of shards, that are not kept decoded")
     parser.add_argument("--workers", help="numbers of workers: bytes that one of them reads, at the first of the sizes")
     parser.add_argument(
+        "--stream", type=float, help="streamed from a web server that waits so many milliseconds before each answer"
+    )
+    parser.add_argument(
         "--memory", action="store_true", help="copies of the images in memory, at the first of the sizes"
     )
     parser.add_argument("--cache", default="auto", choices=("auto", "memory", "disk", "none"))
@@ -348,6 +404,7 @@ def main() -> int:
     sizes = [int(size) for size in given.sizes.split(",")]
     usual = "npz,zip" if given.memory else "tfrecord,tar" if given.shards else "folder,zip"
     usual = "parquet,tfrecord,tfds,tar" if given.workers else usual
+    usual = "parquet,tfrecord,tar" if given.stream is not None else usual
     for kind in (given.kinds or usual).split(","):
         first = None
         for size in sizes[:1] if given.dcgan or given.memory or given.workers else sizes:
@@ -356,7 +413,7 @@ def main() -> int:
                 if given.memory:
                     copies_in_memory(folder, kind, size)
                 elif given.workers:
-                    measure_workers(folder, kind, size, [int(number) for number in given.workers.split(",")])
+                    measure_workers(folder, kind, size, [int(n) for n in given.workers.split(",")], given.stream)
                 elif given.shards:
                     first = measure_shards(folder, kind, size, first)
                 else:
@@ -372,7 +429,8 @@ def measure(folder: Path, kind: str, size: int, given, first: float | None) -> f
     options = [f"--cache={given.cache}", f"--memory_mib={given.memory_mib}"]
     job = "wait" if given.dcgan else "train"
     environment = os.environ | {"KGEN_CACHE_DIR": str(folder / "cache")}
-    result, most, own = watched([sys.executable, __file__, *options, "--work", job, str(path)], environment)
+    with served(path, given.stream) as (_, path):
+        result, most, own = watched([sys.executable, __file__, *options, "--work", job, str(path)], environment)
     if given.dcgan:
         share = max(0.0, 1 - result["given"] / result["fed"])
         print(

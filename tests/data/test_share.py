@@ -6,7 +6,7 @@ from test_shards import PIXELS, sample, write_parquet, write_tar
 
 from kgen.config import DataConfig
 from kgen.data import load
-from kgen.data.sources import shard_parquet
+from kgen.data.sources import parts as kgen_parts
 from kgen.data.sources.shard_tar import TarShard
 from kgen.errors import UserError
 
@@ -24,7 +24,7 @@ def folder(tmp_path):
 @pytest.fixture
 def parquets(tmp_path, monkeypatch):
     """Two shards of eight groups of one row, of which an epoch mixes four."""
-    monkeypatch.setattr(shard_parquet, "WINDOW_IMAGES", 4)
+    monkeypatch.setattr(kgen_parts, "WINDOW_IMAGES", 4)
     for shard in range(2):
         half = range(COUNT // 2 * shard, COUNT // 2 * (shard + 1))
         path = tmp_path / "groups" / f"train-{shard:05d}-of-00002.parquet"
@@ -76,13 +76,13 @@ def test_each_worker_reads_its_part_of_the_bytes(folder, monkeypatch, workers):
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_each_worker_reads_its_part_of_the_groups_of_rows(parquets, monkeypatch, workers, training):
     dataset, asked = load(DataConfig(str(parquets), cache="none", validation_fraction=0.0)), set()
-    before = shard_parquet.RowGroups.get
+    before = kgen_parts.KeptParts.get
 
     def get(groups, shard, group):
         asked.add((shard.path.name, group))
         return before(groups, shard, group)
 
-    monkeypatch.setattr(shard_parquet.RowGroups, "get", get)
+    monkeypatch.setattr(kgen_parts.KeptParts, "get", get)
     groups, images = [], []
     for worker in range(workers):
         asked.clear()

@@ -184,9 +184,19 @@ class TarFiles(_Archive):
     def __init__(self, path: Path):
         self.path = path
         self._start_lists()
-        self._file = _uncompressed(path)
+        self._file = self._opened()
         self._list_members(*self._members())
         self.identity = file_identity(path)
+
+    def _opened(self) -> BinaryIO:
+        return _uncompressed(self.path)
+
+    def _at(self, offset: int, count: int) -> bytes:
+        """Bytes of the tar; fewer at its end."""
+        return os.pread(self._file.fileno(), count, offset)
+
+    def _pass(self, name: str, place: tuple[int, int]) -> None:
+        """Called for each file while the tar is listed from front to back."""
 
     def place(self, name: str) -> tuple[int, int]:
         """(offset, size) of a file in the tar, in bytes."""
@@ -211,11 +221,14 @@ class TarFiles(_Archive):
                     else:
                         places[info.name] = place
                         members.append((info.name, place))
+                        self._pass(info.name, place)
                     if not tar.pax_headers:  # of all members that follow
                         plain, tar.offset = self._plain_members(tar.offset)
                         places.update(plain)
                         members += plain
                 end = tar.offset
+        except UserError:
+            raise
         except Exception as error:  # a broken file makes tarfile raise many kinds
             raise UserError(
                 f"{self.path} cannot be read as a tar file: {str(error) or type(error).__name__}; pack it again"
@@ -238,16 +251,17 @@ class TarFiles(_Archive):
         Returns:
             (name, (offset, size)), and the offset of that header.
         """
-        members, file = [], self._file.fileno()
-        while found := _plain_header(os.pread(file, HEADER_BYTES, offset)):
+        members = []
+        while found := _plain_header(self._at(offset, HEADER_BYTES)):
             name, size = found
             members.append((name, (offset + HEADER_BYTES, size)))
+            self._pass(*members[-1])
             offset += HEADER_BYTES + -(-size // HEADER_BYTES) * HEADER_BYTES
         return members, offset
 
     def _read(self, entry: tuple[int, int], count: int) -> bytes:
         offset, size = entry
-        content = os.pread(self._file.fileno(), min(size, count), offset)
+        content = self._at(offset, min(size, count))
         if len(content) < min(size, count):
             raise Unreadable("broken in the tar: it is cut off")
         return content

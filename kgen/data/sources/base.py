@@ -16,6 +16,8 @@ import numpy as np
 
 from kgen import images, random
 from kgen.cache import digest
+from kgen.data.sources.remote_path import RemotePath
+from kgen.errors import image_lost
 from kgen.spec import WHOLE_NUMBER
 
 BLOCK = 256  # images read at once
@@ -39,6 +41,7 @@ class Source:
         class_names: one per class, in the order of the labels.
         identity: JSON values that change whenever the stored images do (path, size, time of change).
         window: how many of `parts` are mixed.
+        is_remote: whether the images are read from an address each time.
         default_size: (height, width) that the images are brought to when no size is asked for; None keeps theirs.
         size: (height, width) of every image, or None when they differ. Known after `scan`.
         channels: 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA). Known after `scan`.
@@ -50,6 +53,7 @@ class Source:
     """
 
     window = 1
+    is_remote = False
     default_size: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
     channels: int = 1
@@ -130,7 +134,7 @@ class Source:
 
     def explain(self, split: str, error: BaseException) -> BaseException:
         """What is raised for an error while `records` or `blocks` were read: one that names the file, or the error."""
-        return error
+        return image_lost(error) or error
 
     def content(self) -> Any:
         """JSON values that stand for the images and labels: the same for a copy elsewhere, and for a touched file."""
@@ -151,10 +155,17 @@ def order_class_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
-def file_identity(path: Path) -> tuple:
-    """Path, size and time of change of a file: JSON values that change when it does."""
+def file_identity(path: Path | RemotePath) -> tuple:
+    """JSON values that change when a file does: path, size and time of change; of one at an address what it says."""
+    if isinstance(path, RemotePath):
+        return path.identity
     status = path.stat()
     return (str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+def size_of(path: Path | RemotePath) -> int:
+    """The bytes of a file."""
+    return path.size if isinstance(path, RemotePath) else path.stat().st_size
 
 
 def slug(text: str) -> str:

@@ -122,7 +122,7 @@ class FolderFiles:
         top, suffixes, sniffed = to_path(top), picture_suffixes(), 0
         for name in sorted(self._entries):
             below = name.removeprefix(top)
-            if _is_system(below):
+            if is_system(below):
                 continue
             suffix = suffix_of(name)
             if is_hidden(below):
@@ -287,7 +287,8 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or "/." in name
 
 
-def _is_system(name: str) -> bool:
+def is_system(name: str) -> bool:
+    """Whether a file, or a folder that it is in, is one that operating systems and programs leave among others."""
     lower = name.lower()
     *folders, file = lower.split("/")
     return file.startswith("._") or file in SYSTEM_FILES or not SYSTEM_FOLDERS.isdisjoint(folders)

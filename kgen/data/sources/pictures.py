@@ -192,8 +192,7 @@ class PictureSource(Source):
             )
             return index, tf.ensure_shape(pixels, (None, None, self.channels)), tf.gather(labels, index), good
 
-        records = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
-        records = records.map(read, num_parallel_calls=THREADS, deterministic=True)
+        records = self._numbers(split, indices).map(read, num_parallel_calls=THREADS, deterministic=True)
 
         def is_good(index, pixels, label, good):
             return good
@@ -222,8 +221,14 @@ class PictureSource(Source):
             pixels, good = tf.ensure_shape(pixels, (None, *self.size, self.channels)), tf.ensure_shape(good, (None,))
             return tuple(tf.boolean_mask(x, good) for x in (numbers, pixels, tf.gather(labels, numbers)))
 
-        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(at_once)
+        numbers = self._numbers(split, indices).batch(at_once)
         return numbers.map(read, num_parallel_calls=THREADS, deterministic=True)
+
+    def _numbers(self, split: str, indices: Any):
+        """A `tf.data.Dataset` of the single indices int64, in the order in which they are read."""
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
 
     def encoded(self, split: str, index: int) -> bytes | None:
         """A picture as a PNG or JPEG file in which every program sees the pixels that kgen reads.
@@ -254,12 +259,14 @@ class PictureSource(Source):
             if self.size is not None and pixels.shape[:2] != self.size:
                 raise Unreadable(f"is {pixels.shape[0]}x{pixels.shape[1]}, not {self.size[0]}x{self.size[1]}")
             return pixels, np.bool_(True)
-        except (Unreadable, OSError) as error:
+        except (Unreadable, OSError, UserError) as error:
             if split in self._checked:
                 raise ImageLost(
                     f"image {self.name_of(split, index)} of {self._where} could be read when the data set was opened, "
                     f"and cannot be read any more: {error}. Restore the file and resume the run"
                 ) from error
+            if isinstance(error, UserError):  # of the file that the image is in: no reason to leave the image out
+                raise ImageLost(str(error)) from error
             self._skip(self.name_of(split, index), error)
             return np.zeros((*(self.size or (1, 1)), self.channels), np.uint8), np.bool_(False)
 

@@ -14,7 +14,7 @@ from kgen.cache import cached_arrays, digest
 from kgen.data.sources.base import Skipped, Source
 
 LARGE = 10_000
-"""Images from which on it is worth the file."""
+"""Images from which on it is worth the file; of those at an address one is enough."""
 VERSION = 1
 FACTS = ("size", "channels", "value_range")
 """Attributes that a scan sets, beside those that a source names itself."""
@@ -39,7 +39,7 @@ def remembered_scan(
         facts: names of further attributes that it sets, JSON values or tuples.
         sizes: (height, width) -> how many images, which it counts.
     """
-    if sum(map(len, chosen.values())) < LARGE:
+    if sum(map(len, chosen.values())) < LARGE and not source.is_remote:
         return scan()
     readable, before = None, (len(source.notes), len(source.findings), len(source.skipped))
 
@@ -76,7 +76,7 @@ def remembered_check(
         split, indices: that are checked.
         check: does the work.
     """
-    if len(indices) < LARGE:
+    if len(indices) < LARGE and not source.is_remote:
         return check()
     left, before = None, len(source.skipped)
 

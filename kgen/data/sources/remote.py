@@ -1,7 +1,8 @@
-"""Data sets at an address, gs://, s3://, https:// …: copied once into the folder of the cache, and read from there.
+"""Data sets at an address, gs://, s3://, https:// …: which files they are, and their copy in the folder of the cache.
 
 `kgen.file_systems` reads them. A copy is resumed where it was interrupted; files that changed at the address are copied
-again. Where the set has a file SHA256SUMS, it says which files there are, and their content is checked.
+again. Where the set has a file SHA256SUMS, it says which files there are, and their content is checked. Sets of shards
+can be read without a copy: `streams`.
 """
 
 import contextlib
@@ -10,7 +11,10 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from kgen.cache import cache_root, digest
 from kgen.data.sources.shards import SUMS, expand, read_sums
@@ -19,6 +23,7 @@ from kgen.file_systems import THREADS, RemoteFile, ask, copy_out, files_of, in_t
 from kgen.io import write_aside
 from kgen.tables import counted
 
+MIB, GIB = 2**20, 2**30
 DOWNLOAD = "download the images and give their path"
 
 
@@ -31,39 +36,99 @@ def check_address(address: str) -> None:
     files_of(address)
 
 
-def local_copy(address: str, is_file: Callable[[str], bool]) -> tuple[str, str]:
-    """Copies what is at an address, unless it was copied before.
+@dataclass(frozen=True)
+class RemoteSet:
+    """The files of a set at an address; `find_set` makes one.
+
+    Attributes:
+        address: as it was given, without a slash or the name of its checksums at its end.
+        top: the folder that the files lie in, an address.
+        files: path below it -> file.
+        folder: of this machine that a copy of it is put into.
+        place: the path, or the pattern of the paths, of that copy.
+        system: the file system that reads it.
+    """
+
+    address: str
+    top: str
+    files: dict[str, RemoteFile]
+    folder: Path
+    place: str
+    system: Any
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the address is that of a folder, and not of a file or a pattern."""
+        return self.address == self.top
+
+    def amount(self, which: str) -> str:
+        """How many files it is, which ones, and how large: "3 files of an earlier copy, 0.1 MiB"."""
+        size = sum(file.size or 0 for file in self.files.values())
+        return f"{counted(len(self.files), 'file')} {which}, {size / MIB:.1f} MiB"
+
+    @cached_property
+    def not_copied(self) -> dict[str, RemoteFile]:
+        """Those of the files that are not on this machine in this version."""
+        known = _copied(_log_of(self.folder))
+        return {
+            name: file for name, file in self.files.items() if not _is_here(self.folder / name, file, known.get(name))
+        }
+
+    @cached_property
+    def lacks_room(self) -> str:
+        """Why the rest of the copy does not fit on the disk; "" where it does."""
+        needed = sum(file.size or 0 for file in self.not_copied.values())
+        place = next(place for place in (self.folder, *self.folder.parents) if place.exists())
+        free = shutil.disk_usage(place).free * 9 // 10
+        if needed <= free:
+            return ""
+        return (
+            f"{self.address} holds {needed / GIB:.1f} GiB, and {cache_root()} has {free / GIB:.1f} GiB left for a copy"
+        )
+
+    def copy(self) -> str:
+        """Copies what is not on this machine yet; a note for the log.
+
+        Raises:
+            UserError: the disk has no room, or a checksum is wrong.
+            DataMissing: a file is not there any more, or the server does not answer.
+        """
+        if self.is_folder:
+            for gone in set(_copied(_log_of(self.folder))).difference(self.files):
+                (self.folder / gone).unlink(missing_ok=True)
+        if not self.not_copied:
+            return f"{self.address}: {self.amount('of an earlier copy')}, in {self.folder}"
+        if self.lacks_room:
+            raise UserError(f"{self.lacks_room}; set KGEN_CACHE_DIR to a larger disk, or name fewer shards")
+        return _copy(self)
+
+
+def find_set(address: str, is_file: Callable[[str], bool], *, ranges: bool = False) -> RemoteSet:
+    """The files that are at an address; none is read but SHA256SUMS.
 
     Args:
         address: of a folder, of a file, of its SHA256SUMS, or a pattern with braces.
         is_file: whether the name of a file is that of a data set of its own.
-
-    Returns:
-        The path, or the pattern of the paths, of the copy; and a note for the log.
+        ranges: whether it is to be streamed.
 
     Raises:
-        UserError: what reads it is not installed, the disk has no room, or a checksum is wrong.
+        UserError: what reads it is not installed.
         DataMissing: there is no such file or folder, or the server does not answer.
     """
     address = address.strip().rstrip("/").removesuffix(f"/{SUMS}")
-    remote = files_of(address)
+    system = files_of(address, ranges=ranges)
     top, _, last = address.rpartition("/")
     if "{" in address:
         top = address[: address.index("{")].rpartition("/")[0]
         wanted = {url.removeprefix(f"{top}/"): url for url in expand(address) or [address]}
-        files = _ask(address, lambda: in_threads(remote.describe, wanted))
+        files = _ask(address, lambda: in_threads(system.describe, wanted))
         folder = _folder_of(top) / top.rpartition("/")[2]
-        result = str(folder / address.removeprefix(f"{top}/"))
-    elif is_file(last):
-        files, folder = _ask(address, lambda: {last: remote.describe(address)}), _folder_of(top)
-        result = str(folder / last)
-    else:
-        files, folder = _files_in(address, remote), _folder_of(address) / last
-        for gone in set(_copied(_log_of(folder))).difference(files):
-            (folder / gone).unlink(missing_ok=True)
-        result = str(folder)
-    note = _copy(address, files, folder, remote)
-    return result, note
+        return RemoteSet(address, top, files, folder, str(folder / address.removeprefix(f"{top}/")), system)
+    if is_file(last):
+        files, folder = _ask(address, lambda: {last: system.describe(address)}), _folder_of(top)
+        return RemoteSet(address, top, files, folder, str(folder / last), system)
+    folder = _folder_of(address) / last
+    return RemoteSet(address, address, _files_in(address, system), folder, str(folder), system)
 
 
 def _folder_of(address: str) -> Path:
@@ -108,46 +173,38 @@ def _ask(address: str, question: Callable):
         raise kind(f"{address} {what}: {reason_of(error)}; {DOWNLOAD}") from error
 
 
-def _copy(address: str, files: dict[str, RemoteFile], folder: Path, remote) -> str:
+def _copy(found: RemoteSet) -> str:
     """Copies those of the files that are not there in this version; a note for the log."""
-    log, lock = _log_of(folder), threading.Lock()
-    known = _copied(log)
-    missing = {name: file for name, file in files.items() if not _is_here(folder / name, file, known.get(name))}
-    size = sum(file.size or 0 for file in files.values())
-    if not missing:
-        return f"{address}: {counted(len(files), 'file')} of an earlier copy, {size / 2**20:.1f} MiB, in {folder}"
-    needed = sum(file.size or 0 for file in missing.values())
+    missing, folder, lock = found.not_copied, found.folder, threading.Lock()
+    needed, log = sum(file.size or 0 for file in missing.values()), _log_of(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free * 9 // 10
-    if needed > free:
-        raise UserError(
-            f"{address} holds {needed / 2**30:.1f} GiB, and {cache_root()} has {free / 2**30:.1f} GiB left for a copy; "
-            "set KGEN_CACHE_DIR to a larger disk, or name fewer shards"
-        )
     from tqdm import tqdm
 
-    with tqdm(total=needed, desc=address, unit="B", unit_scale=True, delay=2, leave=False, disable=None) as bar:
+    with tqdm(total=needed, desc=found.address, unit="B", unit_scale=True, delay=2, leave=False, disable=None) as bar:
 
         def copy(name: str) -> None:
             file = missing[name]
-            _ask(file.url, lambda: write_aside(folder / name, lambda aside: _fetch(remote, file, aside, bar.update)))
+            _ask(file.url, lambda: write_aside(folder / name, lambda aside: _fetch(found, file, aside, bar.update)))
             with lock, open(log, "a", encoding="utf-8") as lines:
                 lines.write(json.dumps([name, file.size, file.version, file.sha256]) + "\n")
 
         with ThreadPoolExecutor(THREADS) as pool:
             for done in [pool.submit(copy, name) for name in missing]:
                 done.result()
-    return f"{address}: copied {counted(len(missing), 'file')} of {len(files)}, {needed / 2**20:.1f} MiB, to {folder}"
+    return (
+        f"{found.address}: copied {counted(len(missing), 'file')} of {len(found.files)}, {needed / MIB:.1f} MiB, to "
+        f"{folder}"
+    )
 
 
-def _fetch(remote, file: RemoteFile, aside: Path, count: Callable[[int], object]) -> None:
+def _fetch(found: RemoteSet, file: RemoteFile, aside: Path, count: Callable[[int], object]) -> None:
     """Copies one file.
 
     Raises:
         UserError: its content has another checksum.
         OSError: it has another size.
     """
-    size, sha256 = copy_out(remote, file.url, aside, count)
+    size, sha256 = copy_out(found.system, file.url, aside, count)
     if file.size is not None and size != file.size:
         raise OSError(f"{size} of {file.size} bytes arrived")
     if file.sha256 and sha256 != file.sha256:

@@ -65,12 +65,7 @@ def open_source(config: DataConfig) -> Source:
         return open_tfds(name.removeprefix("tfds:"), config.value_range)
     check_name(name)
     if is_address(name):
-        from kgen.data.sources.remote import local_copy
-
-        copy, note = local_copy(name, lambda file: file.lower().endswith(FILE_KINDS))
-        source = open_source(dataclasses.replace(config, dataset=copy))
-        source.notes.insert(0, note)
-        return source
+        return _open_address(name, config)
     path = Path(name).expanduser()
     if path.exists():
         return _open_path(path, config)
@@ -157,6 +152,25 @@ def _missing(name: str) -> UserError:
         return UserError(f"dataset {name!r} is a pattern; give the folder that holds the images. {HOW}")
     folder = Path(name).expanduser().absolute().parent
     return UserError(f"dataset {name!r} does not exist (looked in {folder}). {HOW}")
+
+
+def _open_address(address: str, config: DataConfig) -> Source:
+    """The source of what is at an address: of a copy, or of shards that are streamed."""
+    from kgen.data.sources.remote import find_set
+    from kgen.data.sources.streamed import holds_records, is_streamable, open_streamed
+
+    is_stream = config.remote == "stream"
+    found = find_set(address, lambda file: file.lower().endswith(FILE_KINDS), ranges=is_stream)
+    too_large = config.remote == "auto" and bool(found.not_copied) and found.lacks_room
+    if is_stream or (too_large and is_streamable(found)):
+        _refuse_settings(config, "layout", *OF_ARRAYS, *["labels"] * holds_records(found))
+        source, why = open_streamed(found, config), f" ({too_large})" if too_large else ""
+        note = f"{address}: {found.amount('streamed and not copied')}{why}"
+    else:
+        note = found.copy()
+        source = open_source(dataclasses.replace(config, dataset=found.place))
+    source.notes.insert(0, note)
+    return source
 
 
 def _open_path(path: Path, config: DataConfig) -> Source:

@@ -6,8 +6,6 @@ Rows are read by groups, which are kept for a while: an epoch goes through them 
 """
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,73 +13,47 @@ from typing import Any
 
 import numpy as np
 
+from kgen.cache import cached_arrays
+from kgen.data.sources.base import size_of
+from kgen.data.sources.parts import KeptParts
 from kgen.data.sources.picture import Unreadable
+from kgen.data.sources.remote_path import RangeReader, RemotePath
 from kgen.errors import UserError
 
-WINDOW_IMAGES, WINDOW_BYTES = 16_384, 2**28
-"""Of the pictures that an epoch mixes, at most, and of their files; two windows are kept."""
-LEAST_GROUPS = 4
-"""Groups of rows that are kept in any case."""
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "jpg", "png")
 LABEL_NAMES = ("label", "labels", "class", "cls", "target", "class_label", "category")
 AGAIN = "download or write it again"
 
 
-class RowGroups:
-    """The pictures of groups of rows that were read last; many threads may ask at once."""
-
-    def __init__(self):
-        self._kept, self._lock, self._room = OrderedDict(), threading.Lock(), LEAST_GROUPS
-        self._of_thread = threading.local()
-
-    def make_room(self, shards: Sequence["ParquetShard"]) -> int:
-        """How many groups an epoch mixes, so that those of two windows fit into the memory; keeps so many."""
-        groups = sum(len(shard.ends) for shard in shards)
-        pictures, size = sum(map(len, shards)) / groups, max(1, sum(shard.size for shard in shards)) / groups
-        window = max(1, int(min(WINDOW_IMAGES / pictures, WINDOW_BYTES / size)))
-        self._room = max(LEAST_GROUPS, 2 * window)
-        return window
-
-    def get(self, shard: "ParquetShard", group: int):
-        """The pictures of a group of rows, as a `pyarrow.ChunkedArray`; a thread keeps the one it asked for last.
-
-        Raises:
-            UserError: it is damaged.
-        """
-        key = (shard.path, group)
-        last, column = getattr(self._of_thread, "last", (None, None))
-        if last == key:
-            return column
-        with self._lock:
-            place = self._kept.setdefault(key, _Place())
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._room:
-                self._kept.popitem(last=False)
-        with place.lock:  # of this group: others are read at the same time
-            if place.column is None:
-                place.column = _read_group(shard, group)
-            self._of_thread.last = key, place.column
-            return place.column
-
-
 def _read_group(shard: "ParquetShard", group: int):
-    """The pictures of a group of rows, from the file."""
+    """The pictures of a group of rows, from the file; of one at an address by one request."""
     import pyarrow.parquet as parquet
 
+    file = shard.path
+    if isinstance(file, RemotePath):
+        start, end = _range_of(shard, group)
+        file = RangeReader(file, (start, file.read(start, end - start)))
     try:
-        with parquet.ParquetFile(shard.path, metadata=shard.metadata) as file:
-            return file.read_row_group(group, columns=[shard.column]).column(0)
-    except FileNotFoundError:
+        with parquet.ParquetFile(file, metadata=shard.metadata) as opened:
+            return opened.read_row_group(group, columns=[shard.column]).column(0)
+    except (FileNotFoundError, UserError):
         raise
     except Exception as error:  # a damaged file makes pyarrow raise many kinds
         raise UserError(f"{shard.path}: group {group} of its rows is damaged: {_first_line(error)}; {AGAIN}") from error
 
 
-class _Place:
-    """A group of rows, read when it is asked for the first time."""
-
-    def __init__(self):
-        self.lock, self.column = threading.Lock(), None
+def _range_of(shard: "ParquetShard", group: int) -> tuple[int, int]:
+    """(start, end), in bytes of the file, of the pictures of a group of rows."""
+    rows = shard.metadata.row_group(group)
+    places = []
+    for number in range(rows.num_columns):
+        column = rows.column(number)
+        if column.path_in_schema.split(".")[0] == shard.column:
+            start = column.data_page_offset
+            if column.has_dictionary_page:
+                start = min(start, column.dictionary_page_offset)
+            places.append((start, start + column.total_compressed_size))
+    return min(start for start, _ in places), max(end for _, end in places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +65,15 @@ class ParquetShard:
         ends: [groups] int64, rows up to the end of each group.
         size: bytes of the file.
         metadata: of the file, so that they are not read for each group.
-        groups: reads them.
+        groups: those that are kept, of all shards of the set.
     """
 
-    path: Path
+    path: Path | RemotePath
     column: str
     ends: np.ndarray
     size: int
     metadata: Any
-    groups: RowGroups
+    groups: KeptParts
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
@@ -117,6 +89,14 @@ class ParquetShard:
     def key(self, row: int) -> str:
         return f"row {row}"
 
+    def read_part(self, part: int):
+        """The pictures of a group of rows, as a `pyarrow.ChunkedArray`.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        return _read_group(self, part)
+
     def read(self, row: int) -> bytes:
         group = int(np.searchsorted(self.ends, row, side="right"))
         start = int(self.ends[group - 1]) if group else 0
@@ -130,7 +110,7 @@ class ParquetShard:
         return content
 
 
-def open_parquet(path: Path, column: str | None, groups: RowGroups) -> ParquetShard:
+def open_parquet(path: Path, column: str | None, groups: KeptParts) -> ParquetShard:
     """Lists the pictures of a shard; reads its labels.
 
     Args:
@@ -145,8 +125,9 @@ def open_parquet(path: Path, column: str | None, groups: RowGroups) -> ParquetSh
         import pyarrow.parquet as parquet
     except ModuleNotFoundError as error:
         raise UserError(f"{path} is a Parquet file, which pyarrow reads: pip install pyarrow") from error
+    size = size_of(path)
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(RangeReader(path) if isinstance(path, RemotePath) else path) as file:
             schema, metadata = file.schema_arrow, file.metadata
             rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
             described = (
@@ -156,8 +137,7 @@ def open_parquet(path: Path, column: str | None, groups: RowGroups) -> ParquetSh
             label, finding = _label_column(path, schema, described, column)
             texts = None
             if label:
-                values = file.read(columns=[label]).column(0).to_pylist()
-                texts = np.array([b"" if value is None else str(value).encode() for value in values], "S")
+                texts = _label_texts(path, file, label)
     except UserError:
         raise
     except Exception as error:  # a damaged file makes pyarrow raise many kinds
@@ -167,7 +147,7 @@ def open_parquet(path: Path, column: str | None, groups: RowGroups) -> ParquetSh
         path,
         image,
         np.cumsum(rows, dtype=np.int64),
-        path.stat().st_size,
+        size,
         metadata,
         groups,
         texts,
@@ -175,6 +155,18 @@ def open_parquet(path: Path, column: str | None, groups: RowGroups) -> ParquetSh
         image_note,
         finding,
     )
+
+
+def _label_texts(path: Path | RemotePath, file, label: str) -> np.ndarray:
+    """[N] bytes, b"" where there is none; of a file at an address remembered as long as it does not change."""
+
+    def read() -> dict[str, np.ndarray]:
+        values = file.read(columns=[label]).column(0).to_pylist()
+        return {"texts": np.array([b"" if value is None else str(value).encode() for value in values], "S")}
+
+    if not isinstance(path, RemotePath):
+        return read()["texts"]
+    return cached_arrays("shards", {"identity": path.identity, "what": "labels", "column": label}, read)["texts"]
 
 
 def _image_column(path: Path, schema, described: Mapping) -> tuple[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ is found once and remembered as long as the file does not change; nothing is unp
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +17,11 @@ import numpy as np
 
 from kgen.cache import cached_arrays, digest
 from kgen.data.sources.archives import COMPRESSED, MAX_PICTURE_BYTES, TarFiles
-from kgen.data.sources.base import file_identity
-from kgen.data.sources.files import listed
+from kgen.data.sources.base import file_identity, size_of
+from kgen.data.sources.files import listed, suffix_of
+from kgen.data.sources.parts import KeptParts
 from kgen.data.sources.picture import START_BYTES, Unreadable, picture_suffixes
+from kgen.data.sources.remote_path import RemotePath, SequentialReader
 from kgen.errors import UserError
 from kgen.tables import counted
 
@@ -30,6 +33,10 @@ LABEL, JSON = "cls", "json"
 JSON_KEYS = ("label", "cls", "class", "class_id", "class_name")
 """Keys of the label, the first of these first."""
 BLOCK_BYTES = 512
+RUN, RUN_BYTES = 64, 2**24
+"""Pictures of a tar at an address that are read at once, at most, and bytes of the file."""
+SMALL_BYTES, ALL_SMALL_BYTES = 2**16, 2**26
+"""Of a file beside the pictures that is kept while a tar at an address is listed, and of all of one tar."""
 VERSION = 1
 """Of what is remembered."""
 
@@ -43,7 +50,7 @@ class TarShard:
         offsets, sizes: [N] int64, bytes.
     """
 
-    path: Path
+    path: Path | RemotePath
     names: np.ndarray
     offsets: np.ndarray
     sizes: np.ndarray
@@ -70,14 +77,89 @@ class TarShard:
         size = int(self.sizes[row])
         if size > MAX_PICTURE_BYTES:
             raise Unreadable(f"is larger than {MAX_PICTURE_BYTES >> 20} MiB in the shard")
-        file = os.open(self.path, os.O_RDONLY)
-        try:
-            content = os.pread(file, size, int(self.offsets[row]))
-        finally:
-            os.close(file)
+        content = self._content(row, int(self.offsets[row]), size)
         if len(content) < size:
             raise Unreadable("broken in the shard: it is cut off")
         return content
+
+    def _content(self, row: int, offset: int, size: int) -> bytes:
+        file = os.open(self.path, os.O_RDONLY)
+        try:
+            return os.pread(file, size, offset)
+        finally:
+            os.close(file)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedTar(TarShard):
+    """A tar at an address, of which runs of pictures that lie behind each other are read at once; see `parts`.
+
+    Attributes:
+        kept: the runs that are kept, of all shards of the set.
+        is_shard: see `is_shard`.
+    """
+
+    kept: KeptParts | None = None
+    is_shard: bool = True
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """[runs] int64: pictures up to the end of each."""
+        ends, start = [], 0
+        for row in range(len(self)):
+            size = int(self.offsets[row] + self.sizes[row] - self.offsets[start])
+            if row - start == RUN or (row > start and size > RUN_BYTES):
+                ends.append(row)
+                start = row
+        return np.array([*ends, *[len(self)] * bool(len(self))], np.int64)
+
+    @property
+    def size(self) -> int:
+        return self.path.size
+
+    def read_part(self, part: int) -> bytes:
+        start, end = self._range_of(part)
+        return self.path.read(start, end - start)
+
+    def _range_of(self, part: int) -> tuple[int, int]:
+        """(start, end) of a run, in bytes of the file."""
+        rows = slice(int(self.ends[part - 1]) if part else 0, int(self.ends[part]))
+        return int(self.offsets[rows.start]), int((self.offsets[rows] + self.sizes[rows]).max())
+
+    def _content(self, row: int, offset: int, size: int) -> bytes:
+        part = int(np.searchsorted(self.ends, row, side="right"))
+        offset -= self._range_of(part)[0]
+        return self.kept.get(self, part)[offset : offset + size]
+
+
+class StreamedTarFiles(TarFiles):
+    """The files of a tar at an address, found by reading it once; small ones that are no pictures are kept."""
+
+    def __init__(self, path: RemotePath, count: Callable[[int], object]):
+        self._count, self._small, self._small_bytes = count, {}, 0
+        super().__init__(path)
+        self._file.finish()
+
+    def _opened(self):
+        file = SequentialReader(self.path, self._count)
+        start = file.at(0, START_BYTES)
+        if any(start.startswith(magic) for magic in COMPRESSED):
+            raise UserError(_compressed(self.path))
+        return file
+
+    def _at(self, offset: int, count: int) -> bytes:
+        kept = self._small.get((offset, count))
+        return self._file.at(offset, count) if kept is None else kept
+
+    def _pass(self, name: str, place: tuple[int, int]) -> None:
+        size, suffix = place[1], suffix_of(name)
+        is_small = size <= SMALL_BYTES and self._small_bytes + size <= ALL_SMALL_BYTES
+        if suffix and suffix not in picture_suffixes() and is_small:
+            self._small[place] = self._file.at(*place)
+            self._small_bytes += size
+
+    def close(self):
+        self._small.clear()
 
 
 def is_shard(files: TarFiles) -> bool:
@@ -86,35 +168,48 @@ def is_shard(files: TarFiles) -> bool:
     return bool(match) and any(f"{match[1]}.{field}" in files.other_names for field in (LABEL, JSON))
 
 
-def open_tar(path: Path, column: str | None) -> TarShard:
+def open_tar(
+    path: Path | RemotePath, column: str | None, kept: KeptParts | None = None, count: Callable[[int], object] = len
+) -> TarShard:
     """Lists the pictures of a shard.
 
     Args:
         path: of the tar.
         column: the key of `.json` that is the label; "" for no labels, None where it is found.
+        kept, count: of a tar at an address: its runs, and what is called with the bytes that are read.
 
     Raises:
         UserError: it is no tar, compressed, or cut off; or a sample has several pictures.
     """
+    key = {"version": VERSION, "identity": file_identity(path), "column": column}
+    if isinstance(path, RemotePath):
+
+        def read() -> dict[str, np.ndarray]:
+            files = StreamedTarFiles(path, count)
+            return {"is_shard": np.array(is_shard(files)), **_index(files, path, column)}
+
+        return StreamedTar(path, **_from_arrays(cached_arrays("shards", key, read)), kept=kept)
     with open(path, "rb") as file:
         start = file.read(START_BYTES)
     if any(start.startswith(magic) for magic in COMPRESSED):
-        raise UserError(f"{path} is compressed, so that its pictures cannot be read in any order; unpack it: gunzip")
-    key = {"version": VERSION, "identity": file_identity(path), "column": column}
-    return TarShard(path, **_from_arrays(cached_arrays("shards", key, lambda: _index(path, column))))
+        raise UserError(_compressed(path))
+    return TarShard(path, **_from_arrays(cached_arrays("shards", key, lambda: _index(TarFiles(path), path, column))))
+
+
+def _compressed(path: Path | RemotePath) -> str:
+    return f"{path} is compressed, so that its pictures cannot be read in any order; unpack it: gunzip"
 
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> dict:
     return {**arrays, "findings": tuple(arrays["findings"].tolist())}
 
 
-def _index(path: Path, column: str | None) -> dict[str, np.ndarray]:
-    """The fields of `TarShard`, as arrays."""
-    files = TarFiles(path)
+def _index(files: TarFiles, path: Path | RemotePath, column: str | None) -> dict[str, np.ndarray]:
+    """The fields of `TarShard`, as arrays; closes the files."""
     try:
         ends = [offset + size for offset, size in map(files.place, (*files.names, *files.other_names, *files.hidden))]
         end = -(-max(ends, default=0) // BLOCK_BYTES) * BLOCK_BYTES
-        if path.stat().st_size < end + BLOCK_BYTES:
+        if size_of(path) < end + BLOCK_BYTES:
             raise UserError(
                 f"{path} is cut off: the mark of its end is missing after {counted(len(ends), 'file')}; copy it again, "
                 "or if it was written without one, unpack and pack it again"

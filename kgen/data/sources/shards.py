@@ -19,12 +19,16 @@ import numpy as np
 from kgen import random
 from kgen.cache import cached_json, digest
 from kgen.config import DataConfig
-from kgen.data.sources.base import file_identity, order_class_names, slug
+from kgen.data.sources.base import file_identity, order_class_names, size_of, slug
 from kgen.data.sources.files import listed
 from kgen.data.sources.label_files import NAME_FILES, NONE, name_table
 from kgen.data.sources.layout import class_name, shorten, split_of
+from kgen.data.sources.parts import KeptParts
+from kgen.data.sources.picture import read_header, read_pixels
 from kgen.data.sources.pictures import PictureSource
+from kgen.data.sources.remote_path import RemoteFolder, RemotePath
 from kgen.errors import UserError
+from kgen.file_systems import THREADS
 from kgen.spec import WHOLE_NUMBER
 from kgen.tables import counted
 
@@ -57,7 +61,7 @@ class Shard(Protocol):
         findings: sentences about what is left unread.
     """
 
-    path: Path
+    path: Path | RemotePath
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     keys_digest: str
@@ -93,30 +97,70 @@ class ShardSource(PictureSource):
         super().__init__(name, where, labels, class_names, identity, config.value_range)
         self._shards = shards
         self._ends = {split: np.cumsum([len(shard) for shard in of_split]) for split, of_split in shards.items()}
-        self._group_ends: dict[str, np.ndarray] = {}
+        self._part_ends: dict[str, np.ndarray] = {}
+        self._kept: KeptParts | None = None
+        self.is_remote = isinstance(paths[0], RemotePath)
 
     def order(self, split: str) -> np.ndarray:
         """As stored, without images that have no label; images sorted by class are shuffled where any can be read."""
         labels, order = self._labels[split], super().order(split)
-        if not self._group_ends and labels.size and labels[0] != labels[-1] and np.all(np.diff(labels) >= 0):
+        if not self._part_ends and labels.size and labels[0] != labels[-1] and np.all(np.diff(labels) >= 0):
             order = random.generator(0, "mix", split).permutation(len(labels))
         return order if labels.min(initial=0) >= 0 else order[labels[order] >= 0]
 
     def parts(self, split: str, indices: np.ndarray) -> np.ndarray | None:
-        """The groups of rows of Parquet files; pictures of tars are read in any order."""
-        if not self._group_ends:
+        """The groups of rows of Parquet files, and runs of tars at an address; tars here are read in any order."""
+        if not self._part_ends:
             return None
-        return np.searchsorted(self._group_ends[split], indices, side="right")
+        return np.searchsorted(self._part_ends[split], indices, side="right")
 
-    def read_by_groups(self, groups) -> None:
-        """Makes the groups of rows of Parquet shards the parts, and keeps those of two windows."""
+    def read_by_parts(self, kept: KeptParts) -> None:
+        """Makes the parts of the shards those of the set, and keeps those of two windows."""
         shards = {split: [shard for shard in of_split if len(shard)] for split, of_split in self._shards.items()}
-        self._group_ends = {
-            split: np.concatenate([end - len(shard) + shard.ends for shard, end in zip(of_split, ends, strict=True)])
+        self._part_ends = {
+            split: np.concatenate(
+                [
+                    np.zeros(0, np.int64),
+                    *(end - len(shard) + shard.ends for shard, end in zip(of_split, ends, strict=True)),
+                ]
+            )
             for split, of_split in shards.items()
             for ends in [np.cumsum([len(shard) for shard in of_split])]
         }
-        self.window = groups.make_room([shard for of_split in shards.values() for shard in of_split])
+        self._kept = kept
+        self.window = kept.make_room([shard for of_split in shards.values() for shard in of_split])
+
+    def _numbers(self, split: str, indices: Any):
+        """At an address the parts of the images are asked for ahead of their use."""
+        numbers = super()._numbers(split, indices)
+        if not self.is_remote:
+            return numbers
+
+        def part_of(index: int) -> tuple[Shard, int]:
+            shard, row = self._find(split, index)
+            return shard, int(np.searchsorted(shard.ends, row, side="right"))
+
+        return self._kept.asked_ahead(numbers, part_of)
+
+    def headers(self, split: str, indices: np.ndarray) -> list:
+        """The header of each image; None where it cannot be read. Those at an address are decoded, too: see `check`."""
+        if not self.is_remote:
+            return super().headers(split, indices)
+
+        def header_of_whole(file: BinaryIO):
+            header = read_header(file)
+            file.seek(0)
+            read_pixels(file, False)
+            return header
+
+        return self._each(split, indices, header_of_whole)
+
+    def check(self, split: str, indices: np.ndarray) -> np.ndarray:
+        """See `PictureSource.check`; images at an address were decoded when their headers were read."""
+        if not self.is_remote:
+            return super().check(split, indices)
+        self._checked.add(split)
+        return indices
 
     def name_of(self, split: str, index: int) -> str:
         shard, row = self._find(split, index)
@@ -126,7 +170,12 @@ class ShardSource(PictureSource):
         return digest([[shard.path.name, shard.keys_digest] for shard in self._shards[split]], indices)
 
     def content(self) -> Any:
-        """The bytes of the shards and the labels; remembered as long as no file changes."""
+        """The bytes of the shards and the labels; remembered as long as no file changes.
+
+        Of shards at an address what that says of them: url, size, version, checksum.
+        """
+        if self.is_remote:
+            return list(self.identity)
 
         def make():
             def checksum(shard: Shard) -> str:
@@ -149,7 +198,9 @@ class ShardSource(PictureSource):
         return shard, int(index) - int(self._ends[split][number]) + len(shard)
 
 
-def open_shards(paths: Sequence[Path], root: Path, name: str, where: str, config: DataConfig) -> ShardSource:
+def open_shards(
+    paths: Sequence[Path | RemotePath], root: Path | RemoteFolder, name: str, where: str, config: DataConfig
+) -> ShardSource:
     """The source of shards that are one set.
 
     Args:
@@ -162,29 +213,22 @@ def open_shards(paths: Sequence[Path], root: Path, name: str, where: str, config
     Raises:
         UserError: one is damaged or not to be read, or it is not clear which of its fields are meant.
     """
-    column = _label_column(config)
-    if paths[0].name.endswith(".parquet"):
-        from kgen.data.sources.shard_parquet import RowGroups, open_parquet
-
-        groups = RowGroups()
-
-        def open_one(path: Path) -> Shard:
-            return open_parquet(path, column, groups)
-
-    else:
-        from kgen.data.sources.shard_tar import open_tar
-
-        def open_one(path: Path) -> Shard:
-            return open_tar(path, column)
-
-    shards = _opened(paths, open_one, name)
+    column, is_remote = _label_column(config), isinstance(root, RemoteFolder)
+    is_parquet = paths[0].name.endswith(".parquet")
+    kept = KeptParts(ahead=is_remote) if is_parquet or is_remote else None
+    shards = _opened(paths, column, kept, name, root)
+    if is_remote and not is_parquet and where == str(paths[0]) and not shards[0].is_shard:
+        raise UserError(
+            f"data.remote is 'stream', and {where} is a tar of pictures but none of WebDataset, whose pictures have a "
+            ".cls or a .json beside them; copy it: --remote copy"
+        )
     by_split, notes = _by_split(shards, root)
     labels, class_names, findings = _numbered(by_split, root)
     for split in [split for split in by_split if split not in labels]:
         del by_split[split]
     source = ShardSource(name, where, by_split, labels, class_names, config)
-    if paths[0].name.endswith(".parquet"):
-        source.read_by_groups(groups)
+    if kept is not None:
+        source.read_by_parts(kept)
     splits = ", ".join(f"{split} ({counted(len(of_split), 'shard')})" for split, of_split in by_split.items())
     source.notes += [
         f"layout: {counted(len(class_names), 'class') if class_names else 'no classes'}"
@@ -196,17 +240,38 @@ def open_shards(paths: Sequence[Path], root: Path, name: str, where: str, config
     return source
 
 
-def _opened(paths: Sequence[Path], open_one, name: str) -> list[Shard]:
+def _opened(
+    paths: Sequence[Path | RemotePath], column: str | None, kept: KeptParts | None, name: str, root: Path | RemoteFolder
+) -> list[Shard]:
+    """The shards; of those at an address several are listed at a time."""
     from tqdm import tqdm
 
-    with tqdm(paths, desc=f"{name} shards", unit="shard", delay=2, leave=False, disable=None) as bar:
-        shards = [open_one(path) for path in bar]
+    is_parquet, is_remote = paths[0].name.endswith(".parquet"), isinstance(root, RemoteFolder)
+    by_bytes = is_remote and not is_parquet  # tars at an address are read whole
+    shown = {"total": sum(map(size_of, paths)), "unit": "B", "unit_scale": True} if by_bytes else {"unit": "shard"}
+    with tqdm(**{"total": len(paths), **shown}, desc=f"{name} shards", delay=2, leave=False, disable=None) as bar:
+
+        def open_one(path: Path | RemotePath) -> Shard:
+            if is_parquet:
+                from kgen.data.sources.shard_parquet import open_parquet
+
+                shard = open_parquet(path, column, kept)
+            else:
+                from kgen.data.sources.shard_tar import open_tar
+
+                shard = open_tar(path, column, kept, bar.update)
+            bar.update(0 if by_bytes else 1)
+            return shard
+
+        if is_remote:
+            with ThreadPoolExecutor(THREADS) as pool:
+                shards = list(pool.map(open_one, paths))
+        else:
+            shards = [open_one(path) for path in paths]
     empty = [shard.path.name for shard in shards if not len(shard)]
     if len(empty) == len(shards):
         hints = "; ".join(_joined(shards))
-        raise UserError(
-            f"{paths[0].parent} holds no pictures in its shards ({listed(empty)}){'; ' * bool(hints)}{hints}"
-        )
+        raise UserError(f"{root} holds no pictures in its shards ({listed(empty)}){'; ' * bool(hints)}{hints}")
     return shards
 
 
@@ -287,7 +352,7 @@ def shards_of_pattern(pattern: str) -> list[Path]:
     return paths
 
 
-def shards_among(names: Sequence[str], root: Path) -> list[Path]:
+def shards_among(names: Sequence[str], root: Path | RemoteFolder) -> list[Path] | list[RemotePath]:
     """The shards among the files of a folder that holds no pictures, in the order of their names; [] if there are none.
 
     Raises:
@@ -301,7 +366,7 @@ def shards_among(names: Sequence[str], root: Path) -> list[Path]:
             "move one of them to a folder of its own"
         )
     shards = next(iter(found.values()), [])
-    if SUMS in names:
+    if SUMS in names and isinstance(root, Path):  # at an address it said which files there are
         named = [name for name in read_sums((root / SUMS).read_text(errors="replace")) if name.endswith(SUFFIXES)]
         if missing := sorted({*named}.difference(shards)):
             raise UserError(
@@ -353,7 +418,7 @@ def _check_numbers(names: Sequence[str], root: Path) -> None:
             )
 
 
-def _by_split(shards: Sequence[Shard], root: Path) -> tuple[dict[str, list[Shard]], list[str]]:
+def _by_split(shards: Sequence[Shard], root: Path | RemoteFolder) -> tuple[dict[str, list[Shard]], list[str]]:
     """(split -> its shards, notes): by the words in their names and in those of their folders."""
     said = [_split_in(shard.path, root) for shard in shards]
     by_split = defaultdict(list)
@@ -366,7 +431,7 @@ def _by_split(shards: Sequence[Shard], root: Path) -> tuple[dict[str, list[Shard
     return dict(sorted(by_split.items(), key=lambda item: order.index(item[0]) if item[0] in order else 3)), []
 
 
-def _split_in(path: Path, root: Path) -> tuple[str, str]:
+def _split_in(path: Path | RemotePath, root: Path | RemoteFolder) -> tuple[str, str]:
     """(the split that the name of a shard says, "" for none; the name without its number)."""
     below = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
     match = NUMBERED.fullmatch(below.stem) or COUNTED.fullmatch(below.stem)
@@ -379,7 +444,7 @@ def _split_in(path: Path, root: Path) -> tuple[str, str]:
 
 
 def _numbered(
-    by_split: Mapping[str, Sequence[Shard]], root: Path
+    by_split: Mapping[str, Sequence[Shard]], root: Path | RemoteFolder
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...], list[str]]:
     """(split -> labels [N] int32, class names, findings) of shards whose labels are texts.
 
@@ -416,7 +481,9 @@ def _numbered(
     return labels, class_names, findings
 
 
-def _classes(found: set[bytes], given: tuple[str, ...], root: Path) -> tuple[dict[bytes, int], tuple[str, ...]]:
+def _classes(
+    found: set[bytes], given: tuple[str, ...], root: Path | RemoteFolder
+) -> tuple[dict[bytes, int], tuple[str, ...]]:
     """(text of a label -> its class, the names of the classes)."""
     words = {value: class_name(value.decode("utf-8", "replace")) for value in found}
     if all(WHOLE_NUMBER.fullmatch(word) for word in words.values()):

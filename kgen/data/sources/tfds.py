@@ -14,6 +14,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -189,14 +190,21 @@ class TfdsSource(Source):
                     decode(tf.io.parse_single_example(example, schema)[self._image])
                     number += 1
             except tf.errors.OpError as found:
-                what = "is damaged" if isinstance(found, tf.errors.DataLossError) else "holds no image that can be read"
-                return UserError(f"{path}: record {number} of {count} {what} ({_first_line(found)}); {COPY_AGAIN}")
+                return self.record_fault(path, number, count, found)
             if number != count:
                 return UserError(
                     f"{path} holds {counted(number, 'record')}, and {count} are declared in "
                     f"{FOLDER_FILES[0]}; {COPY_AGAIN}"
                 )
         return error
+
+    @staticmethod
+    def record_fault(path: object, number: int, count: int, error: BaseException) -> UserError:
+        """What is said of a record at which TensorFlow failed."""
+        import tensorflow as tf
+
+        what = "is damaged" if isinstance(error, tf.errors.DataLossError) else "holds no image that can be read"
+        return UserError(f"{path}: record {number} of {count} {what} ({first_line(error)}); {COPY_AGAIN}")
 
     def _read(self, split: str, records):
         """The records as NumPy arrays; an error names the shard."""
@@ -255,6 +263,26 @@ class TfdsSource(Source):
         """(indices [b] int64, encoded images [b], labels [b]) in any order, each record read by its place."""
         import tensorflow as tf
 
+        read = self._reader(split)
+
+        def parse(numbers):
+            examples = tf.numpy_function(read, [numbers], tf.string, stateful=False)
+            return self._parsed(numbers, tf.ensure_shape(examples, (None,)))
+
+        return (
+            self._numbers(split, indices)
+            .batch(READ_AT_ONCE)
+            .map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        )
+
+    def _numbers(self, split: str, indices: Any):
+        """A `tf.data.Dataset` of the single indices int64, in the order in which they are read."""
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64))
+
+    def _reader(self, split: str) -> Callable[[np.ndarray], np.ndarray]:
+        """A function indices [n] -> their records [n], bytes."""
         paths = list(map(str, self._paths(split)))
         ends, offsets, lengths = self._places(split)
 
@@ -263,12 +291,7 @@ class TfdsSource(Source):
             places = [(paths[s], offsets[i], lengths[i]) for s, i in zip(shards, numbers.tolist(), strict=True)]
             return np.array([try_again(functools.partial(_read_at, *place)) for place in places], object)
 
-        def parse(numbers):
-            examples = tf.numpy_function(read, [numbers], tf.string, stateful=False)
-            return self._parsed(numbers, tf.ensure_shape(examples, (None,)))
-
-        numbers = tf.data.Dataset.from_tensor_slices(tf.cast(indices, tf.int64)).batch(READ_AT_ONCE)
-        return numbers.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return read
 
     def _places(self, split: str) -> tuple[np.ndarray, ...]:
         """(end [shards], offset [N], length [N]), int64: the number of the first record after each shard, and the bytes
@@ -315,7 +338,7 @@ def open_tfds(name: str, given: value_range.Bounds | None = None) -> TfdsSource:
     try:
         builder = tfds.builder(name, data_dir=data_dir(name), try_gcs=False)
     except Exception as error:  # TFDS raises many kinds for a wrong name, configuration or version
-        raise UserError(f"TFDS set {name!r} cannot be opened: {_first_line(error)}. {_configs(name)}") from error
+        raise UserError(f"TFDS set {name!r} cannot be opened: {first_line(error)}. {_configs(name)}") from error
     _find_features(name, builder.info.features)
     if not builder.is_prepared():
         _prepare(name, builder)
@@ -324,12 +347,21 @@ def open_tfds(name: str, given: value_range.Bounds | None = None) -> TfdsSource:
 
 def find_tfds_folder(folder: Path) -> Path | None:
     """The folder of TFRecord shards that TFDS wrote: this one, or the newest version in it; None if it is none."""
-    if all((folder / name).is_file() for name in FOLDER_FILES):
-        return folder
-    versions = {path.parent for path in folder.glob(f"[0-9]*.[0-9]*.[0-9]*/{FOLDER_FILES[1]}")}
-    versions = [path for path in versions if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
-    newest = max(versions, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
-    return newest if newest is not None and (newest / FOLDER_FILES[0]).is_file() else None
+    names = [name for name in FOLDER_FILES if (folder / name).is_file()]
+    versions = (path.parent for path in folder.glob(f"[0-9]*.[0-9]*.[0-9]*/{FOLDER_FILES[1]}"))
+    names += [f"{path.name}/{name}" for path in versions for name in FOLDER_FILES if (path / name).is_file()]
+    below = tfds_folder_among(names)
+    return None if below is None else folder / below
+
+
+def tfds_folder_among(names: Collection[str]) -> str | None:
+    """The path of the folder of TFRecord shards that TFDS wrote, by the paths of files; "" for that of all of them."""
+    if all(name in names for name in FOLDER_FILES):
+        return ""
+    folders = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == FOLDER_FILES[1]}
+    versions = [folder for folder in folders if re.fullmatch(r"\d+\.\d+\.\d+", folder)]
+    newest = max(versions, key=lambda folder: [int(part) for part in folder.split(".")], default=None)
+    return newest if newest is not None and f"{newest}/{FOLDER_FILES[0]}" in names else None
 
 
 def open_tfds_folder(folder: Path, given: value_range.Bounds | None = None) -> TfdsSource:
@@ -342,6 +374,21 @@ def open_tfds_folder(folder: Path, given: value_range.Bounds | None = None) -> T
     Raises:
         UserError: the description cannot be read, has no images, or a shard is missing or cut off.
     """
+    builder = described_builder(folder, str(folder))
+    _check_shards(builder)
+    return TfdsSource(builder.info.name or folder.name, builder, given, is_folder=True)
+
+
+def described_builder(folder: Path, where: str):
+    """The builder of the TFRecord shards that the files of a folder describe.
+
+    Args:
+        folder: with `dataset_info.json` and `features.json`.
+        where: the shards are, for messages.
+
+    Raises:
+        UserError: the description cannot be read, or has no images.
+    """
     import tensorflow_datasets as tfds
 
     try:
@@ -349,19 +396,18 @@ def open_tfds_folder(folder: Path, given: value_range.Bounds | None = None) -> T
         foreign = sorted(name for name in classes if not name.startswith("tensorflow_datasets."))
         if foreign:  # TFDS would import the module
             raise UserError(
-                f"{folder / FOLDER_FILES[1]} names {foreign[0]}, which is no feature of TFDS and is not imported"
+                f"{where}/{FOLDER_FILES[1]} names {foreign[0]}, which is no feature of TFDS and is not imported"
             )
         builder = tfds.builder_from_directory(str(folder))
     except UserError:
         raise
     except Exception as error:  # a damaged file makes TFDS raise many kinds
         raise UserError(
-            f"{folder} cannot be read as TFRecord shards of TFDS: {_first_line(error)}; tfds.folder_dataset."
+            f"{where} cannot be read as TFRecord shards of TFDS: {first_line(error)}; tfds.folder_dataset."
             f"write_metadata writes its {' and '.join(FOLDER_FILES)} again"
         ) from error
-    _find_features(str(folder), builder.info.features)
-    _check_shards(builder)
-    return TfdsSource(builder.info.name or folder.name, builder, given, is_folder=True)
+    _find_features(where, builder.info.features)
+    return builder
 
 
 def _class_names_in(value: Any):
@@ -498,7 +544,7 @@ def _prepare(name: str, builder) -> None:
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     except Exception as error:  # the network, the disk, a changed checksum: all for the user to solve
-        raise DataMissing(f"{where}, and preparing it failed: {_first_line(error)}. {_instead()}") from error
+        raise DataMissing(f"{where}, and preparing it failed: {first_line(error)}. {_instead()}") from error
 
 
 def probe(urls: list[str], seconds: float = PROBE_SECONDS) -> list[str]:
@@ -516,7 +562,7 @@ def probe(urls: list[str], seconds: float = PROBE_SECONDS) -> list[str]:
         except urllib.error.HTTPError:
             results[host] = ""
         except Exception as error:  # anything else means that there is no way through
-            results[host] = f"{host} cannot be reached ({_first_line(error)})"
+            results[host] = f"{host} cannot be reached ({first_line(error)})"
         else:
             results[host] = ""
 
@@ -547,6 +593,7 @@ def _configs(name: str) -> str:
     return f"Its configurations: {nearest(config, configs)}" if configs else "It has no configurations"
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

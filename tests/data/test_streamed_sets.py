@@ -1,0 +1,420 @@
+"""Sets of shards at an address that are streamed: the images of a copy, in bounded memory, without files here."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+from check_dataset import check_dataset, taken
+from range_server import range_server
+from test_shards import png, write_parquet, write_tar
+
+from kgen.cache import cache_root
+from kgen.config import DataConfig, RunConfig, override
+from kgen.data import load
+from kgen.data.sources import parts, pictures, shard_tar, tfds_streamed
+from kgen.data.sources import tfds as kgen_tfds
+from kgen.data.training_data import Content
+from kgen.errors import DataMissing, UserError, image_lost
+
+COUNT, TESTS, BATCH = 48, 8, 8
+PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT + TESTS, 8, 8, 3), np.uint8)
+KINDS = ("tar", "parquet", "tfrecord")
+NAMES = ("cat", "dog", "owl")
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Parts of two images, of which an epoch mixes eight, read two at once; no waiting."""
+    monkeypatch.setattr("kgen.io.FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(parts, "ASKED_AT_ONCE", 2)
+    monkeypatch.setattr(pictures, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(kgen_tfds, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(parts, "WINDOW_IMAGES", 16)
+    monkeypatch.setattr(shard_tar, "RUN", 2)
+    for module in (kgen_tfds, tfds_streamed):
+        monkeypatch.setattr(module, "RUN", 2)
+        monkeypatch.setattr(module, "WINDOW", 8)
+    monkeypatch.setattr(kgen_tfds.TfdsSource, "window", 8)
+
+
+def write(folder, kind, count=COUNT, broken=()):
+    """Two or three training shards and a test shard, in three classes; `broken` images cannot be decoded."""
+    folder.mkdir(parents=True)
+    splits = {"train": range(count), "test": range(COUNT, COUNT + TESTS)}
+    if kind == "tfrecord":
+        tfds = pytest.importorskip("tensorflow_datasets")
+        from test_tfds import make_builder
+
+        features = {"image": tfds.features.Image(shape=(8, 8, 3)), "label": tfds.features.ClassLabel(names=NAMES)}
+        examples = {split: [{"image": PIXELS[i], "label": i % 3} for i in numbers] for split, numbers in splits.items()}
+        builder = make_builder("pets", features, examples, folder.parent / "tfds")
+        config = tfds.download.DownloadConfig(num_shards=3)
+        builder.download_and_prepare(download_config=config)
+        for path in (folder.parent / "tfds" / "pets" / "1.0.0").iterdir():
+            shutil.copy(path, folder / path.name)
+        return folder
+    for split, numbers in splits.items():
+        for shard, some in enumerate(np.array_split(numbers, 3 if split == "train" else 1)):
+            if kind == "tar":
+                write_tar(folder / f"pets-{split}-{shard:06d}.tar", [
+                    {"png": b"broken" if i in broken else png(PIXELS[i]), "cls": str(i % 3).encode(),
+                     "json": json.dumps({"number": int(i)}).encode()}
+                    for i in some
+                ])  # fmt: skip
+            else:
+                total = 3 if split == "train" else 1
+                write_parquet(
+                    folder / f"{split}-{shard:05d}-of-{total:05d}.parquet", [(PIXELS[i], i % 3) for i in some], NAMES,
+                    group=2,
+                )  # fmt: skip
+    if kind == "tar":
+        (folder / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    return folder
+
+
+@pytest.fixture(params=KINDS)
+def pets(request, tmp_path):
+    return write(tmp_path / "here" / "pets", request.param)
+
+
+@pytest.fixture
+def tars(tmp_path):
+    return write(tmp_path / "here" / "pets", "tar")
+
+
+@pytest.fixture
+def server(tmp_path):
+    with range_server(tmp_path / "here") as found:
+        yield found
+
+
+def add_sums(folder):
+    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}" for p in sorted(folder.iterdir())]
+    (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(params=["http", "memory", "file", "ram"])
+def address(request, pets):
+    """Where the set is put: a web server, fsspec's file systems in memory and of files, TensorFlow's in memory."""
+    if request.param == "http":
+        add_sums(pets)
+        with range_server(pets.parent) as found:
+            yield f"{found.url}/pets"
+        return
+    if request.param == "ram":
+        import tensorflow as tf
+
+        for path in pets.iterdir():
+            with tf.io.gfile.GFile(f"ram://streamed/pets/{path.name}", "wb") as file:
+                file.write(path.read_bytes())
+        yield "ram://streamed/pets"
+        for path in pets.iterdir():
+            tf.io.gfile.remove(f"ram://streamed/pets/{path.name}")
+        return
+    fsspec = pytest.importorskip("fsspec")
+    if request.param == "file":
+        yield f"file://{pets}"
+        return
+    fs = fsspec.filesystem("memory")
+    for path in pets.iterdir():
+        fs.pipe(f"/streamed/pets/{path.name}", path.read_bytes())
+    yield "memory://streamed/pets"
+    fs.store.clear()
+
+
+def config_of(address, **settings):
+    return DataConfig(str(address), **{"cache": "none", "remote": "stream", **settings})
+
+
+def first_epochs(dataset, steps=12, **settings):
+    return taken(dataset.batches("train", batch_size=BATCH, repeat=True, seed=4, as_uint8=True, **settings), steps)
+
+
+def test_a_streamed_set_is_the_set(address, pets):
+    streamed, local = load(config_of(address)), load(config_of(pets))
+    assert streamed.spec == local.spec and streamed.spec.examples == {"train": 43, "validation": 5, "test": 8}
+    assert streamed.spec.class_names == NAMES and streamed.skipped == local.skipped == ()
+    assert "streamed and not copied" in streamed.notes[0]
+    assert streamed.notes[1:] == tuple(note for note in local.notes if "1 without a suffix" not in note)  # SHA256SUMS
+    assert streamed.findings == local.findings
+    for split in local.splits:
+        for one, other in zip(streamed.arrays(split), local.arrays(split), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert not Content.of(streamed).difference(Content.of(local))
+    is_tar = any(path.suffix == ".tar" for path in pets.iterdir())
+    same = np.array_equal(first_epochs(streamed)[0], first_epochs(local)[0])
+    assert same or is_tar  # pictures of local tars are read in any order
+    kept = [path.relative_to(cache_root()).parts[0] for path in cache_root().rglob("*") if path.is_file()]
+    assert set(kept) == {"shards"}  # what is remembered
+    again = load(config_of(address))
+    np.testing.assert_array_equal(first_epochs(again)[0], first_epochs(streamed)[0])
+
+
+def test_streams_conform(pets, server):
+    add_sums(pets)
+    check_dataset(load(config_of(f"{server.url}/pets")))
+
+
+def test_a_run_goes_on_within_an_epoch(pets, server):
+    add_sums(pets)
+    dataset = load(config_of(f"{server.url}/pets"))
+    whole = first_epochs(dataset)[0]
+    for step in (1, 4, 7):
+        np.testing.assert_array_equal(first_epochs(dataset, 3, start_step=step)[0], whole[BATCH * step :][: 3 * BATCH])
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_each_worker_asks_for_its_part_of_the_bytes(pets, server, workers):
+    add_sums(pets)
+    config = config_of(f"{server.url}/pets", validation_fraction=0.0)
+    asked, images = [], []
+    for worker in range(workers):
+        dataset = load(config)  # another process, of which nothing is in memory
+        server.reset()
+        for seed in range(3):
+            before = sum(server.bytes.values())
+            batches = dataset.batches("train", batch_size=BATCH, share=(worker, workers), seed=seed)
+            images += [x.tobytes() for x in taken(batches)[0]]
+            asked.append(sum(server.bytes.values()) - before)
+    assert Counter(images).most_common()[-1][1] == 3 and len(set(images)) == COUNT
+    whole = sum(path.stat().st_size for path in pets.iterdir() if "train" in path.name)
+    assert max(asked) <= 1.5 * whole / workers  # of 24 parts, 7 are cut between streams and 3 between shards
+
+
+def test_the_first_opening_reads_each_byte_twice_and_later_ones_none(pets, server, monkeypatch):
+    add_sums(pets)
+    monkeypatch.setattr(parts, "WINDOW_IMAGES", 1000)
+    monkeypatch.setattr(tfds_streamed, "WINDOW", 1000)
+    monkeypatch.setattr(kgen_tfds, "PEEK", 2)
+    monkeypatch.setattr("kgen.data.loading.BLOCK_IMAGES", 2)
+    config = config_of(f"{server.url}/pets")
+    first = load(config)
+    shards = [path for path in pets.iterdir() if path.suffix == ".tar" or "tfrecord" in path.name]
+    for path in shards:
+        times = server.bytes[f"pets/{path.name}"] / path.stat().st_size
+        assert times <= (1.5 if "tfrecord" in path.name else 2.0)
+    server.reset()
+    again = load(config)
+    read = {name: size for name, size in server.bytes.items() if name.endswith(".tar") or "tfrecord" in name}
+    assert sum(read.values()) <= sum(p.stat().st_size for p in shards) / 4  # the first images, for their brightness
+    assert again.spec == first.spec and again.notes == first.notes
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_images_are_decoded_once_and_kept(pets, server, cache):
+    add_sums(pets)
+    config = config_of(f"{server.url}/pets", cache=cache)
+    dataset, local = load(config), load(config_of(pets, cache=cache))
+    for split in local.splits:
+        assert dataset.fingerprint(split) == local.fingerprint(split)
+    server.reset()
+    np.testing.assert_array_equal(first_epochs(dataset)[0], first_epochs(local)[0])
+    assert not server.bytes
+
+
+def test_small_files_beside_the_pictures_are_kept_while_a_tar_is_listed(tars, server, monkeypatch):
+    monkeypatch.setattr(shard_tar, "RUN", 64)
+    load(config_of(f"{server.url}/pets/pets-train-{{000000..000002}}.tar", labels=":number", cache="memory"))
+    assert server.requests["pets/pets-train-000000.tar"] < 8  # and not one for each .json
+
+
+def test_one_shard_and_a_pattern(pets, server):
+    shard, *_ = sorted(path.name for path in pets.iterdir() if "train" in path.name)
+    if "tfrecord" in shard:
+        return
+    (pets / "classes.txt").unlink(missing_ok=True)  # which is none of them
+    one = load(config_of(f"{server.url}/pets/{shard}"))
+    local = load(config_of(pets / shard))
+    assert one.spec == local.spec
+    np.testing.assert_array_equal(one.arrays("train")[0], local.arrays("train")[0])
+    pattern = re.sub(r"-(0+)(?=[-.])", r"-{\1..1}", shard, count=1)
+    some, copied = load(config_of(f"{server.url}/pets/{pattern}")), load(config_of(pets / pattern))
+    assert some.spec == copied.spec
+
+
+# What is streamed and what is copied ----------------------------------------------------------------------------------
+
+
+def test_what_fits_is_copied_and_what_does_not_is_streamed(pets, server, monkeypatch):
+    add_sums(pets)
+    url, usage = f"{server.url}/pets", shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=4096))
+    streamed = load(config_of(url, remote="auto"))
+    assert "streamed and not copied" in streamed.notes[0] and "GiB left for a copy" in streamed.notes[0]
+    with pytest.raises(UserError, match="GiB left for a copy; set KGEN_CACHE_DIR to a larger disk"):
+        load(config_of(url, remote="copy"))
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    assert "copied" in load(config_of(url, remote="auto")).notes[0]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=4096))
+    assert "of an earlier copy" in load(config_of(url, remote="auto")).notes[0]
+    assert "streamed" in load(config_of(url)).notes[0]
+
+
+def test_what_is_no_set_of_shards_is_not_streamed(tmp_path, server, monkeypatch, save):
+    save(tmp_path / "here" / "photos" / "a.png", PIXELS[0])
+    write_tar(tmp_path / "here" / "photos.tar", [{"png": png(x)} for x in PIXELS])
+    np.savez(tmp_path / "here" / "set.npz", images=PIXELS)
+    add_sums(tmp_path / "here" / "photos")
+    for name, why in (
+        ("photos", "no set of shards"),
+        ("set.npz", "no set of shards"),
+        ("photos.tar", "none of WebDat"),
+    ):
+        with pytest.raises(UserError, match=rf"data\.remote is 'stream', and .*{name} is .*{why}.*--remote copy"):
+            load(config_of(f"{server.url}/{name}"))
+        usage = shutil.disk_usage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=0))
+    with pytest.raises(UserError, match="GiB left for a copy"):
+        load(config_of(f"{server.url}/set.npz", remote="auto"))
+
+
+def test_a_configuration_of_an_older_version():
+    config = override(RunConfig(), {"data.remote": "stream"}).to_json()
+    assert RunConfig.from_json(config).data.remote == "stream"
+    del config["data"]["remote"]
+    assert RunConfig.from_json(config).data.remote == "auto"
+
+
+# What fails -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_store_of_which_requests_fail_at_random_loses_nothing(pets, server):
+    add_sums(pets)
+    draw, failed = random.Random(0), Counter()
+
+    def fails(name):
+        failed[name] += found if (found := draw.random() < 0.05) else 0
+        return found
+
+    server.fault = server.cuts_off = fails
+    dataset, local = load(config_of(f"{server.url}/pets")), load(config_of(pets))
+    for split in local.splits:
+        np.testing.assert_array_equal(dataset.arrays(split)[0], local.arrays(split)[0])
+    assert len(first_epochs(dataset, 30)[0]) == 30 * BATCH
+    assert failed.total() > 5 and not dataset.skipped
+
+
+def test_a_server_that_sends_no_ranges_is_named(pets, server):
+    add_sums(pets)
+    server.sends_ranges = False
+    with pytest.raises(UserError, match=r"sends whole files and no parts of them \(it answers 200.*--remote copy"):
+        load(config_of(f"{server.url}/pets"))
+
+
+def a_shard(folder):
+    return next(path for path in sorted(folder.iterdir()) if "train" in path.name)
+
+
+def test_a_server_that_always_fails_is_named_and_no_image_is_left_out(pets, server):
+    add_sums(pets)
+    server.fault = lambda name: name.endswith(a_shard(pets).name)
+    for _ in range(2):
+        with pytest.raises(DataMissing, match=rf"{a_shard(pets).name} cannot be read any more: 503"):
+            load(config_of(f"{server.url}/pets"))
+    server.fault = lambda name: False
+    assert sum(load(config_of(f"{server.url}/pets")).spec.examples.values()) == COUNT + TESTS
+
+
+def lost_while_training(dataset):
+    with pytest.raises(Exception) as found:  # of TensorFlow
+        first_epochs(dataset, 30)
+    return image_lost(found.value) or dataset.explained(found.value)
+
+
+def test_a_shard_that_vanishes_or_changes_is_named(pets, server, monkeypatch):
+    add_sums(pets)
+    shard = a_shard(pets)
+    for change, why in ((os.utime, "changed while it was read"), (os.remove, "cannot be read any more: 404")):
+        dataset = load(config_of(f"{server.url}/pets"))
+        change(shard)
+        lost = lost_while_training(dataset)
+        assert lost is not None and shard.name in str(lost) and why in str(lost)
+
+
+def test_a_file_that_changes_without_a_version_is_known_by_its_size(tars, monkeypatch):
+    fsspec = pytest.importorskip("fsspec")
+    fs = fsspec.filesystem("memory")
+    for path in tars.iterdir():
+        fs.pipe(f"/streamed/pets/{path.name}", path.read_bytes())
+    monkeypatch.setattr("kgen.file_systems.VERSIONS", ())
+    dataset = load(config_of("memory://streamed/pets"))
+    shard = a_shard(tars)
+    fs.pipe(f"/streamed/pets/{shard.name}", shard.read_bytes() + bytes(512))
+    assert f"{shard.name} changed while it was read: it has" in str(lost_while_training(dataset))
+    fs.store.clear()
+
+
+def test_a_shard_that_is_cut_off_or_damaged_is_named(pets, server):
+    shard = a_shard(pets)
+    content = shard.read_bytes()
+    shard.write_bytes(content[: len(content) // 2 - 10])
+    add_sums(pets)
+    with pytest.raises(UserError, match=rf"{shard.name}.*(is cut off|cannot be read as a)"):
+        load(config_of(f"{server.url}/pets"))
+    if "tfrecord" in shard.name:
+        damaged = bytearray(content)
+        damaged[len(content) // 2] ^= 1
+        shard.write_bytes(damaged)
+        add_sums(pets)
+        with pytest.raises(UserError, match=rf"{shard.name}: record \d+ of 16 is damaged"):
+            load(config_of(f"{server.url}/pets"))
+
+
+def test_a_wrong_checksum_is_named(pets, server):
+    add_sums(pets)
+    shard = a_shard(pets)
+    if shard.suffix == ".parquet":
+        return  # it is never read whole
+    text = (pets / "SHA256SUMS").read_text()
+    sha256 = hashlib.sha256(shard.read_bytes()).hexdigest()
+    (pets / "SHA256SUMS").write_text(text.replace(sha256, "0" * 64))
+    with pytest.raises(UserError, match=rf"{shard.name} has another content than SHA256SUMS says"):
+        load(config_of(f"{server.url}/pets"))
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(tmp_path, server, monkeypatch):
+    add_sums(write(tmp_path / "here" / "pets", "tar", broken=(5, 17)))
+    settings = {"validation_fraction": 0}
+    for _ in range(2):
+        dataset = load(config_of(f"{server.url}/pets", **settings))
+        assert dataset.spec.examples["train"] == COUNT - 2
+        assert [one.name for one in dataset.skipped] == [
+            "pets-train-000000.tar: 0005.png",
+            "pets-train-000001.tar: 0001.png",
+        ]
+    with pytest.raises(UserError, match=r"data\.strict is set and 2 files"):
+        load(config_of(f"{server.url}/pets", strict=True, **settings))
+    with pytest.raises(UserError, match=r"data\.max_bad_records is 0\.02"):
+        load(config_of(f"{server.url}/pets", max_bad_records=0.02, **settings))
+    assert load(config_of(f"{server.url}/pets", max_bad_records=0.04, **settings)).spec.examples["train"] == COUNT - 2
+
+
+# What is kept of it in memory -----------------------------------------------------------------------------------------
+
+
+def test_parts_are_asked_for_ahead_and_each_once_per_epoch(pets, server):
+    add_sums(pets)
+    dataset = load(config_of(f"{server.url}/pets", validation_fraction=0.0))
+    kept = dataset.source._kept
+    assert dataset.source.window == 8 and kept._room == 24
+    server.reset()
+    first_epochs(dataset, COUNT // BATCH)
+    assert len(kept._kept) <= 24
+    by_two = -(-COUNT // 2) + 3  # runs of records that two shards share are cut
+    assert sum(server.requests.values()) <= by_two + 8  # those of the next epoch, at most
+
+
+def test_the_memory_is_bounded_by_the_bytes_of_two_windows(pets, server, monkeypatch):
+    add_sums(pets)
+    monkeypatch.setattr(parts, "WINDOW_BYTES", 1500)
+    dataset = load(config_of(f"{server.url}/pets", validation_fraction=0.0))
+    kept = dataset.source._kept
+    assert dataset.source.window < 8 and kept._room < 16
+    assert len(first_epochs(dataset)[0]) == 12 * BATCH
+    assert len(kept._kept) <= kept._room
