@@ -418,3 +418,26 @@ def test_the_memory_is_bounded_by_the_bytes_of_two_windows(pets, server, monkeyp
     assert dataset.source.window < 8 and kept._room < 16
     assert len(first_epochs(dataset)[0]) == 12 * BATCH
     assert len(kept._kept) <= kept._room
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_commands_on_a_stream(tars, server, tmp_path, capsys):
+    from kgen.cli.data import main as data_main
+    from kgen.cli.eval import main as eval_main
+    from kgen.cli.train import main as train_main
+
+    add_sums(tars)
+    where = ["--dataset", f"{server.url}/pets", "--remote", "stream", "--cache", "none"]
+    run = str(tmp_path / "run")
+    size = ["--epochs", "2", "--batch_size", "8", "--set", "model_args.hidden=[8]"]
+    measured = ["--eval_every", "1", "--eval_count", "16", "--metrics", "kid"]
+    assert not train_main(["--model", "vae", *where, "--run_dir", run, *size, *measured])
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["data"]["remote"] == "stream"
+    assert not train_main(["--resume", run, "--epochs", "3"])
+    assert not eval_main([run, "--count", "16", "--metrics", "kid"])
+    assert not data_main([f"{server.url}/pets", *where[2:4], "--out", str(tmp_path / "look")])
+    assert "streamed and not copied" in capsys.readouterr().out
+    assert not (cache_root() / "remote").exists()
