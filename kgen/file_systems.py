@@ -66,8 +66,8 @@ class TensorFlowFiles:
     """What TensorFlow's file systems hold.
 
     Args:
-        ranges: files are read by ranges. The client of Google Cloud Storage then asks for no more than these, 512 KiB
-            at a time; else it asks for 4 MiB at least. It keeps the first setting of a process.
+        ranges: files are read by ranges. The client of Google Cloud Storage then asks for 512 KiB at a time, else for
+            4 MiB. It keeps the first setting of a process.
     """
 
     def __init__(self, *, ranges: bool = False):

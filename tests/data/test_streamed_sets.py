@@ -6,6 +6,8 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -418,6 +420,26 @@ def test_the_memory_is_bounded_by_the_bytes_of_two_windows(pets, server, monkeyp
     assert dataset.source.window < 8 and kept._room < 16
     assert len(first_epochs(dataset)[0]) == 12 * BATCH
     assert len(kept._kept) <= kept._room
+
+
+@pytest.mark.slow
+def test_google_cloud_storage_is_streamed(tars, tmp_path):
+    """By a process of its own: TensorFlow's client reads its settings once."""
+    pytest.importorskip("trustme")
+    from cloud_storage import cloud_storage
+
+    code = (
+        "from kgen.config import DataConfig; from kgen.data import load\n"
+        "data = load(DataConfig('gs://bucket/pets', remote='stream', cache='none'))\n"
+        "print(sum(len(labels) for _, labels in data.batches('train', batch_size=8)), data.notes[0])"
+    )
+    with cloud_storage(tmp_path) as (server, environment):
+        server.objects |= {f"bucket/pets/{path.name}": (path.read_bytes(), 1) for path in tars.iterdir()}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("40 gs://bucket/pets: 5 files streamed"), done.stdout
 
 
 # Commands -------------------------------------------------------------------------------------------------------------

@@ -105,10 +105,9 @@ class StreamedTar(TarShard):
     @cached_property
     def ends(self) -> np.ndarray:
         """[runs] int64: pictures up to the end of each."""
-        ends, start = [], 0
-        for row in range(len(self)):
-            size = int(self.offsets[row] + self.sizes[row] - self.offsets[start])
-            if row - start == RUN or (row > start and size > RUN_BYTES):
+        begins, until, ends, start = self.offsets.tolist(), (self.offsets + self.sizes).tolist(), [], 0
+        for row, end in enumerate(until):
+            if row - start == RUN or (row > start and end - begins[start] > RUN_BYTES):
                 ends.append(row)
                 start = row
         return np.array([*ends, *[len(self)] * bool(len(self))], np.int64)
