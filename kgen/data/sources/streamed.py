@@ -4,7 +4,7 @@ Here is which files of a set are its shards, by their names alone; `shards`, `sh
 `tfds_streamed` read them.
 """
 
-import os
+import posixpath
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -60,7 +60,7 @@ def open_streamed(found: RemoteSet, config: DataConfig) -> Source:
         shards = [folder / name for name in found.files]
         if len(shards) == 1 and "{" not in found.address:
             return open_shards(shards, folder, PurePosixPath(shards[0].name).stem, found.address, config)
-        common = os.path.commonpath([PurePosixPath("/", name).parent for name in found.files])
+        common = posixpath.commonpath([posixpath.dirname(f"/{name}") for name in found.files])
         return open_shards(shards, folder, PurePosixPath(folder.url + common).name, found.address, config)
     shards = _shards_in(folder)
     source = open_shards(shards, folder, PurePosixPath(found.address).name, found.address, config)
