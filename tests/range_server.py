@@ -1,6 +1,7 @@
 """A stand-in for an object store on this machine: a web server that sends ranges of the files of a folder."""
 
 import contextlib
+import gc
 import http.server
 import threading
 import time
@@ -115,10 +116,17 @@ class RangeServer(http.server.ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def range_server(folder: Path) -> Iterator[RangeServer]:
-    """A store that runs."""
+    """A store that runs.
+
+    Meanwhile Python collects no garbage but at the end: an iterator of TensorFlow that a thread of the store collects
+    would wait for the reads that wait for that thread.
+    """
     with RangeServer(folder) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        gc.disable()
         try:
             yield server
         finally:
+            gc.collect()
+            gc.enable()
             server.shutdown()

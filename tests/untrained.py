@@ -38,5 +38,5 @@ def untrained_run(path: Path, **settings) -> Run:
 def keep_weights(run: Run, model):
     """Writes both checkpoints of a run."""
     arrays = {f"model/{i}": np.asarray(weight) for i, weight in enumerate(model.weights)}
-    run.step_checkpoints.write(1, arrays, {"epoch": 1, "step": 1, "metrics": {}})
+    run.step_checkpoints.write(1, arrays, {"epoch": 1, "steps_in_epoch": 0, "step": 1, "metrics": {}})
     shutil.copy(run.checkpoint("last"), run.path / "checkpoints" / "best.npz")

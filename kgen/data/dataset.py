@@ -184,6 +184,17 @@ class Dataset:
             content = fingerprint(stored.images, stored.labels, rows)
         return content if self.binarize == "none" else extended_fingerprint(content, self.binarize)
 
+    def training_order(self) -> str:
+        """What the order of training images depends on beside seed, epoch and batch size, in words: how they are read.
+
+        Where these words differ, as of a set that was kept decoded and is not any more, so does the order.
+        """
+        name, rows = self._find("train")
+        stored = self.stored_splits[name]
+        last = stored.indices[rows[-1:]]
+        parts = None if stored.images is not None else self.source.parts(name, last)
+        return "image by image" if parts is None else f"by {parts[0] + 1} parts, {self.source.window} of them mixed"
+
     def explained(self, error: BaseException) -> UserError | None:
         """The error that names the file, of one that TensorFlow raised while images that are not kept were read."""
         found = None if self.kept else self.source.explain(self._find("train")[0], error)

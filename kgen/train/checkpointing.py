@@ -111,6 +111,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         stopper: when a signal was received, a checkpoint is written and KeyboardInterrupt raised.
         start: the training resumes from here.
         rollbacks: how often the learning rate was halved after a loss that was not finite.
+        order: of the training images; see `Dataset.training_order`.
         pause_after: the epoch after which TrainingPaused is raised; None: never.
     """
 
@@ -122,11 +123,12 @@ class CheckpointCallback(keras.callbacks.Callback):
         stopper: "SignalHandler",
         start: Checkpoint | None,
         rollbacks: int,
+        order: str,
         pause_after: int | None = None,
     ):
         super().__init__()
         self.run, self.rows, self.stopper, self.start, self.rollbacks = run, rows, stopper, start, rollbacks
-        self.pause_after = pause_after
+        self.order, self.pause_after = order, pause_after
         self.callbacks = {type(callback).__name__: callback for callback in callbacks}
         self.seconds, self.steps = run.config.train.checkpoint_seconds, run.config.train.checkpoint_steps
         self.written, self.written_step, self.pause = time.monotonic(), 0, MIN_SECONDS
@@ -189,6 +191,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             "step": step,
             "metrics": losses_of(self.run, self.rows[-1]) if self.rows and not steps_in_epoch else {},
             "rollbacks": self.rollbacks,
+            "order": self.order,
             "parameters": self.model.network_parameters,
             "callbacks": {name: callback.get_state() for name, callback in self.callbacks.items()},
         }

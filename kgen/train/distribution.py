@@ -29,6 +29,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.eager import context  # which has no public name for the end of collective operations
 
+from kgen.cache import digest
 from kgen.config import RunConfig
 from kgen.data import Dataset
 from kgen.data.training_data import Content
@@ -81,6 +82,20 @@ class Devices:
     def agreed(self, value: float) -> float:
         """The largest of the values of all workers; every worker must call this."""
         return value if self.workers == 1 else float(self._largest(tf.constant(value, tf.float32)))
+
+    def check_order(self, order: str):
+        """Raises UserError at every worker where one reads the training images in another order.
+
+        Args:
+            order: of this worker; see `Dataset.training_order`.
+        """
+        number = int(digest(order)[:6], 16)  # exact in float32
+        if self.agreed(number) != -self.agreed(-number):
+            raise UserError(
+                f"the workers read the data set in different orders, worker {self.worker} {order}: what is read from a "
+                "copy or streamed, or kept decoded, depends on each machine's disk and memory where it is not said; "
+                "give every worker the same --remote (copy or stream) and --cache (memory, disk or none)"
+            )
 
     @functools.cached_property
     def _largest(self):

@@ -162,6 +162,7 @@ def _train(
         places: of a new run; see `Run.create`.
     """
     start, resumed = None, run is not None
+    devices.check_order(dataset.training_order())
 
     # Find the checkpoint to start from.
     content = Content.of(dataset)
@@ -216,7 +217,7 @@ def _train(
             on_start(run)
         _log_start(run, dataset, model, devices, notes)
     else:
-        _log_resume(run, start, devices)
+        _log_resume(run, start, devices, dataset.training_order())
         if moved:
             run.log(f"data: taken from {config.data.dataset}; {run.training_data.content.compared(content)} agree")
 
@@ -420,7 +421,10 @@ def _fit(
         timed("pictures", callbacks.SampleGrids(run, rows, train.samples_every, loggers)),
         *([callbacks.SwapAverages(at_train_end=False)] if averaged else []),
         timed("loggers", histograms),  # of the weights that are trained
-        timed("checkpoints", CheckpointCallback(run, rows, resumable, stopper, start, rollbacks, pause_after)),
+        timed(
+            "checkpoints",
+            CheckpointCallback(run, rows, resumable, stopper, start, rollbacks, dataset.training_order(), pause_after),
+        ),
     ]
 
     # Train. A run that was killed after it had stopped early, and before DONE was written, has no epoch left.
@@ -532,7 +536,7 @@ def _dense_note(model: GenerativeModel, spec: DataSpec, other: RunConfig) -> str
     )
 
 
-def _log_resume(run: Run, start: Checkpoint | None, devices: Devices):
+def _log_resume(run: Run, start: Checkpoint | None, devices: Devices, order: str):
     if start is None:
         if devices.is_chief:
             run.record_environment(from_start=True)
@@ -540,6 +544,13 @@ def _log_resume(run: Run, start: Checkpoint | None, devices: Devices):
         return
     place = f"epoch {start.state['epoch'] + 1} of {run.config.train.epochs}"
     run.log(f"run {run.place}: resumes in {place}, after step {start.state['step']:,}")
+    before = start.state.get("order", order)  # older runs did not write it
+    steps_per_epoch = run.spec.examples["train"] // run.config.train.batch_size
+    if start.state["steps_in_epoch"] % steps_per_epoch and before != order:
+        run.log(
+            f"note: this epoch was read {before} and is now read {order}: of its images some come twice, and some not; "
+            "--remote and --cache as before keep the order"
+        )
     if devices.is_chief and (differences := run.record_environment()):
         run.log(f"note: {', '.join(differences)}: {checkpointing.OTHER_ENVIRONMENT}")
 

@@ -153,6 +153,7 @@ def test_a_streamed_set_is_the_set(address, pets):
     is_tar = any(path.suffix == ".tar" for path in pets.iterdir())
     same = np.array_equal(first_epochs(streamed)[0], first_epochs(local)[0])
     assert same or is_tar  # pictures of local tars are read in any order
+    assert (streamed.training_order() == local.training_order()) == same
     kept = [path.relative_to(cache_root()).parts[0] for path in cache_root().rglob("*") if path.is_file()]
     assert set(kept) == {"shards"}  # what is remembered
     again = load(config_of(address))

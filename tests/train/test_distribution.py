@@ -18,6 +18,7 @@ from model_case import two_replicas
 
 import kgen
 from kgen import checkpoints
+from kgen.cache import digest
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError, WorkerLost
 from kgen.models import GenerativeModel
@@ -316,6 +317,20 @@ def test_a_worker_that_dies_while_all_wait_for_each_other_is_a_lost_one(monkeypa
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", fails)
     with pytest.raises(WorkerLost, match=r"worker 0 of 2 stops: .*task:1 is gone.* Start every worker again"):
         distribution._multi_worker(0, ("nowhere:1", "nowhere:2"))
+
+
+def test_workers_that_read_in_other_orders_are_refused(monkeypatch):
+    """Each is told, by the largest and the smallest of a number that stands for the order."""
+    numbers = {order: int(digest(order)[:6], 16) for order in ("image by image", "by 9 parts, 4 of them mixed")}
+    assert all(int(np.float32(number)) == number for number in numbers.values())
+    for number, (own, value) in enumerate(numbers.items()):
+        devices = distribution.Devices(tf.distribute.get_strategy(), number, ("a:1", "b:1"))
+        other = next(each for each in numbers.values() if each != value)
+        monkeypatch.setattr(devices, "agreed", lambda mine, other=other: max(mine, other if mine > 0 else -other))
+        with pytest.raises(UserError, match=f"worker {number} {own}: .*the same --remote .* and --cache"):
+            devices.check_order(own)
+        monkeypatch.setattr(devices, "agreed", lambda mine: mine)
+        devices.check_order(own)
 
 
 def test_what_follows_from_a_death_is_the_loss_of_a_worker():

@@ -223,6 +223,17 @@ def test_other_settings_are_refused_by_name(run, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("step", "is_said"), [(5, True), (10, False)])
+def test_an_epoch_that_goes_on_in_another_order_is_said(step, is_said, finished, tmp_path, monkeypatch):
+    """Ten steps are an epoch. The images of a set may be kept decoded where it began, and not where it goes on."""
+    monkeypatch.setattr(kgen.data.Dataset, "training_order", lambda self: "by 9 parts, 4 of them mixed")
+    run = resume(shutil.copytree(killed_after(finished[1], step), tmp_path / "run"))
+    note = "note: this epoch was read image by image and is now read by 9 parts, 4 of them mixed: of its images"
+    assert (note in (run.path / "log.txt").read_text(encoding="utf-8")) == is_said
+    assert run.step_checkpoints.newest(print).state["order"] == "by 9 parts, 4 of them mixed"
+
+
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_taken(alone, tmp_path, monkeypatch, capsys):
     settings, _, expected = alone
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -411,7 +422,7 @@ def test_checkpoints_that_take_long_are_further_apart(seconds, pause, monkeypatc
     monkeypatch.setattr(checkpointing, "time", SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(checkpointing, "training_variables", lambda model: {})
     monkeypatch.setattr(checkpointing, "_metric_variables", lambda model: [])
-    callback = CheckpointCallback(run, [], [], SignalHandler(), None, 0)
+    callback = CheckpointCallback(run, [], [], SignalHandler(), None, 0, "image by image")
     callback.set_model(model)
     callback.on_train_begin()
     assert callback.pause == 5.0
