@@ -354,7 +354,7 @@ class TrainConfig:
 
     def __post_init__(self):
         check_ranges(self, "train.")
-        if self.measures_samples and not self.metrics:
+        if (self.measures_samples or self.best_by == "auto") and not self.metrics:
             raise UserError(
                 "train.metrics names nothing to measure; give e.g. --metrics fid, or leave out --eval_every and "
                 "--best_by"

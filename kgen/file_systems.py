@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from kgen.errors import UserError
-from kgen.io import try_again
+from kgen.io import TRIES, try_again
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 """What an address begins with; a drive of Windows has one letter."""
@@ -323,9 +323,9 @@ def in_threads(function: Callable, arguments: Mapping[str, Any]) -> dict:
         return dict(zip(arguments, pool.map(function, arguments.values()), strict=True))
 
 
-def ask(question: Callable):
+def ask(question: Callable, tries: int = TRIES):
     """The answer of a file system, asked again after a failure; raises the last, and at once what will not change."""
-    return try_again(question, lambda error: not isinstance(error, UserError) and not is_refusal(error))
+    return try_again(question, lambda error: not isinstance(error, UserError) and not is_refusal(error), tries)
 
 
 def is_refusal(error: Exception) -> bool:

@@ -108,8 +108,8 @@ def try_to_write(folder: str | os.PathLike):
 
 # Reading that fails at times ------------------------------------------------------------------------------------------
 
-TRIES, FIRST_WAIT_SECONDS = 5, 0.5
-"""How often something is tried, and the time before the second try, which doubles with each."""
+TRIES, FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5, 0.5, 30.0
+"""How often something is tried, and the time before the second try, which doubles with each up to the longest."""
 PASSING = {
     getattr(errno, name)
     for name in (
@@ -130,15 +130,15 @@ def may_pass(error: BaseException) -> bool:
     return False
 
 
-def try_again(function: Callable[[], T], passes: Callable[[Exception], bool] = may_pass) -> T:
+def try_again(function: Callable[[], T], passes: Callable[[Exception], bool] = may_pass, tries: int = TRIES) -> T:
     """What a function returns, which is called several times with growing pauses where its error may pass."""
-    for number in range(TRIES - 1):
+    for number in range(tries - 1):
         try:
             return function()
         except Exception as error:
             if not passes(error):
                 raise
-            time.sleep(FIRST_WAIT_SECONDS * 2**number)
+            time.sleep(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**number))
     return function()
 
 

@@ -66,7 +66,8 @@ def command() -> Command:
     cmd.flag(
         "Resuming", "string", "resume", None,
         "Run of an interrupted training, which continues exactly. Only --epochs, --patience, --samples_every, the "
-        "flags of this group, and --dataset with the place that its data were moved to may go with it.",
+        "flags of this group, --dataset with the place that its data were moved to, and how they are read (--remote, "
+        "--cache, --cache_gib) may go with it.",
         metavar="RUN",
     )  # fmt: skip
     cmd.flag(
@@ -177,10 +178,10 @@ def changes_of(cmd: Command, epochs: int) -> dict[str, Any]:
     Raises:
         UserError: a flag that names another training.
     """
-    from kgen.data.training_data import FILES
+    from kgen.train.checks import MAY_CHANGE
 
     others = [f"--{flag}" for flag in OF_A_NEW_RUN if cmd.given(flag)]
-    others += [f"--{name}" for key in flags.data_settings(cmd) if (name := key.removeprefix("data.")) not in FILES]
+    others += [f"--{key.removeprefix('data.')}" for key in flags.data_settings(cmd) if key not in MAY_CHANGE]
     if others:
         raise UserError(f"{others[0]} does not go with --resume, which continues the run as it was; leave it out")
     settings, more = given_settings(cmd), cmd["more_epochs"]

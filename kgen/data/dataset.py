@@ -328,10 +328,17 @@ class SplitBatches:
 
     def decoded(self) -> tuple[np.ndarray, np.ndarray]:
         """All images and labels of a split that is not kept, decoded now: ([N, H, W, C] uint8, [N] int32)."""
+        import tensorflow as tf
+
         pixels = np.empty((len(self.rows), *self.image_shape), np.uint8)
         labels = np.empty(len(self.rows), np.int32)
-        for i, (_, image, label) in enumerate(self._decode_again(self.rows).as_numpy_iterator()):
-            pixels[i], labels[i] = image, label
+        try:
+            for i, (_, image, label) in enumerate(self._decode_again(self.rows).as_numpy_iterator()):
+                pixels[i], labels[i] = image, label
+        except tf.errors.OpError as error:
+            if (explained := self.source.explain(self.split, error)) is error:
+                raise
+            raise explained from error
         return pixels, labels
 
     def _shuffler(self, kept: bool, size: int) -> Callable:

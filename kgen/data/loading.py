@@ -244,8 +244,15 @@ def _pixels(kept: dict[str, StoredSplit], source: Source, rows: tuple[str, np.nd
     if stored.images is not None:
         return [stored.images, *(s.images for name, s in kept.items() if name != rows[0])]
     indices = stored.indices[rows[1]][:BLOCK_IMAGES]
-    records = transformed_records(source, rows[0], indices, transform).as_numpy_iterator()
-    return [np.stack([image for _, image, _ in records])]
+    import tensorflow as tf
+
+    try:
+        records = transformed_records(source, rows[0], indices, transform).as_numpy_iterator()
+        return [np.stack([image for _, image, _ in records])]
+    except tf.errors.OpError as error:
+        if (explained := source.explain(rows[0], error)) is error:
+            raise
+        raise explained from error
 
 
 def _is_black_and_white(images: np.ndarray) -> bool:

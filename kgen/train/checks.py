@@ -17,12 +17,12 @@ from kgen.train.init_from import with_architecture, with_architecture_of
 from kgen.train.loggers import check_loggers
 
 MAY_CHANGE = (
-    "recipe", "data.dataset", "data.labels", "train.epochs", "train.patience", "train.samples_every",
-    "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep", "train.on_nan", "train.profile",
-    "train.strategy", "train.logger",
+    "recipe", "data.dataset", "data.labels", "data.remote", "data.cache", "data.cache_gib", "train.epochs",
+    "train.patience", "train.samples_every", "train.checkpoint_seconds", "train.checkpoint_steps", "train.keep",
+    "train.on_nan", "train.profile", "train.strategy", "train.logger",
 )  # fmt: skip
 """Settings that may differ when a training resumes: they do not change the steps that were taken. Data may have been
-moved: their content is compared."""
+moved, and may be read in another way: their content is compared, and another order is said."""
 
 DECIDED = (
     "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",
@@ -97,7 +97,9 @@ def with_decided(run: Run, config: RunConfig) -> RunConfig:
     kept = [name for name in DECIDED if name != "epochs" or (minutes and minutes == run.config.train.minutes)]
     unset = [name for name in (*kept, "eval_every") if getattr(config.train, name) in (None, "auto")]
     unset += [] if config.train.measures_samples else ["metrics"]  # of labelled data, which nobody asked for
-    unset += ["best_by", "metrics", "eval_features"] if config.train.best_by == "auto" else []
+    if config.train.best_by == "auto":
+        unset += ["best_by", "metrics", "eval_features"]
+        unset += [] if run.config.train.measures_samples else ["eval_count"]  # which then measures nothing
     decided = {name: getattr(run.config.train, name) for name in unset}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **decided))
 

@@ -94,7 +94,7 @@ class Devices:
             raise UserError(
                 f"the workers read the data set in different orders, worker {self.worker} {order}: what is read from a "
                 "copy or streamed, or kept decoded, depends on each machine's disk and memory where it is not said; "
-                "give every worker the same --remote (copy or stream) and --cache (memory, disk or none)"
+                "give every worker the same --remote and --cache, and not auto"
             )
 
     @functools.cached_property

@@ -85,11 +85,12 @@ def train(
         if run_dir and devices.agreed(is_run(run_dir)):
             run = devices.open_run(run_dir)
             config = checks.with_decided(run, config)
-        if config.train.minutes is not None and config.train.epochs is None:
+        timed = config.train.minutes is not None and config.train.epochs is None
+        if timed:
             config, note = _within_minutes(config, dataset, devices)
             notes = [*notes, note]
         if config.train.best_by == "auto":
-            config, note = _with_best_by(config, dataset, monitor)
+            config, note = _with_best_by(config, dataset, monitor, timed)
             notes = [*notes, note]
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
@@ -240,9 +241,10 @@ def _train(
         run.fail(f"{INTERRUPTED}: what it prints is not read any more; resume with: {_resume_command(run)}")
         raise
     except BaseException as error:
-        if lost := image_lost(error) or dataset.explained(error):
+        if lacking := out_of_memory(error, run.config, run.spec):
+            error = lacking
+        elif lost := image_lost(error) or dataset.explained(error):
             error = TrainingFailed(f"{lost}: {_resume_command(run)}")
-        error = out_of_memory(error, run.config, run.spec) or error
         with contextlib.suppress(OSError):  # e.g. the disk is full, which `error` says
             run.fail(str(error) or repr(error))
         raise error
@@ -271,11 +273,19 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
     return dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs)), note
 
 
-def _with_best_by(config: RunConfig, dataset: data.Dataset, monitor: Callable | None) -> tuple[RunConfig, str]:
-    """The configuration with what `best_by="auto"` stands for, and a line about it for the log."""
+def _with_best_by(
+    config: RunConfig, dataset: data.Dataset, monitor: Callable | None, timed: bool
+) -> tuple[RunConfig, str]:
+    """The configuration with what `best_by="auto"` stands for, and a line about it for the log.
+
+    Args:
+        timed: the epochs are those that take `train.minutes`, of which evaluations are to be a small share.
+    """
+    minutes = config.train.minutes
+    asked = dataclasses.replace(config, train=dataclasses.replace(config.train, minutes=minutes if timed else None))
     by_loss = dataclasses.replace(config.train, best_by="loss"), "best_by auto: loss"
-    train, note = monitor.decided(config, dataset) if monitor else by_loss
-    return dataclasses.replace(config, train=train), note
+    train, note = monitor.decided(asked, dataset) if monitor else by_loss
+    return dataclasses.replace(config, train=dataclasses.replace(train, minutes=minutes)), note
 
 
 def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset):

@@ -214,6 +214,17 @@ def test_shards_that_are_missing_cut_off_or_damaged_are_named(shards):
         load(DataConfig(str(shards)))
 
 
+def test_a_record_that_breaks_after_the_set_was_opened_is_named(shards):
+    """Where images are decoded again when somebody asks for all: kgen-eval of a set that is not kept."""
+    dataset = load(DataConfig(str(shards), cache="none"))
+    (shard,) = shards.glob("*train*")
+    content = bytearray(shard.read_bytes())
+    content[12 : len(content) // 2] = bytes(len(content) // 2 - 12)
+    shard.write_bytes(content)
+    with pytest.raises(UserError, match=shard.name):
+        dataset.arrays("train")
+
+
 def test_a_record_that_is_no_image_is_named(shards):
     import tensorflow as tf
 

@@ -226,7 +226,7 @@ def test_an_epoch_whose_samples_are_copies_is_not_the_best(config, tmp_path, cop
 def test_what_auto_stands_for_stays_with_the_run(config, tmp_path, monkeypatch):
     """It is decided once, also where it could not be decided in this way any more."""
     given = {"model": "gan", "train.best_by": "auto", "train.metrics": ("kid",), "train.eval_features": "classifier"}
-    settings = override(config(eval_every=None, epochs=2), given)
+    settings = override(config(eval_every=None, epochs=2, minutes=60.0), given)
     monitor, decisions = Script(), []
 
     def decided(asked, dataset):
@@ -239,8 +239,18 @@ def test_what_auto_stands_for_stays_with_the_run(config, tmp_path, monkeypatch):
     assert "decided so" in (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
     assert run.config.train.best_by == "fid" and run.checkpoint_state()["best"]["epoch"] == 1
     more = kgen.train.train(override(settings, {"train.epochs": 4}), run_dir=str(tmp_path / "run"), monitor=monitor)
+    assert decisions[0].train.minutes is None  # epochs were given
     assert len(decisions) == 1 and more.config.train == override(run.config, {"train.epochs": 4}).train
     assert more.checkpoint_state()["best"]["epoch"] == 3
+
+
+@pytest.mark.slow
+def test_a_run_that_measured_nothing_does_not_mind_what_auto_would_measure(config, tmp_path):
+    """One that the same recipe began before it chose by a metric."""
+    before = config(eval_every=None, epochs=1, eval_count=2_000)
+    run = kgen.train.train(before, run_dir=str(tmp_path / "run"))
+    now = override(before, {"train.best_by": "auto", "train.metrics": ("kid",), "train.eval_count": 50})
+    assert kgen.train.train(now, run_dir=str(tmp_path / "run")).config.train == run.config.train
 
 
 @pytest.mark.slow
@@ -257,6 +267,8 @@ def test_settings_that_are_none():
         TrainConfig(eval_every=1, metrics=())
     with pytest.raises(UserError, match=r"train.metrics names nothing to measure"):
         TrainConfig(best_by="fid", metrics=())
+    with pytest.raises(UserError, match=r"train.metrics names nothing to measure"):
+        TrainConfig(best_by="auto", metrics=())
     with pytest.raises(UserError, match=r"train.eval_every.*greater than 0.*Received: 0"):
         TrainConfig(eval_every=0)
 

@@ -159,6 +159,19 @@ def test_more_epochs(run):
 
 
 @pytest.mark.slow
+def test_where_images_are_kept_may_change(alone, tmp_path, capsys):
+    """The digits are read image by image, kept or not."""
+    _, path, expected = alone
+    run = shutil.copytree(killed_after(path, 5), tmp_path / "run")
+    assert main(["--resume", str(run), "--cache", "none", "--remote", "copy", "--cache_gib", "7"]) == 0
+    assert "note: this epoch" not in capsys.readouterr().out
+    assert kill_and_resume.outcome(run)["metrics"] == expected["metrics"]
+    assert Run.open(run).config.data.cache == "none"
+    assert main(["--resume", str(run), "--image_size", "16"]) == 2
+    assert "--image_size does not go with --resume" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_going_on_with_another_kind_of_processor_is_said_and_recorded(run, no_steps, monkeypatch, capsys):
     resume(run.path, {"train.epochs": 4})
     assert "not bit-identical" not in capsys.readouterr().out
