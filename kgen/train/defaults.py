@@ -37,6 +37,9 @@ SAMPLE_GRIDS = 20
 CLASS_MEASUREMENTS = 20
 """How often a training evaluates the loss, writes a grid of samples, and measures the classes of samples."""
 
+CLASSIFIED_BYTES = 2**31
+"""Of training images that are not kept decoded: more are not decoded for the classifier of classes unasked."""
+
 DENSE_PIXELS = 2_000
 """Values of a picture up to which dense layers do well: 32×32 in gray, 25×25 in colour."""
 
@@ -121,7 +124,7 @@ def with_class_metrics(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     Its losses do not show a collapse. The metrics that `train.eval_every` asks for are measured as well.
     """
     preset, train = PRESETS[config.model], config.train
-    if dataset.spec.num_classes < 2 or not preset.adversarial:
+    if dataset.spec.num_classes < 2 or not preset.adversarial or class_metrics_left_out(config, dataset):
         return config
     metrics = train.metrics if train.eval_every else ()
     metrics += ("coverage",)
@@ -130,6 +133,21 @@ def with_class_metrics(config: RunConfig, dataset: data.Dataset) -> RunConfig:
     every = train.eval_every or -(-train.epochs // CLASS_MEASUREMENTS)
     train = dataclasses.replace(train, eval_every=every, metrics=tuple(dict.fromkeys(metrics)))
     return dataclasses.replace(config, train=train)
+
+
+def class_metrics_left_out(config: RunConfig, dataset: data.Dataset) -> str:
+    """Why the classes of samples are not measured unasked, for the log; "" where they are, or there are none.
+
+    The classifier learns from all training images, decoded in memory: too many where they are not kept.
+    """
+    size = dataset.spec.examples["train"] * dataset.spec.num_pixels
+    is_unasked = PRESETS[config.model].adversarial and dataset.spec.num_classes > 1 and not config.train.eval_every
+    if dataset.kept or not is_unasked or size <= CLASSIFIED_BYTES:
+        return ""
+    return (
+        f"note: the classes of samples are not measured: a classifier would decode {size / 2**30:.0f} GiB of training "
+        "images, which are not kept; --eval_every with --metrics coverage asks for it"
+    )
 
 
 def check_labels(config: RunConfig, dataset: data.Dataset):

@@ -106,6 +106,7 @@ def train(
             notes = [*notes, f"note: training without XLA: {reason}; --jit_compile uses it all the same"]
         if monitor is not None:
             config = defaults.with_class_metrics(config, dataset)
+            notes = [*notes, *filter(None, [defaults.class_metrics_left_out(config, dataset)])]
         places = {"run_dir": run_dir, "runs_root": runs_root}
         return _train(run, config, dataset, devices, monitor, on_start, started, notes, pause_after, **places)
 

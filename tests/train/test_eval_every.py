@@ -13,7 +13,7 @@ from kgen.cli import train as command
 from kgen.config import TrainConfig, override
 from kgen.errors import TrainingFailed, UserError
 from kgen.evaluate import Monitor
-from kgen.train import callbacks
+from kgen.train import callbacks, defaults
 from kgen.train.plots import draw_quality
 
 EPOCHS = 5
@@ -257,6 +257,25 @@ def test_a_run_that_measured_nothing_does_not_mind_what_auto_would_measure(confi
 def test_auto_without_a_monitor_is_the_loss(config, tmp_path):
     settings = config(eval_every=None, best_by="auto", epochs=1)
     assert kgen.train.train(settings, run_dir=str(tmp_path / "run")).config.train.best_by == "loss"
+
+
+@pytest.mark.parametrize(
+    ("model", "kept", "images", "every", "is_left_out"),
+    [
+        ("dcgan", False, 180_000, None, True),  # of 12,288 bytes: 2.06 GiB
+        ("dcgan", True, 180_000, None, False),
+        ("dcgan", False, 170_000, None, False),  # 1.95 GiB
+        ("dcgan", False, 180_000, 3, False),
+        ("vae", False, 180_000, None, False),
+    ],
+)
+def test_a_large_set_that_is_not_kept_is_not_decoded_for_a_classifier_unasked(model, kept, images, every, is_left_out):
+    spec = kgen.DataSpec("many", (64, 64, 3), num_classes=10, examples={"train": images})
+    dataset = SimpleNamespace(spec=spec, kept=kept)
+    config = kgen.RunConfig(model, train=TrainConfig(epochs=20, eval_every=every))
+    assert ("--metrics coverage asks for it" in defaults.class_metrics_left_out(config, dataset)) == is_left_out
+    metrics = defaults.with_class_metrics(config, dataset).train.metrics
+    assert ("coverage" in metrics) == (model == "dcgan" and not is_left_out)
 
 
 def test_settings_that_are_none():
