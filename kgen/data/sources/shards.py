@@ -128,7 +128,13 @@ class ShardSource(PictureSource):
             for ends in [np.cumsum([len(shard) for shard in of_split])]
         }
         self._kept = kept
-        self.window = kept.make_room([shard for of_split in shards.values() for shard in of_split])
+        all_shards = [shard for of_split in shards.values() for shard in of_split]
+        self.window = kept.make_room(all_shards)
+        if self.window == 1 and sum(len(shard.ends) for shard in all_shards) > 1:
+            self.notes.append(
+                "images are mixed within one group of rows or run at a time, not over several: two of these fill the "
+                "memory that is meant for them; write shards with smaller ones"
+            )
 
     def _numbers(self, split: str, indices: Any):
         """At an address the parts of the images are asked for ahead of their use."""

@@ -204,7 +204,7 @@ class StreamedTfdsSource(TfdsSource):
                 for path, first, arrays in zip(paths, firsts[:-1], found, strict=True)
             ]
             listed = [shard for shards in self._of_split.values() for shard in shards if len(shard)]
-            self.window = self._kept.make_room(listed, WINDOW)
+            self.window = self._kept.make_room(listed, WINDOW, RUN)
             if self.window < WINDOW:
                 note = f"{self.window} runs of {RUN} records are mixed, not {WINDOW}: more do not fit into the memory"
                 self.notes = [*(n for n in self.notes if "records are mixed" not in n), note]
