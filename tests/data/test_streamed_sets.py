@@ -1,5 +1,6 @@
 """Sets of shards at an address that are streamed: the images of a copy, in bounded memory, without files here."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -23,8 +24,14 @@ from kgen.config import DataConfig, RunConfig, override
 from kgen.data import load
 from kgen.data.order import windowed_permutation
 from kgen.data.sources import parts, pictures, shard_tar, tfds_streamed
+from kgen.data.sources.remote import find_set
+from kgen.data.sources.remote_path import each_whole
+from kgen.data.sources.resolve import open_source
+from kgen.data.sources.streamed import open_streamed
 from kgen.data.sources import tfds as kgen_tfds
 from kgen.data.training_data import Content
+from kgen.file_systems import is_address
+from kgen.io import TRIES
 from kgen.errors import DataMissing, UserError, image_lost
 
 COUNT, TESTS, BATCH = 48, 8, 8
@@ -135,7 +142,9 @@ def address(request, pets):
 
 
 def config_of(address, **settings):
-    return DataConfig(str(address), **{"cache": "none", "remote": "stream", **settings})
+    """Of what is streamed, or at a path."""
+    remote = "stream" if is_address(str(address)) else "auto"
+    return DataConfig(str(address), **{"cache": "none", "remote": remote, **settings})
 
 
 def first_epochs(dataset, steps=12, **settings):
@@ -270,6 +279,21 @@ def test_what_fits_is_copied_and_what_does_not_is_streamed(pets, server, monkeyp
     assert "of an earlier copy" in load(config_of(url, remote="auto")).notes[0]
     assert "streamed" in load(config_of(url)).notes[0]
 
+def test_hidden_files_are_no_shards(tars, server):
+    local, shard = load(config_of(tars)), a_shard(tars)
+    for name in (f".part-{shard.name}", ".tmp/pets-train-000003.tar", "x/.tmp/pets-train-000004.tar"):
+        (tars / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shard, tars / name)
+    found = find_set(f"{server.url}/pets/{shard.name}", lambda name: True)
+    files = {str(path.relative_to(tars)): path for path in tars.rglob("*") if path.is_file()}
+    described = {name: found.system.describe(f"{server.url}/pets/{name}") for name in files}
+    folder = dataclasses.replace(found, address=found.top, files=described)
+    streamed = open_streamed(folder, config_of(found.top))
+    assert streamed.counts == {"train": COUNT, "test": TESTS} == open_source(config_of(tars)).counts
+    assert not any("part-" in text or "tmp" in text for text in (*streamed.notes, *streamed.findings))
+    assert local.spec.examples["test"] == TESTS
+
+
 
 def test_what_is_no_set_of_shards_is_not_streamed(tmp_path, server, monkeypatch, save):
     save(tmp_path / "here" / "photos" / "a.png", PIXELS[0])
@@ -283,10 +307,49 @@ def test_what_is_no_set_of_shards_is_not_streamed(tmp_path, server, monkeypatch,
     ):
         with pytest.raises(UserError, match=rf"data\.remote is 'stream', and .*{name} is .*{why}.*--remote copy"):
             load(config_of(f"{server.url}/{name}"))
-        usage = shutil.disk_usage
+    usage = shutil.disk_usage
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=0))
     with pytest.raises(UserError, match="GiB left for a copy"):
         load(config_of(f"{server.url}/set.npz", remote="auto"))
+
+def test_a_tar_of_pictures_is_known_by_its_first_files(tmp_path, server, monkeypatch):
+    usage, photos = shutil.disk_usage, tmp_path / "here" / "photos.tar"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(path)._replace(free=0))
+    monkeypatch.setattr(shard_tar, "FIRST_BYTES", 4096)
+    photos.parent.mkdir()
+    write_tar(photos, [{"png": png(x)} for x in PIXELS])
+    for remote, why in (("stream", "none of WebDataset"), ("auto", "GiB left for a copy; set KGEN_CACHE_DIR")):
+        with pytest.raises(UserError, match=why):
+            load(config_of(f"{server.url}/photos.tar", remote=remote))
+        assert server.bytes["photos.tar"] == 4096
+        server.reset()
+    write_tar(photos, [{"png": png(x), "cls": b"1"} for x in PIXELS])
+    assert load(config_of(f"{server.url}/photos.tar", remote="auto")).notes[0].startswith(f"{server.url}/photos.tar: 1")
+
+
+def test_what_is_at_no_address_is_not_streamed_and_a_note_says_so(tars):
+    for local in ("digits", str(tars), f"{tars}/pets-train-{{000000..000002}}.tar"):
+        first, *others = open_source(config_of(local, remote="stream")).notes
+        assert first == f"data.remote is 'stream', and {local} is at no address: nothing of it is streamed"
+        for remote in ("auto", "copy"):
+            assert open_source(config_of(local, remote=remote)).notes == others
+
+
+def test_the_room_of_files_that_are_gone_counts_as_free(tars, server, monkeypatch):
+    add_sums(tars)
+    url, size = f"{server.url}/pets", sum(path.stat().st_size for path in tars.iterdir())
+    load(config_of(url, remote="auto"))
+    (tars / "SHA256SUMS").unlink()
+    for path in tars.glob("*.tar"):
+        path.rename(path.with_name(path.name.replace("pets", "cats")))
+    add_sums(tars)
+    usage = shutil.disk_usage
+    for free, note in ((size // 2, " copied 4 files of 5"), (0, "of an earlier copy")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: usage(path)._replace(free=free))
+        assert note in load(config_of(url, remote="auto")).notes[0]
+    copied = {path.name for path in (cache_root() / "remote").rglob("*.tar")}
+    assert copied == {path.name for path in tars.glob("*.tar")}
+
 
 
 def test_a_configuration_of_an_older_version():

@@ -2,7 +2,7 @@
 
 `kgen.file_systems` reads them. A copy is resumed where it was interrupted; files that changed at the address are copied
 again. Where the set has a file SHA256SUMS, it says which files there are, and their content is checked. Sets of shards
-can be read without a copy: `streams`.
+can be read without a copy: `streamed`.
 """
 
 import contextlib
@@ -74,12 +74,18 @@ class RemoteSet:
             name: file for name, file in self.files.items() if not _is_here(self.folder / name, file, known.get(name))
         }
 
+    @property
+    def _gone(self) -> list[Path]:
+        """Files of an earlier copy that are at the address no more."""
+        names = set(_copied(_log_of(self.folder))).difference(self.files) if self.is_folder else ()
+        return [path for path in (self.folder / name for name in names) if path.is_file()]
+
     @cached_property
     def lacks_room(self) -> str:
-        """Why the rest of the copy does not fit on the disk; "" where it does."""
+        """Why the rest of the copy does not fit on the disk; "" where it does, also after what is gone is removed."""
         needed = sum(file.size or 0 for file in self.not_copied.values())
         place = next(place for place in (self.folder, *self.folder.parents) if place.exists())
-        free = shutil.disk_usage(place).free * 9 // 10
+        free = (shutil.disk_usage(place).free + sum(path.stat().st_size for path in self._gone)) * 9 // 10
         if needed <= free:
             return ""
         return (
@@ -93,13 +99,12 @@ class RemoteSet:
             UserError: the disk has no room, or a checksum is wrong.
             DataMissing: a file is not there any more, or the server does not answer.
         """
-        if self.is_folder:
-            for gone in set(_copied(_log_of(self.folder))).difference(self.files):
-                (self.folder / gone).unlink(missing_ok=True)
+        if self.not_copied and self.lacks_room:
+            raise UserError(f"{self.lacks_room}; set KGEN_CACHE_DIR to a larger disk, or name fewer shards")
+        for path in self._gone:
+            path.unlink(missing_ok=True)
         if not self.not_copied:
             return f"{self.address}: {self.amount('of an earlier copy')}, in {self.folder}"
-        if self.lacks_room:
-            raise UserError(f"{self.lacks_room}; set KGEN_CACHE_DIR to a larger disk, or name fewer shards")
         return _copy(self)
 
 

@@ -54,6 +54,10 @@ def open_source(config: DataConfig) -> Source:
     name = config.dataset.strip()
     if not name:
         raise UserError(f"{HOW}. Received: {config.dataset!r}")
+    if config.remote == "stream" and not is_address(name):  # also a run that was trained on a stream, and its copy
+        source = open_source(dataclasses.replace(config, remote="auto"))
+        source.notes.insert(0, f"data.remote is 'stream', and {name} is at no address: nothing of it is streamed")
+        return source
     if name == "digits":
         from kgen.data.sources.digits import open_digits
 

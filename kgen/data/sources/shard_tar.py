@@ -5,12 +5,16 @@ name is a picture's suffix; the label is the content of `.cls`, else a key of `.
 is found once and remembered as long as the file does not change; nothing is unpacked.
 """
 
+import contextlib
 import json
 import os
+import posixpath
 import re
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,7 @@ import numpy as np
 from kgen.cache import cached_arrays, digest
 from kgen.data.sources.archives import COMPRESSED, MAX_PICTURE_BYTES, TarFiles
 from kgen.data.sources.base import file_identity, size_of
-from kgen.data.sources.files import listed, suffix_of
+from kgen.data.sources.files import is_hidden, listed, suffix_of
 from kgen.data.sources.parts import KeptParts
 from kgen.data.sources.picture import START_BYTES, Unreadable, picture_suffixes
 from kgen.data.sources.remote_path import RemotePath, SequentialReader
@@ -33,10 +37,12 @@ LABEL, JSON = "cls", "json"
 JSON_KEYS = ("label", "cls", "class", "class_id", "class_name")
 """Keys of the label, the first of these first."""
 BLOCK_BYTES = 512
+FIRST_BYTES = 2**23
+"""Of a tar at an address, which show whether it is a shard."""
 RUN, RUN_BYTES = 64, 2**24
 """Pictures of a tar at an address that are read at once, at most, and bytes of the file."""
 SMALL_BYTES, ALL_SMALL_BYTES = 2**16, 2**26
-"""Of a file beside the pictures that is kept while a tar at an address is listed, and of all of one tar."""
+"""Of a file with a label that is kept while a tar at an address is listed, and of all of one tar."""
 VERSION = 1
 """Of what is remembered."""
 
@@ -96,11 +102,9 @@ class StreamedTar(TarShard):
 
     Attributes:
         kept: the runs that are kept, of all shards of the set.
-        is_shard: see `is_shard`.
     """
 
     kept: KeptParts | None = None
-    is_shard: bool = True
 
     @cached_property
     def ends(self) -> np.ndarray:
@@ -132,7 +136,7 @@ class StreamedTar(TarShard):
 
 
 class StreamedTarFiles(TarFiles):
-    """The files of a tar at an address, found by reading it once; small ones that are no pictures are kept."""
+    """The files of a tar at an address, found by reading it once; those that hold labels are kept meanwhile."""
 
     def __init__(self, path: RemotePath, count: Callable[[int], object]):
         self._count, self._small, self._small_bytes = count, {}, 0
@@ -151,9 +155,9 @@ class StreamedTarFiles(TarFiles):
         return self._file.at(offset, count) if kept is None else kept
 
     def _pass(self, name: str, place: tuple[int, int]) -> None:
-        size, suffix = place[1], suffix_of(name)
+        size, match = place[1], SAMPLE.fullmatch(name)
         is_small = size <= SMALL_BYTES and self._small_bytes + size <= ALL_SMALL_BYTES
-        if suffix and suffix not in picture_suffixes() and is_small:
+        if match and match[2].lower() in (LABEL, JSON) and is_small:
             self._small[place] = self._file.at(*place)
             self._small_bytes += size
 
@@ -167,8 +171,27 @@ def is_shard(files: TarFiles) -> bool:
     return bool(match) and any(f"{match[1]}.{field}" in files.other_names for field in (LABEL, JSON))
 
 
+def begins_without_fields(path: RemotePath) -> bool:
+    """Whether a tar at an address is none of WebDataset, by its first block: see `is_shard`.
+
+    It is one where the block does not show it: that is seen when it is listed.
+    """
+    block, names = path.read(0, min(FIRST_BYTES, path.size)), []
+    with contextlib.suppress(Exception), tarfile.open(fileobj=BytesIO(block), mode="r:") as tar:  # it is cut off
+        names += (posixpath.normpath(info.name) for info in iter(tar.next, None) if info.isreg())
+    names = [name for name in names if not is_hidden(name)]
+    first = next((n for n, name in enumerate(names) if suffix_of(name) in picture_suffixes()), None)
+    if first is None or (first == len(names) - 1 and len(block) < path.size):
+        return False
+    match = SAMPLE.fullmatch(names[first])
+    return not match or not any(f"{match[1]}.{field}" in names for field in (LABEL, JSON))
+
+
 def open_tar(
-    path: Path | RemotePath, column: str | None, kept: KeptParts | None = None, count: Callable[[int], object] = len
+    path: Path | RemotePath,
+    column: str | None,
+    kept: KeptParts | None = None,
+    count: Callable[[int], object] = lambda size: None,
 ) -> TarShard:
     """Lists the pictures of a shard.
 
@@ -184,10 +207,10 @@ def open_tar(
     if isinstance(path, RemotePath):
 
         def read() -> dict[str, np.ndarray]:
-            files = StreamedTarFiles(path, count)
-            return {"is_shard": np.array(is_shard(files)), **_index(files, path, column)}
+            return _index(StreamedTarFiles(path, count), path, column)
 
-        return StreamedTar(path, **_from_arrays(cached_arrays("shards", key, read)), kept=kept)
+        found = cached_arrays("shards", {**key, "what": "pictures of a stream"}, read)
+        return StreamedTar(path, **_from_arrays(found), kept=kept)
     with open(path, "rb") as file:
         start = file.read(START_BYTES)
     if any(start.startswith(magic) for magic in COMPRESSED):

@@ -223,11 +223,6 @@ def open_shards(
     is_parquet = paths[0].name.endswith(".parquet")
     kept = KeptParts(ahead=is_remote) if is_parquet or is_remote else None
     shards = _opened(paths, column, kept, name, root)
-    if is_remote and not is_parquet and where == str(paths[0]) and not shards[0].is_shard:
-        raise UserError(
-            f"data.remote is 'stream', and {where} is a tar of pictures but none of WebDataset, whose pictures have a "
-            ".cls or a .json beside them; copy it: --remote copy"
-        )
     by_split, notes = _by_split(shards, root)
     labels, class_names, findings = _numbered(by_split, root)
     for split in [split for split in by_split if split not in labels]:

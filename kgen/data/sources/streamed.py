@@ -16,6 +16,7 @@ from kgen.data.sources.label_files import NAME_FILES
 from kgen.data.sources.picture import picture_suffixes
 from kgen.data.sources.remote import RemoteSet
 from kgen.data.sources.remote_path import RemoteFolder, RemotePath
+from kgen.data.sources.shard_tar import begins_without_fields
 from kgen.data.sources.shards import SUFFIXES, open_shards, shards_among
 from kgen.data.sources.tfds import tfds_folder_among
 from kgen.errors import UserError
@@ -23,10 +24,24 @@ from kgen.file_systems import RemoteFile
 
 
 def is_streamable(found: RemoteSet) -> bool:
-    """Whether the files at an address are those of a set of shards, by their names."""
-    if not found.is_folder:
-        return {PurePosixPath(name).suffix for name in found.files} in [{suffix} for suffix in SUFFIXES]
-    return holds_records(found) or bool(_shards_in(_folder(found)))
+    """Whether the files at an address are those of a set of shards, by their names; of one tar by its first files."""
+    return not _why_not(found)
+
+
+def _why_not(found: RemoteSet) -> str:
+    """Why the files at an address are none of a set of shards; "" where they are."""
+    if found.is_folder:
+        is_set = holds_records(found) or bool(_shards_in(_folder(found)))
+    else:
+        is_set = {PurePosixPath(name).suffix for name in found.files} in [{suffix} for suffix in SUFFIXES]
+    if not is_set:
+        return "is no set of shards (WebDataset .tar, .parquet, TFRecord of TFDS), which alone can be streamed"
+    if found.is_folder or "{" in found.address or not found.address.endswith(".tar"):
+        return ""
+    (name,) = found.files
+    if not begins_without_fields(_folder(found) / name):
+        return ""
+    return "is a tar of pictures but none of WebDataset, whose pictures have a .cls or a .json beside them"
 
 
 def holds_records(found: RemoteSet) -> bool:
@@ -38,18 +53,15 @@ def open_streamed(found: RemoteSet, config: DataConfig) -> Source:
     """The source of shards at an address.
 
     Args:
-        found: its files.
-        config: its `labels` and `value_range`.
+        found: its files; they are shards, or `config.remote` is "stream".
+        config: its `labels`, `value_range` and `remote`.
 
     Raises:
         UserError: they are no shards, or these cannot be read.
         DataMissing: they are not there any more, or the server does not answer.
     """
-    if not is_streamable(found):
-        raise UserError(
-            f"data.remote is 'stream', and {found.address} is no set of shards (WebDataset .tar, .parquet, TFRecord of "
-            "TFDS), which alone can be streamed; copy it: --remote copy"
-        )
+    if config.remote == "stream" and (why := _why_not(found)):
+        raise UserError(f"data.remote is 'stream', and {found.address} {why}; copy it: --remote copy")
     folder = _folder(found)
     if holds_records(found):
         from kgen.data.sources.tfds_streamed import open_streamed_tfds
@@ -65,7 +77,7 @@ def open_streamed(found: RemoteSet, config: DataConfig) -> Source:
     shards = _shards_in(folder)
     source = open_shards(shards, folder, PurePosixPath(found.address).name, found.address, config)
     used = {*(shard.below for shard in shards), *NAME_FILES}
-    images, arrays, others = unread_sentences(sorted(name for name in folder.files if name not in used))
+    images, arrays, others = unread_sentences(sorted(n for n in folder.files if n not in used and not is_hidden(n)))
     source.notes += others
     source.unread += images
     source.findings += [*images, *arrays]
@@ -90,4 +102,5 @@ def _shards_in(folder: RemoteFolder) -> Sequence[RemotePath]:
     pictures = picture_suffixes()
     if any(is_idx(name) or (suffix_of(name) in pictures and not is_hidden(name)) for name in names):
         return []
+    names = [name for name in names if not is_hidden(name)]
     return shards_among(sorted(names), folder)
