@@ -18,6 +18,7 @@ from kgen import images, random
 from kgen.cache import digest
 from kgen.data.sources.remote_path import RemotePath
 from kgen.errors import image_lost
+from kgen.file_systems import FileChanged
 from kgen.spec import WHOLE_NUMBER
 
 BLOCK = 256  # images read at once
@@ -166,6 +167,11 @@ def file_identity(path: Path | RemotePath) -> tuple:
 def size_of(path: Path | RemotePath) -> int:
     """The bytes of a file."""
     return path.size if isinstance(path, RemotePath) else path.stat().st_size
+
+
+def what_then(error: Exception) -> str:
+    """What follows an error about an image that is lost; one about a file that changed says itself what to do."""
+    return "" if isinstance(error, FileChanged) else ". Restore the file and resume the run"
 
 
 def slug(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source
+from kgen.data.sources.base import BLOCK, WHITE, Skipped, Source, what_then
 from kgen.data.sources.picture import SIXTEEN_BITS, Unreadable, is_plain, read_header, read_pixels, read_values
 from kgen.data.sources.remembered import remembered_check, remembered_scan
 from kgen.data.value_range import BYTES, SAMPLED_IMAGES, Bounds, Statistics, decide, join, measure
@@ -263,7 +263,7 @@ class PictureSource(Source):
             if split in self._checked:
                 raise ImageLost(
                     f"image {self.name_of(split, index)} of {self._where} could be read when the data set was opened, "
-                    f"and cannot be read any more: {error}. Restore the file and resume the run"
+                    f"and cannot be read any more: {error}{what_then(error)}"
                 ) from error
             if isinstance(error, UserError):  # of the file that the image is in: no reason to leave the image out
                 raise ImageLost(str(error)) from error

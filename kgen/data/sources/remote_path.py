@@ -5,13 +5,17 @@ Nothing of it is written to the disk. A range that does not arrive is asked for 
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from kgen.errors import DataMissing, UserError
-from kgen.file_systems import RemoteFile, ask, reason_of
+from kgen.file_systems import THREADS, RemoteFile, ask, reason_of
+
+T = TypeVar("T")
 
 BLOCK_BYTES = 2**23
 """Of a file that is read from front to back: so many are asked for at once."""
@@ -105,7 +109,53 @@ class RemotePath:
             raise DataMissing(f"{self} cannot be read any more: {reason_of(error)}") from None  # not to be tried again
 
     def read_bytes(self) -> bytes:
-        return self.read(0, self.size)
+        """The whole file; raises UserError where its content is not the one that SHA256SUMS names."""
+        content = self.read(0, self.size)
+        self.compare(hashlib.sha256(content))
+        return content
+
+    def compare(self, state: Any) -> None:
+        """Raises UserError where the SHA-256 of the content, a state of hashlib, is not the one of SHA256SUMS."""
+        if self.sha256 and state.hexdigest() != self.sha256:
+            raise UserError(f"{self} has another content than SHA256SUMS says: it was damaged or written anew")
+
+
+class _Stopped(Exception):
+    """Another file cannot be read, or the user ends the command."""
+
+
+def each_whole(
+    read: Callable[[RemotePath, Callable[[int], object]], T],
+    paths: Sequence[RemotePath],
+    count: Callable[[int], object],
+) -> list[T]:
+    """What a function returns for each of some files that it reads whole, several at a time.
+
+    As soon as one fails, or the user ends the command, the others end at their next block.
+
+    Args:
+        read: a function of a path, and of what it calls with the bytes of each block.
+        paths: of the files.
+        count: called with the bytes of each block.
+    """
+    stop = threading.Event()
+
+    def count_on(size: int) -> None:
+        if stop.is_set():
+            raise _Stopped
+        count(size)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            tasks = [pool.submit(read, path, count_on) for path in paths]
+            done, left = wait(tasks, return_when=FIRST_EXCEPTION)
+            if left:
+                raise next(error for task in tasks if task in done and (error := task.exception()))
+            return [task.result() for task in tasks]
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 class RangeReader(io.RawIOBase):
@@ -182,8 +232,8 @@ class SequentialReader(RangeReader):
         """Reads what is left; raises UserError where the content is not the one that SHA256SUMS names."""
         while self._read_until < self._path.size:
             self._next_block()
-        if self._state is not None and self._state.hexdigest() != self._path.sha256:
-            raise UserError(f"{self._path} has another content than SHA256SUMS says: it was damaged or written anew")
+        if self._state is not None:
+            self._path.compare(self._state)
 
     def _next_block(self) -> bytes:
         start = self._read_until

@@ -7,7 +7,7 @@ their names; whether one of them is missing, by their numbers; and which classes
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from itertools import product
@@ -26,9 +26,8 @@ from kgen.data.sources.layout import class_name, shorten, split_of
 from kgen.data.sources.parts import KeptParts
 from kgen.data.sources.picture import read_header, read_pixels
 from kgen.data.sources.pictures import PictureSource
-from kgen.data.sources.remote_path import RemoteFolder, RemotePath
+from kgen.data.sources.remote_path import RemoteFolder, RemotePath, each_whole
 from kgen.errors import UserError
-from kgen.file_systems import THREADS
 from kgen.spec import WHOLE_NUMBER
 from kgen.tables import counted
 
@@ -252,7 +251,7 @@ def _opened(
     shown = {"total": sum(map(size_of, paths)), "unit": "B", "unit_scale": True} if by_bytes else {"unit": "shard"}
     with tqdm(**{"total": len(paths), **shown}, desc=f"{name} shards", delay=2, leave=False, disable=None) as bar:
 
-        def open_one(path: Path | RemotePath) -> Shard:
+        def open_one(path: Path | RemotePath, count: Callable[[int], object]) -> Shard:
             if is_parquet:
                 from kgen.data.sources.shard_parquet import open_parquet
 
@@ -260,15 +259,14 @@ def _opened(
             else:
                 from kgen.data.sources.shard_tar import open_tar
 
-                shard = open_tar(path, column, kept, bar.update)
+                shard = open_tar(path, column, kept, count)
             bar.update(0 if by_bytes else 1)
             return shard
 
         if is_remote:
-            with ThreadPoolExecutor(THREADS) as pool:
-                shards = list(pool.map(open_one, paths))
+            shards = each_whole(open_one, paths, bar.update)
         else:
-            shards = [open_one(path) for path in paths]
+            shards = [open_one(path, bar.update) for path in paths]
     empty = [shard.path.name for shard in shards if not len(shard)]
     if len(empty) == len(shards):
         hints = "; ".join(_joined(shards))

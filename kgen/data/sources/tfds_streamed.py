@@ -10,7 +10,6 @@ import struct
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +19,9 @@ import numpy as np
 
 from kgen.cache import cached_arrays
 from kgen.data import value_range
+from kgen.data.sources.base import what_then
 from kgen.data.sources.parts import KeptParts
-from kgen.data.sources.remote_path import RemoteFolder, RemotePath, SequentialReader
+from kgen.data.sources.remote_path import RemoteFolder, RemotePath, SequentialReader, each_whole
 from kgen.data.sources.tfds import (
     CHECKSUM_BYTES,
     COPY_AGAIN,
@@ -35,7 +35,6 @@ from kgen.data.sources.tfds import (
     described_builder,
 )
 from kgen.errors import ImageLost, UserError, image_lost
-from kgen.file_systems import THREADS
 from kgen.tables import counted
 
 DESCRIPTIONS = (".json", ".txt")
@@ -169,7 +168,7 @@ class StreamedTfdsSource(TfdsSource):
             try:
                 return np.array([one(number) for number in numbers.tolist()], object)
             except UserError as error:
-                raise ImageLost(f"{error}. Restore the file and resume the run") from error
+                raise ImageLost(f"{error}{what_then(error)}") from error
 
         return read
 
@@ -192,11 +191,11 @@ class StreamedTfdsSource(TfdsSource):
 
             shown = {"unit": "B", "unit_scale": True, "delay": 2, "leave": False, "disable": None}
             total = sum(path.size for path in paths)
-            with (
-                tqdm(total=total, desc=f"{self.name} {split}", **shown) as bar,
-                ThreadPoolExecutor(THREADS) as pool,
-            ):
-                found = list(pool.map(lambda path, count: self._listed(path, count, bar.update), paths, counts))
+            with tqdm(total=total, desc=f"{self.name} {split}", **shown) as bar:
+                of_path = dict(zip(paths, counts, strict=True))
+                found = each_whole(
+                    lambda path, progress: self._listed(path, of_path[path], progress), paths, bar.update
+                )
             firsts = np.cumsum([0, *counts])
             self._labels_of[split] = np.concatenate([arrays["labels"] for arrays in found])
             self._of_split[split] = [
@@ -255,7 +254,9 @@ class StreamedTfdsSource(TfdsSource):
                 fields = tf.io.parse_example(examples, self._schema())
             except (tf.errors.OpError, ValueError) as error:
                 found = self._fault(b"".join(frames), path, first, count)
-                raise found or error from error
+                if found is None:
+                    raise
+                raise found from error
         return fields[self._label].numpy().tolist() if self._label else [0] * len(frames)
 
     def _fault(self, frames: bytes, path: RemotePath, first: int, count: int) -> UserError | None:
