@@ -17,6 +17,8 @@ from kgen.file_systems import THREADS, RemoteFile, ask, reason_of
 
 T = TypeVar("T")
 
+TRIES = 9
+"""How often a range is asked for: for a minute and a half, as a training of days would end with the last failure."""
 BLOCK_BYTES = 2**23
 """Of a file that is read from front to back: so many are asked for at once."""
 
@@ -102,7 +104,7 @@ class RemotePath:
         if not length:
             return b""
         try:
-            return ask(lambda: self.folder.system.read_range(file, offset, length))
+            return ask(lambda: self.folder.system.read_range(file, offset, length), TRIES)
         except UserError:
             raise
         except Exception as error:  # each file system has its own
