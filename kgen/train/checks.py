@@ -22,7 +22,7 @@ MAY_CHANGE = (
     "train.on_nan", "train.profile", "train.strategy", "train.logger",
 )  # fmt: skip
 """Settings that may differ when a training resumes: they do not change the steps that were taken. Data may have been
-moved, and may be read in another way: their content is compared, and another order is said."""
+moved, and may be read in another way: their content is compared, and a change of order is logged."""
 
 DECIDED = (
     "epochs", "batch_size", "learning_rate", "steps_per_execution", "jit_compile", "validate_every", "samples_every",

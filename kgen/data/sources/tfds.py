@@ -200,7 +200,7 @@ class TfdsSource(Source):
 
     @staticmethod
     def record_fault(path: object, number: int, count: int, error: BaseException) -> UserError:
-        """What is said of a record at which TensorFlow failed."""
+        """The error for a record at which TensorFlow failed."""
         import tensorflow as tf
 
         what = "is damaged" if isinstance(error, tf.errors.DataLossError) else "holds no image that can be read"
