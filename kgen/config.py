@@ -363,12 +363,7 @@ class TrainConfig:
     @property
     def measures_samples(self) -> bool:
         """Whether samples are evaluated during the training."""
-        return self.eval_every is not None or self.chosen_by_samples
-
-    @property
-    def chosen_by_samples(self) -> bool:
-        """Whether a metric of samples chooses the best checkpoint."""
-        return self.best_by not in ("loss", "auto")
+        return self.eval_every is not None or self.best_by not in ("loss", "auto")
 
     def evaluated_every(self, epochs: int) -> int | None:
         """Epochs between two evaluations of samples, in a training of so many; None: there is none."""

@@ -38,7 +38,7 @@ REFUSALS = ("NotFound", "PermissionDenied", "Unauthenticated", "Unimplemented", 
 """Parts of the names of errors, of TensorFlow and others, after which another try would end in the same way."""
 BLOCK_BYTES = 2**20
 EXTRA = "pip install 'kgen[remote]'"
-OPEN_AGAIN = "start the command again, which reads the set anew"
+OPEN_AGAIN = "start the command again, which opens the new version of the set"
 
 
 class FileChanged(UserError):
@@ -87,7 +87,7 @@ class TensorFlowFiles:
         return tf.io.gfile.GFile(url, "rb")
 
     def read_range(self, file: RemoteFile, offset: int, length: int) -> bytes:
-        """See `WebFiles.read_range`. A second request tells whether the file is the same."""
+        """See `WebFiles.read_range`. A second request detects a file that changed."""
         with self.open(file.url) as stream:
             stream.seek(offset)
             content = stream.read(length)
@@ -257,7 +257,7 @@ class FsspecFiles:
         return self._fs.open(url, "rb")
 
     def read_range(self, file: RemoteFile, offset: int, length: int) -> bytes:
-        """See `WebFiles.read_range`. A second request tells whether the file is the same."""
+        """See `WebFiles.read_range`. A second request detects a file that changed."""
         content = self._fs.cat_file(file.url, start=offset, end=offset + length)
         self._fs.invalidate_cache()
         return _of_the_same(file, self.describe(file.url), content, length)

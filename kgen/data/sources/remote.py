@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kgen.cache import cache_root, digest
+from kgen.data.sources.remote_path import wrong_checksum
 from kgen.data.sources.shards import SUMS, expand, read_sums
 from kgen.errors import DataMissing, UserError
 from kgen.file_systems import THREADS, RemoteFile, ask, copy_out, files_of, in_threads, is_refusal, reason_of
@@ -213,7 +214,7 @@ def _fetch(found: RemoteSet, file: RemoteFile, aside: Path, count: Callable[[int
     if file.size is not None and size != file.size:
         raise OSError(f"{size} of {file.size} bytes arrived")
     if file.sha256 and sha256 != file.sha256:
-        raise UserError(f"{file.url} has another content than {SUMS} says: it was damaged or written anew")
+        raise wrong_checksum(file.url)
 
 
 def _log_of(folder: Path) -> Path:

@@ -119,7 +119,12 @@ class RemotePath:
     def compare(self, state: Any) -> None:
         """Raises UserError where the SHA-256 of the content, a state of hashlib, is not the one of SHA256SUMS."""
         if self.sha256 and state.hexdigest() != self.sha256:
-            raise UserError(f"{self} has another content than SHA256SUMS says: it was damaged or written anew")
+            raise wrong_checksum(str(self))
+
+
+def wrong_checksum(url: str) -> UserError:
+    """The error for a file whose SHA-256 is not the one that SHA256SUMS names."""
+    return UserError(f"{url} has another content than SHA256SUMS says: it was damaged or replaced")
 
 
 class _Stopped(Exception):

@@ -14,7 +14,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import numpy as np
 
 from kgen.cache import cached_arrays, digest
 from kgen.data import value_range
-from kgen.data.sources.base import BLOCK, Source, file_identity
+from kgen.data.sources.base import BLOCK, Source, file_identity, size_of
 from kgen.data.sources.remembered import remembered_check
+from kgen.data.sources.remote_path import RemotePath
 from kgen.errors import DataMissing, UserError
 from kgen.io import data_folder, try_again
 from kgen.registry import nearest
@@ -437,13 +438,24 @@ def _check_shards(builder) -> None:
 
 
 def _check_lengths(path: Path, count: int) -> None:
-    """Walks over the lengths of the records of a shard; raises UserError unless `count` of them end where it ends."""
+    """Walks over the lengths of the records of a shard; see `check_records`."""
     offsets, lengths = _record_places(path)
+    check_records(path, offsets, lengths, count)
+
+
+def check_records(path: Path | RemotePath, offsets: Sequence[int], lengths: Sequence[int], count: int) -> None:
+    """Raises UserError unless a shard holds `count` whole records, the last of which ends where it ends.
+
+    Args:
+        path: of the shard.
+        offsets, lengths: bytes, of the contents of its whole records.
+        count: how many are declared.
+    """
     end = int(offsets[-1] + lengths[-1]) + CHECKSUM_BYTES if len(offsets) else 0
-    if len(offsets) != count or end != path.stat().st_size:
+    if len(offsets) != count or end != size_of(path):
         raise UserError(
             f"{path} holds {counted(len(offsets), 'whole record')}, and {count} are declared in {FOLDER_FILES[0]}: it "
-            f"is cut off or was written anew; {COPY_AGAIN}"
+            f"is cut off or was replaced; {COPY_AGAIN}"
         )
 
 

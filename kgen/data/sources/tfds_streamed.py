@@ -25,13 +25,13 @@ from kgen.data.sources.remote_path import RemoteFolder, RemotePath, SequentialRe
 from kgen.data.sources.tfds import (
     CHECKSUM_BYTES,
     COPY_AGAIN,
-    FOLDER_FILES,
     FRAME_BYTES,
     LENGTH_BYTES,
     MAX_LABEL_SCAN,
     RUN,
     WINDOW,
     TfdsSource,
+    check_records,
     described_builder,
 )
 from kgen.errors import ImageLost, UserError, image_lost
@@ -228,12 +228,7 @@ class StreamedTfdsSource(TfdsSource):
                     labels += self._labels_in(frames, path, len(labels), count)
                     frames, size = [], 0
             labels += self._labels_in(frames, path, len(labels), count)
-            end = offsets[-1] + lengths[-1] + CHECKSUM_BYTES if offsets else 0
-            if len(offsets) != count or end != path.size:
-                raise UserError(
-                    f"{path} holds {counted(len(offsets), 'whole record')}, and {count} are declared in "
-                    f"{FOLDER_FILES[0]}: it is cut off or was written anew; {COPY_AGAIN}"
-                )
+            check_records(path, offsets, lengths, count)
             reader.finish()
             arrays = {"offsets": offsets, "lengths": lengths}
             arrays = {name: np.array(values, np.int64) for name, values in arrays.items()}
