@@ -13,7 +13,7 @@ import numpy as np
 
 from kgen import images, random
 from kgen.data.fingerprint import extended_fingerprint, fingerprint
-from kgen.data.order import interleaved, stream_count, windowed_permutation
+from kgen.data.order import balanced_order, class_quotas, interleaved, stream_count, windowed_permutation
 from kgen.data.sources.base import Skipped, Source
 from kgen.data.store import RowReader, StoredSplit, transformed_records
 from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold, flip_at_random
@@ -98,6 +98,7 @@ class Dataset:
         limit: int | None = None,
         as_uint8: bool = False,
         flip: bool = False,
+        class_balance: float = 0.0,
         share: tuple[int, int] = (0, 1),
     ):
         """A `tf.data.Dataset` of (images [B, H, W, C] float32 in [0, 1], labels [B] int32; zeros when unlabelled).
@@ -118,12 +119,15 @@ class Dataset:
             as_uint8: images as they are kept, uint8 of 0 to 255: a quarter of the bytes, which a model's `fit` takes as
                 well. Those that are binarized are float32 all the same.
             flip: training images are mirrored half of the time, which is a function of seed, epoch and batch.
+            class_balance: training images of a class of n are drawn in proportion to n^(1 - class_balance), in [0, 1]:
+                0 as the data are, 1 every class equally often. An epoch has as many batches as with 0.
             share: (i, n) for the i-th of n workers: of every batch the i-th of n shares that follow each other, whose
                 sizes differ by one at most. Only these images are read, or the parts of the files that they lie in. For
                 the sake of these, an evaluation by several workers has the same images in other batches.
 
         Raises:
-            UserError: no such split, a number that is not positive, or batches of fewer images than workers.
+            UserError: no such split, a number that is not positive, batches of fewer images than workers, or classes
+                that cannot be balanced: images without labels, or that are read by parts of their files.
         """
         name, rows = self._find(split)
         if batch_size < 1 or (limit is not None and limit < 1) or min(start_epoch, start_step) < 0:
@@ -133,6 +137,8 @@ class Dataset:
             )
         if limit is not None and limit < len(rows):
             rows = rows[np.sort(random.generator(seed, "limit", split).choice(len(rows), limit, replace=False))]
+        if not 0 <= class_balance <= 1:
+            raise UserError(f"class_balance must lie in [0, 1]. Received: {class_balance}")
         training = split == "train" if training is None else training
         if (size := min(batch_size, len(rows)) if training else batch_size) < share[1]:
             raise UserError(
@@ -142,6 +148,8 @@ class Dataset:
         batches = self._batches_of(name, rows, self.binarize, seed)
         batches = replace(batches, as_uint8=as_uint8, flip=flip, share=share)
         if training:
+            labels = self.labels_to_balance(split, rows) if class_balance else None
+            batches = replace(batches, class_balance=class_balance, labels=labels)
             return batches.training(batch_size, start_epoch, repeat, start_step)
         return batches.evaluation(batch_size, repeat)
 
@@ -184,16 +192,64 @@ class Dataset:
             content = fingerprint(stored.images, stored.labels, rows)
         return content if self.binarize == "none" else extended_fingerprint(content, self.binarize)
 
-    def training_order(self) -> str:
+    def training_order(self, class_balance: float = 0.0) -> str:
         """What the order of training images depends on beside seed, epoch and batch size, in words: how they are read.
 
         Where these words differ, as of a set that was kept decoded and is not any more, so does the order.
+
+        Args:
+            class_balance: see `batches`.
+
+        Raises:
+            UserError: see `labels_to_balance`.
         """
         name, rows = self._find("train")
-        stored = self.stored_splits[name]
-        last = stored.indices[rows[-1:]]
-        parts = None if stored.images is not None else self.source.parts(name, last)
+        if class_balance:
+            self.labels_to_balance()
+            return f"image by image, with class_balance {class_balance:g}"
+        parts = self._parts_of(name, rows[-1:])
         return "image by image" if parts is None else f"by {parts[0] + 1} parts, {self.source.window} of them mixed"
+
+    def labels_to_balance(self, split: str = "train", rows: np.ndarray | None = None) -> np.ndarray:
+        """The label of each image of a split, [N] int32, by which `class_balance` draws them.
+
+        Args:
+            split: its name.
+            rows: those that are asked for; None: all.
+
+        Raises:
+            UserError: the images have no labels, or cannot be read in any order.
+        """
+        name, all_rows = self._find(split)
+        rows = all_rows if rows is None else rows
+        if not self.spec.num_classes:
+            found = "".join(f"; {finding}" for finding in self.findings)
+            raise UserError(
+                f"class_balance draws images by their labels, and data set {self.spec.name!r} has num_classes=0; leave "
+                f"--class_balance out, or take a labelled data set{found}"
+            )
+        stored = self.stored_splits[name]
+        if stored.labels is not None:
+            return stored.labels[rows]
+        labels = None if self._parts_of(name, rows[-1:]) is not None else self.source.labels(name)
+        if labels is None:
+            raise UserError(
+                f"class_balance draws images in any order, and those of {self.spec.name!r} are read by parts of their "
+                "files; keep them decoded with --cache memory or --cache disk, or leave --class_balance out"
+            )
+        return np.asarray(labels)[stored.indices[rows]]
+
+    def class_draws(self, class_balance: float, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """How many training images each class has, and how often it is drawn per epoch: two of [num_classes] int64.
+
+        Args:
+            class_balance, batch_size: see `batches`.
+
+        Raises:
+            UserError: see `labels_to_balance`.
+        """
+        counts = np.bincount(self.labels_to_balance(), minlength=self.spec.num_classes)
+        return counts, class_quotas(counts, drawn_per_epoch(int(counts.sum()), batch_size), class_balance)
 
     def explained(self, error: BaseException) -> UserError | None:
         """The error that names the file, of one that TensorFlow raised while images that are not kept were read."""
@@ -209,6 +265,11 @@ class Dataset:
         if split not in self._rows:
             raise UserError(f"data set {self.spec.name!r} has no split {split!r}; it has {', '.join(self._rows)}")
         return self._rows[split]
+
+    def _parts_of(self, name: str, rows: np.ndarray) -> np.ndarray | None:
+        """The part of the files of each of these rows [n]; None where all orders are as quick."""
+        stored = self.stored_splits[name]
+        return None if stored.images is not None else self.source.parts(name, stored.indices[rows])
 
     def _batches_of(self, name: str, rows: np.ndarray, binarize: str, seed: int) -> "SplitBatches":
         return SplitBatches(
@@ -229,7 +290,8 @@ class SplitBatches:
         transform: step 2, for images that are not kept.
         binarize: see DataConfig.
         seed: of order and binarization.
-        as_uint8, flip, share: see `Dataset.batches`.
+        as_uint8, flip, class_balance, share: see `Dataset.batches`.
+        labels: [N] of `rows`, where classes are balanced.
     """
 
     image_shape: tuple[int, int, int]
@@ -242,6 +304,8 @@ class SplitBatches:
     seed: int
     as_uint8: bool = False
     flip: bool = False
+    class_balance: float = 0.0
+    labels: np.ndarray | None = None
     share: tuple[int, int] = (0, 1)
 
     def training(self, batch_size: int, start_epoch: int, repeat: bool, start_step: int = 0):
@@ -344,12 +408,23 @@ class SplitBatches:
     def _shuffler(self, kept: bool, size: int) -> Callable:
         """A function epoch (int64 tensor) -> rows [N], a permutation of `rows` that is a function of (seed, epoch).
 
+        Where classes are balanced: as many of `rows` as make whole batches, some of them several times, others not.
+
         Args:
             kept: the images are kept decoded, so that all orders are as quick; else the source may have parts.
             size: images in the batches of all workers, on which an order by parts depends.
         """
         import tensorflow as tf
 
+        if self.labels is not None:
+            total = drawn_per_epoch(len(self.rows), size)
+
+            def balanced(epoch):
+                return self.rows[balanced_order(self.labels, total, self.class_balance, self.seed, int(epoch))]
+
+            return lambda epoch: tf.ensure_shape(
+                tf.numpy_function(balanced, [epoch], tf.int64, stateful=False), (total,)
+            )
         parts = None if kept else self._parts()
         if parts is None:
             rows = _cpu_constant(self.rows)
@@ -486,6 +561,12 @@ class SplitImages:
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(self[:], dtype, copy=copy)
+
+
+def drawn_per_epoch(count: int, batch_size: int) -> int:
+    """How many training images an epoch shows, of so many: those of whole batches."""
+    size = min(batch_size, count)
+    return count // size * size
 
 
 def _cpu_constant(values: np.ndarray):
