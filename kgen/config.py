@@ -317,6 +317,15 @@ class TrainConfig:
         group="Model",
         more="For small data sets. The symmetry is measured: energy distance to the mirrored images.",
     )
+    class_balance: float = option(
+        0.0,
+        "How far rare classes are drawn as often as others: 0 as the data are, 1 all equally often.",
+        at_least=0,
+        at_most=1,
+        group="Model",
+        more="A class of n images is drawn in proportion to n^(1 - class_balance): 0.5 is the square root. Kang et al. "
+        "2020. Needs labels, and images that are kept decoded or read in any order.",
+    )
     init_from: str | None = option(
         None,
         "Run or export to start from: its architecture, and its weights where they fit.",

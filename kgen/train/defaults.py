@@ -151,7 +151,10 @@ def class_metrics_left_out(config: RunConfig, dataset: data.Dataset) -> str:
 
 
 def check_labels(config: RunConfig, dataset: data.Dataset):
-    """Raises UserError, with what was found about the labels, when a model needs them and the data have none."""
+    """Raises UserError, with what was found about the labels, when the model or the draws need them and there are none.
+
+    Also where `train.class_balance` cannot be, because images are read by parts of their files.
+    """
     preset, spec = PRESETS[config.model], dataset.spec
     if preset.conditional and not spec.num_classes:
         found = "".join(f"; {finding}" for finding in dataset.findings)
@@ -159,6 +162,8 @@ def check_labels(config: RunConfig, dataset: data.Dataset):
             f"model {config.model!r} needs labels, but data set {spec.name!r} has num_classes=0; use --model "
             f"{preset.unconditional} or a labelled data set{found}"
         )
+    if config.train.class_balance:
+        dataset.labels_to_balance()
 
 
 def convolutional_counterpart(config: RunConfig, spec: DataSpec) -> RunConfig | None:

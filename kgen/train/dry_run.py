@@ -120,7 +120,9 @@ def _measured(config: RunConfig, dataset: data.Dataset, step: StepMemory | None)
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
     train, steps_per_epoch = config.train, dataset.spec.examples["train"] // config.train.batch_size
     compile_model(model, config, steps_per_epoch)
-    batches = dataset.batches("train", batch_size=train.batch_size, seed=config.seed, repeat=True)
+    batches = dataset.batches(
+        "train", batch_size=train.batch_size, seed=config.seed, repeat=True, class_balance=train.class_balance
+    )
     model.make_train_function()
     iterator, started, call = iter(batches), time.monotonic(), train.steps_per_execution
     model.train_function(iterator)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kgen import data, images
@@ -96,6 +97,8 @@ def train(
         if asked.train.flip == "auto":
             near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
             notes = [*notes, f"flip auto: {config.train.flip}; mirrored images are {near}"]
+        if config.train.class_balance:
+            notes = [*notes, _balance_note(config, dataset)]
         given = resolve_model_args(asked.model, asked.model_args)
         if decided := {name: value for name, value in config.model_args.items() if value != given[name]}:
             words = ", ".join(f"model_args.{name}={json.dumps(value)}" for name, value in decided.items())
@@ -164,7 +167,8 @@ def _train(
         places: of a new run; see `Run.create`.
     """
     start, resumed = None, run is not None
-    devices.check_order(dataset.training_order())
+    order = dataset.training_order(config.train.class_balance)
+    devices.check_order(order)
 
     # Find the checkpoint to start from.
     content = Content.of(dataset)
@@ -219,7 +223,7 @@ def _train(
             on_start(run)
         _log_start(run, dataset, model, devices, notes)
     else:
-        _log_resume(run, start, devices, dataset.training_order())
+        _log_resume(run, start, devices, order)
         if moved:
             run.log(f"data: taken from {config.data.dataset}; {run.training_data.content.compared(content)} agree")
 
@@ -371,7 +375,8 @@ def _fit(
     # Batches, and the rows of metrics.jsonl.
     rows = run.metrics()
     training = {
-        "batch_size": train.batch_size, "seed": seed, "repeat": True, "as_uint8": True, "flip": train.flip == "on"
+        "batch_size": train.batch_size, "seed": seed, "repeat": True, "as_uint8": True, "flip": train.flip == "on",
+        "class_balance": train.class_balance,
     }  # fmt: skip
     batches = devices.batches(dataset, "train", **training, start_epoch=epoch, start_step=step)
     first_batch = next(iter(dataset.batches("train", **training)))
@@ -405,6 +410,7 @@ def _fit(
     first = epoch * steps_per_epoch + step
     progress = callbacks.Progress(train.epochs, steps_per_epoch, first, shown=devices.is_chief)
     unit = "" if health else "nats per image"
+    order = dataset.training_order(train.class_balance)
     columns = _columns(model, "validation" in evaluate, monitor)
     resumable = [epoch_row, best, early_stopping, histograms, *diagnoses]
     used = [
@@ -434,7 +440,7 @@ def _fit(
         timed("loggers", histograms),  # of the weights that are trained
         timed(
             "checkpoints",
-            CheckpointCallback(run, rows, resumable, stopper, start, rollbacks, dataset.training_order(), pause_after),
+            CheckpointCallback(run, rows, resumable, stopper, start, rollbacks, order, pause_after),
         ),
     ]
 
@@ -544,6 +550,29 @@ def _dense_note(model: GenerativeModel, spec: DataSpec, other: RunConfig) -> str
     return (
         f"note: dense layers make {model.parameters:,} parameters of pictures of {size}; --model {other.model}, with "
         f"convolutions and {parameters:,} parameters, suits them better; --dry_run says how long each takes"
+    )
+
+
+def _balance_note(config: RunConfig, dataset: data.Dataset) -> str:
+    """How often the largest and the smallest class are drawn; and what a model without labels makes of it."""
+    train = config.train
+    images_of, draws_of = dataset.class_draws(train.class_balance, train.batch_size)
+    found = np.flatnonzero(images_of)
+    largest, smallest = (int(found[place(images_of[found])]) for place in (np.argmax, np.argmin))
+
+    def words(number):
+        share, drawn = images_of[number] / images_of.sum(), draws_of[number] / draws_of.sum()
+        return f"{dataset.spec.class_name(number)!r} has {share:.1%} of the images and {drawn:.1%} of the draws"
+
+    note = (
+        f"class_balance {train.class_balance:g}: {words(largest)}, {words(smallest)}, each of them "
+        f"{draws_of[smallest] / images_of[smallest]:.3g} times per epoch"
+    )
+    if PRESETS[config.model].conditional:
+        return note
+    return (
+        f"{note}. {config.model!r} takes no labels, so the classes of its samples follow the draws, and its metrics "
+        "compare them with images whose classes are as in the data"
     )
 
 
