@@ -58,6 +58,17 @@ def test_many_images_get_an_adversarial_model(capsys, monkeypatch):
         assert bool(config.model_args.get("projection")) == (model == "cdcgan")
 
 
+@pytest.mark.parametrize(("flags", "balance"), [([], 1.0), (["--cache", "none"], 0.0)])
+def test_very_unequal_classes_are_drawn_equally_often(capsys, monkeypatch, flags, balance):
+    """55 of one class and 11 of the other, where five times is the bound; with 12 it is not reached."""
+    monkeypatch.setattr(suggest, "UNEQUAL_CLASSES", 5)
+    for rare, expected in ((11, balance), (12, 0.0)):
+        labels = np.repeat([0, 1], [55, rare])
+        np.savez("set.npz", images=noise(len(labels), 9, 8, 1), labels=labels)
+        config = last_line(capsys, "set.npz", "--validation_fraction", "0", *flags)
+        assert config.model == "cvae" and config.train.class_balance == expected
+
+
 def test_pictures_of_different_sizes_get_one(capsys, tmp_path):
     (tmp_path / "my photos").mkdir()
     for i, pixels in enumerate(noise(20, 40, 50, 3)):

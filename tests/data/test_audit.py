@@ -158,6 +158,7 @@ def test_classes_that_are_missing_or_not_balanced_are_named(tmp_path, noise):
     )
     text = "\n".join(examined(tmp_path / "set.npz")[1].lines())
     assert "'0' has 3.0 times the training images of '1'" in text and "test has no image of 1 class: 2" in text
+    assert "images of '1'; kgen-train --class_balance 1 draws all equally often" in text
 
 
 def test_sizes_that_differ_are_shown_and_a_size_is_chosen(tmp_path, noise, save):

@@ -442,6 +442,7 @@ def _balance(report: AuditReport) -> list[str]:
             names = [report.class_names[split.classes.index(n)] for n in (high, low)]
             found.append(
                 f"classes are not balanced: {names[0]!r} has {high / low:.1f} times the training images of {names[1]!r}"
+                "; kgen-train --class_balance 1 draws all equally often, 0.5 rare ones more often"
             )
     return found
 
