@@ -565,7 +565,7 @@ def _balance_note(config: RunConfig, dataset: data.Dataset) -> str:
         return f"{dataset.spec.class_name(number)!r} has {share:.1%} of the images and {drawn:.1%} of the draws"
 
     note = (
-        f"class_balance {train.class_balance:g}: {words(largest)}, {words(smallest)}, each of them "
+        f"class_balance {train.class_balance:g}: {words(largest)}, {words(smallest)}, each of its images "
         f"{draws_of[smallest] / images_of[smallest]:.3g} times per epoch"
     )
     if PRESETS[config.model].conditional:

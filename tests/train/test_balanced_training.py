@@ -37,10 +37,10 @@ def config(settings, **changes):
     [
         # 40 draws: 13.3 for each class, of equal remainders the first; sqrt(30), sqrt(9), 1 of 9.477: 23.1, 12.7, 4.2
         ("cvae", 1.0, "class_balance 1: '0' has 75.0% of the images and 35.0% of the draws, '2' has 2.5% of the images "
-         "and 32.5% of the draws, each of them 13 times per epoch\n"),
+         "and 32.5% of the draws, each of its images 13 times per epoch\n"),
         ("vae", 0.5, "class_balance 0.5: '0' has 75.0% of the images and 57.5% of the draws, '2' has 2.5% of the "
-         "images and 10.0% of the draws, each of them 4 times per epoch. 'vae' takes no labels, so the classes of its "
-         "samples follow the draws"),
+         "images and 10.0% of the draws, each of its images 4 times per epoch. 'vae' takes no labels, so the classes "
+         "of its samples follow the draws"),
     ],
 )  # fmt: skip
 def test_the_log_says_how_often_classes_are_drawn(settings, tmp_path, no_steps, model, balance, note):
