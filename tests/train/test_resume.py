@@ -239,7 +239,7 @@ def test_other_settings_are_refused_by_name(run, tmp_path, capsys):
 @pytest.mark.parametrize(("step", "is_said"), [(5, True), (10, False)])
 def test_an_epoch_that_goes_on_in_another_order_is_said(step, is_said, finished, tmp_path, monkeypatch):
     """Ten steps are an epoch. The images of a set may be kept decoded where it began, and not where it goes on."""
-    monkeypatch.setattr(kgen.data.Dataset, "training_order", lambda self: "by 9 parts, 4 of them mixed")
+    monkeypatch.setattr(kgen.data.Dataset, "training_order", lambda self, *_: "by 9 parts, 4 of them mixed")
     run = resume(shutil.copytree(killed_after(finished[1], step), tmp_path / "run"))
     note = "note: this epoch was read image by image and is now read by 9 parts, 4 of them mixed: of its images"
     assert (note in (run.path / "log.txt").read_text(encoding="utf-8")) == is_said
