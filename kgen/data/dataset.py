@@ -13,7 +13,7 @@ import numpy as np
 
 from kgen import images, random
 from kgen.data.fingerprint import extended_fingerprint, fingerprint
-from kgen.data.order import balanced_order, class_quotas, interleaved, stream_count, windowed_permutation
+from kgen.data.order import BalancedOrder, ClassQuotas, interleaved, stream_count, windowed_permutation
 from kgen.data.sources.base import Skipped, Source
 from kgen.data.store import RowReader, StoredSplit, transformed_records
 from kgen.data.transforms import binarize_sample, binarize_sample_by_index, binarize_threshold, flip_at_random
@@ -148,7 +148,7 @@ class Dataset:
         batches = self._batches_of(name, rows, self.binarize, seed)
         batches = replace(batches, as_uint8=as_uint8, flip=flip, share=share)
         if training:
-            labels = self.labels_to_balance(split, rows) if class_balance else None
+            labels = self.labels_to_balance(class_balance, split, rows) if class_balance else None
             batches = replace(batches, class_balance=class_balance, labels=labels)
             return batches.training(batch_size, start_epoch, repeat, start_step)
         return batches.evaluation(batch_size, repeat)
@@ -205,15 +205,37 @@ class Dataset:
         """
         name, rows = self._find("train")
         if class_balance:
-            self.labels_to_balance()
+            self.labels_to_balance(class_balance)
             return f"image by image, with class_balance {class_balance:g}"
-        parts = self._parts_of(name, rows[-1:])
+        parts = self._batches_of(name, rows[-1:]).parts()
         return "image by image" if parts is None else f"by {parts[0] + 1} parts, {self.source.window} of them mixed"
 
-    def labels_to_balance(self, split: str = "train", rows: np.ndarray | None = None) -> np.ndarray:
+    @property
+    def any_order(self) -> bool:
+        """Whether training images can be drawn in any order: they are kept decoded, or not read by parts of files."""
+        name, rows = self._find("train")
+        return self._batches_of(name, rows[-1:]).parts() is None
+
+    def check_labelled(self, need: str, instead: str):
+        """Raises UserError, with what was found about the labels, where there are none.
+
+        Args:
+            need: who needs them, e.g. "model 'cvae' needs labels".
+            instead: what to do instead, e.g. "use --model vae".
+        """
+        if not self.spec.num_classes:
+            found = "".join(f"; {finding}" for finding in self.findings)
+            raise UserError(
+                f"{need}, but data set {self.spec.name!r} has num_classes=0; {instead} or a labelled data set{found}"
+            )
+
+    def labels_to_balance(
+        self, class_balance: float, split: str = "train", rows: np.ndarray | None = None
+    ) -> np.ndarray:
         """The label of each image of a split, [N] int32, by which `class_balance` draws them.
 
         Args:
+            class_balance: see `batches`; for messages.
             split: its name.
             rows: those that are asked for; None: all.
 
@@ -222,25 +244,22 @@ class Dataset:
         """
         name, all_rows = self._find(split)
         rows = all_rows if rows is None else rows
-        if not self.spec.num_classes:
-            found = "".join(f"; {finding}" for finding in self.findings)
-            raise UserError(
-                f"class_balance draws images by their labels, and data set {self.spec.name!r} has num_classes=0; leave "
-                f"--class_balance out, or take a labelled data set{found}"
-            )
+        setting = f"train.class_balance={class_balance:g}"
+        self.check_labelled(f"{setting} draws images by their labels", "use --class_balance 0")
         stored = self.stored_splits[name]
         if stored.labels is not None:
             return stored.labels[rows]
-        labels = None if self._parts_of(name, rows[-1:]) is not None else self.source.labels(name)
+        labels = self.source.labels(name) if self.any_order else None
         if labels is None:
             raise UserError(
-                f"class_balance draws images in any order, and those of {self.spec.name!r} are read by parts of their "
-                "files; keep them decoded with --cache memory or --cache disk, or leave --class_balance out"
+                f"{setting} draws images in any order, but those of data set {self.spec.name!r} are read by parts of "
+                "their files; keep them decoded with --cache memory or --cache disk (--cache auto does not where they "
+                "take more than data.cache_gib), or use --class_balance 0"
             )
         return np.asarray(labels)[stored.indices[rows]]
 
-    def class_draws(self, class_balance: float, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """How many training images each class has, and how often it is drawn per epoch: two of [num_classes] int64.
+    def draws_per_class(self, class_balance: float, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """How many training images each class has, [num_classes] int64, and its draws per epoch, [num_classes] float64.
 
         Args:
             class_balance, batch_size: see `batches`.
@@ -248,8 +267,9 @@ class Dataset:
         Raises:
             UserError: see `labels_to_balance`.
         """
-        counts = np.bincount(self.labels_to_balance(), minlength=self.spec.num_classes)
-        return counts, class_quotas(counts, drawn_per_epoch(int(counts.sum()), batch_size), class_balance)
+        counts = np.bincount(self.labels_to_balance(class_balance), minlength=self.spec.num_classes)
+        size, steps = _whole_batches(int(counts.sum()), batch_size)
+        return counts, ClassQuotas(counts, steps * size, class_balance).shares
 
     def explained(self, error: BaseException) -> UserError | None:
         """The error that names the file, of one that TensorFlow raised while images that are not kept were read."""
@@ -266,12 +286,7 @@ class Dataset:
             raise UserError(f"data set {self.spec.name!r} has no split {split!r}; it has {', '.join(self._rows)}")
         return self._rows[split]
 
-    def _parts_of(self, name: str, rows: np.ndarray) -> np.ndarray | None:
-        """The part of the files of each of these rows [n]; None where all orders are as quick."""
-        stored = self.stored_splits[name]
-        return None if stored.images is not None else self.source.parts(name, stored.indices[rows])
-
-    def _batches_of(self, name: str, rows: np.ndarray, binarize: str, seed: int) -> "SplitBatches":
+    def _batches_of(self, name: str, rows: np.ndarray, binarize: str = "none", seed: int = 0) -> "SplitBatches":
         return SplitBatches(
             self.spec.image_shape, self.source, name, self.stored_splits[name], rows, self.transform, binarize, seed
         )
@@ -312,12 +327,11 @@ class SplitBatches:
         """Batches of exactly `batch_size` in the order of (seed, epoch); see `Dataset.batches`."""
         import tensorflow as tf
 
-        size = min(batch_size, len(self.rows))
-        steps = len(self.rows) // size
+        size, steps = _whole_batches(len(self.rows), batch_size)
         start_epoch, start_step = start_epoch + start_step // steps, start_step % steps
         own = self._own(size)
         gather = self._gatherer(own.stop - own.start)
-        shuffled = self._shuffler(gather is not None, size)
+        shuffled = self._shuffler(size, steps)
 
         def epoch_batches(epoch):
             # 4. order: a permutation that is a function of (seed, epoch)
@@ -369,13 +383,13 @@ class SplitBatches:
 
     def _rows_to_evaluate(self, batch_size: int) -> np.ndarray:
         """`rows` [N]; of images that several workers read by parts in an order in which each reads parts of its own."""
-        if self.share[1] == 1 or (parts := self._parts()) is None:
+        if self.share[1] == 1 or (parts := self.parts()) is None:
             return self.rows
         return interleaved(self.rows, stream_count(len(np.unique(parts)), self.source.window, batch_size), batch_size)
 
-    def _parts(self) -> np.ndarray | None:
-        """The part of the files of each of `rows` [N]; None where all orders are as quick."""
-        return self.source.parts(self.split, self.stored.indices[self.rows])
+    def parts(self) -> np.ndarray | None:
+        """The part of the files of each of `rows` [N]; None where all orders are as quick, as where images are kept."""
+        return None if self.stored.images is not None else self.source.parts(self.split, self.stored.indices[self.rows])
 
     def _in_slice(self, own: slice, size: int) -> np.ndarray:
         """[N] bool: whether a row stands at these places of the batch of `size` that it is in."""
@@ -405,27 +419,27 @@ class SplitBatches:
             raise explained from error
         return pixels, labels
 
-    def _shuffler(self, kept: bool, size: int) -> Callable:
+    def _shuffler(self, size: int, steps: int) -> Callable:
         """A function epoch (int64 tensor) -> rows [N], a permutation of `rows` that is a function of (seed, epoch).
 
         Where classes are balanced: as many of `rows` as make whole batches, some of them several times, others not.
 
         Args:
-            kept: the images are kept decoded, so that all orders are as quick; else the source may have parts.
             size: images in the batches of all workers, on which an order by parts depends.
+            steps: batches per epoch.
         """
         import tensorflow as tf
 
         if self.labels is not None:
-            total = drawn_per_epoch(len(self.rows), size)
+            order = BalancedOrder(self.labels, steps * size, self.class_balance, self.seed)
 
             def balanced(epoch):
-                return self.rows[balanced_order(self.labels, total, self.class_balance, self.seed, int(epoch))]
+                return self.rows[order.of_epoch(int(epoch))]
 
             return lambda epoch: tf.ensure_shape(
-                tf.numpy_function(balanced, [epoch], tf.int64, stateful=False), (total,)
+                tf.numpy_function(balanced, [epoch], tf.int64, stateful=False), (steps * size,)
             )
-        parts = None if kept else self._parts()
+        parts = self.parts()
         if parts is None:
             rows = _cpu_constant(self.rows)
             seed = tf.constant(random.seed_of(self.seed, "order"), tf.int64)
@@ -563,10 +577,10 @@ class SplitImages:
         return np.array(self[:], dtype, copy=copy)
 
 
-def drawn_per_epoch(count: int, batch_size: int) -> int:
-    """How many training images an epoch shows, of so many: those of whole batches."""
+def _whole_batches(count: int, batch_size: int) -> tuple[int, int]:
+    """(size, steps): images per batch and batches per epoch of so many training images; batches are whole."""
     size = min(batch_size, count)
-    return count // size * size
+    return size, count // size
 
 
 def _cpu_constant(values: np.ndarray):

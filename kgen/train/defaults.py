@@ -155,15 +155,11 @@ def check_labels(config: RunConfig, dataset: data.Dataset):
 
     Also where `train.class_balance` cannot be, because images are read by parts of their files.
     """
-    preset, spec = PRESETS[config.model], dataset.spec
-    if preset.conditional and not spec.num_classes:
-        found = "".join(f"; {finding}" for finding in dataset.findings)
-        raise UserError(
-            f"model {config.model!r} needs labels, but data set {spec.name!r} has num_classes=0; use --model "
-            f"{preset.unconditional} or a labelled data set{found}"
-        )
+    preset = PRESETS[config.model]
+    if preset.conditional:
+        dataset.check_labelled(f"model {config.model!r} needs labels", f"use --model {preset.unconditional}")
     if config.train.class_balance:
-        dataset.labels_to_balance()
+        dataset.labels_to_balance(config.train.class_balance)
 
 
 def convolutional_counterpart(config: RunConfig, spec: DataSpec) -> RunConfig | None:
