@@ -4,7 +4,8 @@ import hashlib
 
 import numpy as np
 import pytest
-from test_shards import PIXELS, write_parquet
+from shard_files import write_parquet
+from test_shards import PIXELS
 
 from kgen.config import DataConfig
 from kgen.data import load

@@ -9,7 +9,8 @@ import threading
 
 import numpy as np
 import pytest
-from test_shards import sample, write_tar
+from shard_files import write_tar
+from test_shards import sample
 
 from kgen.config import DataConfig
 from kgen.data import load

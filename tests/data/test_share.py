@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_shards import PIXELS, sample, write_parquet, write_tar
+from shard_files import write_parquet, write_tar
+from test_shards import PIXELS, sample
 
 from kgen.config import DataConfig
 from kgen.data import load

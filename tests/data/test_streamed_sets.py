@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from check_dataset import check_dataset, taken
 from range_server import range_server
-from test_shards import png, write_parquet, write_tar
+from shard_files import png, write_parquet, write_tar
 
 from kgen.cache import cache_root
 from kgen.config import DataConfig, RunConfig, override
