@@ -41,7 +41,7 @@ def training_command(cmd: Command, dataset: str, report: AuditReport) -> str:
     if preset.adversarial:
         how = ["--recipe", ADVERSARIAL_RECIPE]
         how += ["--set", f"model={model}", "--set", "model_args.projection=true"] if preset.conditional else []
-    if preset.conditional and are_unequal(report) and cmd["cache"] != "none":
+    if preset.conditional and are_unequal(report) and report.any_order:
         how += ["--class_balance", "1"]
     words = ["kgen-train", *how, "--dataset", dataset, *given_flags(cmd)]
     if not cmd.given("image_size") and (size := size_for(report, always=preset.adversarial)):

@@ -1,12 +1,17 @@
 """The last line of kgen-data is a kgen-train command that fits the set."""
 
+import json
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from shard_files import write_parquet
 
 from kgen.cli import data, suggest, train
+from kgen.data import load, store
+from kgen.errors import UserError
 
 
 def last_line(capsys, *argv):
@@ -58,15 +63,34 @@ def test_many_images_get_an_adversarial_model(capsys, monkeypatch):
         assert bool(config.model_args.get("projection")) == (model == "cdcgan")
 
 
-@pytest.mark.parametrize(("flags", "balance"), [([], 1.0), (["--cache", "none"], 0.0)])
-def test_very_unequal_classes_are_drawn_equally_often(capsys, monkeypatch, flags, balance):
+@pytest.mark.parametrize("flags", [[], ["--cache", "none"]])
+def test_very_unequal_classes_are_drawn_equally_often(capsys, monkeypatch, flags):
     """55 of one class and 11 of the other, where five times is the bound; with 12 it is not reached."""
     monkeypatch.setattr(suggest, "UNEQUAL_CLASSES", 5)
-    for rare, expected in ((11, balance), (12, 0.0)):
+    for rare, expected in ((11, 1.0), (12, 0.0)):
         labels = np.repeat([0, 1], [55, rare])
         np.savez("set.npz", images=noise(len(labels), 9, 8, 1), labels=labels)
         config = last_line(capsys, "set.npz", "--validation_fraction", "0", *flags)
         assert config.model == "cvae" and config.train.class_balance == expected
+
+
+@pytest.mark.parametrize("flags", [["--cache", "memory"], ["--cache", "none"], ["--cache_gib", "1e-9"]])
+def test_nothing_is_proposed_that_the_training_refuses(capsys, monkeypatch, flags):
+    """Groups of rows are read part by part unless the images are kept, also where "auto" finds no room for them."""
+    monkeypatch.setattr(suggest, "UNEQUAL_CLASSES", 5)
+    monkeypatch.setattr(store, "memory_budget", lambda: 0)
+    labels = np.repeat([0, 1], [55, 11]).tolist()
+    write_parquet(
+        Path("groups/train-00000-of-00001.parquet"), list(zip(noise(66, 9, 8, 1)[..., 0], labels, strict=True))
+    )
+    config = last_line(capsys, "groups", "--validation_fraction", "0", *flags)
+    report = json.loads(Path("out/report.json").read_text(encoding="utf-8"))
+    assert report["any_order"] == bool(config.train.class_balance) == (flags[1] == "memory")
+    dataset = load(config.data)
+    assert config.model == "cvae" and dataset.training_order(config.train.class_balance)
+    if not report["any_order"]:
+        with pytest.raises(UserError, match=r"train.class_balance=1 draws images in any order"):
+            dataset.training_order(1.0)
 
 
 def test_pictures_of_different_sizes_get_one(capsys, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 
@@ -156,9 +157,14 @@ def test_classes_that_are_missing_or_not_balanced_are_named(tmp_path, noise):
     np.savez(
         tmp_path / "set.npz", x_train=noise(20, 8, 8), y_train=labels, x_test=noise(2, 8, 8, seed=1), y_test=[0, 1]
     )
-    text = "\n".join(examined(tmp_path / "set.npz")[1].lines())
+    report = examined(tmp_path / "set.npz")[1]
+    text = "\n".join(report.lines())
     assert "'0' has 3.0 times the training images of '1'" in text and "test has no image of 1 class: 2" in text
-    assert "images of '1'; kgen-train --class_balance 1 draws all equally often" in text
+    assert (
+        "images of '1'; kgen-train --class_balance 1 draws all equally often, 0.5 rare ones more often\n" in f"{text}\n"
+    )
+    by_parts = "\n".join(dataclasses.replace(report, any_order=False).lines())
+    assert "0.5 rare ones more often where the images are kept decoded, by --cache memory or --cache disk" in by_parts
 
 
 def test_sizes_that_differ_are_shown_and_a_size_is_chosen(tmp_path, noise, save):

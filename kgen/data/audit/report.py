@@ -121,6 +121,7 @@ class AuditReport:
         notes: sentences of the data set, and of the audit.
         reading: findings of the data set: what was left unread, and what is ambiguous.
         gray_in_colour: the images have three channels, which are equal in every pixel.
+        any_order: training images can be drawn in any order, as `train.class_balance` needs.
     """
 
     name: str
@@ -141,6 +142,7 @@ class AuditReport:
     notes: tuple[str, ...]
     reading: tuple[str, ...] = ()
     gray_in_colour: bool = False
+    any_order: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """A dict of JSON types."""
@@ -209,6 +211,7 @@ def audit_dataset(
         notes=notes,
         reading=dataset.findings,
         gray_in_colour=pixels.gray and dataset.spec.image_shape[2] > 1,
+        any_order=dataset.any_order,
     )
 
 
@@ -440,9 +443,10 @@ def _balance(report: AuditReport) -> list[str]:
         low, high = min(split.classes), max(split.classes)
         if split.name == "train" and low and high / low >= IMBALANCE_RATIO:
             names = [report.class_names[split.classes.index(n)] for n in (high, low)]
+            kept = "" if report.any_order else " where the images are kept decoded, by --cache memory or --cache disk"
             found.append(
                 f"classes are not balanced: {names[0]!r} has {high / low:.1f} times the training images of {names[1]!r}"
-                "; kgen-train --class_balance 1 draws all equally often, 0.5 rare ones more often"
+                f"; kgen-train --class_balance 1 draws all equally often, 0.5 rare ones more often{kept}"
             )
     return found
 
