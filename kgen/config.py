@@ -319,7 +319,7 @@ class TrainConfig:
     )
     class_balance: float = option(
         0.0,
-        "How far rare classes are drawn as often as others: 0 as the data are, 1 all equally often.",
+        "How evenly classes are drawn: 0 in proportion to their images, 1 all equally often.",
         at_least=0,
         at_most=1,
         group="Model",
