@@ -51,7 +51,7 @@ def seconds(checkout: Path, code: str, *arguments: str) -> tuple[float, float]:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--beside", type=Path, help="another checkout of kgen")
     options, arguments = parser.parse_known_args()

@@ -1,11 +1,11 @@
 """Does --class_balance help rare classes? MNIST whose digits 8 and 9 have 120 training images each, a fiftieth.
 
-    python tools/rare_classes.py [--folder rare_classes] [--balances 0 1] [--seeds 0] [kgen-train's arguments]
+    python tools/rare_classes.py [--folder F] [--balances 0 1] [--seeds 0] [--model NAME] [kgen-train's arguments]
 
-It trains a small conditional DCGAN for three epochs (the recipe mnist-cdcgan with half the filters), or what the
-arguments say, with each balance and seed; draws 1,000 samples of each class, and compares them with the test images of
-their class by kgen's classifier of the whole of MNIST: how many show their label, the Fréchet distance of its features,
-and the coverage, of the two rare classes and of the eight others. Needs MNIST (TFDS_DATA_DIR).
+It trains a small conditional DCGAN for three epochs (the recipe mnist-cdcgan with half the filters), or what the model
+and the arguments say, with each balance and seed; draws 1,000 samples of each class, and compares them with the test
+images of their class by kgen's classifier of the whole of MNIST: how many show their label, the Fréchet distance of its
+features, and the coverage, of the two rare classes and of the eight others. Needs MNIST (TFDS_DATA_DIR).
 """
 
 import argparse
@@ -69,19 +69,22 @@ def judged(run: Path, classifier, real: dict[int, np.ndarray]) -> str:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--folder", type=Path, default=Path("rare_classes"))
     parser.add_argument("--balances", type=float, nargs="+", default=[0.0, 1.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--model", help="conditional, of kgen-train; its runs are named after it")
     given, more = parser.parse_known_args()
+    training = ["--model", given.model, *more] if given.model else more or TRAINING
     reference = load_reference(DataConfig("mnist"))
     given.folder.mkdir(parents=True, exist_ok=True)
     if not (given.folder / DATA).is_file():
         write_set(given.folder / DATA, reference)
     code = "import sys; from kgen.cli.train import main; sys.exit(main())"
-    names = {f"balance-{b:g}-seed-{seed}": (b, seed) for seed in given.seeds for b in given.balances}
+    kind = f"{given.model}-" if given.model else ""
+    names = {f"{kind}balance-{b:g}-seed-{seed}": (b, seed) for seed in given.seeds for b in given.balances}
     for name, (balance, seed) in names.items():
-        asked = ["--dataset", DATA, "--validation_fraction", "0", *(more or TRAINING)]
+        asked = ["--dataset", DATA, "--validation_fraction", "0", *training]
         asked += ["--class_balance", str(balance), "--seed", str(seed), "--run_dir", name]
         subprocess.run([sys.executable, "-c", code, *asked], check=True, cwd=given.folder)
     classifier = open_classifier(reference)
