@@ -167,8 +167,6 @@ def _train(
         places: of a new run; see `Run.create`.
     """
     start, resumed = None, run is not None
-    order = dataset.training_order(config.train.class_balance)
-    devices.check_order(order)
 
     # Find the checkpoint to start from.
     content = Content.of(dataset)
@@ -188,6 +186,8 @@ def _train(
         if config.train.jit_compile and (reason := xla.failure()):
             run.log(f"note: resuming without XLA, which changes the rounding: {reason}")
             config = dataclasses.replace(config, train=dataclasses.replace(config.train, jit_compile=False))
+    order = dataset.training_order(config.train.class_balance)
+    devices.check_order(order)
     config = devices.worker_config(config)
     if resumed:
         run.save_config(config)
@@ -554,21 +554,29 @@ def _dense_note(model: GenerativeModel, spec: DataSpec, other: RunConfig) -> str
 
 
 def _balance_note(config: RunConfig, dataset: data.Dataset) -> str:
-    """How often the largest and the smallest class are drawn; and what a model without labels makes of it."""
+    """How often the largest and the smallest class are drawn; and what a model without labels makes of it.
+
+    The mixture of `train.prior` is fitted to the images as they are, so that samples from it have the data's classes.
+    """
     train = config.train
-    images_of, draws_of = dataset.class_draws(train.class_balance, train.batch_size)
+    images_of, draws_of = dataset.draws_per_class(train.class_balance, train.batch_size)
     found = np.flatnonzero(images_of)
     largest, smallest = (int(found[place(images_of[found])]) for place in (np.argmax, np.argmin))
+    note = f"class_balance {train.class_balance:g}"
+    if images_of[largest] == images_of[smallest]:
+        return f"{note} changes no shares: every class has {counted(int(images_of[largest]), 'image')}"
 
     def words(number):
-        share, drawn = images_of[number] / images_of.sum(), draws_of[number] / draws_of.sum()
-        return f"{dataset.spec.class_name(number)!r} has {share:.1%} of the images and {drawn:.1%} of the draws"
+        found = f"{images_of[number]:,} of {images_of.sum():,} images"
+        drawn = f"{draws_of[number] / draws_of.sum():.1%} of the draws"
+        return f"{dataset.spec.class_name(number)!r} has {found} and {drawn}"
 
+    times = draws_of[smallest] / images_of[smallest]
     note = (
-        f"class_balance {train.class_balance:g}: {words(largest)}, {words(smallest)}, each of its images "
-        f"{draws_of[smallest] / images_of[smallest]:.3g} times per epoch"
+        f"{note}: {words(largest)}, {words(smallest)}, each of its images "
+        f"{f'{times:,.0f}' if times >= 10 else f'{times:.3g}'} times per epoch"
     )
-    if PRESETS[config.model].conditional:
+    if PRESETS[config.model].conditional or train.prior == "gaussian_mixture":
         return note
     return (
         f"{note}. {config.model!r} takes no labels, so the classes of its samples follow the draws, and its metrics "

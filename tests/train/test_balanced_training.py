@@ -8,10 +8,12 @@ import pytest
 import kgen
 from kgen.cli.train import main
 from kgen.config import override
+from kgen.data import Dataset, load
 from kgen.errors import UserError
 from kgen.run import Run
 from kgen.train import resume, train
 from kgen.train.dry_run import dry_run
+from kgen.train.trainer import _balance_note
 
 COUNTS = (30, 9, 1)
 
@@ -35,12 +37,12 @@ def config(settings, **changes):
 @pytest.mark.parametrize(
     ("model", "balance", "note"),
     [
-        # 40 draws: 13.3 for each class, of equal remainders the first; sqrt(30), sqrt(9), 1 of 9.477: 23.1, 12.7, 4.2
-        ("cvae", 1.0, "class_balance 1: '0' has 75.0% of the images and 35.0% of the draws, '2' has 2.5% of the images "
-         "and 32.5% of the draws, each of its images 13 times per epoch\n"),
-        ("vae", 0.5, "class_balance 0.5: '0' has 75.0% of the images and 57.5% of the draws, '2' has 2.5% of the "
-         "images and 10.0% of the draws, each of its images 4 times per epoch. 'vae' takes no labels, so the classes "
-         "of its samples follow the draws"),
+        # 40 draws: 13.33 for each class; of sqrt(30) + sqrt(9) + 1 = 9.477: 57.8 %, 31.7 %, 10.6 %
+        ("cvae", 1.0, "class_balance 1: '0' has 30 of 40 images and 33.3% of the draws, '2' has 1 of 40 images and "
+         "33.3% of the draws, each of its images 13 times per epoch\n"),
+        ("vae", 0.5, "class_balance 0.5: '0' has 30 of 40 images and 57.8% of the draws, '2' has 1 of 40 images and "
+         "10.6% of the draws, each of its images 4.22 times per epoch. 'vae' takes no labels, so the classes of its "
+         "samples follow the draws"),
     ],
 )  # fmt: skip
 def test_the_log_says_how_often_classes_are_drawn(settings, tmp_path, no_steps, model, balance, note):
@@ -49,21 +51,43 @@ def test_the_log_says_how_often_classes_are_drawn(settings, tmp_path, no_steps, 
     assert json.loads((run.path / "config.json").read_text())["train"]["class_balance"] == balance
 
 
+def note_of(settings, counts, **changes):
+    """The note about a set whose classes have so many images."""
+    pixels = np.zeros((sum(counts), 8, 8), np.uint8)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    np.savez(settings["data.dataset"], images=pixels, labels=labels)
+    given = config(settings, **changes)
+    return _balance_note(given, load(given.data))
+
+
+def test_notes_of_equal_classes_of_many_draws_and_of_a_fitted_prior(settings):
+    assert note_of(settings, (8, 8)) == "class_balance 1 changes no shares: every class has 8 images"
+    assert note_of(settings, (8,)).endswith("every class has 8 images")
+    many = note_of(settings, (4999, 1))  # 625 batches of 8: 2,500 draws of each
+    assert "'0' has 4,999 of 5,000 images" in many and many.endswith("each of its images 2,500 times per epoch")
+    fitted = note_of(settings, COUNTS, model="vae", **{"train.prior": "gaussian_mixture"})
+    assert fitted.endswith("times per epoch")
+
+
 def test_what_is_refused_before_anything_is_trained(settings, tmp_path, capsys):
     np.savez(tmp_path / "plain.npz", images=np.zeros((20, 8, 8), np.uint8))
     plain = config(settings, **{"model": "vae", "data.dataset": str(tmp_path / "plain.npz")})
     for attempt in (lambda: train(plain, run_dir=str(tmp_path / "run")), lambda: dry_run(plain)):
-        with pytest.raises(UserError, match="class_balance draws images by their labels"):
+        with pytest.raises(UserError, match=r"train.class_balance=1 draws images by their labels"):
             attempt()
     assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match=r"train.class_balance must lie in .*1.5"):
         config(settings, **{"train.class_balance": 1.5})
     assert main(["--model", "vae", "--dataset", str(tmp_path / "plain.npz"), "--class_balance", "1"]) == 2
-    assert "class_balance draws images by their labels" in capsys.readouterr().err
+    assert "train.class_balance=1 draws images by their labels" in capsys.readouterr().err
+
+
+def refused(*_):
+    raise UserError("the images are read by parts")
 
 
 @pytest.mark.slow
-def test_a_training_goes_on_as_if_it_had_not_paused(settings, tmp_path):
+def test_a_training_goes_on_as_if_it_had_not_paused(settings, tmp_path, monkeypatch):
     whole = train(config(settings), run_dir=str(tmp_path / "whole"))
     paused = train(config(settings), run_dir=str(tmp_path / "paused"), pause_after=1)
     order = paused.step_checkpoints.newest(print).state["order"]
@@ -74,3 +98,5 @@ def test_a_training_goes_on_as_if_it_had_not_paused(settings, tmp_path):
     plain = train(config(settings, **{"train.class_balance": 0.0}), run_dir=str(tmp_path / "plain"))
     hashes = [Run.open(run.path).load_model("last").weights_hash() for run in (whole, paused, plain)]
     assert hashes[0] == hashes[1] != hashes[2]
+    monkeypatch.setattr(Dataset, "training_order", refused)  # as where its set is read by parts now
+    assert " is done: " in (resume(whole.path).path / "log.txt").read_text(encoding="utf-8")
