@@ -43,8 +43,8 @@ FEATURE_LOSS = LOSSES["hinge"]
 
 FEW_IMAGES = 200
 """Training images below which "auto" takes R1 and augmentation of small data sets."""
-FOR_FEW = {"r1": 1.0, "augment": ("color", "translation", "scale"), "augment_target": 0.6}
-FOR_MANY = {"r1": 0.1, "augment": ("translation",), "augment_target": None}
+FOR_FEW = {"r1": 1.0, "augment": ("color", "translation", "cutout")}
+FOR_MANY = {"r1": 0.1, "augment": ("translation",)}
 """What "auto" means, for pictures in colour or gray at 64x64 (`tools/bench_own_pictures.py`)."""
 
 
@@ -83,8 +83,7 @@ class GAN(GenerativeModel):
         projection: in a conditional model the label enters the discriminator at its last features (Miyato & Koyama
             2018) instead of beside the image.
         augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
-            "translation", "cutout" (Zhao et al. 2020), "scale", "rotation"; "auto": by the number of images, and
-            `augment_target` with it.
+            "translation", "cutout" (Zhao et al. 2020), "scale", "rotation"; "auto": by the number of images.
         augment_target: the share of images that are changed follows the discriminator: it rises while the mean of
             sign(D(x)) over real images is above this, and falls below (ADA; Karras et al. 2020,
             https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed.
@@ -143,8 +142,8 @@ class GAN(GenerativeModel):
         name: str | None = None,
     ):
         super().__init__(spec, conditional=conditional, seed=seed, name=name)
-        decided = self.decided_args({"r1": r1, "augment": augment, "augment_target": augment_target}, spec)
-        r1, augment, augment_target = decided["r1"], decided["augment"], decided["augment_target"]
+        decided = self.decided_args({"r1": r1, "augment": augment}, spec)
+        r1, augment = decided["r1"], decided["augment"]
         self._model_args = {
             "latent_dim": latent_dim, "network": network, "hidden": list(hidden),
             "discriminator_hidden": discriminator_hidden and list(discriminator_hidden), "filters": list(filters),
@@ -259,10 +258,7 @@ class GAN(GenerativeModel):
     def decided_args(cls, args, spec):
         """What "auto" stands for: FOR_FEW below FEW_IMAGES training images, else FOR_MANY."""
         choice = FOR_FEW if spec.examples.get("train", 0) < FEW_IMAGES else FOR_MANY
-        names = {name for name in ("r1", "augment") if args[name] == "auto"}
-        if "augment" in names and args["augment_target"] is None:
-            names.add("augment_target")
-        return {**args, **{name: choice[name] for name in names}}
+        return {**args, **{name: value for name, value in choice.items() if args[name] == "auto"}}
 
     def model_args(self):
         return dict(self._model_args)

@@ -244,7 +244,7 @@ def test_any_square_is_taken(network, side, channels):
         (200, {}, gan.FOR_MANY),
         (199, {"r1": 3.0}, gan.FOR_FEW | {"r1": 3.0}),
         (199, {"augment_target": 0.2}, gan.FOR_FEW | {"augment_target": 0.2}),
-        (199, {"augment": ["cutout"]}, {"r1": gan.FOR_FEW["r1"], "augment": ("cutout",), "augment_target": None}),
+        (199, {"augment": ["cutout"]}, gan.FOR_FEW | {"augment": ("cutout",)}),
     ],
 )
 def test_auto_goes_by_the_number_of_images_and_what_is_given_stays(images, given, expected):
