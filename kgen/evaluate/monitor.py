@@ -22,6 +22,9 @@ SHARE_OF_TIME = 1 / 15
 """Of `train.minutes`, what `best_by="auto"` may take for evaluations."""
 LEAST_EVALUATIONS = 4
 """Fewer choose little."""
+CLASSIFIER_IMAGES = 1_000
+"""Training images from which on `best_by="auto"` goes by a classifier that is trained on them. One of 112 photographs
+had a smaller distance for gray noise than for what one could name."""
 
 
 class Monitor:
@@ -75,8 +78,9 @@ class Monitor:
         """What `best_by="auto"` stands for.
 
         An adversarial model's best checkpoint is chosen by the first of `train.metrics`, where its features see shapes:
-        those of `train.eval_features`, else those of kgen-eval. In a training of `train.minutes` it is measured as
-        often as takes a fifteenth of them, at most ten times. Else the best checkpoint is the last.
+        those of `train.eval_features`; else in colour COLOUR, with labels or without, if it is installed; else those of
+        the classifier of at least CLASSIFIER_IMAGES. In a training of `train.minutes` it is measured as often as takes
+        a fifteenth of them, at most ten times. Else the best checkpoint is the last.
 
         Args:
             config: of a training, with its epochs where it has `train.minutes`.
@@ -90,15 +94,18 @@ class Monitor:
         if not PRESETS[config.model].adversarial:
             return by_loss, "best_by auto: loss"
         used = trained_with(config.model_args)
-        default = train.eval_features or default_for_evaluation(spec.num_classes, spec.image_shape[2], used)
         asked, images = parse_metrics(train.metrics), spec.examples["train"]
+        default = train.eval_features or default_for_evaluation(0, spec.image_shape[2], used)
+        if not train.eval_features and not EXTRACTORS[default].sees_shapes and images >= CLASSIFIER_IMAGES:
+            default = default_for_evaluation(spec.num_classes, spec.image_shape[2], used)
         usual = [c for c in asked if not c.metric.default_below or images < c.metric.default_below]
         choices = usual or asked
         features = choices[0].features or default
         if not EXTRACTORS[features].sees_shapes:
             colour = spec.image_shape[2] == 3 and not used
             hint = f"; {COLOUR} does: {INSTALL}" * (colour and not installed(COLOUR))
-            return by_loss, f"best_by auto: the last checkpoint, as features {features!r} see no shapes{hint}"
+            few = f"; a classifier does from {CLASSIFIER_IMAGES:,} images on" * (spec.num_classes > 1)
+            return by_loss, f"best_by auto: the last checkpoint, as features {features!r} see no shapes{few}{hint}"
         metrics = tuple(map(str, choices))
         first = next(iter(directions(metrics[:1])))
         train = dataclasses.replace(train, best_by=first, metrics=metrics, eval_features=default)

@@ -173,6 +173,7 @@ def test_auto_is_the_first_metric_by_features_that_see_shapes(is_installed):
     assert line == "best_by auto: kid by features 'efficientnet-lite0'"
     train, line = decided(GRAY, classes=3)
     assert (train.best_by, train.eval_features) == ("kid", "classifier")
+    assert decided(classes=3)[0].eval_features == "efficientnet-lite0"
     train, line = decided(GRAY, metrics=("prdc@efficientnet-lite0", "kid"))
     assert (train.best_by, train.eval_features) == ("precision@efficientnet-lite0", "random")
 
@@ -186,6 +187,12 @@ def test_auto_is_the_first_metric_by_features_that_see_shapes(is_installed):
         (True, {"shape": GRAY}, "features 'random' see no shapes"),
         (True, {"model_args": {"feature_discriminator": "efficientnet-lite0"}}, "features 'random' see no shapes"),
         (True, {"eval_features": "pixels"}, "features 'pixels' see no shapes"),
+        (True, {"shape": GRAY, "classes": 3, "train_images": 999}, "; a classifier does from 1,000 images on"),
+        (
+            False,
+            {"classes": 3, "train_images": 999},
+            "from 1,000 images on; efficientnet-lite0 does: pip install 'kgen[features]'",
+        ),
     ],
 )
 def test_otherwise_auto_is_the_loss(is_installed, there, options, line):
@@ -193,6 +200,12 @@ def test_otherwise_auto_is_the_loss(is_installed, there, options, line):
     train, found = decided(**options)
     assert train.best_by == "loss" and not train.measures_samples
     assert found.endswith(line)
+
+
+def test_auto_goes_by_a_classifier_of_few_images_where_it_is_named(is_installed):
+    is_installed(False)
+    assert decided(classes=3)[0].eval_features == "classifier"
+    assert decided(classes=3, train_images=999, eval_features="classifier")[0].best_by == "kid"
 
 
 def test_auto_looks_for_copies_of_few_images_alone(is_installed):
