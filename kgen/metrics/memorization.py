@@ -8,6 +8,8 @@ from kgen.metrics.distances import neighbours
 
 COPY_SHARE = 1e-3  # of the median distance of unseen images
 NEAREST_SHARE, MOST_SPACED = 0.01, 5_000  # share of training images that are nearest to another; so many are looked at
+TWINS_SHARE = 1e-6
+"""Of the standard deviation of the training images: nearer ones are one image that was given several times."""
 
 
 def nearest_images(query: np.ndarray, base: np.ndarray, *, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -38,6 +40,9 @@ def nearest_images(query: np.ndarray, base: np.ndarray, *, exclude_self: bool = 
 def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -> dict:
     """Whether samples are copies of training images, by nearest neighbours.
 
+    An image that was given twice (within TWINS_SHARE) does not count as another one: its twin at distance 0 would make
+    a copy of it as far from the training images as they are from each other.
+
     Args:
         fake: [M, d] features of samples.
         train: [N, d] features of the images that the model was trained on.
@@ -51,7 +56,8 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -
         nearest_ratio: median distance of the samples to their nearest training image, over the same of the test images.
             1: as far as unseen images. Near 0: copies.
         near_copies: share of the samples that are nearer to a training image than 99 of 100 training images are to
-            another one: about 1/100 for fresh samples of the training distribution.
+            another one: about 1/100 for fresh samples of the training distribution; 0 where all training images are
+            one.
         copies: share of the samples that are as good as on a training image: within a thousandth of the median distance
             of the test images.
         distance: [M] float64, of every sample to its nearest training image.
@@ -69,9 +75,11 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -
         )
     closest, place = np.unique(index, return_inverse=True)
     _, train = checked_pair(train, train)
-    spacing = np.sqrt(neighbours(train[closest], train, 2)[0][:, 1])[place]  # itself is at 0, the next is another image
+    twins = TWINS_SHARE * float(np.sqrt(train.var(axis=0, dtype=np.float64).sum()))
+    spacing = _to_another(train[closest], train, twins)[place]
     some = train[np.linspace(0, len(train) - 1, min(len(train), MOST_SPACED)).round().astype(int)]
-    near = np.quantile(np.sqrt(neighbours(some, train, 2)[0][:, 1]), NEAREST_SHARE)
+    spaced = _to_another(some, train, twins)
+    near = np.quantile(spaced, NEAREST_SHARE) if np.isfinite(spaced).all() else 0.0
     return {
         "authenticity": float((distance > spacing).mean()),
         "nearest_ratio": None if unseen is None else float(np.median(distance)) / unseen,
@@ -80,3 +88,16 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -
         "distance": distance,
         "index": index,
     }
+
+
+def _to_another(query: np.ndarray, base: np.ndarray, twins: float) -> np.ndarray:
+    """[M] distance of images of the base to the nearest one that is further than `twins`; infinite where none is."""
+    found, open_, k = np.full(len(query), np.inf), np.arange(len(query)), 2  # itself is at 0, the next is another image
+    while len(open_):
+        k = min(k, len(base))
+        distances = np.sqrt(neighbours(query[open_], base, k)[0])
+        others = distances > twins
+        has = others.any(axis=1)
+        found[open_[has]] = distances[has, others[has].argmax(axis=1)]
+        open_, k = (open_[~has], 4 * k) if k < len(base) else (open_[:0], k)
+    return found

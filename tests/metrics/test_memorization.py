@@ -62,6 +62,25 @@ def test_fresh_draws_on_a_line():
     assert found["near_copies"] == pytest.approx(0.01, abs=0.006)
 
 
+@pytest.mark.parametrize("times", [2, 40], ids=["twins", "many times"])
+def test_images_given_several_times_hide_no_copies(times):
+    """2 of 100 images are there several times, with what rounding makes of features in another batch."""
+    generator = np.random.default_rng(0)
+    train, test, fresh = (generator.normal(size=(count, 20)) for count in (100, 50, 2_000))
+    again = np.repeat(train[:2], times - 1, axis=0)
+    given = np.concatenate([train, again + 1e-7 * generator.normal(size=again.shape)])
+    for copied in (values(train, train, test), values(train, given, test)):
+        assert copied["near_copies"] == 1 and copied["authenticity"] == 0
+    known, found = values(fresh, train, test), values(fresh, given, test)
+    assert found["near_copies"] == pytest.approx(known["near_copies"], abs=0.01)  # each time counts as an image
+    assert found["authenticity"] == pytest.approx(known["authenticity"], abs=1e-9)
+
+
+def test_one_image_alone():
+    found = values(np.array([[0.0], [1.0]]), np.zeros((5, 1)))
+    assert found["near_copies"] == 0 and found["copies"] == 0.5
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nearest_by_brute_force(dtype):
     generator = np.random.default_rng(0)
