@@ -315,7 +315,8 @@ class TrainConfig:
         "off",
         "Mirror training images left to right with probability 1/2; auto: if the data set is symmetric.",
         group="Model",
-        more="For small data sets. The symmetry is measured: energy distance to the mirrored images.",
+        more="For small data sets. The symmetry is measured: energy distance to the mirrored images; where few images "
+        "leave it open, none is mirrored.",
     )
     class_balance: float = option(
         0.0,

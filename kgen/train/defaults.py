@@ -115,7 +115,7 @@ def mirrors(dataset: data.Dataset) -> bool:
     """Whether training images may be mirrored; see `can_be_mirrored`."""
     pixels, _ = dataset.view("train")
     rows = random.generator(0, "mirrored").permutation(len(pixels))[:MIRRORED_IMAGES]
-    return can_be_mirrored(np.asarray(pixels[np.sort(rows)]), random.generator(0, "cuts"))
+    return can_be_mirrored(np.asarray(pixels[np.sort(rows)]))
 
 
 def with_class_metrics(config: RunConfig, dataset: data.Dataset) -> RunConfig:

@@ -7,7 +7,7 @@ import tensorflow as tf
 import kgen
 from kgen.config import DataConfig, override
 from kgen.data import load
-from kgen.data.transforms import can_be_mirrored, flip_at_random
+from kgen.data.transforms import can_be_mirrored, flip_at_random, mirror_distance
 from kgen.train.defaults import resolve_defaults
 
 
@@ -47,7 +47,33 @@ def blobs(count, centre):
 @pytest.mark.parametrize(("centre", "expected"), [(14, True), (6, False)])
 @pytest.mark.parametrize("count", [100, 600])
 def test_what_can_be_mirrored(count, centre, expected):
-    assert can_be_mirrored(blobs(count, centre), np.random.default_rng(1)) == expected
+    assert can_be_mirrored(blobs(count, centre)) == expected
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 20, 50])
+def test_few_digits_are_not_mirrored(count):
+    """Not even where so few cannot tell."""
+    pixels, _ = load(DataConfig()).view("train")
+    draw = np.random.default_rng(0)
+    found = [can_be_mirrored(pixels[np.sort(draw.permutation(len(pixels))[:count])]) for _ in range(20)]
+    assert sum(found) <= 1
+
+
+def test_few_symmetric_images_are(noise):
+    pixels = noise(20, 32, 32, 3) // 2
+    assert can_be_mirrored(pixels + pixels[:, :, ::-1])
+
+
+def test_the_distance_has_the_standard_deviation_of_random_mirroring():
+    """Half of the images, chosen at random, mirrored: the distance's mean is 0, and its spread as computed."""
+    pixels = blobs(40, 6)
+    draw, found = np.random.default_rng(0), []
+    for _ in range(400):
+        turned = np.where(draw.random(40)[:, None, None, None] < 0.5, pixels[:, :, ::-1], pixels)
+        found.append(mirror_distance(turned))
+    distances, spreads = zip(*found, strict=True)
+    assert abs(np.mean(distances)) < 4 * np.std(distances) / 20
+    assert np.mean(spreads) == pytest.approx(np.std(distances), rel=0.15)  # 4 standard errors of 400 draws
 
 
 def test_auto_asks_the_data(tmp_path):
