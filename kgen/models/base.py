@@ -281,9 +281,12 @@ class GenerativeModel(keras.Model):
             keys += [f"{name}{GRADIENT}" for name in phases if self.tracks_gradients]
             self.trackers = {key: keras.metrics.Mean(name=key) for key in keys}
             averaged = [w for network in self.averaged_networks for w in network.weights]
-            self.averages = None
-            if ema_momentum is not None:
+            if ema_momentum is None:
+                self.averages = None
+            elif self.averages is None:
                 self.averages = WeightAverages(averaged, ema_momentum, ema_rampup)
+            else:  # Keras would go on to count replaced ones among the weights of the model
+                self.averages.start(ema_momentum, ema_rampup)
         self._jit_steps = jit_compile and self.distribute_strategy.num_replicas_in_sync == 1
         self._jit_replicas = jit_compile and not self._jit_steps and self.changes_weights_alone
         self.evaluation_step = self.replica_sums = None

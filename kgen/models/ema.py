@@ -34,7 +34,6 @@ class WeightAverages(keras.layers.Layer):
 
     def __init__(self, weights: Sequence, momentum: float, rampup: float | None = None):
         super().__init__(name="averages")
-        self.momentum, self.rampup = momentum, rampup
         followed = [w for w in weights if "float" in w.dtype]
         kept = [
             self.add_weight(
@@ -47,7 +46,12 @@ class WeightAverages(keras.layers.Layer):
         object.__setattr__(self, "_pairs", pairs)  # or Keras would save the weights a second time, as this layer's
         self._exchange = tf.function(self._exchange_all, autograph=False)
         self.built = True
-        for weight, average in pairs:
+        self.start(momentum, rampup)
+
+    def start(self, momentum: float, rampup: float | None = None):
+        """Sets every average to its weight."""
+        self.momentum, self.rampup = momentum, rampup
+        for weight, average in self._pairs:
             average.assign(weight)
 
     @property

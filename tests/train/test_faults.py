@@ -269,8 +269,10 @@ def test_without_rollback_a_nan_stops(tmp_path, pictures, once):
 
 
 @pytest.mark.slow
-def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once, monkeypatch):
-    run = train(slow(pictures, **{"train.on_nan": "rollback"}), run_dir=str(tmp_path / "run"))
+@pytest.mark.parametrize("halflife", [0, 50], ids=["weights", "averages"])
+def test_rollback_goes_on_with_half_the_rate(tmp_path, pictures, once, monkeypatch, halflife):
+    settings = {"train.on_nan": "rollback", "train.ema_halflife_images": halflife}
+    run = train(slow(pictures, **settings), run_dir=str(tmp_path / "run"))
     log = (run.path / "log.txt").read_text()
     assert log.count("rolling back to the last checkpoint, with half the learning rate") == 1
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3] and run.metrics()[-1]["step"] == 12
