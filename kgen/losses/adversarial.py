@@ -38,7 +38,9 @@ class AdversarialLoss:
         smooths: accepts label smoothing.
         relativistic: compares images with each other, so that the generator's loss needs real ones, and an example's
             loss depends on others of its batch.
-        shift_free: does not change when a number is added to every logit: a discriminator's last bias has no gradient.
+        shift_free: does not change when a number is added to every logit: a discriminator's last bias has no gradient,
+            and one logit alone says nothing.
+        middle: a logit that is as much of a real image as of a generated one, unless `shift_free`.
     """
 
     discriminator: Callable[..., Any]
@@ -46,6 +48,7 @@ class AdversarialLoss:
     smooths: bool = False
     relativistic: bool = False
     shift_free: bool = False
+    middle: float = 0.0
 
 
 def _tfgan_loss(name: str, *logits, **kwargs):
@@ -82,6 +85,7 @@ LOSSES.register("least_squares")(
     AdversarialLoss(
         lambda real, fake, smoothing: _tfgan_loss("least_squares_discriminator_loss", real, fake),
         lambda real, fake: _tfgan_loss("least_squares_generator_loss", fake),
+        middle=0.5,  # between the targets, 0 and 1
     )
 )
 LOSSES.register("hinge")(

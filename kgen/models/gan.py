@@ -86,7 +86,8 @@ class GAN(GenerativeModel):
             "translation", "cutout" (Zhao et al. 2020), "scale", "rotation"; "auto": by the number of images.
         augment_target: the share of images that are changed follows the discriminator: it rises while the mean of
             sign(D(x)) over real images is above this, and falls below (ADA; Karras et al. 2020,
-            https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed.
+            https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed. With a loss in which D(x) alone says
+            nothing (Wasserstein, relativistic) by sign(D(x) - D(G(z))), with "least_squares" by sign(D(x) - 1/2).
         feature_discriminator: of PRETRAINED: the network whose features further heads judge images by, without their
             labels (Sauer et al. 2021, https://arxiv.org/abs/2111.01007); None: the image discriminator alone. Penalties
             are of that alone, too. What is trained with an extractor's features is not judged by it.
@@ -342,13 +343,12 @@ class GAN(GenerativeModel):
         if self.augment_probability is not None:
             terms["augmented"] = tf.fill(tf.shape(loss), self.augment_probability.value)
             if training:
-                self._adapt_augmentation(
-                    real_logits - fake_logits if self.adversarial_loss.relativistic else real_logits
-                )
+                other = fake_logits if self.adversarial_loss.shift_free else self.adversarial_loss.middle
+                self._adapt_augmentation(real_logits - other)
         return terms
 
     def _adapt_augmentation(self, surplus):
-        """Moves the share of changed images: up where `surplus`, D(x) or D(x) - D(G(z)), [B], is too often above 0."""
+        """Moves the share of changed images: up where `surplus`, D(x) over no opinion, [B], is too often above 0."""
         counted = tf.stack([tf.reduce_sum(tf.sign(surplus)), tf.cast(tf.size(surplus), surplus.dtype)])
         signs, examples = tf.unstack(self._over_replicas(counted))
         move = tf.sign(signs / examples - self.augment_target) * examples / AUGMENTATION_IMAGES

@@ -73,11 +73,11 @@ class DiscriminatorOptions(NetworkOptions):
         """With spectral normalization an ordinary one: 0 has no norm to be divided by."""
         return self.conv(filters, name) if self.spectral_norm else super().zero_conv(filters, name)
 
-    def activated(self, x, linear: keras.layers.Layer, **kwargs):
-        x = super().activated(x, linear, **kwargs)
+    def nonlinear(self, x, name: str):
+        x = super().nonlinear(x, name)
         if not self.dropout:
             return x
-        name = f"{linear.name}_dropout"
+        name = f"{name}_dropout"
         return Dropout(self.dropout, seed=seed_of(self.seed, "dropout", name), name=name)(x)
 
     def encoder_of(self, inputs: list, x) -> keras.Model:

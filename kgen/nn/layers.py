@@ -113,10 +113,9 @@ class Dropout(keras.layers.Layer):
         self.rate, self.seed = rate, seed
 
     def build(self, input_shape):
-        self.calls = self.add_weight(
-            shape=(), dtype="int64", initializer="zeros", trainable=False, name="calls", autocast=False,
-            aggregation="only_first_replica",
-        )  # fmt: skip
+        self.calls = self.add_weight(  # each replica counts its own: else none could drop out within a tf.cond
+            shape=(), dtype="int64", initializer="zeros", trainable=False, name="calls", autocast=False
+        )
 
     def call(self, x, training: bool = False):
         if not training:

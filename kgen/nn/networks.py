@@ -152,7 +152,11 @@ class NetworkOptions:
             x = keras.layers.Reshape(maps, name=f"{linear.name}_maps")(x)
         if normalized:
             x = BatchNormalization(name=f"{linear.name}_norm")(x)
-        return keras.layers.Activation(self.activation_function, name=f"{linear.name}_{self.activation}")(x)
+        return self.nonlinear(x, linear.name)
+
+    def nonlinear(self, x, name: str):
+        """The activation of a hidden layer of that name, and what follows each of them."""
+        return keras.layers.Activation(self.activation_function, name=f"{name}_{self.activation}")(x)
 
     def hidden_layers(self, x, names: str, *, mirrored: bool = False):
         """The dense layers of `hidden`, named `names`_0, `names`_1, ...; `mirrored` for a decoder."""

@@ -62,4 +62,4 @@ def _activated(options: NetworkOptions, x, name: str):
     """(Batch normalization, and) the activation."""
     if options.batch_norm:
         x = BatchNormalization(name=f"{name}_norm")(x)
-    return keras.layers.Activation(options.activation_function, name=f"{name}_{options.activation}")(x)
+    return options.nonlinear(x, name)

@@ -11,7 +11,7 @@ from model_case import BATCH, Case, fit, train, two_replicas
 from kgen.errors import UserError
 from kgen.losses import penalties
 from kgen.models import build_model, gan
-from kgen.nn.layers import Clip
+from kgen.nn.layers import Clip, Dropout
 from kgen.spec import DataSpec
 
 MLP = {"hidden": [8], "latent_dim": 3, "dropout": 0.0}
@@ -65,6 +65,26 @@ def test_statistics_of_normalization_with_dropout_move_on_every_replica():
     assert layer.momentum == 0.99
 
 
+@pytest.mark.slow
+def test_dropout_in_a_penalty_of_some_steps_on_every_replica():
+    """The penalty's pass is within a condition, where replicas cannot wait for each other."""
+    case, strategy = Case("gan", model_args=MLP | {"dropout": 0.5, "r1": 1.0, "penalty_every": 2}), two_replicas()
+    with strategy.scope():
+        model = case.compiled()
+    (layer,) = layers_of(model.discriminator, Dropout)
+    fit(model, case.batches(4, 2 * BATCH))
+    calls = [local.numpy() for local in strategy.experimental_local_results(layer.calls.value)]
+    assert len(calls) == 2 and calls[0] == calls[1] == 4 + 2 + 4  # of both phases, and of two penalties
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv", "dcgan", "upsampling", "residual"])
+def test_dropout_is_in_every_network(network):
+    args = {"network": network, "filters": [4, 5], "hidden": [8] if network == "mlp" else []}
+    model = build_model("dcgan", DataSpec("gray", (16, 16, 1)), **args, dropout=0.3)
+    assert len(layers_of(model.discriminator, Dropout)) >= len(args["hidden"] or args["filters"]) - 1
+    assert not layers_of(model.generator, Dropout)
+
+
 def test_augmentation_sees_the_same_range_whatever_the_models():
     """A translation fills with a middle grey, which a generator that ends in a sigmoid says with 0.5."""
     for name, grey in (("gan", 0.0), ("vae_gan", 0.5)):
@@ -73,16 +93,26 @@ def test_augmentation_sees_the_same_range_whatever_the_models():
         assert {*np.unique(model._augmented(white, "real", True))} == {np.float32(grey), np.float32(1.0)}
 
 
-@pytest.mark.parametrize("loss", ["non_saturating", "relativistic_pair"])
-def test_the_share_of_changed_images_follows_the_discriminator(loss):
+@pytest.mark.parametrize(
+    ("loss", "of_both"),
+    [
+        ("non_saturating", 0.0),
+        ("hinge", 0.0),
+        ("least_squares", 0.5),
+        ("relativistic_pair", None),
+        ("wasserstein", None),
+    ],
+)
+def test_the_share_of_changed_images_follows_the_discriminator(loss, of_both):
     """It rises by the images of a step over those of the whole way, where D tells real images, and falls where not."""
     case = Case("gan", model_args=MLP | {"loss": loss, "augment": ["color"], "augment_target": 0.0})
     model, images = case.compiled(0.0), case.examples(100)[0]
     seen = []
     for sign in (1, 1, -1, -1, -1):
-        model.discriminator.get_layer("logit").bias.assign([3.0 * sign]) if loss == "non_saturating" else None
-        if loss == "relativistic_pair":
-            model.discriminator.call = lambda x, sign=sign, **_: tf.range(tf.shape(x)[0], 0, -1.0) * sign
+        if of_both is None:  # D of a batch whose first half is real; a number added to all changes nothing
+            model.discriminator.call = lambda x, sign=sign, **_: 500 + tf.range(tf.shape(x)[0], 0, -1.0) * sign
+        else:
+            model.discriminator.call = lambda x, sign=sign, **_: tf.fill(tf.shape(x)[:1], of_both + 0.3 * sign)
         model.discriminator_terms(images, np.zeros(100, np.int32), training=True)
         seen.append(float(model.augment_probability.value) * gan.AUGMENTATION_IMAGES)
     np.testing.assert_allclose(seen, [100, 200, 100, 0, 0], atol=1e-2)
