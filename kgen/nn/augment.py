@@ -81,10 +81,10 @@ def cutout(images, uniform):
     inside = []
     for axis in (1, 2):
         side = images.shape[axis]
-        half = round(side * CUTOUT) / 2
-        centre = tf.floor(uniform(tf.shape(images)[:1], f"centre {axis}") * (side + 1))
-        places = tf.range(side, dtype=keras.config.floatx())[None] + 0.5
-        inside.append(tf.abs(places - centre[:, None]) < half)
+        cut = math.floor(side * CUTOUT + 0.5)
+        centre = tf.floor(uniform(tf.shape(images)[:1], f"centre {axis}") * (side + 1 - cut % 2))
+        first, places = centre - cut // 2, tf.range(side, dtype=keras.config.floatx())[None]
+        inside.append((places >= first[:, None]) & (places < first[:, None] + cut))
     square = tf.logical_and(inside[0][:, :, None], inside[1][:, None, :])[..., None]
     return tf.where(square, tf.zeros_like(images), images)
 

@@ -53,6 +53,17 @@ def test_cutout_by_hand():
     np.testing.assert_array_equal(cut[:, kept], IMAGES[:, kept])
 
 
+@pytest.mark.parametrize(
+    ("side", "draw", "first", "last"), [(5, 0.5, 1, 3), (7, 0.5, 2, 5), (5, 0.999, 3, 4), (2, 0.0, 0, 0)]
+)
+def test_cutout_of_sides_with_an_odd_half(side, draw, first, last):
+    """Half of 5 pixels is 3, about a pixel of the image, and of 7 is 4, about a border, as those of Zhao et al."""
+    cut = augment(np.ones((1, side, side, 1), np.float32), ("cutout",), always(draw)).numpy()[0, :, :, 0]
+    (rows,) = np.nonzero(cut.min(axis=1) == 0)
+    assert rows.tolist() == list(range(first, last + 1))
+    np.testing.assert_array_equal(cut == 0, np.outer(cut.min(axis=1) == 0, cut.min(axis=0) == 0))
+
+
 def test_scale_by_hand():
     """The largest draw enlarges by 5/4: the pixel 6 of the centre comes from 4.8 of it, between two."""
     large = augment(IMAGES, ("scale",), always(1.0)).numpy()
