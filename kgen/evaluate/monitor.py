@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 from kgen import data
 from kgen.config import EVALUATIONS, RunConfig, TrainConfig
@@ -36,6 +37,7 @@ class Monitor:
     Args:
         config: of the run; its `train` part names the metrics.
         dataset: that it trains on.
+        seen: extractors that its initial weights were trained with; those that it is trained with are in `config`.
 
     Attributes:
         split: of the real images.
@@ -47,7 +49,7 @@ class Monitor:
             values.
     """
 
-    def __init__(self, config: RunConfig, dataset: data.Dataset):
+    def __init__(self, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()):
         train = config.train
         self.split = dataset.spec.monitor_split
         self.better = directions(train.metrics, unseen=self.split != "train")
@@ -69,12 +71,12 @@ class Monitor:
             dataclasses.replace(common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None),
             EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),
             classifier_reference=common,  # the classifier of kgen-eval
-            trained_with=trained_with(config.model_args),
+            trained_with=_trained_with(config, seen),
         )
         self._seed = config.seed
 
     @classmethod
-    def decided(cls, config: RunConfig, dataset: data.Dataset) -> tuple[TrainConfig, str]:
+    def decided(cls, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()) -> tuple[TrainConfig, str]:
         """What `best_by="auto"` stands for.
 
         An adversarial model's best checkpoint is chosen by the first of `train.metrics`, where its features see shapes:
@@ -85,6 +87,7 @@ class Monitor:
         Args:
             config: of a training, with its epochs where it has `train.minutes`.
             dataset: that it trains on.
+            seen: as of the class.
 
         Returns:
             The settings, complete in `best_by`, `metrics`, `eval_features` and `eval_every`; and a line for the log.
@@ -93,7 +96,7 @@ class Monitor:
         by_loss = dataclasses.replace(train, best_by="loss")
         if not PRESETS[config.model].adversarial:
             return by_loss, "best_by auto: loss"
-        used = trained_with(config.model_args)
+        used = _trained_with(config, seen)
         asked, images = parse_metrics(train.metrics), spec.examples["train"]
         default = train.eval_features or default_for_evaluation(0, spec.image_shape[2], used)
         if not train.eval_features and not EXTRACTORS[default].sees_shapes and images >= CLASSIFIER_IMAGES:
@@ -107,11 +110,16 @@ class Monitor:
             few = f"; a classifier does from {CLASSIFIER_IMAGES:,} images on" * (spec.num_classes > 1)
             return by_loss, f"best_by auto: the last checkpoint, as features {features!r} see no shapes{few}{hint}"
         metrics = tuple(map(str, choices))
+        left = "".join(
+            f"; without {c}, which is for fewer than {c.metric.default_below:,} images"
+            for c in asked
+            if c not in choices
+        )
         first = next(iter(directions(metrics[:1])))
         train = dataclasses.replace(train, best_by=first, metrics=metrics, eval_features=default)
         if train.minutes is None or train.eval_every:
-            return train, f"best_by auto: {first} by features {features!r}"
-        at_first, each = cls(dataclasses.replace(config, train=train), dataset).seconds()
+            return train, f"best_by auto: {first} by features {features!r}{left}"
+        at_first, each = cls(dataclasses.replace(config, train=train), dataset, seen).seconds()
         share = SHARE_OF_TIME * 60 * train.minutes
         times = min(EVALUATIONS, int((share - at_first) / each))
         if times < LEAST_EVALUATIONS:
@@ -122,7 +130,9 @@ class Monitor:
             )
         every = -(-train.epochs // times)
         words = f"every {counted(every, 'epoch')}" if every > 1 else "every epoch"
-        return dataclasses.replace(train, eval_every=every), f"best_by auto: {first} by features {features!r}, {words}"
+        return dataclasses.replace(
+            train, eval_every=every
+        ), f"best_by auto: {first} by features {features!r}, {words}{left}"
 
     def seconds(self) -> tuple[float, float]:
         """(for the features of the real images, for those of each evaluation): estimated, seconds."""
@@ -133,3 +143,8 @@ class Monitor:
         """Name of a value -> its value; of the same latent points every time."""
         values = self._evaluator.values(sampler, self._seed)
         return {name: value for name, value in values.items() if name in self.better}
+
+
+def _trained_with(config: RunConfig, seen: Sequence[str]) -> list[str]:
+    """The extractors that a training looks at, and those that what it starts from has seen."""
+    return trained_with(config.model_args, {"trained_with": seen})

@@ -28,6 +28,7 @@ from kgen.errors import UserError
 from kgen.file_systems import OF_THE_WEB, is_address, scheme_of
 from kgen.mirror import local_path
 from kgen.models.presets import ARCHITECTURE, PENALTIES, PRESETS, STARTS_FROM
+from kgen.recipes import load_recipe
 from kgen.run import Run, first_line, is_run
 from kgen.sampling import is_url, latest_version
 from kgen.sampling.exported import DISCRIMINATOR
@@ -183,6 +184,15 @@ def _assigned(network: keras.layers.Layer, values: Mapping[str, np.ndarray]) -> 
     return True
 
 
+def seen_extractors(config: RunConfig) -> list[str]:
+    """The extractors that what `train.init_from` names was trained with; see `kgen.run.trained_with`.
+
+    Raises:
+        UserError: there is no such run or export.
+    """
+    return TrainedModel.open(config.train.init_from).trained_with if config.train.init_from else []
+
+
 # The architecture -----------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +284,7 @@ def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[
     """
     train = config.train
     source = TrainedModel.open(train.init_from)
-    _check_channels(source, model.spec)
+    _check_channels(source, model.spec, config.recipe)
     given, weights_hash = source.load()
     if train.init_discriminator:
         given["discriminator"] = given["encoder"]
@@ -312,14 +322,16 @@ def check_same(run: Run, initial: Mapping[str, Any]):
         )
 
 
-def _check_channels(source: TrainedModel, spec: DataSpec):
+def _check_channels(source: TrainedModel, spec: DataSpec, recipe: str | None):
     theirs, ours = source.spec.image_shape[2], spec.image_shape[2]
     if theirs != ours:
         kinds = {1: "gray", 3: "colour"}
+        by_recipe = recipe is not None and load_recipe(recipe).settings.get("train.init_from") == source.where
+        other = f"take another recipe than {recipe}" if by_recipe else "leave out --init_from"
         advice = "add --grayscale" if theirs == 1 else f"start from a model of gray images, as {spec.name!r} has them"
         raise UserError(
             f"train.init_from={source.where} was trained on {kinds[theirs]} images, and data set {spec.name!r} has "
-            f"{kinds[ours]} ones: {advice}, or leave out --init_from"
+            f"{kinds[ours]} ones: {advice}, or {other}"
         )
 
 

@@ -95,8 +95,10 @@ def train(
             notes = [*notes, note]
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
-            near = "as near to the set as its own" if config.train.flip == "on" else "unlike those of the set"
-            notes = [*notes, f"flip auto: {config.train.flip}; mirrored images are {near}"]
+            are = "are" if config.train.flip == "on" else "are not"
+            shown = counted(dataset.spec.examples["train"], "image")
+            line = f"as far as {shown} show, mirrored ones {are} as near to the set as its own"
+            notes = [*notes, f"flip auto: {config.train.flip}; {line}"]
         if config.train.class_balance:
             notes = [*notes, _balance_note(config, dataset)]
         given = resolve_model_args(asked.model, asked.model_args)
@@ -197,7 +199,8 @@ def _train(
     with run.building() if resumed else contextlib.nullcontext():
         _, scarce = check_memory(config, dataset.spec, devices.replicas)
     notes = [*notes, *filter(None, [scarce])]
-    sample_monitor = _create_monitor(monitor, config, dataset)
+    seen = run.trained_with if resumed else init_from.seen_extractors(config)
+    sample_monitor = _create_monitor(monitor, config, dataset, seen)
     with devices.scope(), run.building() if resumed else contextlib.nullcontext():
         try:
             model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
@@ -289,17 +292,17 @@ def _with_best_by(
     minutes = config.train.minutes
     asked = dataclasses.replace(config, train=dataclasses.replace(config.train, minutes=minutes if timed else None))
     by_loss = dataclasses.replace(config.train, best_by="loss"), "best_by auto: loss"
-    train, note = monitor.decided(asked, dataset) if monitor else by_loss
+    train, note = monitor.decided(asked, dataset, init_from.seen_extractors(config)) if monitor else by_loss
     return dataclasses.replace(config, train=dataclasses.replace(train, minutes=minutes)), note
 
 
-def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset):
+def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset, seen: Sequence[str]):
     if config.train.eval_every and monitor is None:
         raise UserError(
             "train.eval_every or train.best_by asks for metrics of samples; call kgen.train.train(..., "
             "monitor=kgen.evaluate.Monitor)"
         )
-    return monitor(config, dataset) if config.train.eval_every else None
+    return monitor(config, dataset, seen) if config.train.eval_every else None
 
 
 def _fit_or_roll_back(

@@ -146,12 +146,12 @@ def test_mistakes_are_told_before_anything_is_trained(save_set, train, message):
 COLOUR, GRAY = (64, 64, 3), (64, 64, 1)
 
 
-def decided(shape=COLOUR, model="dcgan", classes=0, train_images=1_000, model_args=None, **train):
+def decided(shape=COLOUR, model="dcgan", classes=0, train_images=1_000, model_args=None, seen=(), **train):
     """(settings, line) that stand for auto; the data are those of a specification alone."""
     spec = kgen.DataSpec("pictures", shape, num_classes=classes, examples={"train": train_images})
     settings = {"best_by": "auto", "metrics": ("kid", "prdc", "memorization"), "epochs": 100} | train
     config = RunConfig(model, model_args=model_args or {}, train=TrainConfig(**settings))
-    return Monitor.decided(config, SimpleNamespace(spec=spec))
+    return Monitor.decided(config, SimpleNamespace(spec=spec), seen)
 
 
 @pytest.fixture
@@ -186,6 +186,7 @@ def test_auto_is_the_first_metric_by_features_that_see_shapes(is_installed):
         (False, {"shape": GRAY}, "features 'random' see no shapes"),
         (True, {"shape": GRAY}, "features 'random' see no shapes"),
         (True, {"model_args": {"feature_discriminator": "efficientnet-lite0"}}, "features 'random' see no shapes"),
+        (True, {"seen": ("efficientnet-lite0",)}, "features 'random' see no shapes"),  # by what it started from
         (True, {"eval_features": "pixels"}, "features 'pixels' see no shapes"),
         (True, {"shape": GRAY, "classes": 3, "train_images": 999}, "; a classifier does from 1,000 images on"),
         (
@@ -212,7 +213,9 @@ def test_auto_looks_for_copies_of_few_images_alone(is_installed):
     """As kgen-eval without --metrics."""
     is_installed(True)
     assert decided(train_images=4_999)[0].metrics == ("kid", "prdc", "memorization")
-    assert decided(train_images=5_000)[0].metrics == ("kid", "prdc")
+    train, line = decided(train_images=5_000)
+    assert train.metrics == ("kid", "prdc")
+    assert line.endswith("'efficientnet-lite0'; without memorization, which is for fewer than 5,000 images")
     assert decided(train_images=5_000, metrics=("memorization",))[0].best_by == "authenticity"  # it alone is asked for
 
 
@@ -223,7 +226,7 @@ def test_auto_looks_for_copies_of_few_images_alone(is_installed):
 def test_within_minutes_auto_takes_a_fifteenth_of_them(is_installed, monkeypatch, minutes, each, every):
     """Of an hour 240 s, 60 of them for the real images: of 10 s ten (the most), of 30 s six, of 45 s four."""
     is_installed(True)
-    monkeypatch.setattr(Monitor, "__init__", lambda self, config, dataset: None)
+    monkeypatch.setattr(Monitor, "__init__", lambda self, config, dataset, seen: None)
     monkeypatch.setattr(Monitor, "seconds", lambda self: (60.0, each))
     train, line = decided(minutes=minutes)
     if every is None:

@@ -383,7 +383,7 @@ def test_a_run_and_what_starts_from_it_are_judged_by_others(tmp_path, pictures, 
 
 @needs_weights
 @pytest.mark.slow
-def test_an_export_is_judged_by_others(tmp_path, pictures):
+def test_an_export_is_judged_by_others(tmp_path, pictures, capsys):
     """It holds what the generator needs alone, and says what it was trained with; so do its files."""
     run = run_of(tmp_path / "run", pictures, feature_discriminator=NAME)
     version = export(run, tmp_path / "exports" / "toy")
@@ -394,6 +394,15 @@ def test_an_export_is_judged_by_others(tmp_path, pictures):
         with pytest.raises(UserError, match=f"features '{NAME}' do not judge"):
             evaluate(path, EvalConfig(("kid",), features=NAME, count=20, repeats=1))
     assert init_from.TrainedModel.open(str(version)).trained_with == [NAME]
+    # Nor does it judge, meanwhile, a model that starts from it.
+    more = {"data.dataset": pictures, "train.init_from": str(version), "train.eval_every": 1, "train.metrics": ["kid"]}
+    config = override(RunConfig("dcgan"), more | {"train.eval_count": 20, "train.eval_features": NAME})
+    with pytest.raises(UserError, match=f"features '{NAME}' do not judge this model"):
+        kgen.train.train(config, run_dir=str(tmp_path / "more"), monitor=Monitor)
+    assert not (tmp_path / "more").exists()
+    words = ["--model", "dcgan", "--dataset", pictures, "--init_from", str(version), "--features", NAME]
+    assert train_command.main([*words, "--metrics", "kid"]) == 2
+    assert "do not judge this model" in capsys.readouterr().err
 
 
 def test_the_monitor_of_a_training_does_not_use_it(pictures, capsys):

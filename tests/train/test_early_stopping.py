@@ -186,7 +186,7 @@ class Script:
         self.split, self.better, self.scripted = "validation", {"fid": better}, [*values]
         self.main = ("fid",)
 
-    def __call__(self, config, dataset):
+    def __call__(self, config, dataset, seen):
         return self
 
     def values(self, sampler):

@@ -47,7 +47,7 @@ class Script:
         self.main = ("fid", "precision")
         self.left, self.generated = {"fid": list(fid), "precision": list(precision)}, []
 
-    def __call__(self, config, dataset):
+    def __call__(self, config, dataset, seen):
         return self
 
     def values(self, sampler):
@@ -229,7 +229,7 @@ def test_what_auto_stands_for_stays_with_the_run(config, tmp_path, monkeypatch):
     settings = override(config(eval_every=None, epochs=2, minutes=60.0), given)
     monitor, decisions = Script(), []
 
-    def decided(asked, dataset):
+    def decided(asked, dataset, seen):
         decisions.append(asked)
         train = {"best_by": "fid", "metrics": ("fid",), "eval_features": "pixels", "eval_every": 1}
         return override(asked, {f"train.{key}": value for key, value in train.items()}).train, "decided so"

@@ -19,6 +19,7 @@ from kgen.export.integrity import check_files
 from kgen.models import PRESETS, resolve_model_args
 from kgen.models.presets import ADVERSARIAL, ARCHITECTURE
 from kgen.nn import DiscriminatorOptions
+from kgen.recipes import configure
 from kgen.run import Run
 from kgen.sampling.manifest import read_manifest, write_manifest
 from kgen.spec import DataSpec
@@ -265,6 +266,8 @@ def test_images_of_another_channel_count_are_refused_before_a_run_is_made(datase
     with pytest.raises(UserError, match="trained on colour images, and data set 'blobs' has gray ones"):
         train(override(kgen.RunConfig(model="vae_gan"), given), run_dir=str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match=r"or take another recipe than own-pictures-fine-tune$"):
+        train(configure("own-pictures-fine-tune", {"data.dataset": str(dataset), "train.epochs": 1}))
 
 
 # Trainings ------------------------------------------------------------------------------------------------------------

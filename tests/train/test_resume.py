@@ -204,7 +204,7 @@ def test_what_nobody_chose_stays_as_it_was_decided(tmp_path, no_steps, monkeypat
 
 def test_more_epochs_of_labelled_data_measure_classes_as_often(tmp_path, no_steps):
     """About twenty times in the epochs that were asked for first."""
-    settings, monitor = {"model": "gan", "train.batch_size": 40}, lambda config, dataset: None
+    settings, monitor = {"model": "gan", "train.batch_size": 40}, lambda config, dataset, seen: None
     run = train(config(**settings | {"train.epochs": 20}), run_dir=str(tmp_path / "run"), monitor=monitor)
     assert (run.config.train.eval_every, run.config.train.metrics) == (1, ("coverage",))
     again = train(config(**settings | {"train.epochs": 40}), run_dir=str(tmp_path / "run"), monitor=monitor)
