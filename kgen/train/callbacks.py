@@ -540,11 +540,14 @@ class EarlyStopping(EpochCallback, ResumableCallback):
 
 
 class LogDiagnoses(EpochCallback, ResumableCallback):
-    """Logs each problem of an adversarial training once; see `kgen.train.diagnostics`."""
+    """Logs each problem of an adversarial training once; see `kgen.train.diagnostics`.
+
+    It looks at all rows: after every epoch of the first hundred, then each time that there are a hundredth more.
+    """
 
     def __init__(self, run: Run, rows: list[Row], health: HealthMetrics):
         super().__init__(run, rows)
-        self.health, self.logged, self.found = health, set(), []
+        self.health, self.logged, self.found, self._due = health, set(), [], 0
         train = run.config.train
         self.settled = settled_after(train.ema_halflife_images, train.batch_size)
 
@@ -555,6 +558,9 @@ class LogDiagnoses(EpochCallback, ResumableCallback):
         self.logged = {*state}
 
     def on_epoch_end(self, epoch, logs=None):
+        if len(self.rows) < self._due and not has_failed(self.model):
+            return
+        self._due = len(self.rows) + max(1, len(self.rows) // 100)
         self.found = self._diagnoses()
         for diagnosis in self.found:
             if diagnosis.name not in self.logged:
@@ -570,6 +576,9 @@ class LogDiagnoses(EpochCallback, ResumableCallback):
         )  # fmt: skip
 
     def on_train_end(self, logs=None):
+        if self.rows and self._due > 0 and not has_failed(self.model):
+            self._due = 0
+            self.on_epoch_end(self.rows[-1]["epoch"] - 1)
         if self.found:
             self.run.log(f"diagnostics, at the end: {'; '.join(d.name for d in self.found)}")
         elif sum(row["step"] > self.settled for row in self.rows) >= PATIENCE:

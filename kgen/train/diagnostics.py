@@ -276,12 +276,13 @@ def collapse(rows, settled_rows, num_classes, **_):
 @RULES.append
 def memorization(rows, settled_rows, **_):
     """Samples that are training images, or nearly; where `--metrics memorization` measures them."""
-    if not _all(settled_rows, "near_copies", lambda x: x > COPIED):
+    columns = {name[name.index("near_copies") :] for name in set().union(*settled_rows) if "near_copies" in name}
+    found = [_last_values(settled_rows, key)[-1] for key in columns if _all(settled_rows, key, lambda x: x > COPIED)]
+    if not found:
         return None
     return Diagnosis(
         "memorization",
-        f"{_last_values(settled_rows, 'near_copies')[-1]:.0%} of the samples are nearer to a training image than 99 of "
-        "100 training images are to another",
+        f"{max(found):.0%} of the samples are nearer to a training image than 99 of 100 training images are to another",
         "Try fewer --epochs (or --minutes), --flip auto, --set model_args.augment=auto, or more pictures",
     )
 

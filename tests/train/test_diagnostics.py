@@ -1,5 +1,6 @@
 """Diagnostics: each rule on rows made by hand, and on trainings with a problem made on purpose."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +89,14 @@ def test_metrics_that_not_every_epoch_has(name):
     assert names(rows) == []
     assert names([*rows, others]) == [name]
     assert names([*rows, others, rows[0], rows[1]]) == [name]
+
+
+@pytest.mark.parametrize("split", ["train_", "validation_"])
+def test_copies_are_found_by_whichever_features(split):
+    """As --metrics memorization@random names the column."""
+    plain = {key: value for key, value in HEALTHY.items() if "near_copies" not in key}
+    assert names([plain | {f"{split}near_copies@random": 0.2}] * PATIENCE) == ["memorization"]
+    assert names([plain | {f"{split}near_copies@random": 0.02}] * PATIENCE) == []
 
 
 def test_samples_are_judged_when_the_average_they_come_from_has_left_its_beginning():
@@ -268,3 +277,23 @@ def test_health_is_measured_about_two_hundred_times_some_steps_apart_and_last(ep
         callback.on_row(row)
     assert sum("health_diversity" in row for row in rows) == measured
     assert "health_diversity" in rows[-1]
+
+
+def test_many_epochs_are_looked_at_each_time_that_there_are_a_hundredth_more(monkeypatch):
+    """It takes all of them: in each epoch it would take longer than the steps of a small data set, some time."""
+    seen, rows = [], []
+    monkeypatch.setattr(callbacks, "diagnose", lambda rows, *_, **__: seen.append(len(rows)) or [])
+    monkeypatch.setattr(callbacks, "has_failed", lambda model: False)
+    train_ = SimpleNamespace(ema_halflife_images=None, batch_size=10)
+    run = SimpleNamespace(
+        config=SimpleNamespace(train=train_, model_args={"label_smoothing": 0.0}),
+        spec=SimpleNamespace(num_classes=0),
+        log=lambda line: None,
+    )
+    callback = callbacks.LogDiagnoses(run, rows, SimpleNamespace(weakest={}))
+    for epoch in range(1, 1_001):
+        rows.append({"epoch": epoch, "step": epoch})
+        callback.on_epoch_end(epoch - 1)
+    callback.on_train_end()
+    assert seen[:100] == list(range(1, 101)) and seen[-1] == 1_000 and len(seen) < 400
+    assert all(after - before <= max(1, before // 100) for before, after in itertools.pairwise(seen))

@@ -32,13 +32,15 @@ def test_minutes_become_epochs_once(tmp_path, monkeypatch):
 
 
 def test_as_many_epochs_as_fit():
-    """Of a minute 54 s are for steps: 3.9 s of compilation, and 5 epochs of 10 s."""
+    """Of a minute 54 s are for steps: 3.9 s of compilation, and 5 epochs of 10 s and a little."""
     found = dry_run.DryRun(
         config(), {}, parameters=0, state_bytes=0, step=None, resident_bytes=0, steps_per_epoch=100,
         compile_seconds=3.9, step_seconds=0.1,
     )  # fmt: skip
     assert found.epochs_within(1.0) == 5
     assert found.epochs_within(0.01) == 1
+    short = replace(found, steps_per_epoch=1, step_seconds=0.01)  # 50.1 s in 16 ms each
+    assert short.epochs_within(1.0) == int(50.1 / (0.01 + dry_run.EPOCH_SECONDS)) == 3131
     assert found.step_words == "100.0 ms" and replace(found, step_seconds=1.234).step_words == "1.23 s"
 
 
