@@ -43,6 +43,7 @@ NO_UNSEEN = (
     "or --split test where there is one"
 )
 SAME_IMAGES = "the images are those of the reference themselves"
+NEEDS_TWO = "needs at least two images of each kind"
 NOT_FINITE = "the model's likelihood is not finite"
 
 
@@ -240,6 +241,8 @@ def _too_few_images(inputs: Inputs) -> str:
 
 def kid(inputs: Inputs) -> dict[str, MetricValue]:
     """The unbiased kernel distance; 0 of the reference's own images, where the estimate would be negative."""
+    if min(len(inputs.real), len(inputs.fake)) < 2:
+        return {"kid": MetricValue(None, note=NEEDS_TWO)}
     found = kernel.kernel_distance(*inputs.features, subsets=KERNEL_SUBSETS, seed=inputs.seed)
     settings = {"subsets": KERNEL_SUBSETS, "subset_size": found.subset_size}
     if inputs.same_images:
@@ -278,6 +281,8 @@ def _random_rows(features: np.ndarray, count: int) -> np.ndarray:
 
 def sliced_wasserstein(inputs: Inputs) -> dict[str, MetricValue]:
     """The sliced Wasserstein distance of the features."""
+    if min(len(inputs.real), len(inputs.fake)) < 2:
+        return {"swd": MetricValue(None, note=NEEDS_TWO)}
     found = sliced.sliced_wasserstein(*inputs.features, seed=inputs.seed)
     interval = normal_interval(found.value, found.standard_error)
     return {"swd": MetricValue(found.value, interval, settings={"projections": found.projections})}

@@ -156,6 +156,14 @@ def test_subsets_that_are_nearly_all_images_give_no_interval():
     assert found.interval is None and found.settings["subset_size"] == 1_000
 
 
+@pytest.mark.parametrize("metric", ["kid", "swd", "prdc", "memorization", "fid", "fid_infinity"])
+@pytest.mark.parametrize(("real", "fake"), [(1, 60), (60, 1)])
+def test_one_image_has_no_distribution(metric, real, fake):
+    """No value, and why, in place of an error that withholds the others."""
+    found = METRICS[metric](sets(REAL[:real], REAL[:fake], train=REAL[:real]))
+    assert found and all((one.value is None and one.note) or metric == "memorization" for one in found.values())
+
+
 def test_too_few_images_for_a_covariance():
     """Four dimensions need five images of either kind."""
     for real, fake in ((REAL[:4], REAL), (REAL, REAL[:4])):
