@@ -197,11 +197,10 @@ def check_tables(config: RunConfig):
     check_names(config)
     check_names(config.train)
     from kgen.run import trained_with
-    from kgen.train.init_from import seen_extractors
 
     choices = parse_metrics(config.train.metrics)
     named = dict.fromkeys(filter(None, [config.train.eval_features, *(choice.features for choice in choices)]))
-    check_impartial(list(named), trained_with(config.model_args, {"trained_with": seen_extractors(config)}))
+    check_impartial(list(named), trained_with(config.model_args))
 
 
 def model_names() -> dict[str, str]:

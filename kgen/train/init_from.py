@@ -185,7 +185,7 @@ def _assigned(network: keras.layers.Layer, values: Mapping[str, np.ndarray]) -> 
 
 
 def seen_extractors(config: RunConfig) -> list[str]:
-    """The extractors that what `train.init_from` names was trained with; see `kgen.run.trained_with`.
+    """The extractors that what `train.init_from` names was trained with.
 
     Raises:
         UserError: there is no such run or export.
@@ -257,6 +257,7 @@ class Copied:
         name: of the network.
         taken: names of the layers that were taken.
         parts: those of them that were taken in part, with what was.
+        for_classes: those of them that take the label, of other classes than the source's.
         new: name of a layer that keeps its initial values -> why.
         absent: the source has no such network.
     """
@@ -264,6 +265,7 @@ class Copied:
     name: str
     taken: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    for_classes: list[str] = field(default_factory=list)
     new: dict[str, str] = field(default_factory=dict)
     absent: bool = False
 
@@ -383,6 +385,7 @@ def _copy(source: keras.layers.Layer, target: keras.layers.Layer, name: str, the
                 weight.assign(values[key])
         copied.taken.append(layer)
         copied.parts += [f"{layer} (without its {counted(theirs, 'class')})" if theirs else layer] if part else []
+        copied.for_classes += [layer] if layer == first and theirs != ours else []
     return copied
 
 
@@ -489,4 +492,10 @@ def _check_frozen(model: GenerativeModel, count: int, source: TrainedModel, copi
         raise UserError(
             f"train.freeze_layers={count} keeps layers as {source.where} has them, and it has no {', '.join(lacking)} "
             "that fits; freeze fewer layers, or start from a run, or from an export --with_discriminator"
+        )
+    if blind := [name for name in _countable(model)[:count] if model.conditional and name in copied.for_classes]:
+        raise UserError(
+            f"train.freeze_layers={count} keeps {', '.join(blind)}, which takes the labels, as {source.where} has it, "
+            "of other classes: it would never tell them apart. Add --set model_args.projection=true, which takes them "
+            "at the last layer, or leave out --freeze_layers"
         )

@@ -91,7 +91,8 @@ def train(
             config, note = _within_minutes(config, dataset, devices)
             notes = [*notes, note]
         if config.train.best_by == "auto":
-            config, note = _with_best_by(config, dataset, monitor, timed)
+            seen = run.trained_with if run else init_from.seen_extractors(config)
+            config, note = _with_best_by(config, dataset, monitor, timed, seen)
             notes = [*notes, note]
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
@@ -282,17 +283,18 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
 
 
 def _with_best_by(
-    config: RunConfig, dataset: data.Dataset, monitor: Callable | None, timed: bool
+    config: RunConfig, dataset: data.Dataset, monitor: Callable | None, timed: bool, seen: Sequence[str]
 ) -> tuple[RunConfig, str]:
     """The configuration with what `best_by="auto"` stands for, and a line about it for the log.
 
     Args:
         timed: the epochs are those that take `train.minutes`, of which evaluations are to be a small share.
+        seen: see `kgen.evaluate.Monitor`.
     """
     minutes = config.train.minutes
     asked = dataclasses.replace(config, train=dataclasses.replace(config.train, minutes=minutes if timed else None))
     by_loss = dataclasses.replace(config.train, best_by="loss"), "best_by auto: loss"
-    train, note = monitor.decided(asked, dataset, init_from.seen_extractors(config)) if monitor else by_loss
+    train, note = monitor.decided(asked, dataset, seen) if monitor else by_loss
     return dataclasses.replace(config, train=dataclasses.replace(train, minutes=minutes)), note
 
 

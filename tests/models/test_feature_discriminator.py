@@ -401,7 +401,7 @@ def test_an_export_is_judged_by_others(tmp_path, pictures, capsys):
         kgen.train.train(config, run_dir=str(tmp_path / "more"), monitor=Monitor)
     assert not (tmp_path / "more").exists()
     words = ["--model", "dcgan", "--dataset", pictures, "--init_from", str(version), "--features", NAME]
-    assert train_command.main([*words, "--metrics", "kid"]) == 2
+    assert train_command.main([*words, "--metrics", "kid", "--eval_every", "1"]) == 2
     assert "do not judge this model" in capsys.readouterr().err
 
 

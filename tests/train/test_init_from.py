@@ -317,6 +317,18 @@ def test_freezing_takes_layers_that_came_and_leaves_one(tmp_path):
         init_from.freeze_layers(model, 2)
 
 
+@pytest.mark.parametrize("classes", [0, 2], ids=["without labels", "of other classes"])
+def test_a_frozen_layer_that_takes_other_classes_would_be_blind(tmp_path, classes):
+    """It would give the same for each label, and the generator would never hear of them; a projection comes later."""
+    run = made(tmp_path / "run", "cdcgan" if classes else "dcgan", DataSpec("toy", (8, 8, 1), classes), hidden=[])
+    with pytest.raises(UserError, match=r"keeps encoder_conv_0, which takes the labels.*projection=true"):
+        started(run.path, "cdcgan", **{"train.freeze_layers": 1})
+    started(run.path, "cdcgan")
+    started(run.path, "dcgan", **{"train.freeze_layers": 1})  # which takes none
+    if not classes:
+        started(run.path, "cdcgan", **{"train.freeze_layers": 1, "model_args.projection": True})
+
+
 @pytest.mark.slow
 def test_an_export_brings_the_generator_and_if_asked_the_discriminator(tmp_path):
     run = made(tmp_path / "run", "cdcgan", spectral_norm=True, hidden=[], dropout=0.1)
