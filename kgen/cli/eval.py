@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if out is not None:
             print(f"wrote {out}")
         if results and all(result.get("value") is None for result in results):
-            raise UserError("no value could be computed; the notes say why")
+            notes = dict.fromkeys(result["note"] for result in results if result.get("note"))
+            raise UserError("; ".join(["no value could be computed", *notes]))
 
     return cmd.run(body, argv)

@@ -43,7 +43,6 @@ NO_UNSEEN = (
     "or --split test where there is one"
 )
 SAME_IMAGES = "the images are those of the reference themselves"
-NEEDS_TWO = "needs at least two images of each kind"
 NOT_FINITE = "the model's likelihood is not finite"
 
 
@@ -239,10 +238,16 @@ def _too_few_images(inputs: Inputs) -> str:
     return f"{count:,} images are too few for features of {dimension:,} dimensions"
 
 
+def _needs_two(inputs: Inputs) -> str:
+    """Why there is no distance between distributions; empty when there is one."""
+    count = min(len(inputs.real), len(inputs.fake))
+    return "" if count > 1 else f"needs at least two images of each kind. Received: {count}"
+
+
 def kid(inputs: Inputs) -> dict[str, MetricValue]:
     """The unbiased kernel distance; 0 of the reference's own images, where the estimate would be negative."""
-    if min(len(inputs.real), len(inputs.fake)) < 2:
-        return {"kid": MetricValue(None, note=NEEDS_TWO)}
+    if note := _needs_two(inputs):
+        return {"kid": MetricValue(None, note=note)}
     found = kernel.kernel_distance(*inputs.features, subsets=KERNEL_SUBSETS, seed=inputs.seed)
     settings = {"subsets": KERNEL_SUBSETS, "subset_size": found.subset_size}
     if inputs.same_images:
@@ -281,8 +286,8 @@ def _random_rows(features: np.ndarray, count: int) -> np.ndarray:
 
 def sliced_wasserstein(inputs: Inputs) -> dict[str, MetricValue]:
     """The sliced Wasserstein distance of the features."""
-    if min(len(inputs.real), len(inputs.fake)) < 2:
-        return {"swd": MetricValue(None, note=NEEDS_TWO)}
+    if note := _needs_two(inputs):
+        return {"swd": MetricValue(None, note=note)}
     found = sliced.sliced_wasserstein(*inputs.features, seed=inputs.seed)
     interval = normal_interval(found.value, found.standard_error)
     return {"swd": MetricValue(found.value, interval, settings={"projections": found.projections})}
