@@ -129,7 +129,7 @@ def can_be_mirrored(pixels: np.ndarray) -> bool:
         Whether `mirror_distance` and its standard deviation are at most MIRROR_TOLERANCE: not where few images leave it
         open.
     """
-    return len(pixels) > 1 and max(mirror_distance(pixels)) <= MIRROR_TOLERANCE
+    return len(pixels) > 1 and bool(max(mirror_distance(pixels)) <= MIRROR_TOLERANCE)
 
 
 def mirror_distance(pixels: np.ndarray) -> tuple[float, float]:

@@ -97,7 +97,7 @@ def train(
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
             are = "are" if config.train.flip == "on" else "are not"
-            shown = counted(dataset.spec.examples["train"], "image")
+            shown = counted(min(dataset.spec.examples["train"], defaults.MIRRORED_IMAGES), "image")
             line = f"as far as {shown} show, mirrored ones {are} as near to the set as its own"
             notes = [*notes, f"flip auto: {config.train.flip}; {line}"]
         if config.train.class_balance:
