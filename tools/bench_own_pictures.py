@@ -35,6 +35,10 @@ ALL_CHANGES = ["color", "translation", "scale"]
 VARIANTS = {
     "dcgan": {},
     "own-pictures": {"recipe": "own-pictures"},
+    "own-pictures, fine-tuned": {"recipe": "own-pictures-fine-tune"},
+    "own-pictures, transposed": {"recipe": "own-pictures", "network": "dcgan"},
+    "own-pictures, unchanged": {"recipe": "own-pictures", "augment": []},
+    "own-pictures, not mirrored": {"recipe": "own-pictures", "train.flip": "off"},
     "own-pictures, excitation": {"recipe": "own-pictures", "skip_excitation": True},
     "own-pictures, ADA": {"recipe": "own-pictures", "augment": ALL_CHANGES, "augment_target": 0.6},
     "own-pictures, R1 of 1": {"recipe": "own-pictures", "r1": 1.0},
