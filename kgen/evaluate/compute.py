@@ -155,6 +155,7 @@ class Inputs:
         anyway: also values that are known to mislead.
         reconstruct: (images in [0, 1], labels) -> images in [0, 1], or None without an encoder.
         likelihood: the model whose likelihood is computed, or None without one.
+        mirrored: the images of `train`, mirrored, where the model was trained on these, too; else None.
         pictures: metrics leave pictures here, name -> [H, W, C] uint8.
     """
 
@@ -169,6 +170,7 @@ class Inputs:
     anyway: bool = False
     reconstruct: Callable | None = None
     likelihood: LikelihoodInputs | None = None
+    mirrored: ImageSet | None = None
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -294,22 +296,26 @@ def sliced_wasserstein(inputs: Inputs) -> dict[str, MetricValue]:
 
 
 def training_neighbours(inputs: Inputs) -> dict[str, MetricValue]:
-    """Whether generated images are copies of training images, by the distance to the nearest of these.
+    """Whether generated images are copies of training images, mirrored or not, by the distance to the nearest of these.
 
     The picture shows the samples that are nearest to a training image, each left of that image, the nearest first.
     """
     real, fake = inputs.features
-    unseen = real
+    unseen, mirrored = real, inputs.mirrored and inputs.mirrored.features(inputs.extractor)
     if inputs.real.key and inputs.train.key and inputs.real.key["data"] == inputs.train.key["data"]:
         unseen = None
     try:
-        found = memorization.memorization(fake, inputs.train.features(inputs.extractor), unseen)
+        found = memorization.memorization(fake, inputs.train.features(inputs.extractor), unseen, mirrored)
     except UserError as error:  # nothing that the other metrics mind: it is measured unasked
         return {name: MetricValue(None, note=str(error)) for name in METRICS["memorization"].values}
     closest = np.argsort(found["distance"], kind="stable")[:NEIGHBOURS_SHOWN]
-    pairs = [image for i in closest for image in (inputs.fake.pixels[i], inputs.train.pixels[found["index"][i]])]
+    pairs = []
+    for i in closest:
+        trained = inputs.mirrored if found["is_mirrored"][i] else inputs.train
+        pairs += [inputs.fake.pixels[i], trained.pixels[found["index"][i]]]
     inputs.pictures["neighbours"] = kimages.grid(np.stack(pairs), 8)
     settings = {"train_images": len(inputs.train), "train_hash": (inputs.train.key or {}).get("data")}
+    settings |= {"mirrored": True} if inputs.mirrored else {}
     return {
         name: MetricValue(found[name], settings=settings, note=NO_UNSEEN if found[name] is None else "")
         for name in METRICS["memorization"].values

@@ -82,7 +82,9 @@ def evaluate(
     path = Path(out or target.out)
     if path.exists():
         read_results(path)  # a file that cannot be extended is an error before anything is computed
-    evaluator = Evaluator(reference, config, trained_with=target.trained_with, who=str(target.path))
+    evaluator = Evaluator(
+        reference, config, trained_with=target.trained_with, mirrored=target.mirrored, who=str(target.path)
+    )
     results = evaluator.results(target)
     try:
         merge_results(path, results)
@@ -117,6 +119,7 @@ class Evaluator:
         config: how.
         classifier_reference: whose training images the classifier learns from; None: those of the reference.
         trained_with: extractors that the generators were trained with: no defaults, and refused without `anyway`.
+        mirrored: whether the generators were trained on mirrored images, too (`train.flip`).
         who: the generator, for messages; None: a model in training.
 
     Attributes:
@@ -130,9 +133,10 @@ class Evaluator:
         classifier_reference: Reference | None = None,
         *,
         trained_with: Sequence[str] = (),
+        mirrored: bool = False,
         who: str | None = None,
     ):
-        self._trained_with = trained_with
+        self._trained_with, self._mirrored = trained_with, mirrored
         self.reference, self.config, self.pictures = reference, config, {}
         self._classifier_reference = classifier_reference or reference
         self._features = config.features or default_for_evaluation(
@@ -213,7 +217,8 @@ class Evaluator:
     def real_images(self) -> int:
         """How many real images the metrics look at."""
         looks_at_train = any(choice.metric.looks_at_train for choice in parse_metrics(self.config.metrics))
-        return self.reference.real.count + (self.reference.train.count if looks_at_train else 0)
+        trained = self.reference.train.count * (1 + self._mirrored) if looks_at_train else 0
+        return self.reference.real.count + trained
 
     def _choices(self, sampler: Sampler | None, *, labelled: bool) -> list[MetricChoice]:
         """The metrics to compute; those that were asked for are checked."""
@@ -296,11 +301,11 @@ class Evaluator:
         labelled = self.reference.spec.num_classes > 1
         return extractor, self._extractor("classifier") if wanted and labelled else None
 
-    def _image_set(self, real: RealImages) -> ImageSet:
+    def _image_set(self, real: RealImages, *, mirrored: bool = False) -> ImageSet:
         """The set of real images, made once."""
-        key = (real.hash, real.split, real.part)
+        key = (real.hash, real.split, real.part, mirrored)
         if key not in self._sets:
-            self._sets[key] = ImageSet.real(real)
+            self._sets[key] = self._image_set(real).mirrored() if mirrored else ImageSet.real(real)
         return self._sets[key]
 
     def _likelihood(self, sampler: Sampler | None) -> LikelihoodInputs | None:
@@ -322,10 +327,12 @@ class Evaluator:
         likelihood: LikelihoodInputs | None = None,
     ) -> Inputs:
         extractor, classifier = self._extractors_of(choice)
+        train = self.reference.train if choice.metric.looks_at_train else None
         return Inputs(
             real=self._image_set(self.reference.real),
             fake=fake,
-            train=self._image_set(self.reference.train) if choice.metric.looks_at_train else None,
+            train=self._image_set(train) if train else None,
+            mirrored=self._image_set(train, mirrored=True) if train and self._mirrored else None,
             extractor=extractor,
             classifier=classifier,
             num_classes=self.reference.spec.num_classes,
@@ -354,6 +361,7 @@ class Evaluator:
             "seed": self.config.seed,
             "anyway": self.config.anyway,
         }
+        key |= {"mirrored": True} if choice.metric.looks_at_train and self._mirrored else {}
 
         def make():
             values = choice.metric(self._inputs(choice, self._image_set(stand_in), self.config.seed))

@@ -72,6 +72,7 @@ class Monitor:
             EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),
             classifier_reference=common,  # the classifier of kgen-eval
             trained_with=_trained_with(config, seen),
+            mirrored=train.flip == "on",
         )
         self._seed = config.seed
 

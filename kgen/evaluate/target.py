@@ -41,6 +41,7 @@ class Target:
         read_as: how a folder of images is read, if it is the data set that it is compared with.
         out: the file of its results.
         trained_with: extractors whose features it was trained with; see `Run.trained_with`.
+        mirrored: whether it was trained on mirrored images, too.
         about: facts that its results hold (name, kind, parameters, ...); completed by `sample`.
     """
 
@@ -55,6 +56,7 @@ class Target:
     trained_on: TrainingData | None = None
     read_as: DataConfig | None = None
     trained_with: Sequence[str] = ()
+    mirrored: bool = False
 
     @property
     def spec(self) -> DataSpec | None:
@@ -224,7 +226,7 @@ def _open_run(given: str, path: Path, checkpoint: str, prior: str | None, datase
     out = path / "eval" / f"{checkpoint}{_suffix(sampler)}.jsonl"
     return Target(
         given, "run", sampler, trained_on.config, run.config.seed, out, about, hashes, trained_on,
-        trained_with=run.trained_with,
+        trained_with=run.trained_with, mirrored=run.config.train.flip == "on",
     )  # fmt: skip
 
 
@@ -253,8 +255,10 @@ def _open_export(given: str, path: Path, prior: str | None) -> Target:
         content = Content(sampler.spec.examples, manifest.get("data_hashes", {}), manifest.get("data_names", {}))
         trained_on = TrainingData(f"export {path}", config, seed, content, manifest.get("data_places"))
     out = folder / "eval" / f"{kind}{_suffix(sampler)}.jsonl"
-    trained_with = manifest.get("trained_with", [])
-    return Target(given, kind, sampler, config, seed, out, about, hashes, trained_on, trained_with=trained_with)
+    return Target(
+        given, kind, sampler, config, seed, out, about, hashes, trained_on,
+        trained_with=manifest.get("trained_with", []), mirrored=manifest.get("mirrored", False),
+    )  # fmt: skip
 
 
 def _prior(sampler: Sampler) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from kgen.canvas import Canvas
 from kgen.explore.context import Context
 from kgen.explore.figures import Picture, captioned, sheet
 from kgen.features.extractors import open_extractor
+from kgen.features.imageset import MirroredImages
 from kgen.metrics import distances
 
 COLUMNS = 10
@@ -58,15 +59,19 @@ def style(context: Context) -> Iterator[Picture]:
 def neighbours(context: Context) -> Iterator[Picture]:
     """Each sample beside the training images that are nearest to it."""
     extractor = open_extractor(context.options.features or "pixels", context.reference)
-    size = max(extractor.dimension, context.spec.num_pixels)
+    size = max(extractor.dimension, context.spec.num_pixels) * (1 + context.target.mirrored)
     train = context.reference.train.some(max(NEAREST, MAX_TRAIN_FEATURES // size))
     labels = context.some_labels(SAMPLES)
     generated = context.decode(context.sample_latents(SAMPLES, labels), labels)
-    base, query = extractor(train.pixels)[0], extractor(generated)[0]
-    squared, index = distances.neighbours(query, base, min(NEAREST, train.count))
-    rows = [np.concatenate([sample[None], train.pixels[found]]) for sample, found in zip(generated, index, strict=True)]
+    sets = [train.pixels, MirroredImages(train.pixels)][: 1 + context.target.mirrored]
+    base, query = np.concatenate([extractor(pixels)[0] for pixels in sets]), extractor(generated)[0]
+    squared, index = distances.neighbours(query, base, min(NEAREST, len(base)))
+    which, row = np.divmod(index, train.count)
+    found = [[sets[of][i] for of, i in zip(*line, strict=True)] for line in zip(which, row, strict=True)]
+    rows = [np.stack([sample, *line]) for sample, line in zip(generated, found, strict=True)]
+    searched = context.searched + ", mirrored or not" * context.target.mirrored
     caption = (
-        f"Samples of {context.name} ({context.seeds}) beside the nearest of {train.count} {context.searched}, by the "
+        f"Samples of {context.name} ({context.seeds}) beside the nearest of {train.count} {searched}, by the "
         f"distance of '{extractor.name}' features. Copies would be at distance 0; here the nearest are at "
         f"{np.sqrt(squared[:, 0]).min():.3g} to {np.sqrt(squared[:, 0]).max():.3g}."
     )

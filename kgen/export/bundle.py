@@ -105,6 +105,7 @@ def export(
         about = _about(run, sampler, checkpoint, priors)
         about |= attributions(run, attribution)
         about |= {"trained_with": run.trained_with} if run.trained_with else {}
+        about |= {"mirrored": True} if run.config.train.flip == "on" else {}
         smaller = signatures(sampler.model, sampler.density, batch_size=1)
         decoder = signatures(sampler.model, sampler.density, batch_size=1, look_up=True)["decode"]
         quantized = write_tflite(smaller, about, staging, golden, quantize, rows, decoder)

@@ -11,6 +11,19 @@ from kgen.features.extractors import Extractor
 from kgen.metrics.frechet import Moments, moments
 
 
+class MirroredImages:
+    """Images [N, H, W, C] that are mirrored left to right when they are sliced."""
+
+    def __init__(self, pixels):
+        self._pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return np.asarray(self._pixels[rows])[..., ::-1, :]
+
+
 class ImageSet:
     """Real or generated images.
 
@@ -29,6 +42,10 @@ class ImageSet:
     def real(cls, images: RealImages) -> "ImageSet":
         """A set of real images; what is extracted of them is cached on disk."""
         return cls(images.pixels, images.labels, {"data": images.hash, "split": images.split, "part": images.part})
+
+    def mirrored(self) -> "ImageSet":
+        """The same images, mirrored left to right."""
+        return ImageSet(MirroredImages(self.pixels), self.labels, self.key and {**self.key, "mirrored": True})
 
     def __len__(self) -> int:
         return len(self.pixels)

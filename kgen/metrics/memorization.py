@@ -4,7 +4,7 @@ import numpy as np
 
 from kgen.errors import UserError
 from kgen.metrics.checks import checked_pair
-from kgen.metrics.distances import neighbours
+from kgen.metrics.distances import neighbours, squared_distances
 
 COPY_SHARE = 1e-3  # of the median distance of unseen images
 NEAREST_SHARE, MOST_SPACED = 0.01, 5_000  # share of training images that are nearest to another; so many are looked at
@@ -37,17 +37,21 @@ def nearest_images(query: np.ndarray, base: np.ndarray, *, exclude_self: bool = 
     return np.sqrt(squared[:, 1]), other  # the image itself is at 0, so the second distance is that of the first other
 
 
-def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -> dict:
+def memorization(
+    fake: np.ndarray, train: np.ndarray, test: np.ndarray | None, mirrored: np.ndarray | None = None
+) -> dict:
     """Whether samples are copies of training images, by nearest neighbours.
 
     An image that was given twice (within TWINS_SHARE) does not count as another one: its twin at distance 0 would make
-    a copy of it as far from the training images as they are from each other.
+    a copy of it as far from the training images as they are from each other. Nor does its mirror image.
 
     Args:
         fake: [M, d] features of samples.
         train: [N, d] features of the images that the model was trained on.
         test: [T, d] features of real images that it was not trained on; None where there are none: `nearest_ratio` and
             `copies` are then None.
+        mirrored: [N, d] features of the same training images, mirrored, where the model was trained on these, too: they
+            are training images then. None: it was not.
 
     Returns:
         authenticity: share of the samples that are further from their nearest training image than that image is from
@@ -62,23 +66,26 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -
             of the test images.
         distance: [M] float64, of every sample to its nearest training image.
         index: [M], that training image.
+        is_mirrored: [M], whether it is that image mirrored.
 
     Raises:
         UserError: unequal dimensions, or most test images are training images.
     """
     fake, train = np.asarray(fake), np.asarray(train)
-    distance, index = nearest_images(fake, train)
-    unseen = None if test is None else float(np.median(nearest_images(np.asarray(test), train)[0]))
+    base = train if mirrored is None else np.concatenate([train, mirrored])
+    distance, index = nearest_images(fake, base)
+    is_mirrored, index = np.divmod(index, len(train))
+    unseen = None if test is None else float(np.median(nearest_images(np.asarray(test), base)[0]))
     if unseen == 0:
         raise UserError(
             "memorization needs unseen images. Received: more than half of the test images are training images"
         )
     closest, place = np.unique(index, return_inverse=True)
-    _, train = checked_pair(train, train)
+    base, train = checked_pair(base, train)
     twins = TWINS_SHARE * float(np.sqrt(train.var(axis=0, dtype=np.float64).sum()))
-    spacing = _to_another(train[closest], train, twins)[place]
-    some = train[np.linspace(0, len(train) - 1, min(len(train), MOST_SPACED)).round().astype(int)]
-    spaced = _to_another(some, train, twins)
+    spacing = _to_another(closest, train, base, twins)[place]
+    some = np.linspace(0, len(train) - 1, min(len(train), MOST_SPACED)).round().astype(int)
+    spaced = _to_another(some, train, base, twins)
     near = np.quantile(spaced, NEAREST_SHARE) if np.isfinite(spaced).all() else 0.0
     return {
         "authenticity": float((distance > spacing).mean()),
@@ -87,17 +94,32 @@ def memorization(fake: np.ndarray, train: np.ndarray, test: np.ndarray | None) -
         "copies": None if unseen is None else float((distance <= COPY_SHARE * unseen).mean()),
         "distance": distance,
         "index": index,
+        "is_mirrored": is_mirrored.astype(bool),
     }
 
 
-def _to_another(query: np.ndarray, base: np.ndarray, twins: float) -> np.ndarray:
-    """[M] distance of images of the base to the nearest one that is further than `twins`; infinite where none is."""
-    found, open_, k = np.full(len(query), np.inf), np.arange(len(query)), 2  # itself is at 0, the next is another image
+def _to_another(rows: np.ndarray, train: np.ndarray, base: np.ndarray, twins: float) -> np.ndarray:
+    """The distance of training images to the nearest other one, also a mirrored one.
+
+    Args:
+        rows: [M] of `train`.
+        train: [N, d].
+        base: [N, d] the same, or [2 N, d]: and the same mirrored.
+        twins: images within this distance are one; also where one of them is mirrored.
+
+    Returns:
+        [M] float64; infinite where there is no other image.
+    """
+    found, open_, k, apart = np.full(len(rows), np.inf), np.arange(len(rows)), 2, []  # itself is at 0
     while len(open_):
         k = min(k, len(base))
-        distances = np.sqrt(neighbours(query[open_], base, k)[0])
-        others = distances > twins
+        squared, index = neighbours(train[rows[open_]], base, k)
+        if base is not train:  # nor is one of which the plain or the mirrored image is this one
+            this, other = np.repeat(rows[open_], k), index.ravel() % len(train)
+            places = (other, other + len(train))
+            apart = [squared_distances(train, this, base, place).reshape(squared.shape) for place in places]
+        others = np.minimum.reduce([squared, *apart]) > twins**2
         has = others.any(axis=1)
-        found[open_[has]] = distances[has, others[has].argmax(axis=1)]
+        found[open_[has]] = np.sqrt(squared[has, others[has].argmax(axis=1)])
         open_, k = (open_[~has], 4 * k) if k < len(base) else (open_[:0], k)
     return found

@@ -10,6 +10,7 @@ import pytest
 from evaluation_fixtures import blobs
 from PIL import Image
 from same_images import about
+from untrained import untrained_run
 
 import kgen
 from kgen.config import DataConfig
@@ -19,6 +20,7 @@ from kgen.evaluate import EvalConfig, Evaluator, evaluate, results
 from kgen.evaluate.evaluator import _check_unchanged
 from kgen.evaluate.registry import METRICS
 from kgen.evaluate.target import Target
+from kgen.export import export
 from kgen.features.imageset import ImageSet
 from kgen.metrics.frechet import frechet_distance, moments
 
@@ -382,6 +384,29 @@ def test_samples_that_are_training_images(save_set, tmp_path, out):
         pairs = [(sheet[r : r + 8, c : c + 8], sheet[r : r + 8, c + 10 : c + 18]) for r in (2, 72) for c in (2, 42)]
         assert all(np.array_equal(sample, neighbour) == (name == "copies") for sample, neighbour in pairs)
         assert found["nearest_ratio"]["baseline"] == 1 and found["copies"]["baseline"] == 0
+
+
+@pytest.mark.slow
+def test_mirrored_copies_of_a_run_and_of_its_export(save_set, tmp_path, monkeypatch):
+    """Where training images were mirrored; the picture shows them as they were copied."""
+    data = save_set(count=80, test=40)
+    mirrored = np.asarray(load_reference(data).train.pixels)[:, :, ::-1]
+    monkeypatch.setattr(Target, "sample", lambda target, *_: (mirrored, None))
+    options = EvalConfig(metrics=("memorization",), features="pixels", count=80, repeats=1)
+    for flip in ("on", "off"):
+        settings = {"model": "vae", "data.dataset": data.dataset, "train.flip": flip, "model_args.hidden": [4]}
+        run = untrained_run(tmp_path / flip, **settings)
+        for path in (run.path, export(run, tmp_path / "exports" / flip)):
+            rows, file = evaluate(path, options)
+            found = by_name(rows)
+            assert found["copies"]["value"] == (flip == "on")
+            assert found["near_copies"]["value"] == 1 if flip == "on" else found["near_copies"]["value"] < 0.1
+            assert found["copies"]["protocol"]["settings"].get("mirrored", False) == (flip == "on")
+            assert found["copies"]["baseline"] == 0
+            with Image.open(file.with_name(f"{file.stem}-neighbours.png")) as picture:
+                sheet = np.asarray(picture)
+            pairs = [(sheet[2:10, c : c + 8], sheet[2:10, c + 10 : c + 18]) for c in (2, 22, 42)]
+            assert all(np.array_equal(*pair) == (flip == "on") for pair in pairs)
 
 
 @pytest.mark.slow

@@ -124,6 +124,19 @@ def test_memorization_compares_with_what_the_run_trains_on(save_set):
     assert found == {"authenticity": 0, "nearest_ratio": 0, "near_copies": 1, "copies": 1}
 
 
+@pytest.mark.parametrize("flip", ["on", "off"])
+def test_mirrored_copies_are_copies_where_images_are_mirrored(save_set, flip):
+    data = save_set(count=640, test=40)
+    dataset = kgen.data.load(data)
+
+    class Recites(Blobs):
+        def decode(self, z, labels=None):
+            return kgen.images.to_unit(dataset.arrays("train")[0][np.arange(len(z))])[:, :, ::-1]
+
+    found = monitor(data, metrics=("memorization",), eval_count=20, flip=flip).values(Recites())
+    assert (found["near_copies"], found["copies"]) == ((1, 1) if flip == "on" else (0, 0))
+
+
 @pytest.mark.parametrize(
     ("train", "message"),
     [

@@ -1,5 +1,6 @@
 """Pictures of runs: what is in them, that they can be repeated, and what is said where there are none."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from kgen import checkpoints, data, images
 from kgen.cli.explore import main
 from kgen.config import override
 from kgen.errors import UserError
+from kgen.evaluate.target import open_target
 from kgen.explore import KINDS, Options, explore
 from kgen.explore import interpolation as interpolation_module
 from kgen.explore.context import Context
@@ -172,11 +174,19 @@ def test_attributes_of_two_classes(path, tmp_path):
         pictures(path, tmp_path, "attributes", classes="3")
 
 
-def test_neighbours_of_copies_stand_at_distance_0(path, tmp_path, monkeypatch):
-    context = Context(path, Options())
-    copies = context.reference.train.pixels[:10]
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_neighbours_of_copies_stand_at_distance_0(path, tmp_path, monkeypatch, mirrored):
+    """Mirrored ones of a model that was trained on mirrored images."""
+    target = dataclasses.replace(open_target(path), mirrored=mirrored)
+    monkeypatch.setattr("kgen.explore.context.open_target", lambda *_, **__: target)
+    copies = Context(path, Options()).reference.train.pixels[:10]
+    copies = copies[:, :, ::-1] if mirrored else copies
     monkeypatch.setattr(Context, "decode", lambda self, z, labels=None: copies)
-    assert "are at 0 to 0." in pictures(path, tmp_path, "neighbours")["neighbours.png"]
+    shown = []
+    monkeypatch.setattr("kgen.explore.samples.sheet", lambda rows, **given: shown.extend(rows) or sheet(rows, **given))
+    caption = pictures(path, tmp_path, "neighbours")["neighbours.png"]
+    assert len(shown) == 10 and all(np.array_equal(row[0], row[1]) for row in shown)
+    assert "are at 0 to 0." in caption and ("mirrored or not" in caption) == mirrored
 
 
 @pytest.mark.slow

@@ -73,6 +73,17 @@ def test_a_part_of_a_part_is_not_taken_for_another_part(reference):
         np.testing.assert_allclose(found.features(extractor), np.asarray(images.pixels).mean(axis=(2, 3)), rtol=1e-6)
 
 
+def test_mirrored_images_have_features_of_their_own(reference, own_cache):
+    extractor = open_extractor("pixels", reference)
+    for _ in range(2):
+        images = ImageSet.real(reference.real)
+        plain, mirrored = (found.features(extractor) for found in (images, images.mirrored()))
+        np.testing.assert_array_equal(mirrored, extractor(np.asarray(reference.real.pixels)[:, :, ::-1])[0])
+        assert np.abs(plain - mirrored).max() > 0.1
+    assert left(own_cache) == ["features"] * 2
+    np.testing.assert_array_equal(images.mirrored().pixels[3], np.asarray(reference.real.pixels)[3, :, ::-1])
+
+
 def test_generated_images_are_extracted_once_and_leave_nothing(reference, own_cache):
     extractor = Counting()
     fake = ImageSet(reference.real.pixels)

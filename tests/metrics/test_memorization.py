@@ -76,6 +76,47 @@ def test_images_given_several_times_hide_no_copies(times):
     assert found["authenticity"] == pytest.approx(known["authenticity"], abs=1e-9)
 
 
+def test_mirrored_images_are_training_images():
+    """Mirroring changes the sign. The nearest other ones of 1, 10, 20 and 24 are 9, 9, 4 and 4 away: no -1 of 1."""
+    train = TRAIN + np.eye(4)[:, :1]
+    fake = np.array([[-10.5], [-25.0], [15.5], [0.0]])  # 0.5 from -10, 1 from -24, 4.5 from 20, 1 from both 1 and -1
+    found = memorization(fake, train, -TEST, -train)
+    assert found["distance"].tolist() == [0.5, 1.0, 4.5, 1.0] and found["index"].tolist() == [1, 3, 2, 0]
+    assert found["is_mirrored"].tolist()[:3] == [True, True, False]
+    assert found["near_copies"] == 0.75 and found["authenticity"] == 0.25
+    assert found["nearest_ratio"] == 1 / 2  # -2 is 1 from -1, -13 is 3 from -10
+    plain = memorization(fake, train, -TEST)
+    assert plain["near_copies"] == 0.25 and plain["authenticity"] == 0.75 and not plain["is_mirrored"].any()
+
+
+@pytest.mark.parametrize("symmetric", [1.0, 1e-3], ids=["asymmetric", "nearly symmetric"])
+def test_mirrored_copies_are_copies(symmetric):
+    """Also where 2 of 100 images are there twice, or as their mirror images, and where all are nearly symmetric."""
+    generator, flip = np.random.default_rng(0), np.array([-1.0] + [1.0] * 19)
+    train, test, fresh = (
+        generator.normal(size=(count, 20)) * np.array([symmetric] + [1.0] * 19) for count in (100, 50, 2_000)
+    )
+    known = memorization(fresh, train, test, train * flip)
+    assert known["near_copies"] < 0.1 and known["authenticity"] > 0.3
+    for again in (train[:0], train[:2], train[:2] * flip):
+        given = np.concatenate([train, again + 1e-9 * generator.normal(size=again.shape)])
+        for copied in (train, train * flip):
+            found = memorization(copied, given, test, given * flip)
+            assert found["near_copies"] == found["copies"] == 1 and found["authenticity"] == 0
+        found = memorization(fresh, given, test, given * flip)
+        assert found["near_copies"] == pytest.approx(known["near_copies"], abs=0.01)
+        assert found["authenticity"] == pytest.approx(known["authenticity"], abs=1e-9)
+
+
+def test_fresh_draws_of_a_mirrored_set():
+    """As few are near as without: the threshold is that of the training images among both, too."""
+    generator = np.random.default_rng(0)
+    fake, train, test = (generator.uniform(-1, 1, (count, 2)) for count in (4_000, 3_000, 3_500))
+    found = memorization(fake, train, test, train * [-1, 1])
+    assert found["near_copies"] == pytest.approx(0.01, abs=0.006)
+    assert found["nearest_ratio"] == pytest.approx(1, abs=0.1)
+
+
 def test_one_image_alone():
     found = values(np.array([[0.0], [1.0]]), np.zeros((5, 1)))
     assert found["near_copies"] == 0 and found["copies"] == 0.5
