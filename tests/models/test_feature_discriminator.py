@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 
+import frozen_network
 import keras
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ from kgen.models import build_model
 from kgen.models.gan import FEATURE_LOSS, over_heads
 from kgen.nn import efficientnet, projected_features
 from kgen.nn.projected_features import ProjectedFeatures, build_heads, projection
-from kgen.pretrained import PRETRAINED
+from kgen.pretrained import PRETRAINED, Pretrained
 from kgen.run import Run
 from kgen.spec import DataSpec
 from kgen.train import checks, init_from
@@ -61,13 +62,21 @@ SLOW_CHECKS = (
     check_metrics_exact_with_short_batch,
 )  # fmt: skip
 LAZY = replace(CASE, model_args=CASE.model_args | {"feature_every": 2})
+QUICK, QUICK_LAZY = (
+    replace(case, model_args=case.model_args | {"feature_discriminator": frozen_network.NAME}) for case in (CASE, LAZY)
+)
 
 
-@needs_weights
+@pytest.fixture
+def small_pretrained(monkeypatch):
+    monkeypatch.setitem(PRETRAINED, frozen_network.NAME, Pretrained("numpy", frozen_network.__name__))
+
+
+@pytest.mark.usefixtures("small_pretrained")
 @pytest.mark.parametrize(
     ("case", "check"),
-    [pytest.param(CASE, check, id=check_name(check)) for check in CHECKS]
-    + [pytest.param(LAZY, check, id=check_name(check), marks=pytest.mark.slow) for check in SLOW_CHECKS],
+    [pytest.param(QUICK, check, id=check_name(check)) for check in CHECKS]
+    + [pytest.param(QUICK_LAZY, check, id=check_name(check), marks=pytest.mark.slow) for check in SLOW_CHECKS],
 )
 def test_checks(case, check):
     check(case)
@@ -210,15 +219,18 @@ def test_features_every_other_step_are_twice_as_heavy():
         np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
-@needs_weights
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [{"steps_per_execution": 3}, {"jit_compile": True}])
-def test_three_steps_of_fit_are_three_steps(how):
+@pytest.mark.usefixtures("small_pretrained")
+@pytest.mark.parametrize(("case", "how"), [
+    pytest.param(QUICK_LAZY, {"steps_per_execution": 3}, id="graph"),
+    pytest.param(LAZY, {"jit_compile": True}, id="XLA", marks=needs_weights),
+])  # fmt: skip
+def test_three_steps_of_fit_are_three_steps(case, how):
     """One with features, one without, one with: in graphs, and compiled with XLA."""
-    single, model = (LAZY.compiled(optimizer=keras.optimizers.SGD, **options) for options in ({}, how))
+    single, model = (case.compiled(optimizer=keras.optimizers.SGD, **options) for options in ({}, how))
     before = [w.numpy() for w in single.trainable_variables]
-    train(single, *LAZY.examples(3 * BATCH))
-    fit(model, LAZY.batches(3).unbatch().batch(BATCH, drop_remainder=True))
+    train(single, *case.examples(3 * BATCH))
+    fit(model, case.batches(3).unbatch().batch(BATCH, drop_remainder=True))
     for old, one, other in zip(before, single.trainable_variables, model.trainable_variables, strict=True):
         apart = np.abs(one.numpy() - other.numpy()).max()
         assert apart <= 1e-5 + 1e-3 * np.abs(one.numpy() - old).max(), other.path
