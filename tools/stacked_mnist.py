@@ -55,6 +55,7 @@ def main():
         print("the images themselves: {} modes, divergence {:.4f}".format(*modes(classifier, images[:SAMPLES])))
     code = "import sys; from kgen.cli.train import main; sys.exit(main())"
     asked = ["--recipe", "own-pictures", "--dataset", str(data), "--image_size", "28", "--flip", "off"]
+    asked += ["--set", "model_args.r1=0.1"]
     length = [] if "--epochs" in more else ["--minutes", str(given.minutes)]
     command = [sys.executable, "-c", code, *asked, *length, "--seed", str(given.seed), "--run_dir", str(run), *more]
     subprocess.run(command, check=True)

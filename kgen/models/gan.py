@@ -42,9 +42,8 @@ FEATURE_LOSS = LOSSES["hinge"]
 
 
 FEW_IMAGES = 200
-"""Training images below which "auto" takes R1 and augmentation of small data sets."""
-FOR_FEW = {"r1": 1.0, "augment": ("color", "translation", "cutout")}
-FOR_MANY = {"r1": 0.1, "augment": ("translation",)}
+"""Training images below which "auto" takes the augmentation of small data sets."""
+FOR_FEW, FOR_MANY = ("color", "translation", "cutout"), ("translation",)
 """What "auto" means, for pictures in colour or gray at 64x64 (`tools/bench_own_pictures.py`)."""
 
 
@@ -71,8 +70,7 @@ class GAN(GenerativeModel):
         spectral_norm: divides the discriminator's kernels by their largest singular value.
         loss: see `kgen.losses.adversarial`.
         label_smoothing: of the discriminator's cross-entropy on real images: its target is 1 - label_smoothing / 2.
-        r1: weight of the gradient penalty at real images (Mescheder et al. 2018); "auto": by the number of images, see
-            `decided_args`.
+        r1: weight of the gradient penalty at real images (Mescheder et al. 2018).
         r2: weight of the same penalty at generated images.
         gradient_penalty: weight of the penalty on slopes other than 1 between real and generated images (Gulrajani et
             al. 2017).
@@ -83,7 +81,8 @@ class GAN(GenerativeModel):
         projection: in a conditional model the label enters the discriminator at its last features (Miyato & Koyama
             2018) instead of beside the image.
         augment: random changes of the images before the discriminator sees them, for small data sets: of "color",
-            "translation", "cutout" (Zhao et al. 2020), "scale", "rotation"; "auto": by the number of images.
+            "translation", "cutout" (Zhao et al. 2020), "scale", "rotation"; "auto": by the number of images, see
+            `decided_args`.
         augment_target: the share of images that are changed follows the discriminator: it rises while the mean of
             sign(D(x)) over real images is above this, and falls below (ADA; Karras et al. 2020,
             https://arxiv.org/abs/2006.06676, 0.6); None: every image is changed. With a loss in which D(x) alone says
@@ -126,7 +125,7 @@ class GAN(GenerativeModel):
         spectral_norm: bool = False,
         loss: str = "non_saturating",
         label_smoothing: float = 0.0,
-        r1: float | Literal["auto"] = 0.0,
+        r1: float = 0.0,
         r2: float = 0.0,
         gradient_penalty: float = 0.0,
         penalty_every: int = 1,
@@ -143,8 +142,7 @@ class GAN(GenerativeModel):
         name: str | None = None,
     ):
         super().__init__(spec, conditional=conditional, seed=seed, name=name)
-        decided = self.decided_args({"r1": r1, "augment": augment}, spec)
-        r1, augment = decided["r1"], decided["augment"]
+        augment = self.decided_args({"augment": augment}, spec)["augment"]
         self._model_args = {
             "latent_dim": latent_dim, "network": network, "hidden": list(hidden),
             "discriminator_hidden": discriminator_hidden and list(discriminator_hidden), "filters": list(filters),
@@ -258,8 +256,9 @@ class GAN(GenerativeModel):
     @classmethod
     def decided_args(cls, args, spec):
         """What "auto" stands for: FOR_FEW below FEW_IMAGES training images, else FOR_MANY."""
-        choice = FOR_FEW if spec.examples.get("train", 0) < FEW_IMAGES else FOR_MANY
-        return {**args, **{name: value for name, value in choice.items() if args[name] == "auto"}}
+        if args["augment"] != "auto":
+            return args
+        return {**args, "augment": FOR_FEW if spec.examples.get("train", 0) < FEW_IMAGES else FOR_MANY}
 
     def model_args(self):
         return dict(self._model_args)

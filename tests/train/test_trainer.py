@@ -152,12 +152,12 @@ def test_unconditional_grids_and_colour(tmp_path):
 def test_auto_is_decided_by_the_data_and_kept(tmp_path):
     """The same command finds the run done: what it decides again is what the run has."""
     small = {"data.limit": 60, "data.image_size": (16, 16), "model_args.filters": [4], "model_args.latent_dim": 2}
-    auto = {"model": "dcgan", "model_args.r1": "auto", "model_args.augment": "auto", "train.epochs": 1}
+    auto = {"model": "dcgan", "model_args.augment": "auto", "train.epochs": 1}
     asked = override(kgen.RunConfig(), auto | small | {"train.batch_size": 20})
     run = train(asked, run_dir=str(tmp_path / "run"))
     args = kgen.Run.open(tmp_path / "run").config.model_args
-    assert (args["r1"], args["augment"]) == (1.0, ["color", "translation", "cutout"])
+    assert args["augment"] == ["color", "translation", "cutout"]
     log = (tmp_path / "run" / "log.txt").read_text(encoding="utf-8")
     count = run.spec.examples["train"]
-    assert f'auto, for {count} training images: model_args.r1=1.0, model_args.augment=["color", "tr' in log
+    assert f'auto, for {count} training images: model_args.augment=["color", "tr' in log
     assert train(asked, run_dir=str(tmp_path / "run")).config.model_args == args
