@@ -3,9 +3,9 @@
     python tools/stacked_mnist.py [--folder stacked_mnist] [--minutes 60] [--seed 0] [kgen-train's arguments]
 
 Three random digits of MNIST are the channels of an image: a thousand combinations, equally frequent. It trains the
-recipe own-pictures on 50,000 such images at 28x28, draws 26,000 samples, has kgen's classifier of MNIST name the digit
-in each channel, and prints how many combinations there are, and the Kullback-Leibler divergence of their frequencies
-from the uniform one (0.02 is what 26,000 fair draws have). Needs MNIST (TFDS_DATA_DIR).
+recipe own-pictures, with an R1 of 0.1, on 50,000 such images at 28x28, draws 26,000 samples, has kgen's classifier of
+MNIST name the digit in each channel, and prints how many combinations there are, and the Kullback-Leibler divergence
+of their frequencies from the uniform one (0.02 is what 26,000 fair draws have). Needs MNIST (TFDS_DATA_DIR).
 """
 
 import argparse
