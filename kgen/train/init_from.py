@@ -50,6 +50,9 @@ NORM = "_norm"
 OPTIONAL = ("bias", "direction")
 """Weights that a layer may keep: a bias that the source goes without, the state of spectral normalization."""
 
+MOST_NAMED = 8
+"""Runs and exports of a folder that a message names."""
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -82,6 +85,8 @@ class TrainedModel:
         """
         folder = _found(path)
         export = folder if (folder / "saved_model.pb").is_file() else latest_version(folder)
+        if export is None and not is_run(folder):
+            raise UserError(f"train.init_from={path} {_what_it_is(folder)}")
         if export is None or (folder / "config.json").is_file():
             run = Run.open(folder)
             return cls(path, run.config.model, run.config.model_args, run.spec, run=run)
@@ -156,6 +161,17 @@ def _found(path: str) -> Path:
             "source: call the command there, or give the whole path"
         )
     return shipped
+
+
+def _what_it_is(path: Path) -> str:
+    """What is there that is neither a run nor an export, and what to name: the end of a message."""
+    if not path.exists():
+        return "does not exist; kgen-train writes one, a run, and kgen-export an export"
+    if path.is_file():
+        return "is a file; name a run that kgen-train wrote, or an export, the folder that kgen-export wrote"
+    held = [f"{path / child.name}" for child in sorted(path.iterdir()) if latest_version(child) or is_run(child)]
+    named = f"it holds {', '.join(held[:MOST_NAMED])}" if held else "kgen-train writes runs, kgen-export exports"
+    return f"is neither a run (it has no config.json) nor an export (no version with a saved_model.pb); {named}"
 
 
 def _exported_weights(folder: Path, manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -284,9 +300,9 @@ def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[
         UserError: the source is damaged, of images of other channels, or nothing of it fits; or a layer that
             `train.freeze_layers` keeps is not among what was taken.
     """
+    check_channels(config, model.spec)
     train = config.train
     source = TrainedModel.open(train.init_from)
-    _check_channels(source, model.spec, config.recipe)
     given, weights_hash = source.load()
     if train.init_discriminator:
         given["discriminator"] = given["encoder"]
@@ -324,7 +340,11 @@ def check_same(run: Run, initial: Mapping[str, Any]):
         )
 
 
-def _check_channels(source: TrainedModel, spec: DataSpec, recipe: str | None):
+def check_channels(config: RunConfig, spec: DataSpec):
+    """Raises UserError where `train.init_from` names a model of gray images and the data have colour, or vice versa."""
+    if config.train.init_from is None:
+        return
+    source, recipe = TrainedModel.open(config.train.init_from), config.recipe
     theirs, ours = source.spec.image_shape[2], spec.image_shape[2]
     if theirs != ours:
         kinds = {1: "gray", 3: "colour"}

@@ -25,6 +25,7 @@ from kgen.sampling.manifest import read_manifest, write_manifest
 from kgen.spec import DataSpec
 from kgen.train import init_from, resume, train
 from kgen.train.diagnostics import HealthMetrics
+from kgen.train.dry_run import dry_run
 
 SPEC = DataSpec("toy", (8, 8, 1), 3, ("a", "b", "c"))
 SMALL = {
@@ -192,10 +193,29 @@ def test_what_cannot_start_is_explained(model, settings, message, tmp_path):
         started(run.path, model, **settings)
 
 
+def test_what_is_neither_a_run_nor_an_export_is_told_what_it_is(tmp_path):
+    run = made(tmp_path / "runs" / "faces", "gan")
+    (tmp_path / "photos").mkdir()
+    for path, message in {
+        tmp_path / "photos": "photos is neither a run .* nor an export .*; kgen-train writes runs",
+        tmp_path / "runs": f"runs is neither a run .*; it holds {run.path}$",
+        run.path / "config.json": "config.json is a file; name a run that kgen-train wrote, or an export",
+    }.items():
+        with pytest.raises(UserError, match=f"^train.init_from=.*{message}"):
+            started(path, "gan")
+
+
 def test_gray_and_colour_do_not_mix(tmp_path):
     run = made(tmp_path / "run", "gan")
     with pytest.raises(UserError, match="trained on gray images, and data set 'rgb' has colour ones: add --grayscale"):
         started(run.path, "gan", DataSpec("rgb", (8, 8, 3)))
+
+
+def test_a_dry_run_says_that_gray_and_colour_do_not_mix(tmp_path):
+    run = made(tmp_path / "run", "gan", DataSpec("rgb", (28, 28, 3)))
+    config = override(kgen.RunConfig(model="gan"), {"train.init_from": str(run.path), "data.limit": 30})
+    with pytest.raises(UserError, match="was trained on colour images, and data set 'digits' has gray ones"):
+        dry_run(config)
 
 
 def test_the_command_line_takes_the_model_of_the_source(tmp_path):
