@@ -578,18 +578,25 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_sets(pairs: Sequence[str]) -> dict[str, Any]:
-    """`["model_args.beta=4"]` -> `{"model_args.beta": 4}`; values are JSON, or else words."""
+    """`["model_args.beta=4"]` -> `{"model_args.beta": 4}`; values are JSON, or else words or lists of words."""
     parsed = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key.strip():
             raise UserError(f"--set takes key=value, for example --set model_args.latent_dim=2. Received: {pair!r}")
-        try:
-            value = json.loads({"True": "true", "False": "false", "None": "null"}.get(text.strip(), text))
-        except json.JSONDecodeError:
-            value = text.strip()
-        parsed[key.strip()] = value
+        parsed[key.strip()] = parse_value(text.strip())
     return parsed
+
+
+def parse_value(text: str) -> Any:
+    """JSON, or else a word or a list of words: of ["a", "b"] the shell leaves [a, b]."""
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except json.JSONDecodeError:
+        inner = text[1:-1]
+        if f"[{inner}]" != text or "[" in inner:
+            return text
+        return [parse_value(part.strip().strip("'")) for part in inner.split(",")]
 
 
 def override(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:

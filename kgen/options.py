@@ -328,7 +328,7 @@ def _words(kind: Any) -> str:
         return " or ".join(map(_words, choices))
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
-        return "one of " + ", ".join(map(str, args))
+        return "one of " * (len(args) > 1) + ", ".join(map(str, args))
     if origin is tuple:
         kinds = [args[0]] * 2 if args[-1] is Ellipsis else args
         return f"a list such as [{', '.join(LIST_EXAMPLES.get(kind, '1') for kind in kinds)}]"

@@ -158,6 +158,9 @@ def test_values_that_would_lose_something(value, kind):
         ("train.epochs=null", {"train.epochs": None}),
         ("data.dataset=photos/a=b", {"data.dataset": "photos/a=b"}),
         (" model = vae ", {"model": "vae"}),
+        ("model_args.augment=[color, cutout]", {"model_args.augment": ["color", "cutout"]}),  # what a shell leaves
+        ("model_args.augment=['color', 'cutout']", {"model_args.augment": ["color", "cutout"]}),
+        ("model_args.augment=[color", {"model_args.augment": "[color"}),
         ('data.dataset="007"', {"data.dataset": "007"}),
     ],
 )

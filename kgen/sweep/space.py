@@ -2,15 +2,19 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kgen.config import DataConfig, TrainConfig
+from kgen.config import DataConfig, TrainConfig, parse_value
 from kgen.errors import UserError
 from kgen.options import options_of
 
 TAKES = "--vary takes SETTING=A,B,... or SETTING=LOW..HIGH, with :log behind it for a logarithmic range"
+
+OUTER_COMMA = re.compile(r",(?![^\[]*\])")
+"""A comma that is not within a list."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def _listed(setting: str, text: str) -> Values:
     try:
         values = json.loads(f"[{text}]")
     except json.JSONDecodeError:
-        values = [_word(word.strip()) for word in text.split(",")]
+        values = [parse_value(word.strip()) for word in OUTER_COMMA.split(text)]
     section, _, key = setting.partition(".")
     option = (
         options_of({"train": TrainConfig, "data": DataConfig}[section]).get(key)
@@ -109,10 +113,3 @@ def _listed(setting: str, text: str) -> Values:
             raise UserError(f"{setting} takes {option.takes}. Received: {text!r}") from None
     unique = {json.dumps(value): value for value in values}
     return Values(tuple(unique.values()))
-
-
-def _word(text: str) -> Any:
-    try:
-        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except json.JSONDecodeError:
-        return text

@@ -23,6 +23,7 @@ def plan(*vary, trials=None, factor=3, **settings):
         ("train.beta_1=0..0.9", "train.beta_1", Interval(0, 0.9, False)),
         ("optimizer=adam,sgd", "train.optimizer", Values(("adam", "sgd"))),
         ("model_args.hidden=[400],[400,200]", "model_args.hidden", Values(([400], [400, 200]))),
+        ("model_args.augment=[color],[color,cutout]", "model_args.augment", Values((["color"], ["color", "cutout"]))),
         ("model_args.batch_norm=True,false", "model_args.batch_norm", Values((True, False))),
         ("image_size=16,32x24", "data.image_size", Values(([16, 16], [32, 24]))),
         ("features=pixels,random", "train.eval_features", Values(("pixels", "random"))),
