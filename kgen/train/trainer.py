@@ -97,8 +97,8 @@ def train(
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
             are = "are" if config.train.flip == "on" else "are not"
-            shown = counted(min(dataset.spec.examples["train"], defaults.MIRRORED_IMAGES), "image")
-            line = f"as far as {shown} show, mirrored ones {are} as near to the set as its own"
+            shown = counted(min(dataset.spec.examples["train"], defaults.MIRRORED_IMAGES), "image shows", "images show")
+            line = f"as far as {shown}, mirrored ones {are} as near to the set as its own"
             notes = [*notes, f"flip auto: {config.train.flip}; {line}"]
         if config.train.class_balance:
             notes = [*notes, _balance_note(config, dataset)]
