@@ -256,6 +256,7 @@ class TrainConfig:
         None,
         "Features that images are compared by, as in kgen-eval.",
         auto="classifier for data with labels, random for others",
+        more="All but squeezenet: a training takes no file of weights.",
         group="Evaluation",
         flag="features",
         table="kgen.features:EXTRACTORS",
@@ -414,6 +415,10 @@ class RunConfig:
         return _build(cls, "", values, data=data, train=train)
 
 
+FEATURE_WEIGHTS = "Weights of inception (a TF-Hub SavedModel, or pytorch-fid's .npz or .pth) or squeezenet (.h5)."
+"""Help of --feature_weights."""
+
+
 @documented
 @dataclass(frozen=True)
 class EvalConfig:
@@ -434,12 +439,7 @@ class EvalConfig:
         group="Evaluation",
         table="kgen.features:EXTRACTORS",
     )
-    feature_weights: str | None = option(
-        None,
-        "Weights of inception (a TF-Hub SavedModel, or pytorch-fid's .npz or .pth) or squeezenet (.h5).",
-        metavar="PATH",
-        group="Evaluation",
-    )
+    feature_weights: str | None = option(None, FEATURE_WEIGHTS, metavar="PATH", group="Evaluation")
     split: Literal["test", "validation", "train"] | None = option(
         None,
         "Split of the real images.",

@@ -264,9 +264,10 @@ class Evaluator:
         weights = self.config.feature_weights
         takers = [name for name in names if EXTRACTORS[name].takes_weights]
         if weights is not None and not takers:
+            able = " or ".join(f"--features {name}" for name in sorted(EXTRACTORS) if EXTRACTORS[name].takes_weights)
             raise UserError(
-                f"--feature_weights was given, but the features are {' and '.join(names) or 'none'}; "
-                "add --features inception, or name it with a metric: --metrics fid@inception"
+                f"--feature_weights was given, but the features are {' and '.join(names) or 'none'}; add {able}, or "
+                "name it with a metric: --metrics fid@inception"
             )
         if weights is not None and len(takers) > 1:
             raise UserError(

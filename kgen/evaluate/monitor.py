@@ -10,7 +10,14 @@ from kgen.data.reference import load_reference, real_images
 from kgen.errors import UserError
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
 from kgen.evaluate.registry import check, directions, parse_metrics
-from kgen.features import COLOUR, EXTRACTORS, default_extractor, default_for_evaluation, installed
+from kgen.features import (
+    COLOUR,
+    EXTRACTORS,
+    check_for_training,
+    default_extractor,
+    default_for_evaluation,
+    installed,
+)
 from kgen.models.presets import PRESETS
 from kgen.pretrained import INSTALL
 from kgen.registry import nearest
@@ -45,8 +52,8 @@ class Monitor:
         main: the names to look at first: what the best checkpoint is chosen by, and the first value of each metric.
 
     Raises:
-        UserError: an unknown metric, features that the model is trained with, or a `best_by` that is not among their
-            values.
+        UserError: an unknown metric, features that the model is trained with or that need a file, or a `best_by` that
+            is not among their values.
     """
 
     def __init__(self, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()):
@@ -67,6 +74,8 @@ class Monitor:
         common = load_reference(config.data, seed=config.seed, dataset=dataset, split=None if unseen else "train")
         real = real_images(dataset, self.split).some(NUM_REAL)
         features = train.eval_features or default_extractor(classes)
+        named = [choice.features for choice in parse_metrics(train.metrics) if choice.features]
+        check_for_training([features, *named])
         self._evaluator = Evaluator(
             dataclasses.replace(common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None),
             EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),

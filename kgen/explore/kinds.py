@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from kgen.config import FEATURE_WEIGHTS
 from kgen.options import check_ranges, documented, option
 from kgen.registry import Registry
 
@@ -81,6 +82,7 @@ class Options:
         auto="random for features, pixels for neighbours",
         table="kgen.features:EXTRACTORS",
     )
+    feature_weights: str | None = option(None, FEATURE_WEIGHTS, metavar="PATH")
     milliseconds: int = option(120, "Duration of a frame of a GIF.", at_least=20)
 
     def __post_init__(self):

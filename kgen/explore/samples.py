@@ -8,7 +8,7 @@ from kgen.blas import threads_for
 from kgen.canvas import Canvas
 from kgen.explore.context import Context
 from kgen.explore.figures import Picture, captioned, sheet
-from kgen.features.extractors import open_extractor
+from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import MirroredImages
 from kgen.metrics import distances
 
@@ -56,9 +56,15 @@ def style(context: Context) -> Iterator[Picture]:
     yield Picture("style", [sheet(rows, columns=[context.class_name(n) for n in classes], caption=caption)], caption)
 
 
+def _extractor(context: Context, default: str) -> Extractor:
+    """What images are compared by: of `--features`, else of this name."""
+    options = context.options
+    return open_extractor(options.features or default, context.reference, options.feature_weights)
+
+
 def neighbours(context: Context) -> Iterator[Picture]:
     """Each sample beside the training images that are nearest to it."""
-    extractor = open_extractor(context.options.features or "pixels", context.reference)
+    extractor = _extractor(context, "pixels")
     size = max(extractor.dimension, context.spec.num_pixels) * (1 + context.target.mirrored)
     train = context.reference.train.some(max(NEAREST, MAX_TRAIN_FEATURES // size))
     labels = context.some_labels(SAMPLES)
@@ -82,7 +88,7 @@ def neighbours(context: Context) -> Iterator[Picture]:
 
 def features(context: Context) -> Iterator[Picture]:
     """Leading feature dimensions in pairs, real against generated."""
-    extractor = open_extractor(context.options.features or "random", context.reference)
+    extractor = _extractor(context, "random")
     real = context.reference.real.some(COMPARED)
     labels = real.labels if context.sampler.conditional else np.zeros(real.count, np.int32)
     generated = context.decode(context.sample_latents(real.count, labels), labels)

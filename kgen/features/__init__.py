@@ -20,6 +20,7 @@ class ExtractorEntry:
         help: one line.
         opener: "module:name" of the function or class that gives the extractor of a (Reference, weights or None).
         takes_weights: whether --feature_weights are its weights.
+        finds_weights: whether it looks for them where none are named.
         package: module that must be installed.
         sees_shapes: whether a distance of its features falls as long as samples get better, so that it may choose.
     """
@@ -27,6 +28,7 @@ class ExtractorEntry:
     help: str
     opener: str
     takes_weights: bool = False
+    finds_weights: bool = False
     package: str | None = None
     sees_shapes: bool = True
 
@@ -57,6 +59,7 @@ EXTRACTORS |= {
         "the network that the Fréchet Inception distance was defined with",
         "kgen.features.inception:open_inception",
         takes_weights=True,
+        finds_weights=True,
     ),
 }
 
@@ -89,6 +92,18 @@ def default_for_evaluation(num_classes: int, channels: int, trained_with: Collec
 def check_installed(name: str):
     """Raises UserError if an extractor lacks the package that it needs."""
     check_package(EXTRACTORS[name].package, f"--features {name}")
+
+
+def check_for_training(names: Collection[str]):
+    """Raises UserError if an extractor needs a file of weights, which a training cannot name."""
+    for name in names:
+        if EXTRACTORS[name].takes_weights and not EXTRACTORS[name].finds_weights:
+            others = ", ".join(o for o, entry in EXTRACTORS.items() if not entry.takes_weights or entry.finds_weights)
+            raise UserError(
+                f"features {name!r} need a file of weights, which a training does not take; name others with "
+                f"--features ({others}), and compare by these when it has ended: "
+                f"kgen-eval RUN --features {name} --feature_weights FILE"
+            )
 
 
 def check_impartial(names: Collection[str], trained_with: Collection[str], who: str | None = None):

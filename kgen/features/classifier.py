@@ -14,6 +14,7 @@ from kgen import random
 from kgen.cache import cached_arrays, digest
 from kgen.data.reference import Reference
 from kgen.errors import UserError
+from kgen.features import EXTRACTORS
 from kgen.features.extractors import Extractor
 from kgen.progress import Bar, announce
 
@@ -68,7 +69,7 @@ def open_classifier(reference: Reference) -> Classifier:
     if spec.num_classes < 2:
         raise UserError(
             f"a classifier needs labels of two classes or more, and data set {spec.name!r} has {spec.num_classes} "
-            "classes; use --features random, pixels or inception"
+            f"classes; use --features {' or '.join(name for name in EXTRACTORS if name != Classifier.name)}"
         )
     key = {"recipe": RECIPE, "data": train.hash, "split": train.split, "classes": spec.num_classes}
 

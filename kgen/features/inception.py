@@ -41,7 +41,7 @@ KEYS_IN_MESSAGE = 3
 ARCHIVES = (".tar.gz", ".tgz")
 
 CHOICES = (
-    "give --feature_weights FILE: the folder or .tar.gz of TensorFlow-GAN's TF-Hub module "
+    "give kgen-eval or kgen-explore --feature_weights FILE: the folder or .tar.gz of TensorFlow-GAN's TF-Hub module "
     "(tensorflow/tfgan/eval/inception/1), or the state dictionary of pytorch-fid or torch-fidelity "
     "(pt_inception-2015-12-05-6726825d) as .npz or .pth; or use --features classifier, random or pixels"
 )

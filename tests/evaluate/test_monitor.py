@@ -146,6 +146,8 @@ def test_mirrored_copies_are_copies_where_images_are_mirrored(save_set, flip):
         ({"metrics": ("memorization",), "best_by": "nearest_ratio"}, "'nearest_ratio' is not measured"),
         ({"metrics": ("label_agreement",)}, "metric 'label_agreement' needs a data set with labels"),
         ({"eval_features": "classifier"}, "a classifier needs labels"),
+        ({"eval_features": "squeezenet"}, "a training does not take; .*kgen-eval RUN --features squeezenet"),
+        ({"metrics": ("kid@squeezenet",)}, "features 'squeezenet' need a file of weights"),
         ({"eval_count": 1}, "count must be at least 2"),
     ],
 )

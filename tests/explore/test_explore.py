@@ -77,6 +77,13 @@ def test_every_picture_of_a_conditional_vae(path, tmp_path):
             assert min(picture.size) > 100 and len(np.unique(np.asarray(picture.convert("L")))) > 10
 
 
+def test_features_come_from_the_file_that_is_named(path, tmp_path):
+    with pytest.raises(UserError, match=r"there are no weights at 'nowhere.h5'"):
+        pictures(path, tmp_path, "neighbours", features="squeezenet", feature_weights="nowhere.h5")
+    with pytest.raises(UserError, match=r"--feature_weights was given, but the extractor is 'pixels'"):
+        pictures(path, tmp_path, "neighbours", feature_weights="nowhere.h5")
+
+
 def test_every_kind_is_drawn_by_the_function_of_its_name():
     for name in KINDS:
         assert drawing_function(name).__name__ == name

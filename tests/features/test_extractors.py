@@ -95,5 +95,6 @@ def test_an_unknown_extractor_and_weights_for_another():
 
 @pytest.mark.parametrize("classes", [0, 1])
 def test_a_classifier_needs_two_classes(classes):
-    with pytest.raises(UserError, match=f"has {classes} classes.*--features random"):
+    others = "random or pixels or efficientnet-lite0 or squeezenet or inception"
+    with pytest.raises(UserError, match=f"has {classes} classes.*--features {others}"):
         open_extractor("classifier", reference(8, 8, 1, classes=classes))
