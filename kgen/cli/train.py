@@ -15,7 +15,7 @@ from kgen.cli.supervise import is_supervised, supervise
 from kgen.config import DataConfig, RunConfig, TrainConfig, override, parse_sets
 from kgen.errors import UserError, WorkerLost
 from kgen.evaluate.registry import parse_metrics
-from kgen.features import check_impartial
+from kgen.features import check_for_training, check_impartial
 from kgen.file_systems import is_address
 from kgen.models.presets import PRESETS
 from kgen.options import check_names
@@ -200,6 +200,7 @@ def check_tables(config: RunConfig):
 
     choices = parse_metrics(config.train.metrics)
     named = dict.fromkeys(filter(None, [config.train.eval_features, *(choice.features for choice in choices)]))
+    check_for_training(named)
     check_impartial(list(named), trained_with(config.model_args))
 
 

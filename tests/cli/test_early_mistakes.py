@@ -35,6 +35,7 @@ MISTAKES = {
     "train --run_dir p.npy/run": "--run_dir p.npy/run: Not a directory; name a place that can be written",
     "train --runs_root p.npy/runs": "--runs_root p.npy/runs: Not a directory; name a place that can be written",
     "train --model dcgan --prior gaussian_mixture": "model 'dcgan' has no encoder",
+    "train --model dcgan --features squeezenet": "features 'squeezenet' need a file of weights",
     "train --model dcgan --patience 3": "the losses of 'dcgan' choose none",
     "train --model vae_gan --set train.init_from=nowhere": "nowhere does not exist; kgen-train writes one",
     "train --model dcgan --set train.init_from=cvae": "'dcgan' cannot start from cvae, a cvae",
