@@ -585,7 +585,7 @@ class LogDiagnoses(EpochCallback, ResumableCallback):
             self.run.log("diagnostics: no problem found")
         elif self.rows:
             self.run.log(
-                f"diagnostics: no problem found, but {self.rows[-1]['step']} steps in "
+                f"diagnostics: no problem found, but {counted(self.rows[-1]['step'], 'step')} in "
                 f"{counted(len(self.rows), 'epoch')} are too few to judge samples by "
                 f"({PATIENCE} epochs after {self.settled:.0f} steps)"
             )

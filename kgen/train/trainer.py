@@ -39,6 +39,8 @@ from kgen.train.plots import sample_sheet, sheet_origin
 
 MAX_TESTS = 10
 """About so many epochs of a training evaluate the test images: nothing is chosen by them."""
+LITTLE = 0.05
+"""Share of the learning rate with which further epochs change little."""
 EVALUATION_BYTES = 2**23
 """Largest batch of images, in float32, of an evaluation of the loss: the activations are a multiple of it."""
 
@@ -186,6 +188,7 @@ def _train(
         start = checkpointing.latest_checkpoint(run)
         if pause_after and start and start.state["epoch"] >= pause_after:
             return run
+        longer = _longer_note(run, config, start)
         if config.train.jit_compile and (reason := xla.failure()):
             run.log(f"note: resuming without XLA, which changes the rounding: {reason}")
             config = dataclasses.replace(config, train=dataclasses.replace(config.train, jit_compile=False))
@@ -228,6 +231,8 @@ def _train(
         _log_start(run, dataset, model, devices, notes)
     else:
         _log_resume(run, start, devices, order)
+        if longer:
+            run.log(longer)
         if moved:
             run.log(f"data: taken from {config.data.dataset}; {run.training_data.content.compared(content)} agree")
 
@@ -586,6 +591,21 @@ def _balance_note(config: RunConfig, dataset: data.Dataset) -> str:
     return (
         f"{note}. {config.model!r} takes no labels, so the classes of its samples follow the draws, and its metrics "
         "compare them with images whose classes are as in the data"
+    )
+
+
+def _longer_note(run: Run, config: RunConfig, start: Checkpoint | None) -> str:
+    """What further epochs of a cosine schedule begin with; "" where the schedule is constant or as long as before."""
+    epochs = config.train.epochs
+    if start is None or config.train.schedule != "cosine" or epochs <= run.config.train.epochs:
+        return ""
+    done = start.state["step"] / (run.spec.examples["train"] // config.train.batch_size) / epochs
+    share = (1 + math.cos(math.pi * min(done, 1))) / 2
+    again = shlex.join(["kgen-train", "--init_from", run.place])
+    little = f", and change little; a new training begins from this one with {again}" if share < LITTLE else ""
+    return (
+        f"note: the cosine schedule now ends with epoch {epochs}: further epochs begin with {100 * share:.2g} % of the "
+        f"learning rate{little}"
     )
 
 

@@ -19,13 +19,14 @@ import pytest
 
 import kgen
 import kgen.run
-from kgen.checkpoints import StepCheckpoints
+from kgen.checkpoints import Checkpoint, StepCheckpoints
 from kgen.cli.train import main
 from kgen.config import override
 from kgen.environment import environment
 from kgen.errors import TrainingFailed, UserError
 from kgen.run import Run
-from kgen.train import callbacks, checkpointing, defaults, resume, train
+from kgen.spec import DataSpec
+from kgen.train import callbacks, checkpointing, defaults, resume, train, trainer
 from kgen.train.callbacks import Evaluate
 from kgen.train.checkpointing import CheckpointCallback, SignalHandler
 from kgen.train.checks import MAY_CHANGE
@@ -156,6 +157,31 @@ def test_repeating_the_command_goes_on_and_a_third_time_there_is_nothing_to_do(t
 def test_more_epochs(run):
     run = resume(run.path, {"train.epochs": 5})
     assert [row["epoch"] for row in run.metrics()] == [1, 2, 3, 4, 5] and Run.open(run.path).config.train.epochs == 5
+
+
+@pytest.mark.parametrize("more, begins", [
+    (0, None),
+    (1, "with epoch 4: further epochs begin with 15 % of the learning rate"),  # (1 + cos(3/4 pi)) / 2
+    (3, "with epoch 6: further epochs begin with 50 % of the learning rate"),
+    (20, "with epoch 23: further epochs begin with 96 % of the learning rate"),
+])  # fmt: skip
+def test_the_learning_rate_of_further_epochs_of_a_cosine_schedule_is_told(tmp_path, more, begins):
+    spec = DataSpec("toy", (8, 8, 1), examples={"train": 40})
+    known = override(kgen.RunConfig(), {"train.schedule": "cosine", "train.epochs": 3, "train.batch_size": 10})
+    run = Run.create(known, spec, run_dir=str(tmp_path / "run"))
+    start = Checkpoint({}, {"step": 12})
+    said = trainer._longer_note(run, override(known, {"train.epochs": 3 + more}), start)
+    assert begins in said and "change little" not in said if begins else said == ""
+    assert not trainer._longer_note(run, override(known, {"train.schedule": "constant", "train.epochs": 9}), start)
+
+
+def test_a_finished_cosine_schedule_leaves_little_to_a_few_further_epochs(tmp_path):
+    spec = DataSpec("toy", (8, 8, 1), examples={"train": 40})
+    known = override(kgen.RunConfig(), {"train.schedule": "cosine", "train.epochs": 90, "train.batch_size": 10})
+    run = Run.create(known, spec, run_dir=str(tmp_path / "run"))
+    said = trainer._longer_note(run, override(known, {"train.epochs": 100}), Checkpoint({}, {"step": 360}))
+    # (1 + cos(0.9 pi)) / 2
+    assert "begin with 2.4 % of the learning rate, and change little" in said and f"--init_from {run.place}" in said
 
 
 @pytest.mark.slow
