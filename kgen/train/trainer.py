@@ -601,8 +601,8 @@ def _longer_note(run: Run, config: RunConfig, start: Checkpoint | None) -> str:
         return ""
     done = start.state["step"] / (run.spec.examples["train"] // config.train.batch_size) / epochs
     share = (1 + math.cos(math.pi * min(done, 1))) / 2
-    again = shlex.join(["kgen-train", "--init_from", run.place])
-    little = f", and change little; a new training begins from this one with {again}" if share < LITTLE else ""
+    again = shlex.join(["--init_from", run.place])
+    little = f", and change little; a new training can begin from this one, with {again}" if share < LITTLE else ""
     return (
         f"note: the cosine schedule now ends with epoch {epochs}: further epochs begin with {100 * share:.2g} % of the "
         f"learning rate{little}"
