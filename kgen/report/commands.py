@@ -72,11 +72,15 @@ def is_conditional(config: RunConfig) -> bool:
 def train_again(config: RunConfig, rate_factor: float = 1.0) -> str:
     """A `kgen-train` with every setting of a run that is not a default, whatever recipe it came from.
 
+    Of a run of `train.minutes` with the epochs that these were.
+
     Args:
         config: complete, as a run has it.
         rate_factor: factor on the learning rates.
     """
     defaults, settings = RunConfig(), {}
+    if config.train.epochs is not None:
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, minutes=None))
     for section in ("data", "train"):
         for field in dataclasses.fields(getattr(defaults, section)):
             value = getattr(getattr(config, section), field.name)

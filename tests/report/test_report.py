@@ -17,7 +17,7 @@ from report_case import FIGURE, NASTY, PETS, draw, evaluated, made_run, row
 from kgen import images
 from kgen.cli import report as command
 from kgen.cli import train
-from kgen.config import RunConfig, TrainConfig
+from kgen.config import RunConfig, TrainConfig, override
 from kgen.report import pictures, run_files, to_html, write_report
 from kgen.report.commands import FAILED, next_commands, train_again
 from kgen.report.panels import panels_of
@@ -226,6 +226,13 @@ def test_the_commands_parse_and_the_same_training_is_the_same(run):
         assert arguments == [where]
     cmd = train.command()
     cmd.parse(shlex.split(train_again(run.config))[1:])
+    assert train.config_of(cmd).to_json() == run.config.to_json()
+
+
+def test_the_same_training_as_one_of_minutes_has_its_epochs(run):
+    timed = override(run.config, {"train.minutes": 60.0})
+    cmd = train.command()
+    cmd.parse(shlex.split(train_again(timed))[1:])
     assert train.config_of(cmd).to_json() == run.config.to_json()
 
 
