@@ -78,7 +78,7 @@ def evaluate(
     if own and "dataset" in target.about:  # a folder that was renamed holds the same data
         reference = replace(reference, spec=replace(reference.spec, name=target.about["dataset"]))
     if dataset is None and not data_settings:
-        _check_unchanged(target, reference)
+        target.check_unchanged(reference)
     path = Path(out or target.out)
     if path.exists():
         read_results(path)  # a file that cannot be extended is an error before anything is computed
@@ -98,17 +98,6 @@ def evaluate(
         print(f"warning: the results are not stored ({reason}); --out FILE stores them elsewhere", file=sys.stderr)
         return results, None
     return results, path
-
-
-def _check_unchanged(target: Target, reference: Reference):
-    """Raises UserError when the real images are not those that there were when the run was trained."""
-    split = reference.real.split
-    was = target.data_hashes.get(split)
-    if split != "train" and was not in (None, reference.real.hash):
-        raise UserError(
-            f"the {split} images of {reference.spec.name!r} have changed since {target.path} was trained (content "
-            f"hash {was}, now {reference.real.hash}); restore them, or name the data to evaluate on with --dataset"
-        )
 
 
 class Evaluator:

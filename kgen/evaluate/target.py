@@ -102,6 +102,16 @@ class Target:
         height, width, channels = self.spec.image_shape
         return DataConfig(dataset=dataset, image_size=(height, width), grayscale=channels == 1)
 
+    def check_unchanged(self, reference: Reference):
+        """Raises UserError when the real images are not those that there were when it was trained."""
+        split = reference.real.split
+        was = self.data_hashes.get(split)
+        if split != "train" and was not in (None, reference.real.hash):
+            raise UserError(
+                f"the {split} images of {reference.spec.name!r} have changed since {self.path} was trained (content "
+                f"hash {was}, now {reference.real.hash}); restore them, or name the data to evaluate on with --dataset"
+            )
+
     def check_classes(self, reference: Reference):
         """Raises UserError for a conditional model of other classes than the reference's."""
         sampler, classes = self.sampler, reference.spec.num_classes

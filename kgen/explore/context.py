@@ -182,9 +182,16 @@ class Context:
 
     @functools.cached_property
     def reference(self) -> Reference:
-        """The real images, as `kgen-eval` chooses them."""
+        """The real images, as `kgen-eval` chooses them.
+
+        Raises:
+            UserError: they cannot be read, or are not those that there were when the model was trained.
+        """
         real, own = self._real_images
-        return load_reference(real, num_real=10_000, seed=self.target.seed, spec=self.spec, own=own)
+        reference = load_reference(real, num_real=10_000, seed=self.target.seed, spec=self.spec, own=own)
+        if self._dataset is None and not self._data_settings:
+            self.target.check_unchanged(reference)
+        return reference
 
     @property
     def searched(self) -> str:

@@ -17,7 +17,6 @@ from kgen.config import DataConfig
 from kgen.data.reference import load_reference
 from kgen.errors import UserError
 from kgen.evaluate import EvalConfig, Evaluator, evaluate, results
-from kgen.evaluate.evaluator import _check_unchanged
 from kgen.evaluate.registry import METRICS
 from kgen.evaluate.target import Target
 from kgen.export import export
@@ -441,14 +440,14 @@ def test_fewer_real_images_are_not_taken_for_others(save_set, tmp_path, own_cach
 def test_data_that_changed_since_the_training(digits, tmp_path):
     target = Target("runs/x", "run", None, DataConfig(), 0, tmp_path, {}, {"test": "0" * 16})
     with pytest.raises(UserError, match=r"the test images of 'digits' have changed since runs/x was trained .*0{16}"):
-        _check_unchanged(target, digits)
+        target.check_unchanged(digits)
     held_out = dataclasses.replace(digits, real=dataclasses.replace(digits.real, split="validation"))
     target.data_hashes = {"validation": "1" * 16}
     with pytest.raises(UserError, match=r"the validation images of 'digits' have changed"):
-        _check_unchanged(target, held_out)
+        target.check_unchanged(held_out)
     for hashes in ({"test": digits.real.hash}, {"train": "0" * 16}, {}):
         target.data_hashes = hashes
-        _check_unchanged(target, digits)
+        target.check_unchanged(digits)
 
 
 def test_classes_that_are_not_those_of_the_model(default_job, tmp_path, out):

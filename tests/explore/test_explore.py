@@ -243,6 +243,15 @@ def test_a_server_does_not_tell_the_classes(tmp_path, monkeypatch):
         pictures(model, tmp_path, "style", label="3")
 
 
+def test_pictures_of_data_that_have_changed_are_left_out(path):
+    context = Context(path, Options())
+    assert context.no_data == ""
+    context = Context(path, Options())
+    context.target.data_hashes = dict.fromkeys(("train", "validation", "test"), "0" * 16)
+    assert f"images of 'digits' have changed since {path} was trained" in context.no_data
+    assert Context(path, Options(), dataset="digits").no_data == ""  # named: other images may be meant
+
+
 @pytest.mark.slow
 def test_data_that_are_not_there_leave_pictures_out_and_say_so(tmp_path, capsys, monkeypatch):
     """The export that comes with the code was trained on MNIST, which a new user has not."""
