@@ -133,8 +133,10 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     """
     readers = {".npz": _read_npz, ".pth": read_state_dict, ".pt": read_state_dict}
     if path.suffix not in readers:
+        other = "; an .h5 file may be that of --features squeezenet" if path.suffix == ".h5" else ""
         raise UserError(
-            f"--feature_weights takes a folder, a .tar.gz, or one of {', '.join(readers)}. Received: {path}"
+            f"--feature_weights of inception takes a folder, a .tar.gz, or one of {', '.join(readers)}. Received: "
+            f"{path}{other}"
         )
     try:
         return readers[path.suffix](path)
