@@ -44,5 +44,6 @@ def test_the_recipe_for_few_pictures_starts_from_the_shipped_generator_wherever_
     model = build_model(config.model, DataSpec("photos", (64, 64, 3)), **config.model_args)
     lines, recorded = initialize_weights(model, config)
     assert "generator 9 of 9 layers, discriminator 5 of 5 layers" in lines[0]
+    assert open_sampler(EXPORTS / "emoji-dcgan").manifest["mirrored"]
     assert "Twemoji" in recorded["attribution"][0] and "CC BY 4.0" in recorded["attribution"][0]
     assert "where this model goes, name: Twemoji" in lines[1]
