@@ -32,6 +32,11 @@ class ExtractorEntry:
     package: str | None = None
     sees_shapes: bool = True
 
+    @property
+    def needs_file(self) -> bool:
+        """Whether it cannot do without --feature_weights."""
+        return self.takes_weights and not self.finds_weights
+
 
 EXTRACTORS: Registry = Registry("feature extractor")
 EXTRACTORS |= {
@@ -97,8 +102,8 @@ def check_installed(name: str):
 def check_for_training(names: Collection[str]):
     """Raises UserError if an extractor needs a file of weights, which a training cannot name."""
     for name in names:
-        if EXTRACTORS[name].takes_weights and not EXTRACTORS[name].finds_weights:
-            others = ", ".join(o for o, entry in EXTRACTORS.items() if not entry.takes_weights or entry.finds_weights)
+        if EXTRACTORS[name].needs_file:
+            others = ", ".join(other for other, entry in EXTRACTORS.items() if not entry.needs_file)
             raise UserError(
                 f"features {name!r} need a file of weights, which a training does not take; name others with "
                 f"--features ({others}), and compare by these when it has ended: "

@@ -13,7 +13,7 @@ from kgen.models import build_model
 from kgen.progress import announce
 from kgen.tables import counted
 from kgen.train import checks, defaults
-from kgen.train.init_from import check_channels
+from kgen.train.init_from import TrainedModel, check_channels
 from kgen.train.memory import StepMemory, check_memory, gib, out_of_memory
 from kgen.train.trainer import compile_model, set_precision
 
@@ -102,7 +102,8 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     config = checks.checked(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
     defaults.check_labels(config, dataset)
-    check_channels(config, dataset.spec)
+    if config.train.init_from:
+        check_channels(TrainedModel.open(config.train.init_from), dataset.spec, config.recipe)
     asked, config = config, defaults.resolve_defaults(config, dataset)
     set_precision(config)
     step, _ = check_memory(config, dataset.spec)

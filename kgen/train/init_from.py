@@ -300,9 +300,9 @@ def initialize_weights(model: GenerativeModel, config: RunConfig) -> tuple[list[
         UserError: the source is damaged, of images of other channels, or nothing of it fits; or a layer that
             `train.freeze_layers` keeps is not among what was taken.
     """
-    check_channels(config, model.spec)
     train = config.train
     source = TrainedModel.open(train.init_from)
+    check_channels(source, model.spec, config.recipe)
     given, weights_hash = source.load()
     if train.init_discriminator:
         given["discriminator"] = given["encoder"]
@@ -340,11 +340,8 @@ def check_same(run: Run, initial: Mapping[str, Any]):
         )
 
 
-def check_channels(config: RunConfig, spec: DataSpec):
-    """Raises UserError where `train.init_from` names a model of gray images and the data have colour, or vice versa."""
-    if config.train.init_from is None:
-        return
-    source, recipe = TrainedModel.open(config.train.init_from), config.recipe
+def check_channels(source: TrainedModel, spec: DataSpec, recipe: str | None):
+    """Raises UserError where the source is a model of gray images and the data have colour, or vice versa."""
     theirs, ours = source.spec.image_shape[2], spec.image_shape[2]
     if theirs != ours:
         kinds = {1: "gray", 3: "colour"}

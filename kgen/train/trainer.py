@@ -599,8 +599,8 @@ def _longer_note(run: Run, config: RunConfig, start: Checkpoint | None) -> str:
     epochs = config.train.epochs
     if start is None or config.train.schedule != "cosine" or epochs <= run.config.train.epochs:
         return ""
-    done = start.state["step"] / (run.spec.examples["train"] // config.train.batch_size) / epochs
-    share = (1 + math.cos(math.pi * min(done, 1))) / 2
+    steps = epochs * (run.spec.examples["train"] // config.train.batch_size)
+    share = float(keras.optimizers.schedules.CosineDecay(1.0, steps)(start.state["step"]))
     again = shlex.join(["--init_from", run.place])
     little = f", and change little; a new training can begin from this one, with {again}" if share < LITTLE else ""
     return (

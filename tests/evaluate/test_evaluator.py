@@ -343,7 +343,9 @@ def test_the_same_metric_by_two_extractors(default_job, out):
 
 def test_weights_that_no_metric_takes(digits):
     for config in (EvalConfig(metrics=("fid@random",), feature_weights="w.npz"), EvalConfig(feature_weights="w")):
-        with pytest.raises(UserError, match=r"--features inception or --features squeezenet,.*fid@inception"):
+        with pytest.raises(
+            UserError, match=r"--feature_weights.*--features inception or --features squeezenet,.*fid@inception"
+        ):
             Evaluator(digits, config)
 
 
