@@ -1,9 +1,22 @@
-"""The memory of this process: what it may have, and what is free; a container's limit counts."""
+"""The memory of this process: what it may have, and what is free; a container's limit counts. And whether an error
+says that memory was not enough, that of a GPU too."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+LACK = (
+    "resource_exhausted", "oom when allocating", "out of memory", "out_of_memory", "out of gpu memory", "alloc_failed",
+    "failed to allocate memory", "failed to allocate request", "failed to allocate the scratch space",
+    "dst tensor is not initialized",
+)  # fmt: skip
+"""What TensorFlow, XLA and the libraries of a GPU say where memory was not enough, in errors of many kinds.
+
+cuDNN's lack is a NotFoundError ("No algorithm worked!  Error messages: ... CUDNN_STATUS_ALLOC_FAILED"), that of a copy
+to the GPU an InternalError ("Dst tensor is not initialized.").
+"""
 
 
 def memory_limit() -> int:
@@ -35,3 +48,12 @@ def _container_limits() -> Iterator[tuple[int, int]]:
         except (OSError, ValueError):  # no such group, or "max"
             continue
         yield most, now - int(counted.get("total_inactive_file", counted.get("inactive_file", 0)))
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough. Imports no TensorFlow, whose errors it knows by their words."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return isinstance(error, MemoryError)
+    said = str(error).lower()
+    return isinstance(error, tensorflow.errors.ResourceExhaustedError) or any(words in said for words in LACK)

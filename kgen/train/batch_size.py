@@ -14,11 +14,12 @@ import tensorflow as tf
 
 from kgen.config import RunConfig
 from kgen.errors import UserError
+from kgen.memory import lacks_memory
 from kgen.models import build_model
 from kgen.progress import announce
 from kgen.spec import DataSpec
 from kgen.train import child
-from kgen.train.memory import CERTAIN, device_memory, lacks_memory, smaller_sizes, step_memory, with_batch_size
+from kgen.train.memory import CERTAIN, device_memory, smaller_sizes, step_memory, with_batch_size
 
 PROGRAM = "kgen.train.batch_size"
 """Module that takes steps of one size after the other and prints those that were tried, "SIZE fits" for the last."""

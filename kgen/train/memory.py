@@ -17,7 +17,7 @@ from keras.src.backend.common import global_state
 
 from kgen.config import RunConfig
 from kgen.errors import TrainingFailed, UserError
-from kgen.memory import free_memory, memory_limit
+from kgen.memory import free_memory, lacks_memory, memory_limit
 from kgen.models import build_model
 from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
@@ -202,22 +202,11 @@ def _remedy(config: RunConfig, spec: DataSpec, need: StepMemory, total: int) -> 
     return f"Use {smaller}{hidden}{f', or convolutions: --set model_args.network={network}' if dense else ''}"
 
 
-LACK = ("RESOURCE_EXHAUSTED", "out of memory", "OUT_OF_MEMORY", "ALLOC_FAILED")
-"""What libraries of a GPU say where memory was not enough, in errors of other kinds."""
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough."""
-    if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
-        return True
-    return isinstance(error, (tf.errors.InternalError, tf.errors.UnknownError)) and any(w in str(error) for w in LACK)
-
-
-def out_of_memory(error: BaseException, config: RunConfig, spec: DataSpec) -> TrainingFailed | None:
+def out_of_memory(error: BaseException, config: RunConfig, spec: DataSpec, replicas: int = 1) -> TrainingFailed | None:
     """What to say where memory was not enough, with a batch size that fits; None of other errors."""
     if not lacks_memory(error):
         return None
-    fits = batch_size_by_estimate(config, spec)
+    fits = batch_size_by_estimate(config, spec, replicas)
     smaller = f"--batch_size {fits} should fit, or let --batch_size auto try; else use " if fits else "use "
     return TrainingFailed(
         f"out of memory: --model {config.model} with --batch_size {config.train.batch_size} on images of "
@@ -229,12 +218,12 @@ ROOM = 0.8
 """Share of a device's memory that a step may take by its estimate, to be recommended."""
 
 
-def batch_size_by_estimate(config: RunConfig, spec: DataSpec) -> int | None:
+def batch_size_by_estimate(config: RunConfig, spec: DataSpec, replicas: int = 1) -> int | None:
     """The largest half, quarter, ... of a batch that was too large whose step fits by its estimate; None: none."""
     total, _ = device_memory()
     for size in smaller_sizes(config)[1:]:
         try:
-            need = step_memory(with_batch_size(config, size), spec)
+            need = step_memory(with_batch_size(config, size), spec, replicas)
         except Exception:  # of a user's own layers, or for want of memory
             return size
         if need.bytes <= ROOM * total:

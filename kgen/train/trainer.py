@@ -209,7 +209,7 @@ def _train(
         try:
             model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
         except Exception as error:
-            if lacking := out_of_memory(error, config, dataset.spec):
+            if lacking := out_of_memory(error, config, dataset.spec, devices.replicas):
                 raise lacking from error
             raise
     model.agreed = devices.agreed
@@ -255,7 +255,7 @@ def _train(
         run.fail(f"{INTERRUPTED}: what it prints is not read any more; resume with: {_resume_command(run)}")
         raise
     except BaseException as error:
-        if lacking := out_of_memory(error, run.config, run.spec):
+        if lacking := out_of_memory(error, run.config, run.spec, devices.replicas):
             error = lacking
         elif lost := image_lost(error) or dataset.explained(error):
             error = TrainingFailed(f"{lost}: {_resume_command(run)}")

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import kgen
+from kgen import gpu
 from kgen.cli import main as kgen_main
 from kgen.cli import train
+from kgen.cli.command import Command
 from kgen.config import RunConfig, override
 
 ROOT = Path(__file__).parents[2]
@@ -123,3 +125,34 @@ def test_a_file_that_does_not_do(capsys, tmp_path, monkeypatch, name, text, word
     (tmp_path / name).write_text(text)
     assert train.main(["--config", str(tmp_path / name)]) == 2
     assert words in capsys.readouterr().err
+
+
+OUT_OF_MEMORY = "Failed copying input tensor to GPU:0 in order to run Conv2D: Dst tensor is not initialized."
+BUSY = "cudaSetDevice() on GPU:0 failed. Status: all CUDA-capable devices are busy or unavailable"
+
+
+@pytest.mark.parametrize(("said", "words"), [(OUT_OF_MEMORY, "out of memory"), (BUSY, "the GPU cannot be used")])
+def test_what_a_gpu_refuses_is_one_message(said, words, monkeypatch, capsys):
+    import tensorflow as tf
+
+    def fails():
+        raise tf.errors.InternalError(
+            None, None, f"Exception encountered when calling A.call().\n\n\x1b[1m{said}\nmore"
+        )
+
+    monkeypatch.setattr(gpu, "visible", lambda: ["GPU:0"])
+    assert Command("kgen-eval", "evaluate.", ()).run(fails, []) == 1
+    message = capsys.readouterr().err
+    assert len(message.splitlines()) == 1 and f"kgen-eval: {words} ({said}); nvidia-smi" in message
+    assert "CUDA_VISIBLE_DEVICES=-1 computes on the CPU" in message
+
+
+def test_a_lack_of_memory_is_one_message_on_a_cpu_too_and_other_errors_are_not_hidden(capsys):
+    def fails(error):
+        raise error
+
+    command = Command("kgen-data", "look at data.", ())
+    assert command.run(lambda: fails(MemoryError("Unable to allocate 9 TiB")), []) == 1
+    assert "out of memory (Unable to allocate 9 TiB); end other programs" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="a fault"):
+        command.run(lambda: fails(RuntimeError("a fault")), [])

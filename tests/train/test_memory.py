@@ -1,5 +1,6 @@
 """The estimate of a training's memory, and what is refused by it."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,6 +136,8 @@ def test_the_batch_size_that_is_named_fits_by_the_estimate(monkeypatch):
     monkeypatch.setattr(memory, "device_memory", lambda: ((need[64] + need[128]) / 2 / memory.ROOM, 0))
     said = str(memory.out_of_memory(tf.errors.ResourceExhaustedError(None, None, "OOM"), made, spec()))
     assert "--batch_size 64 should fit" in said and "--batch_size 1024 on images" in said
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM")
+    assert "--batch_size 512 should fit" in str(memory.out_of_memory(error, made, spec(), replicas=8))
     monkeypatch.setattr(memory, "device_memory", lambda: (1000, 0))
     said = str(memory.out_of_memory(MemoryError(), made, spec()))
     assert "should fit" not in said and said.endswith("use a smaller --image_size or a smaller model")
@@ -150,6 +153,39 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
     assert not memory.lacks_memory(tf.errors.InternalError(None, None, "Blas xGEMM launch failed"))
     assert memory.lacks_memory(tf.errors.InternalError(None, None, "CUBLAS_STATUS_ALLOC_FAILED"))
     assert isinstance(memory.out_of_memory(MemoryError(), config("vae"), spec()), TrainingFailed)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        (tf.errors.ResourceExhaustedError, "Out of memory allocating 4096 bytes."),  # XLA, into TensorFlow's allocator
+        (tf.errors.InternalError, "RESOURCE_EXHAUSTED: Failed to allocate request for 1.0GiB (1B) on device ordinal 0"),
+        (tf.errors.InternalError, "Failed to load in-memory CUBIN: CUDA_ERROR_OUT_OF_MEMORY: out of memory"),
+        (tf.errors.InternalError, "Failed copying input tensor to GPU:0: Dst tensor is not initialized."),
+        (tf.errors.NotFoundError, "No algorithm worked!  Error messages:\n  CUDNN_STATUS_ALLOC_FAILED"),
+        (tf.errors.UnknownError, "CUDNN failed to allocate the scratch space for the runner or to find another."),
+        (tf.errors.FailedPreconditionError, "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY"),
+    ],
+    ids=lambda error: error[1][:20],
+)  # fmt: skip
+def test_what_a_gpu_says_of_too_little_memory(error):
+    """Messages in the binaries of TensorFlow 2.21, and of reports of its users."""
+    kind, said = error
+    assert memory.lacks_memory(kind(None, None, said))
+
+
+def test_what_keras_makes_of_a_lack_of_memory_in_a_layer():
+    class Layer(keras.layers.Layer):
+        def call(self, x):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9] on GPU:0")
+
+    with pytest.raises(tf.errors.OpError, match="Exception encountered when calling") as found:
+        Layer()(tf.zeros((1, 1)))
+    assert memory.lacks_memory(found.value)
+
+
+def test_a_failure_that_was_told_is_not_told_again():
+    assert memory.out_of_memory(TrainingFailed("out of memory: ..."), config("vae"), spec()) is None
 
 
 def test_a_model_that_cannot_be_built_without_values_has_no_estimate(monkeypatch):

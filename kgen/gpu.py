@@ -1,0 +1,37 @@
+"""GPUs: those that this process may use, and errors that say that one cannot be used.
+
+Importing this imports no TensorFlow.
+"""
+
+import sys
+from typing import Any
+
+UNUSABLE = (
+    "cudasetdevice() on gpu", "busy or unavailable", "failed to create stream executor for device",
+    "dnn library initialization failed", "no dnn support", "dnn is not supported", "failed to initialize blas",
+    "failed to create cublas", "no blas support", "without blas support", "cudnn_status_not_initialized",
+    "cublas_status_not_initialized", "no kernel image is available", "no_binary_for_gpu", "unsupported_ptx_version",
+    "invalid_ptx", "invalid ptx",
+)  # fmt: skip
+"""What TensorFlow says where a GPU or one of its libraries does not start: another process has it alone or fills its
+memory, the libraries are missing or of other versions, or the card is newer than they are."""
+REMEDY = "nvidia-smi shows what else uses the GPU; CUDA_VISIBLE_DEVICES=-1 computes on the CPU"
+
+
+def visible() -> list[Any]:
+    """The GPUs (`tf.config.PhysicalDevice`) that TensorFlow may use; starts none of them.
+
+    They are those of CUDA_VISIBLE_DEVICES that `tf.config.set_visible_devices` has left.
+    """
+    import tensorflow as tf
+
+    return tf.config.get_visible_devices("GPU")
+
+
+def cannot_be_used(error: BaseException) -> bool:
+    """Whether an error says that a GPU, or one of its libraries, does not start. Imports no TensorFlow."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return False
+    said = str(error).lower()
+    return any(words in said for words in UNUSABLE)
