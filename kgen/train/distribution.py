@@ -35,6 +35,7 @@ from kgen.data import Dataset
 from kgen.data.training_data import Content
 from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost
 from kgen.file_systems import is_address
+from kgen.memory import lacks_memory
 from kgen.mirror import Mirror
 from kgen.progress import announce
 from kgen.run import Run
@@ -47,6 +48,8 @@ INTERRUPT_SECONDS = 2.0
 """After the death of another worker, what does not wait for it (a measurement of the chief) is interrupted."""
 EXIT_SECONDS = 5.0
 """After it, this process ends, whatever it does: the last checkpoint is on the disk."""
+ABORTED = "aborted by: "
+"""What TensorFlow says, before the reason, in the errors of the workers that have waited for one that failed."""
 EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 
@@ -246,7 +249,10 @@ class Devices:
 
     @contextlib.contextmanager
     def errors_converted(self):
-        """Converts the loss of a worker into WorkerLost, and a lack of NCCL into TrainingFailed; other errors pass."""
+        """Converts the loss of a worker into WorkerLost, and a lack of NCCL into TrainingFailed; other errors pass.
+
+        So does a lack of memory here, which a start of all workers would meet again.
+        """
         try:
             yield
         except KeyboardInterrupt as error:
@@ -254,6 +260,8 @@ class Devices:
                 raise
             raise WorkerLost(self._lost(self._dead)) from error
         except tf.errors.OpError as error:
+            if lacks_memory(error) and ABORTED not in str(error):  # of this worker; the others notice that it ends
+                raise
             if self.workers == 1 and self.replicas > 1 and "nccl" in str(error).lower():
                 raise TrainingFailed(
                     f"{self} cannot exchange their gradients by NCCL ({' '.join(str(error.message).split())[:200]}); "
@@ -284,7 +292,7 @@ class Devices:
 
 
 def _reason(error: tf.errors.OpError) -> str:
-    found = re.search(r"aborted by: (.+)", str(error.message))
+    found = re.search(f"{ABORTED}(.+)", str(error.message))
     return f"{type(error).__name__}: {found[1] if found else ' '.join(str(error.message).split())[:200]}"
 
 

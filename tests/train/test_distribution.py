@@ -342,6 +342,14 @@ def test_what_follows_from_a_death_is_the_loss_of_a_worker():
         raise RuntimeError("iterator was cancelled")
 
 
+def test_a_worker_that_runs_out_of_memory_says_so_and_the_others_that_it_is_gone():
+    devices = distribution.Devices(tf.distribute.get_strategy(), 1, ("a:1", "b:1"))
+    with pytest.raises(tf.errors.ResourceExhaustedError), devices.errors_converted():
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9]")
+    with pytest.raises(WorkerLost, match="OOM when"), devices.errors_converted():
+        raise tf.errors.ResourceExhaustedError(None, None, "Collective ops is aborted by: OOM when allocating tensor")
+
+
 def test_an_error_of_one_process_stays_what_it_is():
     error = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: peer is gone\nmore")
     with (
@@ -353,6 +361,8 @@ def test_an_error_of_one_process_stays_what_it_is():
     two = r"2 replicas cannot exchange their gradients by NCCL \(NCCL operation .* error\); .*--strategy one"
     with pytest.raises(TrainingFailed, match=two), distribution.Devices(two_replicas()).errors_converted():
         raise tf.errors.UnknownError(None, None, told)
+    with pytest.raises(tf.errors.ResourceExhaustedError), distribution.Devices(two_replicas()).errors_converted():
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor [[{{node NcclAllReduce}}]]")
     message = r"UnavailableError: peer is gone\).*kgen-train --resume RUN"
     second = distribution.Devices(tf.distribute.get_strategy(), 1, ("a:1", "b:1"))
     with pytest.raises(TrainingFailed, match=message), second.errors_converted():
