@@ -28,6 +28,13 @@ def visible() -> list[Any]:
     return tf.config.get_visible_devices("GPU")
 
 
+def name_of(device: Any) -> str:
+    """The name of one of `visible`, as its driver gives it; "" where it is not known."""
+    import tensorflow as tf
+
+    return str(tf.config.experimental.get_device_details(device).get("device_name", ""))
+
+
 def cannot_be_used(error: BaseException) -> bool:
     """Whether an error says that a GPU, or one of its libraries, does not start. Imports no TensorFlow."""
     tensorflow = sys.modules.get("tensorflow")

@@ -12,9 +12,9 @@ import subprocess
 from dataclasses import dataclass
 
 import keras
-import tensorflow as tf
 from keras.src.backend.common import global_state
 
+from kgen import gpu
 from kgen.config import RunConfig
 from kgen.errors import TrainingFailed, UserError
 from kgen.memory import free_memory, lacks_memory, memory_limit
@@ -142,16 +142,30 @@ def _outputs(network: keras.layers.Layer, spec: DataSpec) -> int:
 
 
 def device_memory() -> tuple[float, float]:
-    """(all memory, free memory) of the smallest device that trains, in bytes; infinite where a GPU's is not known."""
-    if not tf.config.list_physical_devices("GPU"):
+    """(all memory, free memory) of the smallest device that trains, in bytes; infinite where a GPU's is not known.
+
+    nvidia-smi lists all GPUs of the machine, in an order of its own: of those that are named as the ones in use, the
+    largest count. It knows cards, and not their slices (MIG).
+    """
+    if not (used := gpu.visible()):
         return memory_limit(), free_memory()
-    query = ["nvidia-smi", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,mig.mode.current,memory.total,memory.free",
+        "--format=csv,noheader,nounits",
+    ]
+    names, unknown = {gpu.name_of(device) for device in used}, (math.inf, math.inf)
     try:
         lines = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.splitlines()
-        found = [[int(number) * 2**20 for number in line.split(",")] for line in lines if line.strip()]
-        return min(total for total, _ in found), min(free for _, free in found)
+        cards = [[part.strip() for part in line.rsplit(",", 3)] for line in lines if line.strip()]
+        cards = [card for card in cards if card[0] in names]
+        if {name for name, *_ in cards} != names or any(mig == "Enabled" for _, mig, *_ in cards):
+            return unknown
+        columns = [[int(number) * 2**20 for number in column] for column in list(zip(*cards, strict=True))[2:]]
     except (OSError, subprocess.SubprocessError, ValueError):  # no such command, or a GPU of another kind
-        return math.inf, math.inf
+        return unknown
+    total, free = (min(sorted(column)[-len(used) :]) for column in columns)
+    return total, free
 
 
 def check_memory(config: RunConfig, spec: DataSpec, replicas: int = 1) -> tuple[StepMemory | None, str]:

@@ -1,11 +1,15 @@
 """The estimate of a training's memory, and what is refused by it."""
 
+import math
+import sys
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kgen
+from kgen import gpu
 from kgen.cli.train import main
 from kgen.config import override
 from kgen.errors import TrainingFailed, UserError
@@ -146,6 +150,36 @@ def test_the_batch_size_that_is_named_fits_by_the_estimate(monkeypatch):
 def test_smaller_batches_are_multiples_of_the_critics_steps():
     assert memory.smaller_sizes(config("wgan", **{"train.batch_size": 40})) == [40, 20, 10, 5]
     assert memory.smaller_sizes(config("vae", **{"train.batch_size": 1})) == [1]
+
+
+SMI = """
+import sys
+assert sys.argv[1].startswith("--query-gpu=name,mig.mode.current,memory.total,memory.free")
+print({lines!r})
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "lines", "mebibytes"),
+    [
+        (["A"], ["A, [N/A], 8000, 7000", "Display, [N/A], 2000, 1000"], (8000, 7000)),  # a card that TensorFlow leaves
+        (["A"], ["A, Disabled, 8000, 10", "A, Disabled, 8000, 7000"], (8000, 7000)),  # one of two is visible
+        (["A", "B"], ["A, [N/A], 8000, 7000", "B, [N/A], 4000, 3000"], (4000, 3000)),
+        (["A MIG 1g.5gb"], ["A, Enabled, 40000, 39000"], None),  # a slice: the card has more
+        (["A"], ["A, Enabled, 40000, 39000"], None),
+        (["A"], ["A, [N/A], [N/A], [N/A]"], None),  # memory that the processor shares
+        ([""], ["A, [N/A], 8000, 7000"], None),
+        (["A"], [], None),
+    ],
+)
+def test_the_memory_is_that_of_the_gpus_in_use(used, lines, mebibytes, tmp_path, monkeypatch):
+    (tmp_path / "nvidia-smi").write_text(f"#!{sys.executable}" + SMI.format(lines="\n".join(lines)))
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpu, "visible", lambda: used)
+    monkeypatch.setattr(gpu, "name_of", lambda name: name)
+    expected = [number * 2**20 for number in mebibytes] if mebibytes else [math.inf] * 2
+    assert [*memory.device_memory()] == expected
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
