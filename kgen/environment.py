@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kgen import gpu
+
 INSTRUCTION_SETS = (
     "SSE41", "SSE42", "AVX", "FMA3", "AVX2", "AVX512F", "AVX512VNNI", "AVX512BF16", "AVX512FP16", "X86_V2", "X86_V3",
     "X86_V4", "NEON", "ASIMD", "ASIMDHP", "ASIMDDP", "ASIMDFHM", "SVE",
@@ -49,10 +51,8 @@ def environment() -> dict[str, Any]:
     """
     import importlib.metadata
 
-    import tensorflow as tf
     from tensorflow.python.util import _pywrap_util_port
 
-    gpus = tf.config.list_physical_devices("GPU")
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -62,7 +62,7 @@ def environment() -> dict[str, Any]:
         "blas": _blas(),
         "variables": {name: os.environ[name] for name in VARIABLES if os.environ.get(name)},
         "libraries": {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy")},
-        "gpus": [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus],
+        "gpus": [gpu.name_of(device) or device.name for device in gpu.visible()],
     }
 
 

@@ -44,3 +44,19 @@ def image_lost(error: BaseException) -> ImageLost | None:
     """The ImageLost that an input pipeline raised, of which only the text passes through TensorFlow."""
     found = re.search(rf"{ImageLost.__name__}: (.+)", str(error))
     return ImageLost(found[1].strip()) if found else None
+
+
+HEADINGS = (
+    "Exception encountered when calling", "Graph execution error", "Detected at node", "<stack traces unavailable>",
+    "File ", "[[{{", "Hint: ", "Arguments received by",
+)  # fmt: skip
+"""With these begin the lines that Keras and TensorFlow write around what an operation said."""
+
+
+def said(error: BaseException) -> str:
+    """What an error of TensorFlow says, in one line of at most 200 characters: without headings and stack traces."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(HEADINGS) and "root error(s) found" not in line]
+    line = re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", lines[0]) if lines else type(error).__name__
+    return line[:200]

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags, logging
 
 from kgen import gpu, imports, progress
-from kgen.errors import ExportFailed, TrainingFailed, UserError
+from kgen.errors import ExportFailed, TrainingFailed, UserError, said
 from kgen.memory import lacks_memory
 from kgen.options import Option, coerce, options_of
 from kgen.registry import nearest
@@ -327,9 +327,9 @@ class Command:
             return self._end("interrupted", 130)
         except Exception as error:
             if lacks_memory(error):
-                return self._end(f"out of memory ({_said(error)}); {_for_less_memory()}", 1)
+                return self._end(f"out of memory ({said(error)}); {_for_less_memory()}", 1)
             if gpu.cannot_be_used(error):
-                return self._end(f"the GPU cannot be used ({_said(error)}); {gpu.REMEDY}", 1)
+                return self._end(f"the GPU cannot be used ({said(error)}); {gpu.REMEDY}", 1)
             raise
 
     def _end(self, message: object, code: int) -> int:
@@ -370,13 +370,6 @@ def _absl_kind(option: Option) -> tuple[str, dict[str, Any]]:
     if option.parse:
         return "string", {}
     return {bool: "boolean", int: "integer", float: "float", str: "string"}.get(option.base_type, "list"), {}
-
-
-def _said(error: BaseException) -> str:
-    """The first line of an error that is not Keras' heading, without the colors of a terminal."""
-    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _for_less_memory() -> str:

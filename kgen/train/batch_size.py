@@ -12,6 +12,7 @@ import sys
 import keras
 import tensorflow as tf
 
+from kgen import gpu
 from kgen.config import RunConfig
 from kgen.errors import UserError
 from kgen.memory import lacks_memory
@@ -40,7 +41,7 @@ def largest_that_fits(config: RunConfig, spec: DataSpec) -> int:
     if config.train.strategy == "multi_worker":
         raise UserError("--batch_size auto is tried on one machine; give a number with --strategy multi_worker")
     alone = config.train.strategy == "one"
-    replicas = 1 if alone else max(1, len(tf.config.list_physical_devices("GPU")))
+    replicas = 1 if alone else max(1, len(gpu.visible()))
     averaged = 1.0 if config.train.ema_halflife_images else 0.0
     length = {"epochs": 1, "minutes": None, "validate_every": 1, "samples_every": 1}  # which makes no difference
     config = with_batch_size(config, config.train.batch_size, ema_halflife_images=averaged, **length)

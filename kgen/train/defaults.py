@@ -9,9 +9,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from kgen import data, random
+from kgen import data, gpu, random
 from kgen.config import SHARING_STRATEGIES, RunConfig
 from kgen.data.transforms import can_be_mirrored
 from kgen.errors import UserError
@@ -240,7 +239,7 @@ def use_xla(config: RunConfig, steps: int) -> bool:
     """
     if config.train.jit_compile is not None:
         return config.train.jit_compile
-    if tf.config.list_physical_devices("GPU"):
+    if gpu.visible():
         return not xla.failure()
     if config.train.strategy in SHARING_STRATEGIES:
         return False

@@ -29,11 +29,12 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.eager import context  # which has no public name for the end of collective operations
 
+from kgen import gpu
 from kgen.cache import digest
 from kgen.config import RunConfig
 from kgen.data import Dataset
 from kgen.data.training_data import Content
-from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost
+from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost, said
 from kgen.file_systems import is_address
 from kgen.memory import lacks_memory
 from kgen.mirror import Mirror
@@ -264,7 +265,7 @@ class Devices:
                 raise
             if self.workers == 1 and self.replicas > 1 and "nccl" in str(error).lower():
                 raise TrainingFailed(
-                    f"{self} cannot exchange their gradients by NCCL ({' '.join(str(error.message).split())[:200]}); "
+                    f"{self} cannot exchange their gradients by NCCL ({said(error)}); "
                     "pip install 'kgen[gpu]' brings it, and --strategy one trains on one device"
                 ) from error
             if self.workers == 1 or image_lost(error):
@@ -293,7 +294,7 @@ class Devices:
 
 def _reason(error: tf.errors.OpError) -> str:
     found = re.search(f"{ABORTED}(.+)", str(error.message))
-    return f"{type(error).__name__}: {found[1] if found else ' '.join(str(error.message).split())[:200]}"
+    return f"{type(error).__name__}: {found[1] if found else said(error)}"
 
 
 class WorkerRun(Run):
@@ -324,7 +325,7 @@ def devices_of(name: str) -> Devices:
     Raises:
         UserError: there are none, or TF_CONFIG is missing or wrong.
     """
-    gpus = tf.config.list_physical_devices("GPU")
+    gpus = gpu.visible()
     if name == "multi_worker":
         worker, addresses = cluster_of(os.environ.get("TF_CONFIG"))
         return _multi_worker(worker, addresses)

@@ -4,12 +4,24 @@ import pytest
 import tensorflow as tf
 
 import kgen
+from kgen import gpu
 from kgen.config import override
+from kgen.errors import said
 from kgen.train import defaults, resume, train, xla
 
 ABORTS = "import os, sys; sys.stderr.write('Check failed: unknown sm_999\\n'); sys.stderr.flush(); os.abort()"
 RAISES = "raise RuntimeError('no ptxas')"
 WRONG = "print('248832 82943')"
+STACKS = """
+import sys, os
+sys.stderr.write('''F0000 xla.cc:9] Check failed: unknown sm_999
+*** Check failure stack trace: ***
+    @     0x7f2d66d84bf4  absl::log_internal::LogMessageFatal::~LogMessageFatal()
+Fatal Python error: Aborted
+  File "traceback_utils.py", line 150 in error_handler
+'''); sys.stderr.flush(); os.abort()
+"""
+NOT_TEXT = "import os, sys; sys.stderr.buffer.write(b'\\xff Check failed: \\xe9'); sys.stderr.flush(); os.abort()"
 WORKS = "print('248832 82944')"
 SMALL = {
     "model": "vae", "data.limit": 64, "train.epochs": 2, "train.batch_size": 16, "model_args.hidden": [4],
@@ -27,10 +39,9 @@ def a_gpu(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("KGEN_CACHE_DIR", str(tmp_path / "cache"))
-    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
-    listed = tf.config.list_physical_devices
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu] if kind == "GPU" else listed(kind))
-    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"device_name": "New GPU"})
+    device = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(gpu, "visible", lambda: [device])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: {"device_name": "New GPU"})
     xla.failure.cache_clear()
     yield trial
     xla.failure.cache_clear()
@@ -40,6 +51,8 @@ def a_gpu(tmp_path, monkeypatch):
     ("program", "reason"),
     [
         (ABORTS, "ended with SIGABRT: Check failed: unknown sm_999"),
+        (STACKS, "ended with SIGABRT: F0000 xla.cc:9] Check failed: unknown sm_999"),
+        (NOT_TEXT, "Check failed: "),
         (RAISES, "ended with exit code 1: RuntimeError: no ptxas"),
         (WRONG, "computed 248832 82943, not 248832 82944"),
     ],
@@ -67,8 +80,61 @@ def test_a_trial_that_works_is_remembered_and_one_that_hangs_is_ended(a_gpu, mon
     assert "SIGABRT" in xla.failure()
 
 
-def test_the_program_computes_what_it_should():
+def test_other_packages_of_nvidia_or_no_cache_are_tried_anew(a_gpu, monkeypatch):
+    assert any(package.startswith("nvidia-cudnn-cu12 ") for package in xla._nvidia_packages())
+    a_gpu(WORKS)
+    assert xla.failure() == ""
+    a_gpu(ABORTS)
+    monkeypatch.setattr(xla, "_nvidia_packages", lambda: ["nvidia-cudnn-cu12 9.9"])
+    xla.failure.cache_clear()
+    assert "SIGABRT" in xla.failure()
+
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    a_gpu(WORKS)
+    monkeypatch.setattr(xla.Path, "is_file", denied)
+    xla.failure.cache_clear()
+    assert xla.failure() == ""
+
+
+def test_where_no_process_can_be_started_xla_is_not_used(a_gpu, monkeypatch):
+    a_gpu(WORKS)
+    monkeypatch.setattr(xla.child.sys, "executable", "/nowhere/python")
+    assert "ended with exit code 127: no process could be started: " in xla.failure()
+
+
+def test_the_program_computes_what_it_should_by_functions_of_the_toolkit(monkeypatch):
+    compiled, function = [], tf.function
+
+    def kept(**options):
+        return lambda call: compiled.append(function(**options)(call)) or compiled[0]
+
+    monkeypatch.setattr(xla.tf, "function", kept)
     assert xla.program() == xla.EXPECTED
+    shapes = tf.ones((4, 8, 8, 4)), tf.ones((3, 3, 4, 8)), tf.zeros((288, 2))
+    text = compiled[0].experimental_get_compiler_ir(*shapes)(stage="optimized_hlo")
+    assert all(f" {name}(" in text for name in ("exponential", "power", "tanh", "sine", "convolution", "dot"))
+
+
+def test_the_program_runs_on_each_gpu(monkeypatch):
+    """Cards of two kinds can be in one machine."""
+    devices = [tf.config.LogicalDevice(f"/device:GPU:{i}", "GPU") for i in range(2)]
+    monkeypatch.setattr(xla.tf.config, "list_logical_devices", lambda kind: devices)
+    monkeypatch.setattr(xla, "program", lambda device: "1 2" if device.endswith("1") else xla.EXPECTED)
+    assert xla.main() == "1 2"
+    devices.pop()
+    assert xla.main() == xla.EXPECTED
+
+
+def test_what_an_error_of_tensorflow_says_is_one_line():
+    """Of an operation inside a function TensorFlow writes first where it comes from."""
+
+    product = tf.function(lambda x: tf.matmul(x, x) + 1.0, input_signature=[tf.TensorSpec([None, None])])
+    for fails in (product, lambda x: tf.matmul(x, x)):
+        with pytest.raises(tf.errors.InvalidArgumentError) as found:
+            fails(tf.ones((3, 2)))
+        assert said(found.value) == "Matrix size-incompatible: In[0]: [3,2], In[1]: [3,2]"
 
 
 def test_without_a_gpu_nothing_is_tried(monkeypatch):
