@@ -25,6 +25,7 @@ from kgen.evaluate.target import Target, open_target
 from kgen.features import EXTRACTORS, check_impartial, default_for_evaluation
 from kgen.features.extractors import Extractor, open_extractor
 from kgen.features.imageset import ImageSet
+from kgen.gpu import full_float32
 from kgen.io import check_writable
 from kgen.metrics.conditioning import wilson_interval
 from kgen.provenance import drawn_by
@@ -138,6 +139,7 @@ class Evaluator:
         self._sets: dict[tuple, ImageSet] = {}
         self._environment = environment()
 
+    @full_float32()
     def results(self, target: Target) -> list[dict[str, Any]]:
         """One result per value; see `kgen.evaluate.results`.
 
@@ -175,6 +177,7 @@ class Evaluator:
             for (choice, name), found in values.items()
         ]
 
+    @full_float32()
     def values(self, sampler: Sampler, seed: int) -> dict[str, float | None]:
         """One repeat without baselines and protocols, as it is monitored while a model trains.
 

@@ -29,6 +29,7 @@ from kgen.export.tf_serving import write_server_files, write_warmup
 from kgen.export.tflite import calibration_rows, write_batched, write_tflite
 from kgen.export.tolerances import INTEGERS, QUANTIZATIONS
 from kgen.export.verify import verify_files
+from kgen.gpu import full_float32
 from kgen.io import aside_of, remove_leftovers
 from kgen.progress import announce
 from kgen.run import Run
@@ -36,6 +37,7 @@ from kgen.sampling.exported import DISCRIMINATOR, LARGEST_VERSION, prior_file, v
 from kgen.sampling.manifest import write_manifest
 
 
+@full_float32()
 def export(
     run: str | Path | Run,
     to: str | Path,

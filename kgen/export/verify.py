@@ -16,6 +16,7 @@ from kgen.export.golden import FEW, Golden
 from kgen.export.integrity import check_files
 from kgen.export.place import find_version
 from kgen.export.tolerances import BORDER, ONNX, QUANTIZATIONS, SAVED_MODEL, TOLERANCES, Deviation, compare_outputs
+from kgen.gpu import full_float32
 from kgen.sampling.exported import ONNXRuntime, Runtime, SavedModelRuntime, TFLiteRuntime, row_by_row
 
 TIMED_CALLS = 20
@@ -42,6 +43,7 @@ def verify_export(path: str | Path, *, key: Any = None) -> tuple[Path, dict[str,
     return folder, verify_files(folder, Golden.load(folder))
 
 
+@full_float32()
 def verify_files(folder: Path, golden: Golden) -> dict[str, dict[str, Any]]:
     """Compares every signature of every file of a version with the golden batch.
 

@@ -14,6 +14,7 @@ from kgen import random
 from kgen.cache import digest
 from kgen.errors import UserError
 from kgen.features import EXTRACTORS, check_installed
+from kgen.gpu import full_float32
 
 if TYPE_CHECKING:
     from kgen.data.reference import Reference
@@ -42,6 +43,7 @@ class Extractor:
     value_range = "uint8 / 255"
     batch_size = BATCH
 
+    @full_float32()
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """pixels [N, H, W, C] uint8 -> features [N, dimension] float32, and logits [N, num_classes] float32 or None."""
         from tqdm import tqdm

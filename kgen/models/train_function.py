@@ -12,6 +12,8 @@ import time
 
 import tensorflow as tf
 
+from kgen.gpu import full_float32
+
 SIGNAL_CHECK_SECONDS = 1.0
 """Upper bound on the time between two checks for a request to stop, e.g. SIGTERM, where a step is shorter than that."""
 
@@ -182,7 +184,7 @@ def evaluation_function(model, batches, steps: int):
         model.evaluation_step = step if model.run_eagerly else tf.function(step, autograph=False)
 
     def evaluate():
-        with model.evaluating():
+        with model.evaluating(), full_float32():
             for i in range(steps):  # a loop in the graph is rounded differently
                 model.evaluation_step(iterator, i == 0)
             return {key: float(value) for key, value in model.get_metrics_result().items()}

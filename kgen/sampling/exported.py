@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kgen.errors import UserError
+from kgen.gpu import full_float32
 from kgen.sampling.manifest import read_manifest
 from kgen.sampling.priors import PRIORS, GaussianMixture, Prior, StandardNormal
 from kgen.sampling.sampler import ReadableRepr, halves, in_chunks
@@ -160,6 +161,7 @@ class SavedModelRuntime:
         self._constant, self._loaded = tf.constant, tf.saved_model.load(str(folder))
         self.signatures = tuple(self._loaded.signatures)
 
+    @full_float32()
     def call(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         given = {name: self._constant(value) for name, value in inputs.items()}
         return {name: value.numpy() for name, value in self._loaded.signatures[signature](**given).items()}

@@ -26,6 +26,7 @@ import numpy as np
 from kgen import random
 from kgen.config import PriorName
 from kgen.errors import UserError
+from kgen.gpu import full_float32
 from kgen.io import write_aside
 from kgen.registry import Registry
 
@@ -282,6 +283,7 @@ class Encodings:
         return np.concatenate([mean + stddev * stream.standard_normal(mean.shape) for _ in range(times)])
 
 
+@full_float32()
 def encode_training_images(model, dataset: Dataset, seed: int) -> Encodings:
     """The posteriors of the training images (at most MAX_IMAGES) of a model with an encoder.
 

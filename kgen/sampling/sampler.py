@@ -13,6 +13,7 @@ import numpy as np
 from kgen import images as kimages
 from kgen import random
 from kgen.errors import UserError
+from kgen.gpu import full_float32
 from kgen.provenance import drawn_by
 from kgen.sampling.priors import PRIORS, Prior
 from kgen.spec import LARGEST_NUMBER, WHOLE_NUMBER, DataSpec
@@ -117,9 +118,11 @@ class ModelSampler(ReadableRepr):
 
         return calls
 
+    @full_float32()
     def decode(self, z, labels=None):
         return in_chunks(self._generate, z, labels, self.spec, MAX_CALLS)
 
+    @full_float32()
     def encode(self, images, labels=None):
         labels = labels if self.conditional else None
         return halves(in_chunks(self._encode, images, labels, self.spec, MAX_CALLS))

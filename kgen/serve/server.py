@@ -20,6 +20,7 @@ from tensorflow.core.framework import types_pb2
 
 from kgen.config import RequestLimits, ServeConfig
 from kgen.errors import UserError
+from kgen.gpu import full_float32
 from kgen.progress import announce, show, show_last
 from kgen.serve.access import TokenInterceptor
 from kgen.serve.app import application
@@ -275,6 +276,7 @@ def _example_inputs(signature: Signature) -> dict | None:
     return inputs
 
 
+@full_float32()
 def serve(root: Path, config: ServeConfig, limits: RequestLimits):
     """Serves until SIGTERM or SIGINT."""
     gc.set_threshold(COLLECTION_OBJECTS)
