@@ -14,8 +14,8 @@ from kgen.progress import announce
 from kgen.tables import counted
 from kgen.train import checks, defaults
 from kgen.train.init_from import TrainedModel, check_channels
-from kgen.train.memory import StepMemory, check_memory, gib, out_of_memory
-from kgen.train.trainer import compile_model, set_precision
+from kgen.train.memory import StepMemory, check_memory, gib
+from kgen.train.trainer import compile_model, failure_of, set_precision
 
 SECONDS = 5.0
 """Steps are measured for about this long, after those that compile."""
@@ -97,7 +97,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
 
     Raises:
         UserError: as `kgen.train` would; also for a model that is too large for the memory.
-        TrainingFailed: memory was not enough.
+        TrainingFailed: see `failure_of`.
     """
     config = checks.checked(config)
     dataset = dataset or data.load(config.data, seed=config.seed)
@@ -111,8 +111,8 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     try:
         found = _measured(config, dataset, step)
     except Exception as error:
-        if lacking := out_of_memory(error, config, dataset.spec):
-            raise lacking from error
+        if failed := failure_of(error, config, dataset.spec):
+            raise failed from error
         raise
     if asked.train.minutes is None or asked.train.epochs is not None:
         return found

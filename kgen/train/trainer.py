@@ -18,7 +18,7 @@ from kgen import data, images
 from kgen.checkpoints import Checkpoint
 from kgen.config import RunConfig
 from kgen.data.training_data import Content
-from kgen.errors import TrainingFailed, TrainingPaused, UserError, image_lost
+from kgen.errors import TrainingFailed, TrainingPaused, UserError, image_lost, said
 from kgen.models import GenerativeModel, build_model, ema, resolve_model_args
 from kgen.models.base import GRADIENT
 from kgen.models.presets import PRESETS
@@ -41,6 +41,8 @@ MAX_TESTS = 10
 """About so many epochs of a training evaluate the test images: nothing is chosen by them."""
 LITTLE = 0.05
 """Share of the learning rate with which further epochs change little."""
+OF_XLA = ("xla", "jit-compile", "jit_compile", "libdevice", "ptx", "cubin", "nvjitlink", "hlo", "autotuning failed")
+"""Words of the errors of a program that XLA cannot compile, or the GPU's compiler after it."""
 EVALUATION_BYTES = 2**23
 """Largest batch of images, in float32, of an evaluation of the loss: the activations are a multiple of it."""
 
@@ -255,8 +257,8 @@ def _train(
         run.fail(f"{INTERRUPTED}: what it prints is not read any more; resume with: {_resume_command(run)}")
         raise
     except BaseException as error:
-        if lacking := out_of_memory(error, run.config, run.spec, devices.replicas):
-            error = lacking
+        if failed := failure_of(error, run.config, run.spec, devices.replicas):
+            error = failed
         elif lost := image_lost(error) or dataset.explained(error):
             error = TrainingFailed(f"{lost}: {_resume_command(run)}")
         with contextlib.suppress(OSError):  # e.g. the disk is full, which `error` says
@@ -523,6 +525,29 @@ def compile_model(model: GenerativeModel, config: RunConfig, steps_per_epoch: in
         ema_momentum=ema.momentum_of(halflife, train.batch_size) if halflife else None,
         ema_rampup=train.ema_rampup,
     )
+
+
+def failure_of(error: BaseException, config: RunConfig, spec: DataSpec, replicas: int = 1) -> TrainingFailed | None:
+    """What to say of an error of a training step that a setting avoids: of memory, determinism or XLA; None of others.
+
+    Args:
+        error: any.
+        config: complete.
+        spec: of the data.
+        replicas: devices that share a batch.
+    """
+    if lacking := out_of_memory(error, config, spec, replicas):
+        return lacking
+    if not isinstance(error, tf.errors.OpError):
+        return None
+    words, train = said(error), config.train
+    if train.deterministic and "determinis" in words.lower():
+        return TrainingFailed(f"--deterministic does not work here ({words}); leave it out")
+    if train.jit_compile and any(word in words.lower() for word in OF_XLA):
+        return TrainingFailed(
+            f"the training step cannot be compiled with XLA ({words}); --nojit_compile trains without it"
+        )
+    return None
 
 
 # Messages -------------------------------------------------------------------------------------------------------------
