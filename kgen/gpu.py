@@ -61,5 +61,10 @@ def cannot_be_used(error: BaseException) -> bool:
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
         return False
-    said = str(error).lower()
-    return any(words in said for words in UNUSABLE)
+    return says_unusable(str(error))
+
+
+def says_unusable(text: str) -> bool:
+    """Whether a message, or what a process wrote, says that a GPU or one of its libraries does not start."""
+    text = text.lower()
+    return any(words in text for words in UNUSABLE)

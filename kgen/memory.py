@@ -10,7 +10,7 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 LACK = (
     "resource_exhausted", "oom when allocating", "out of memory", "out_of_memory", "out of gpu memory", "alloc_failed",
     "failed to allocate memory", "failed to allocate request", "failed to allocate the scratch space",
-    "dst tensor is not initialized",
+    "dst tensor is not initialized", "bad_alloc",
 )  # fmt: skip
 """What TensorFlow, XLA and the libraries of a GPU say where memory was not enough, in errors of many kinds.
 
@@ -55,5 +55,10 @@ def lacks_memory(error: BaseException) -> bool:
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
         return isinstance(error, MemoryError)
-    said = str(error).lower()
-    return isinstance(error, tensorflow.errors.ResourceExhaustedError) or any(words in said for words in LACK)
+    return isinstance(error, tensorflow.errors.ResourceExhaustedError) or says_lack(str(error))
+
+
+def says_lack(text: str) -> bool:
+    """Whether a message, or what a process wrote, says that memory was not enough."""
+    text = text.lower()
+    return any(words in text for words in LACK)

@@ -7,6 +7,7 @@ it took is free again when it ends.
 import functools
 import gc
 import json
+import signal
 import sys
 
 import keras
@@ -15,10 +16,11 @@ import tensorflow as tf
 from kgen import gpu
 from kgen.config import RunConfig
 from kgen.errors import UserError
-from kgen.memory import lacks_memory
+from kgen.memory import lacks_memory, says_lack
 from kgen.models import build_model
 from kgen.progress import announce
 from kgen.spec import DataSpec
+from kgen.tables import counted
 from kgen.train import child
 from kgen.train.memory import CERTAIN, device_memory, smaller_sizes, step_memory, with_batch_size
 
@@ -60,9 +62,19 @@ def _largest(config_json: str, spec_json: str, replicas: int) -> int:
         tried = [line for line in ended.stdout.splitlines() if line.partition(" ")[0].isdigit()]
         if tried and tried[-1].endswith("fits"):
             return left[len(tried) - 1]
+        if ended.returncode == child.NOT_STARTED or (ended.returncode > 0 and gpu.says_unusable(ended.stderr)):
+            raise UserError(
+                f"--batch_size auto takes steps in a process beside this one, which ended with "
+                f"{child.how_it_ended(ended)}; give a number"
+            )
         if ended.returncode > 0:  # another fault, which the training will show
             return left[0]
         left = left[len(tried) + (ended.returncode < 0) :]
+        if not left and ended.returncode < 0 and ended.returncode != -signal.SIGKILL and not says_lack(ended.stderr):
+            raise UserError(
+                f"--batch_size auto: a step of {counted(sizes[-1], 'image')} ended with {child.how_it_ended(ended)}, "
+                "as larger ones did; a step does not work here, of whatever size"
+            )
     smallest = f"a step of {sizes[-1]} images" if sizes else "a step of one image"
     raise UserError(
         f"--batch_size auto: not even {smallest} fits into memory: --model {config.model} on images of "
@@ -91,7 +103,8 @@ def main():
         try:
             take_steps(with_batch_size(config, size, steps_per_execution=STEPS), spec)
         except Exception as error:
-            if not lacks_memory(error):
+            smaller = size != given["sizes"][-1]  # a batch that fills a GPU leaves none for its libraries
+            if not lacks_memory(error) and not (smaller and gpu.cannot_be_used(error)):
                 raise
             print(f"{size} needs more memory", flush=True)
         else:

@@ -65,14 +65,34 @@ def test_nothing_fits(trials, monkeypatch):
         resolved(**{"train.strategy": "multi_worker"})
 
 
-def test_the_child_goes_on_with_the_next_size(monkeypatch, capsys):
+def test_a_gpu_that_one_process_alone_may_open_is_said(trials, tmp_path):
+    """The training itself may have it, so that no step can be tried: the default would not have been either."""
+    busy = "cudaSetDevice() on GPU:0 failed. Status: CUDA-capable device(s) is/are busy or unavailable"
+    (tmp_path / "child_program.py").write_text(f"import sys; sys.exit('tensorflow...InternalError: {busy}')")
+    with pytest.raises(UserError, match=r"ended with exit code 1: .*busy or unavailable; give a number"):
+        resolved()
+
+
+def test_a_step_that_aborts_whatever_its_size_is_not_told_as_a_lack_of_memory(trials, tmp_path):
+    aborts = "import os, sys; sys.stderr.write('Check failed: unknown sm_999\\n'); sys.stderr.flush(); os.abort()"
+    (tmp_path / "child_program.py").write_text(aborts)
+    with pytest.raises(UserError, match=r"a step of 1 image ended with SIGABRT: Check failed: unknown sm_999, as"):
+        resolved()
+    batch_size._largest.cache_clear()
+    (tmp_path / "child_program.py").write_text(aborts.replace("Check failed: unknown sm_999", "std::bad_alloc"))
+    with pytest.raises(UserError, match="not even a step of 1 images fits"):
+        resolved()
+
+
+@pytest.mark.parametrize("said", ["OOM when allocating tensor", "DNN library initialization failed."])
+def test_the_child_goes_on_with_the_next_size(said, monkeypatch, capsys):
     config = defaults.resolve_defaults(*_vae())
     tried = []
 
     def take_steps(config, spec, steps=batch_size.take_steps):
         tried.append(config.train.batch_size)
         if config.train.batch_size > 8:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            raise tf.errors.InternalError(None, None, said)
         steps(config, spec)
 
     given = {"config": config.to_json(), "spec": _vae()[1].spec.to_json(), "sizes": [16, 8, 4]}
