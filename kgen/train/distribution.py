@@ -328,13 +328,16 @@ def devices_of(name: str) -> Devices:
     gpus = gpu.visible()
     if name == "multi_worker":
         worker, addresses = cluster_of(os.environ.get("TF_CONFIG"))
-        return _multi_worker(worker, addresses)
+        if len(addresses) > 1:
+            return _multi_worker(worker, addresses)
+        name = "auto"  # a worker alone is a machine
     if name == "tpu":
         return Devices(_tpu())
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         kind = "GPU" if gpus else "CPU"
         devices = tuple(f"{kind}:{i}" for i, _ in enumerate(tf.config.list_logical_devices(kind)))
-        return Devices(_mirrored(devices))
+        if len(devices) > 1:  # over one GPU it refuses a whole step under XLA: "`merge_call` called while defining ..."
+            return Devices(_mirrored(devices))
     return Devices(tf.distribute.get_strategy())
 
 

@@ -310,6 +310,21 @@ def test_without_gpus_auto_is_one_device_and_there_is_no_tpu(monkeypatch):
         distribution.devices_of("tpu")
 
 
+def test_one_device_needs_no_strategy(monkeypatch):
+    """A whole step under XLA, as a single GPU takes it, cannot change the counters of a MirroredStrategy."""
+    monkeypatch.setenv("TF_CONFIG", distribution.EXAMPLE.replace(', "host1:2222"', ""))
+    assert distribution.devices_of("multi_worker").strategy is tf.distribute.get_strategy()
+    listed = [tf.config.LogicalDevice("/device:GPU:0", "GPU")]
+    monkeypatch.setattr(distribution.gpu, "visible", lambda: ["GPU"])
+    monkeypatch.setattr(distribution.tf.config, "list_logical_devices", lambda kind: listed)
+    for name in ("mirrored", "auto", "one"):
+        assert distribution.devices_of(name).strategy is tf.distribute.get_strategy()
+    listed.append(tf.config.LogicalDevice("/device:GPU:1", "GPU"))
+    monkeypatch.setattr(distribution, "_mirrored", lambda devices: devices)
+    monkeypatch.setattr(distribution, "Devices", list)
+    assert distribution.devices_of("mirrored") == ["GPU:0", "GPU:1"]
+
+
 def test_a_worker_that_dies_while_all_wait_for_each_other_is_a_lost_one(monkeypatch):
     def fails():
         raise tf.errors.UnavailableError(None, None, "Barrier failed: /job:worker/replica:0/task:1 is gone")
