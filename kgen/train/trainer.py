@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import json
 import math
 import shlex
@@ -283,6 +284,7 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
             "give --epochs instead"
         )
     found = dry_run(config, dataset=dataset)
+    gc.collect()  # the model that was measured: a GPU would hold its weights and optimizer beside those that train
     epochs = found.config.train.epochs
     each = f"{counted(found.steps_per_epoch, 'step')}, {found.step_words} each"
     note = f"minutes {config.train.minutes:g}: {counted(epochs, 'epoch')} of {each}"

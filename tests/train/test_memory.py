@@ -2,6 +2,7 @@
 
 import math
 import sys
+import weakref
 
 import keras
 import numpy as np
@@ -121,6 +122,25 @@ def test_memory_that_runs_out_while_training_is_one_sentence(tmp_path, monkeypat
     assert "out of memory" in message and "--batch_size 7" in message and "28x28x1" in message
     assert "--batch_size 3 should fit, or let --batch_size auto try" in message and len(message.splitlines()) == 1
     assert "out of memory" in (tmp_path / "run" / "FAILED").read_text()
+
+
+@pytest.mark.slow
+def test_a_model_that_was_measured_is_gone_when_the_training_begins(monkeypatch):
+    from kgen.train import distribution, dry_run, trainer
+
+    kept = []
+
+    def built(*args, **kwargs):
+        model = build_model(*args, **kwargs)
+        kept.extend(weakref.ref(thing) for thing in (model, *(weight.value for weight in model.weights)))
+        return model
+
+    monkeypatch.setattr(dry_run, "build_model", built)
+    monkeypatch.setattr(dry_run, "SECONDS", 0.01)
+    given = {"model": "vae", "model_args.hidden": [4], "train.minutes": 0.1, "train.batch_size": 16, "data.limit": 64}
+    asked = override(kgen.RunConfig(), given)
+    trainer._within_minutes(asked, kgen.data.load(asked.data), distribution.devices_of("one"))
+    assert kept and not any(thing() for thing in kept)
 
 
 def test_sheets_of_large_images_hold_fewer():
