@@ -7,6 +7,7 @@ it took is free again when it ends.
 import functools
 import gc
 import json
+import os
 import signal
 import sys
 
@@ -38,10 +39,15 @@ def largest_that_fits(config: RunConfig, spec: DataSpec) -> int:
         spec: of the data.
 
     Raises:
-        UserError: not even the smallest fits, or several machines train together.
+        UserError: not even the smallest fits, several machines train together, or a GPU has no memory left for it.
     """
     if config.train.strategy == "multi_worker":
         raise UserError("--batch_size auto is tried on one machine; give a number with --strategy multi_worker")
+    if gpu.visible() and os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "").lower() == "false":
+        raise UserError(
+            "--batch_size auto takes steps in a process beside this one, which has all memory of the GPU by "
+            "TF_FORCE_GPU_ALLOW_GROWTH=false; leave that out, or give a number"
+        )
     alone = config.train.strategy == "one"
     replicas = 1 if alone else max(1, len(gpu.visible()))
     averaged = 1.0 if config.train.ema_halflife_images else 0.0

@@ -12,7 +12,7 @@ from kgen.config import RunConfig
 from kgen.models import build_model
 from kgen.progress import announce
 from kgen.tables import counted
-from kgen.train import checks, defaults
+from kgen.train import checks, defaults, xla
 from kgen.train.init_from import TrainedModel, check_channels
 from kgen.train.memory import StepMemory, check_memory, gib
 from kgen.train.trainer import compile_model, failure_of, set_precision
@@ -100,6 +100,8 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
         TrainingFailed: see `failure_of`.
     """
     config = checks.checked(config)
+    if config.train.jit_compile is None:
+        xla.failure()  # before this process has the GPU
     dataset = dataset or data.load(config.data, seed=config.seed)
     defaults.check_labels(config, dataset)
     if config.train.init_from:

@@ -63,7 +63,11 @@ def program(device: str = "/CPU:0") -> str:
 
 @functools.cache
 def failure() -> str:
-    """Why XLA cannot be used on the GPUs, in words; "" where it can, and where there is no GPU."""
+    """Why XLA cannot be used on the GPUs, in words; "" where it can, and where there is no GPU.
+
+    To be called first before this process opens a GPU, as loading data does: it may then have all of its memory
+    (TF_FORCE_GPU_ALLOW_GROWTH=false), or be the only one that may open it (nvidia-smi -c EXCLUSIVE_PROCESS).
+    """
     if not (gpus := gpu.visible()):
         return ""
     remembered = place("xla", {"gpus": [_described(device) for device in gpus], "here": _around()}, ".json")

@@ -65,6 +65,13 @@ def test_nothing_fits(trials, monkeypatch):
         resolved(**{"train.strategy": "multi_worker"})
 
 
+def test_a_gpu_whose_memory_this_process_has(trials, monkeypatch):
+    monkeypatch.setattr(batch_size.gpu, "visible", lambda: ["GPU"])
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
+    with pytest.raises(UserError, match="TF_FORCE_GPU_ALLOW_GROWTH=false; leave that out, or give a number"):
+        resolved(**{"train.jit_compile": False})
+
+
 def test_a_gpu_that_one_process_alone_may_open_is_said(trials, tmp_path):
     """The training itself may have it, so that no step can be tried: the default would not have been either."""
     busy = "cudaSetDevice() on GPU:0 failed. Status: CUDA-capable device(s) is/are busy or unavailable"

@@ -1,5 +1,7 @@
 """XLA is used on a GPU where a child process shows that it works; the children here are small programs with faults."""
 
+from types import SimpleNamespace
+
 import pytest
 import tensorflow as tf
 
@@ -7,7 +9,7 @@ import kgen
 from kgen import gpu
 from kgen.config import override
 from kgen.errors import said
-from kgen.train import defaults, resume, train, xla
+from kgen.train import defaults, dry_run, resume, train, trainer, xla
 
 ABORTS = "import os, sys; sys.stderr.write('Check failed: unknown sm_999\\n'); sys.stderr.flush(); os.abort()"
 RAISES = "raise RuntimeError('no ptxas')"
@@ -141,6 +143,31 @@ def test_without_a_gpu_nothing_is_tried(monkeypatch):
     monkeypatch.setattr(xla.child, "run_module", None)
     xla.failure.cache_clear()
     assert xla.failure() == ""
+
+
+@pytest.mark.parametrize("begin", ["train", "resume", "dry_run"])
+def test_the_trial_comes_before_this_process_opens_the_gpu(begin, monkeypatch, tmp_path):
+    """It may be the only one that can, or take all of its memory."""
+    called = []
+
+    class Opened(Exception):
+        pass
+
+    def opens(*args, **kwargs):
+        called.append("opened")
+        raise Opened
+
+    monkeypatch.setattr(xla, "failure", lambda: called.append("tried") or "")
+    monkeypatch.setattr(trainer, "devices_of", opens)
+    monkeypatch.setattr(dry_run.data, "load", opens)
+    monkeypatch.setattr(trainer.Run, "open", lambda path: SimpleNamespace(config_with=lambda changes: config))
+    begins = {"train": train, "dry_run": dry_run.dry_run, "resume": lambda config: resume("run")}[begin]
+    for asked, expected in ((True if begin == "resume" else None, ["tried", "opened"]), (False, ["opened"])):
+        called.clear()
+        config = override(kgen.RunConfig(), {"train.jit_compile": asked})
+        with pytest.raises(Opened):
+            begins(config)
+        assert called == expected
 
 
 @pytest.mark.slow
