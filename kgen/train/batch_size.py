@@ -63,7 +63,7 @@ def _largest(config_json: str, spec_json: str, replicas: int) -> int:
     announce("trying batch sizes")
     while left:
         given = {"config": json.loads(config_json), "spec": json.loads(spec_json)}
-        given["sizes"] = [-(-size // replicas) for size in left]
+        given |= {"sizes": [-(-size // replicas) for size in left], "replicas": replicas}
         ended = child.run_module(PROGRAM, json.dumps(given), seconds=SECONDS)
         tried = [line for line in ended.stdout.splitlines() if line.partition(" ")[0].isdigit()]
         if tried and tried[-1].endswith("fits"):
@@ -107,7 +107,9 @@ def main():
     config, spec = RunConfig.from_json(given["config"]), DataSpec.from_json(given["spec"])
     for size in given["sizes"]:
         try:
-            take_steps(with_batch_size(config, size, steps_per_execution=STEPS), spec)
+            for device in kinds_of_gpus() if given["replicas"] > 1 else [None]:
+                with tf.device(device):
+                    take_steps(with_batch_size(config, size, steps_per_execution=STEPS), spec)
         except Exception as error:
             smaller = size != given["sizes"][-1]  # a batch that fills a GPU leaves none for its libraries
             if not lacks_memory(error) and not (smaller and gpu.cannot_be_used(error)):
@@ -118,6 +120,12 @@ def main():
             return
         keras.backend.clear_session()
         gc.collect()
+
+
+def kinds_of_gpus() -> list[str]:
+    """A GPU of each name: cards of two kinds share a batch equally, and one of them has less memory."""
+    devices = zip(gpu.visible(), tf.config.list_logical_devices("GPU"), strict=False)
+    return [*{gpu.name_of(card): device.name for card, device in devices}.values()]
 
 
 def take_steps(config: RunConfig, spec: DataSpec):

@@ -91,6 +91,38 @@ def test_a_step_that_aborts_whatever_its_size_is_not_told_as_a_lack_of_memory(tr
         resolved()
 
 
+def run_child(monkeypatch, config, sizes, replicas=1):
+    """Runs the program of the child process in this one."""
+    given = {"config": config.to_json(), "spec": _vae()[1].spec.to_json(), "sizes": sizes, "replicas": replicas}
+    read, write = os.pipe()
+    os.write(write, json.dumps(given).encode())
+    os.close(write)
+    monkeypatch.setattr(batch_size.sys, "stdin", os.fdopen(read))
+    batch_size.main()
+
+
+def test_of_cards_of_two_kinds_a_step_must_fit_on_both(monkeypatch, capsys):
+    """The second half of the CPU stands for the smaller card, where a step of more than 8 images does not fit."""
+    config, taken = defaults.resolve_defaults(*_vae()), []
+
+    def take_steps(config, spec, steps=batch_size.take_steps):
+        device = tf.zeros(3).device[-5:]
+        taken.append((config.train.batch_size, device))
+        if device == "CPU:1" and config.train.batch_size > 8:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        steps(config, spec)
+
+    cards, names = ["card 0", "card 1", "card 2"], {"card 0": "Large", "card 1": "Large", "card 2": "Small"}
+    devices = [tf.config.LogicalDevice(f"/device:CPU:{i}", "GPU") for i in (1, 0, 1)]
+    monkeypatch.setattr(batch_size.gpu, "visible", lambda: cards)
+    monkeypatch.setattr(batch_size.gpu, "name_of", names.get)
+    monkeypatch.setattr(batch_size.tf.config, "list_logical_devices", lambda kind: devices)
+    monkeypatch.setattr(batch_size, "take_steps", take_steps)
+    run_child(monkeypatch, config, [16, 8], replicas=3)
+    assert capsys.readouterr().out == "16 needs more memory\n8 fits\n"
+    assert taken == [(16, "CPU:0"), (16, "CPU:1"), (8, "CPU:0"), (8, "CPU:1")]
+
+
 @pytest.mark.parametrize("said", ["OOM when allocating tensor", "DNN library initialization failed."])
 def test_the_child_goes_on_with_the_next_size(said, monkeypatch, capsys):
     config = defaults.resolve_defaults(*_vae())
@@ -102,13 +134,8 @@ def test_the_child_goes_on_with_the_next_size(said, monkeypatch, capsys):
             raise tf.errors.InternalError(None, None, said)
         steps(config, spec)
 
-    given = {"config": config.to_json(), "spec": _vae()[1].spec.to_json(), "sizes": [16, 8, 4]}
-    read, write = os.pipe()
-    os.write(write, json.dumps(given).encode())
-    os.close(write)
     monkeypatch.setattr(batch_size, "take_steps", take_steps)
-    monkeypatch.setattr(batch_size.sys, "stdin", os.fdopen(read))
-    batch_size.main()
+    run_child(monkeypatch, config, [16, 8, 4])
     assert capsys.readouterr().out == "16 needs more memory\n8 fits\n" and tried == [16, 8]
 
 
