@@ -30,15 +30,17 @@ def run_module(module: str, given: str = "", *, seconds: float) -> subprocess.Co
         "TF_CPP_MIN_LOG_LEVEL": "2",  # errors
     }
     environment.pop("TF_CONFIG", None)  # it is no worker
-    command = [sys.executable or "python", "-m", module]
+    command = [sys.executable, "-m", module]
     try:
+        if getattr(sys, "frozen", False) or not sys.executable:  # the command would be the program itself again
+            raise OSError("this program has no Python beside it")
         return subprocess.run(
             command, input=given, env=environment, capture_output=True, text=True, errors="replace", timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode(errors="replace") if error.stdout else ""
         return subprocess.CompletedProcess(command, -signal.SIGKILL, said, f"no end in {seconds:g} seconds")
-    except OSError as error:  # no Python of its own (an embedded one), or no memory for another process
+    except OSError as error:  # no Python, or no memory for another process
         return subprocess.CompletedProcess(command, NOT_STARTED, "", f"no process could be started: {error}")
 
 

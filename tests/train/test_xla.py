@@ -104,6 +104,11 @@ def test_where_no_process_can_be_started_xla_is_not_used(a_gpu, monkeypatch):
     a_gpu(WORKS)
     monkeypatch.setattr(xla.child.sys, "executable", "/nowhere/python")
     assert "ended with exit code 127: no process could be started: " in xla.failure()
+    monkeypatch.undo()
+    for name, value in (("frozen", True), ("executable", "")):
+        with monkeypatch.context() as patch:
+            patch.setattr(xla.child.sys, name, value, raising=False)
+            assert xla.child.run_module("this", seconds=1.0).returncode == xla.child.NOT_STARTED
 
 
 def test_the_program_computes_what_it_should_by_functions_of_the_toolkit(monkeypatch):
