@@ -7,6 +7,7 @@ A model's test is `check_model("vae", spec=...)`, or, to see failures apart, one
 """
 
 import pytest
+from check_model_gpu import check_steps_have_gpu_kernels
 from check_model_results import (
     check_exports_agree,
     check_generate_is_pure,
@@ -57,6 +58,7 @@ CHECKS = (
     check_label_reaches_the_images,
     check_phases_move_their_own_weights,
     check_mixed_precision_trains,
+    check_steps_have_gpu_kernels,
     check_metrics_exact_with_short_batch,
     check_same_seed_same_training,
     check_wrong_use_is_explained,
@@ -83,6 +85,7 @@ NETWORK = (
     check_label_reaches_the_images,
     check_phases_move_their_own_weights,
     check_mixed_precision_trains,
+    check_steps_have_gpu_kernels,
     check_exports_agree,
 )
 """Those that depend on the networks: for another network of a class that passes all of CHECKS."""

@@ -2,8 +2,10 @@
 
 import pytest
 from check_model import CHECKS, NETWORK, QUICK, Case, parameters
+from check_model_gpu import check_steps_have_gpu_kernels
 from check_model_training import check_sgd_step_equal_on_replicas
 
+from kgen.nn.augment import AUGMENTATIONS
 from kgen.spec import DataSpec
 
 COLOUR = DataSpec("colour", (12, 10, 3), num_classes=3)
@@ -29,6 +31,10 @@ TABLE = {
         NETWORK,
     ),
     "wcgan_gp": (Case("wcgan_gp", model_args=CONV | {"critic_steps": 2}), NETWORK),
+    "dcgan, every change": (
+        Case("dcgan", COLOUR, CONV | {"network": "residual", "batch_norm": False, "augment": [*AUGMENTATIONS]}),
+        [check_steps_have_gpu_kernels],
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from check_model import (
     check_same_seed_same_training,
     check_sgd_step_equal_on_replicas,
 )
+from check_model_gpu import check_steps_have_gpu_kernels
 from evaluation_fixtures import blobs
 from model_case import BATCH, Case, fit, train
 from untrained import untrained_run
@@ -234,6 +235,12 @@ def test_three_steps_of_fit_are_three_steps(case, how):
     for old, one, other in zip(before, single.trainable_variables, model.trainable_variables, strict=True):
         apart = np.abs(one.numpy() - other.numpy()).max()
         assert apart <= 1e-5 + 1e-3 * np.abs(one.numpy() - old).max(), other.path
+
+
+@pytest.mark.slow
+@needs_weights
+def test_its_steps_have_gpu_kernels():
+    check_steps_have_gpu_kernels(LAZY)
 
 
 @needs_weights
