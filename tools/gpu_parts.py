@@ -419,7 +419,7 @@ def far(folder: Path, model: str, other: str) -> float:
 
 
 def recipe(name: str, group: Group) -> dict:
-    """Trains the recipe images-dcgan on made pictures in the time that is left; keeps samples, figures and the run."""
+    """Trains the recipe own-pictures on made pictures in the time that is left; keeps samples, figures and the run."""
     import bench_train
 
     import kgen
@@ -431,7 +431,7 @@ def recipe(name: str, group: Group) -> dict:
     with tempfile.TemporaryDirectory() as base:
         path, run = Path(base) / "digits64.npz", Path(base) / "dcgan-run"
         np.savez(path, images=(pixels * inks).astype(np.uint8))
-        arguments = ["--recipe", "images-dcgan", "--dataset", str(path), "--run_dir", str(run), "--logger", "none"]
+        arguments = ["--recipe", "own-pictures", "--dataset", str(path), "--run_dir", str(run), "--logger", "none"]
         if group.gpu:
             arguments += ["--minutes", f"{max(0.25, (group.seconds - 45) / 60):.2f}"]
             figures = kgen.EvalConfig(metrics=("fid",), features="random", count=2000, repeats=1)
