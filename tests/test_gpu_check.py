@@ -53,6 +53,19 @@ def test_what_there_is_no_time_for_is_left_out(tmp_path):
     assert [record["ok"] for record in records] == [True, None, None]
 
 
+def test_the_libdevice_of_another_package_is_in_the_working_folder(tmp_path, monkeypatch):
+    library = tmp_path / "triton" / "backends" / "nvidia" / "lib" / "libdevice.10.bc"
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"BC")
+    monkeypatch.setattr(gpu_check.sysconfig, "get_path", lambda _: str(tmp_path))
+    script = tmp_path / "child.py"
+    script.write_text(CHILD.replace('"well"', 'open("libdevice.10.bc").read()'))
+    check = Check(tmp_path, time.monotonic() + 30, script)
+    check.run(Work("a", "kgen", ("one",)), check.until)
+    check.close()
+    assert [record["text"] for record in check.records] == ["BC"]
+
+
 def test_every_preset_is_compared_with_the_cpu():
     from kgen.models.presets import PRESETS
 

@@ -26,6 +26,7 @@ import platform
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -149,12 +150,14 @@ class Check:
     """
 
     def __init__(self, folder: Path, until: float, script: Path = HERE / "gpu_parts.py"):
-        self.folder, self.until, self.script = folder, until, script
+        self.folder, self.until, self.script = folder.absolute(), until, script.absolute()
         self.about: dict = {}
         self.records: list[dict] = []
         self.lock = threading.Lock()
         self.waiting: list[subprocess.Popen] = []
-        self.logs = tempfile.TemporaryDirectory(prefix="gpu_check-")
+        self.logs, self.room = (tempfile.TemporaryDirectory(prefix="gpu_check-") for _ in range(2))
+        for library in found_libdevice():
+            (Path(self.room.name) / library.name).symlink_to(library)
 
     def prepare(self, count: int):
         """Starts processes that import TensorFlow while others measure."""
@@ -171,7 +174,7 @@ class Check:
         log, path = tempfile.mkstemp(".log", f"{kind}-", self.logs.name)
         command = [sys.executable, "-u", "-X", "faulthandler", str(self.script), kind]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log, "text": True}
-        process = subprocess.Popen(command, **pipes, env=environment, start_new_session=True)
+        process = subprocess.Popen(command, **pipes, env=environment, cwd=self.room.name, start_new_session=True)
         os.close(log)
         process.log = Path(path)
         return process
@@ -246,6 +249,17 @@ class Check:
         logs = [f"{file.name}\n{file.read_text(errors='replace')}" for file in sorted(Path(self.logs.name).iterdir())]
         write(self.folder / "logs.txt", "\n".join(logs))
         self.logs.cleanup()
+        self.room.cleanup()
+
+
+def found_libdevice() -> list[Path]:
+    """NVIDIA's libdevice.10.bc of some package of Python, which XLA needs and looks for in its working folder at last.
+
+    Where the CUDA libraries are those of other packages (PyTorch's, JAX's), XLA does not find it by itself.
+    """
+    site = Path(sysconfig.get_path("purelib"))
+    packages = ("nvidia/*/nvvm/libdevice", "nvidia/*/*/nvvm/libdevice", "triton/backends/nvidia/lib")
+    return [path for folder in packages for path in sorted(site.glob(f"{folder}/libdevice.10.bc"))][:1]
 
 
 def last_words(log: Path) -> str:
