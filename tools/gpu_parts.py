@@ -91,6 +91,9 @@ def version(package: str) -> str | None:
 
 RATES = {"elbo": 1e-4, "discriminator": 1e-3, "generator": 1e-3}
 """Learning rates of SGD: weights move by 1e-3 to 1e-2 of themselves, and rounding does not grow to more than that."""
+CRITIC_RATE = 1e-5
+"""Of a discriminator with a gradient penalty: by RATES it would move by as much as itself, and a ReLU on the other side
+of its kink turns the slopes that the penalty is of."""
 SMALL = {"hidden": (32,), "filters": (8, 16), "latent_dim": 4}
 TRIAL = "trial of XLA"
 _ON_CPU: dict[str, tuple] = {}
@@ -124,7 +127,7 @@ def by_sgd(preset: str, group: Group, device: str, how: str, start: list | None 
         group: of the measurement.
         device: TensorFlow's name.
         how: "eager", "graph", "XLA", "TF32", or a dtype policy of mixed precision.
-        start: initial weights; None takes those that the model is built with.
+        start: initial weights; None takes those that the model is built with, away from zero.
     """
     import keras
     import tensorflow as tf
@@ -137,8 +140,10 @@ def by_sgd(preset: str, group: Group, device: str, how: str, start: list | None 
     images, labels = made(40 if group.gpu else 10, spec.image_shape)
     with tf.device(device):
         model = kgen.build_model(preset, spec, seed=0, **({} if group.gpu else small_arguments(preset)))
-        model.compile({phase.name: keras.optimizers.SGD(RATES[phase.name]) for phase in model.phases()})
-        if start is not None:
+        model.compile(optimizers(model))
+        if start is None:
+            leave_zero(model)
+        else:
             model.set_weights(start)
         start = [weight.numpy() for weight in model.weights]
         batch = tf.constant(images), tf.constant(labels)
@@ -151,6 +156,26 @@ def by_sgd(preset: str, group: Group, device: str, how: str, start: list | None 
         for _ in range(STEPS):
             step()
     return start, *state_of(model)
+
+
+def optimizers(model) -> dict:
+    """SGD for each of its networks."""
+    import keras
+
+    rates = RATES | ({"discriminator": CRITIC_RATE} if model.model_args().get("gradient_penalty") else {})
+    return {phase.name: keras.optimizers.SGD(rates[phase.name]) for phase in model.phases()}
+
+
+def leave_zero(model):
+    """Gives biases that are all zero values of about 0.1.
+
+    Where rounding decides on which side of its kink a ReLU is, a bias moves by some 1e-7: not to be held against
+    values that are no larger than the steps taken.
+    """
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_variables:
+        if not weight.numpy().any():
+            weight.assign(rng.normal(0, 0.1, weight.shape))
 
 
 def state_of(model) -> tuple[dict, dict]:
@@ -202,7 +227,6 @@ def mirrored(name: str, group: Group) -> dict:
 
     Each replica gets the same images and the same noise: then batch normalization sees on each what it sees on one.
     """
-    import keras
     import tensorflow as tf
 
     import kgen
@@ -214,7 +238,8 @@ def mirrored(name: str, group: Group) -> dict:
     for strategy in (tf.distribute.get_strategy(), devices.strategy):
         with strategy.scope(), tf.device(group.device) if not found else contextlib.nullcontext():
             model = same_noise(kgen.build_model(name, spec, seed=0, **({} if group.gpu else small_arguments(name))))
-            model.compile({phase.name: keras.optimizers.SGD(RATES[phase.name]) for phase in model.phases()})
+            leave_zero(model)
+            model.compile(optimizers(model))
         shares = max(phase.repeats for phase in model.phases())
         block = [np.concatenate([part] * devices.replicas * shares) for part in made(4, spec.image_shape)]
         data = tf.data.Dataset.from_tensors(tuple(block)).repeat(STEPS)
@@ -341,6 +366,7 @@ def torch_turn(path, job, group: Group, contestant: str, precision: str) -> dict
     if group.gpu:
         torch.set_default_device("cuda")
         torch.cuda.reset_peak_memory_stats()
+        torch.backends.cudnn.benchmark = True  # it tries algorithms, as XLA does
     torch.set_float32_matmul_precision("highest" if precision == "float32" else "high")
     torch.backends.cudnn.allow_tf32 = precision != "float32"
     mixed = torch.autocast("cuda", torch.bfloat16) if "mixed" in precision else contextlib.nullcontext()
