@@ -74,7 +74,7 @@ def pictures() -> str:
     """Every name that --what takes."""
     from kgen.explore.kinds import KINDS, PAGE, PAGE_HELP
 
-    rows = [(f"`{name}`", kind.help, ", ".join(kind.needs)) for name, kind in KINDS.items()]
+    rows = [(f"`{name}`", kind.help, ", ".join(kind.needs).replace("_", " ")) for name, kind in KINDS.items()]
     return table(("`--what`", "what it shows", "needs"), [*rows, (f"`{PAGE}`", PAGE_HELP, "")])
 
 

@@ -92,8 +92,8 @@ def resplit(dataset: Dataset, config: DataConfig, *, seed: int = 0) -> Dataset:
 
     Args:
         dataset: loaded with the settings of `config`, but for `validation_fraction`, and without a limit.
-        config: its `validation_fraction` counts.
-        seed: of the validation split.
+        config: its `validation_fraction` and its `limit` count.
+        seed: of the validation split and of the limit.
 
     Returns:
         What `load(config, seed=seed)` returns, but for the notes.

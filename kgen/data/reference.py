@@ -1,7 +1,7 @@
 """The real images that a generator is compared with: the same ones for every run on a data set."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy as np
 from kgen import data, random
 from kgen.config import DataConfig
 from kgen.data.sources.base import WHITE
+from kgen.data.training_data import Content
 from kgen.errors import UserError
 from kgen.spec import DataSpec
 
@@ -72,6 +73,7 @@ class Reference:
         real: the images of the split that metrics are reported on.
         read_train: returns `train`.
         read_other: returns `other`; None without one.
+        find_change: returns `change_in` of splits; None where it is not known what a generator was trained on.
         binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (sampled
             each time in training, one fixed sample here), or "none: grey".
     """
@@ -81,6 +83,7 @@ class Reference:
     read_train: Callable[[], RealImages]
     read_other: Callable[[], RealImages] | None = None
     binarization: str = GREY
+    find_change: Callable[[Sequence[str]], str] | None = None
 
     @cached_property
     def train(self) -> RealImages:
@@ -94,6 +97,18 @@ class Reference:
     def other(self) -> RealImages | None:
         """Real images of another split than `real`, from which baselines are computed; None without one."""
         return self.read_other and self.read_other()
+
+    @cached_property
+    def changed(self) -> str:
+        """How the images that a generator was trained on have changed since, in a sentence; "" where they have not.
+
+        Those to train on and those set aside for validation, whatever `real` is of: samples are searched for them.
+        """
+        return self.change_in("train", "validation")
+
+    def change_in(self, *splits: str) -> str:
+        """The same of any splits of the training, of which that has only some images where it had a limit."""
+        return self.find_change(splits) if self.find_change else ""
 
     @property
     def labelled(self) -> bool:
@@ -115,6 +130,7 @@ class Reference:
             lambda: relabelled(self.train),
             self.read_other and (lambda: relabelled(self.other)),
             self.binarization,
+            self.find_change,
         )
 
 
@@ -127,6 +143,7 @@ def load_reference(
     spec: DataSpec | None = None,
     own: bool = True,
     dataset: data.Dataset | None = None,
+    content: Content | None = None,
 ) -> Reference:
     """The reference images of a data set.
 
@@ -145,6 +162,7 @@ def load_reference(
         own: the generator was trained on this set, so that only images that were set aside can be reported on.
         dataset: loaded with `config`: its images are used, and there is no second copy of them; but all are loaded
             where it has only some of them (`config.limit`). None loads them.
+        content: what identifies the images of the training, by which `Reference.changed` goes. None: not known.
 
     Raises:
         UserError: no such data or split, or its images have another shape than the generator's.
@@ -156,6 +174,11 @@ def load_reference(
         dataset = data.load(undivided)
     else:
         dataset = data.resplit(dataset, undivided)
+
+    def change(splits: Sequence[str]) -> str:
+        return _change(data.resplit(loaded, config, seed=seed), content, splits)
+
+    loaded, find_change = dataset, change if own and content is not None else None
     unsplit = "test" not in dataset.splits and "validation" not in dataset.splits
     whole = unsplit and split is None and not own
     if unsplit and not whole and split != "train":
@@ -181,8 +204,21 @@ def load_reference(
         lambda: real if split == "train" else real_images(dataset, "train"),
         None if second is None else lambda: found.train if second == "train" else real_images(dataset, second),
         _binarization(dataset, real),
+        find_change,
     )
     return found.in_order_of(spec)
+
+
+def _change(dataset: data.Dataset, content: Content, splits: Sequence[str]) -> str:
+    """How the images of a training differ from those that `content` identifies; see `Reference.change_in`."""
+    difference = content.of_splits(splits).difference(Content.of(dataset, splits))
+    if not difference:
+        return ""
+    which = "training" if "train" in splits else splits[0]
+    return (
+        f"the {which} images of {dataset.spec.name!r} have changed since the training: {difference}; restore them, or "
+        "name the data to compare with by --dataset"
+    )
 
 
 def _no_split(dataset: data.Dataset, split: str) -> str:

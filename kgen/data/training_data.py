@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import numpy as np
 from kgen import data
 from kgen.config import DataConfig
 from kgen.data.sources import resolve
+from kgen.data.splits import SPLITS
 from kgen.errors import UserError
 
 FILES = {"dataset": "the data set", "labels": "the labels"}
@@ -42,10 +43,17 @@ class Content:
     names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: data.Dataset) -> Content:
-        """Of a data set that is loaded."""
-        hashes = {split: dataset.fingerprint(split) for split in dataset.splits} if dataset.kept else {}
-        return cls(dict(dataset.spec.examples), hashes, {split: _names(dataset, split) for split in dataset.splits})
+    def of(cls, dataset: data.Dataset, splits: Collection[str] = SPLITS) -> Content:
+        """Of a data set that is loaded, or of some of its splits."""
+        splits = [split for split in dataset.splits if split in splits]
+        hashes = {split: dataset.fingerprint(split) for split in splits} if dataset.kept else {}
+        examples = {split: dataset.spec.examples[split] for split in splits}
+        return cls(examples, hashes, {split: _names(dataset, split) for split in splits})
+
+    def of_splits(self, splits: Collection[str]) -> Content:
+        """That of some splits alone."""
+        every = (self.examples, self.hashes, self.names)
+        return Content(*({split: one[split] for split in one if split in splits} for one in every))
 
     def difference(self, now: Content) -> str:
         """How the images have changed, in words; "" where they are the same, as far as both say."""

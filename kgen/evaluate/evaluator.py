@@ -73,12 +73,14 @@ def evaluate(
         check_writable(Path(out).parent, f"--out {out}")
     target = open_target(path, checkpoint=checkpoint, prior=prior, dataset=dataset)
     real, own = target.real_images(dataset, data_settings)
+    as_trained = dataset is None and not data_settings
     reference = load_reference(
-        real, split=config.split, num_real=config.num_real, seed=target.seed, spec=target.spec, own=own
-    )
+        real, split=config.split, num_real=config.num_real, seed=target.seed, spec=target.spec, own=own,
+        content=target.content if as_trained else None,
+    )  # fmt: skip
     if own and "dataset" in target.about:  # a folder that was renamed holds the same data
         reference = replace(reference, spec=replace(reference.spec, name=target.about["dataset"]))
-    if dataset is None and not data_settings:
+    if as_trained:
         target.check_unchanged(reference)
     path = Path(out or target.out)
     if path.exists():
@@ -164,10 +166,7 @@ class Evaluator:
                 for choice in choices:
                     bar.set_postfix_str(str(choice))
                     if repeat == 0 or not choice.metric.once:
-                        inputs = self._inputs(choice, fake, seed, sampler, likelihood)
-                        found = choice.metric(inputs)
-                        self.pictures = inputs.pictures | self.pictures
-                        for name, value in found.items():
+                        for name, value in self._values_of(choice, fake, seed, sampler, likelihood).items():
                             values.setdefault((choice, name), []).append(value)
                     bar.update(config.count)
         count = len(fake) if sampled else 0
@@ -336,12 +335,26 @@ class Evaluator:
             likelihood=likelihood,
         )
 
+    def _values_of(self, choice: MetricChoice, *given) -> dict[str, MetricValue]:
+        """The values of a metric, and its pictures; none of training images that are not there any more.
+
+        Args:
+            choice: the metric.
+            given: as of `_inputs`.
+        """
+        if choice.metric.looks_at_train and self.reference.changed:
+            return {name: MetricValue(None, note=self.reference.changed) for name in choice.metric.values}
+        inputs = self._inputs(choice, *given)
+        found = choice.metric(inputs)
+        self.pictures = inputs.pictures | self.pictures
+        return found
+
     def _baseline(self, choice: MetricChoice, count: int) -> tuple[dict[str, float | None], int | None]:
         """The values of a metric for at most `count` real images in place of generated ones, and how many these are."""
         kind, real = choice.metric.baseline, self.reference.real
         if kind is None or (kind == "other" and self.reference.read_other is None):
             return {}, None
-        if choice.metric.looks_at_train and real.hash == self.reference.train.hash:
+        if choice.metric.looks_at_train and (self.reference.changed or real.hash == self.reference.train.hash):
             return {}, None  # training images are copies of themselves
         stand_in = (self.reference.other if kind == "other" else real).some(count)
         looked_at = [real, stand_in, *([self.reference.train] if choice.metric.looks_at_train else [])]

@@ -63,6 +63,11 @@ class Target:
         return None if self.sampler is None else self.sampler.spec
 
     @property
+    def content(self) -> Content | None:
+        """What identifies the images that it was trained on; None when unknown."""
+        return self.trained_on and self.trained_on.content
+
+    @property
     def repeatable(self) -> bool:
         """Whether another seed gives other images."""
         return self.sampler is not None
@@ -106,6 +111,9 @@ class Target:
         """Raises UserError when the real images are not those that there were when it was trained."""
         split = reference.real.split
         was = self.data_hashes.get(split)
+        change = reference.changed if split == "train" else "" if was else reference.change_in(split)
+        if change:
+            raise UserError(change)
         if split != "train" and was not in (None, reference.real.hash):
             raise UserError(
                 f"the {split} images of {reference.spec.name!r} have changed since {self.path} was trained (content "

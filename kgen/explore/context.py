@@ -85,6 +85,11 @@ class Context:
             return str(error)
 
     @property
+    def no_training_data(self) -> str:
+        """Why the images that it was trained on are not there; "" if they are."""
+        return self.no_data or self.reference.changed
+
+    @property
     def no_images(self) -> str:
         """Why there is nothing to encode; "" if there is."""
         return "" if self.options.images else self.no_data
@@ -188,8 +193,12 @@ class Context:
             UserError: they cannot be read, or are not those that there were when the model was trained.
         """
         real, own = self._real_images
-        reference = load_reference(real, num_real=10_000, seed=self.target.seed, spec=self.spec, own=own)
-        if self._dataset is None and not self._data_settings:
+        as_trained = self._dataset is None and not self._data_settings
+        reference = load_reference(
+            real, num_real=10_000, seed=self.target.seed, spec=self.spec, own=own,
+            content=self.target.content if as_trained else None,
+        )  # fmt: skip
+        if as_trained:
             self.target.check_unchanged(reference)
         return reference
 

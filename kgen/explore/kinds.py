@@ -27,7 +27,7 @@ KINDS = Registry("picture")
 KINDS.update(
     samples=Kind("a grid of samples; of a conditional model a row per class", "samples"),
     style=Kind("a row per latent point, a column per label", "samples", ("labels",)),
-    neighbours=Kind("samples beside their nearest training images", "samples", ("data",)),
+    neighbours=Kind("samples beside their nearest training images", "samples", ("training_data",)),
     features=Kind("leading feature dimensions, real against generated", "samples", ("data",)),
     reconstructions=Kind(
         "images above what their codes decode to: any, the best and the worst", "encodings", ("encoder", "images")

@@ -452,6 +452,38 @@ def test_data_that_changed_since_the_training(digits, tmp_path):
         target.check_unchanged(digits)
 
 
+@pytest.mark.parametrize("limit", [None, 40])
+def test_training_images_that_changed_since_the_training(save_set, tmp_path, limit):
+    """Where the test images are as they were, what does not look at the training images is measured all the same."""
+    data = save_set(count=80, test=40)
+    settings = {"model": "vae", "data.dataset": data.dataset, "data.limit": limit, "model_args.hidden": [4]}
+    run = untrained_run(tmp_path / "run", **settings)
+    options = EvalConfig(metrics=("kid", "memorization"), features="pixels", count=40, repeats=1)
+
+    def measured(path, **given):
+        return by_name(evaluate(path, options, out=tmp_path / "found.jsonl", **given)[0])
+
+    places = (run.path, export(run, tmp_path / "export"))
+    before = measured(run.path)
+    assert None not in [row["value"] for row in before.values()]
+    with np.load(data.dataset) as arrays:
+        changed = {**arrays, "x_train": arrays["x_train"] ^ 1}
+    np.savez(data.dataset, **changed)
+    for path in places:
+        found = measured(path)
+        assert found["kid"]["value"] == before["kid"]["value"]
+        assert found["copies"]["value"] is None and found["copies"]["baseline"] is None
+        assert "training images of 'blobs' have changed since the training" in found["copies"]["note"]
+        assert run.data_hashes["train"] in found["copies"]["note"]
+        with pytest.raises(UserError, match="have changed since the training"):
+            evaluate(path, replace(options, split="train"), out=tmp_path / "found.jsonl")
+    assert measured(run.path, dataset=data.dataset)["copies"]["value"] is not None  # named: other images may be meant
+    np.savez(data.dataset, **{**changed, "x_test": changed["x_test"] ^ 1})
+    for path in places:
+        with pytest.raises(UserError, match="the test images of 'blobs' have changed since"):
+            evaluate(path, options, out=tmp_path / "found.jsonl")
+
+
 def test_classes_that_are_not_those_of_the_model(default_job, tmp_path, out):
     pixels, labels = blobs(40, side=28, classes=3)
     np.savez(tmp_path / "three.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)

@@ -252,6 +252,20 @@ def test_pictures_of_data_that_have_changed_are_left_out(path):
     assert Context(path, Options(), dataset="digits").no_data == ""  # named: other images may be meant
 
 
+def test_training_images_that_have_changed_are_no_neighbours(path):
+    """Where the real images to compare with are as they were; those set aside for validation were searched, too."""
+    for split in ("train", "validation"):
+        context = Context(path, Options())
+        assert missing(context, "neighbours") == ""
+        context = Context(path, Options())
+        trained_on = context.target.trained_on
+        hashes = {**trained_on.content.hashes, split: "0" * 16}
+        content = dataclasses.replace(trained_on.content, hashes=hashes)
+        context.target.trained_on = dataclasses.replace(trained_on, content=content)
+        assert "training images of 'digits' have changed since the training" in missing(context, "neighbours")
+        assert missing(context, "features") == ""
+
+
 @pytest.mark.slow
 def test_data_that_are_not_there_leave_pictures_out_and_say_so(tmp_path, capsys, monkeypatch):
     """The export that comes with the code was trained on MNIST, which a new user has not."""
