@@ -13,7 +13,7 @@ from kgen.models import build_model
 from kgen.progress import announce
 from kgen.tables import counted
 from kgen.train import checks, defaults, xla
-from kgen.train.init_from import TrainedModel, check_channels
+from kgen.train.init_from import TrainedModel, check_channels, initialize_weights
 from kgen.train.memory import StepMemory, check_memory, gib
 from kgen.train.trainer import compile_model, failure_of, set_precision
 
@@ -126,6 +126,8 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
 def _measured(config: RunConfig, dataset: data.Dataset, step: StepMemory | None) -> DryRun:
     """Takes some steps of a complete configuration."""
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
+    if config.train.init_from:
+        initialize_weights(model, config)  # which refuses what does not fit
     train, steps_per_epoch = config.train, dataset.spec.examples["train"] // config.train.batch_size
     compile_model(model, config, steps_per_epoch)
     batches = dataset.batches(

@@ -218,6 +218,25 @@ def test_a_dry_run_says_that_gray_and_colour_do_not_mix(tmp_path):
         dry_run(config)
 
 
+@pytest.mark.parametrize("settings, message", [
+    ({"model_args.hidden": [9], "model_args.discriminator_hidden": [9]}, "nothing of it fits: .*decoder_0"),
+    ({"model_args.hidden": [6], "model_args.discriminator_hidden": [9], "train.freeze_layers": 1},
+     "it has no encoder_0 that fits; freeze fewer"),
+])  # fmt: skip
+def test_a_dry_run_says_what_of_the_source_does_not_fit(settings, message, tmp_path, monkeypatch):
+    """As the training does, before a step is taken."""
+    monkeypatch.setattr("kgen.train.dry_run.compile_model", lambda *_: pytest.fail("steps are prepared"))
+    run = made(tmp_path / "run", "gan", DataSpec("digits", (28, 28, 1)))
+    settings = SMALL | settings | {"data.limit": 30, "train.init_from": str(run.path)}
+    config = override(kgen.RunConfig(model="gan"), settings)
+    said = []
+    for attempt in (lambda: dry_run(config), lambda: train(config, run_dir=str(tmp_path / "new"))):
+        with pytest.raises(UserError, match=message) as error:
+            attempt()
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
 def test_the_command_line_takes_the_model_of_the_source(tmp_path):
     run = made(tmp_path / "run", "wgan_gp")
     cmd = command()
