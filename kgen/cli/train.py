@@ -293,12 +293,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from kgen.train import resume, train  # imports TensorFlow
         from kgen.train.dry_run import dry_run
 
-        if cmd["dry_run"]:
-            return show(str(dry_run(config)))
         monitor = None
         if config.train.measures_samples or PRESETS[config.model].adversarial:
             from kgen.evaluate import Monitor as monitor
 
+        if cmd["dry_run"]:
+            return show(str(dry_run(config, monitor=monitor)))
         runs = []
         try:
             if cmd["resume"] is not None:

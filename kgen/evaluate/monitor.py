@@ -58,24 +58,13 @@ class Monitor:
 
     def __init__(self, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()):
         train = config.train
-        self.split = dataset.spec.monitor_split
-        self.better = directions(train.metrics, unseen=self.split != "train")
+        self.split, self.better = dataset.spec.monitor_split, self.measured(config, dataset)
         first = [next(iter(directions([metric]))) for metric in train.metrics]
         self.main = tuple(dict.fromkeys([train.best_by] * (train.best_by != "loss") + first))
-        if train.best_by != "loss" and not self.better.get(train.best_by):
-            known = ["loss", *(name for name, better in self.better.items() if better)]
-            raise UserError(f"train.best_by: {train.best_by!r} is not measured; {nearest(train.best_by, known)}")
-        preset, classes = PRESETS[config.model], dataset.spec.num_classes
-        check(
-            train.metrics, num_classes=classes, labelled_fakes=preset.conditional, encodes=preset.has_encoder,
-            likelihood=preset.has_likelihood,
-        )  # fmt: skip
         unseen = {"validation", "test"} & {*dataset.splits}
         common = load_reference(config.data, seed=config.seed, dataset=dataset, split=None if unseen else "train")
         real = real_images(dataset, self.split).some(NUM_REAL)
-        features = train.eval_features or default_extractor(classes)
-        named = [choice.features for choice in parse_metrics(train.metrics) if choice.features]
-        check_for_training([features, *named])
+        features = train.eval_features or default_extractor(dataset.spec.num_classes)
         self._evaluator = Evaluator(
             dataclasses.replace(common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None),
             EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),
@@ -84,6 +73,27 @@ class Monitor:
             mirrored=train.flip == "on",
         )
         self._seed = config.seed
+
+    @staticmethod
+    def measured(config: RunConfig, dataset: data.Dataset) -> dict[str, str]:
+        """Name of each value that would be measured -> "lower", "higher" or "": which is better. Computes nothing.
+
+        Raises:
+            UserError: an unknown metric, or one that the model or the data cannot give, features that need a file, or a
+                `best_by` that is not among the values.
+        """
+        train, preset, spec = config.train, PRESETS[config.model], dataset.spec
+        better = directions(train.metrics, unseen=spec.monitor_split != "train")
+        if train.best_by not in ("loss", "auto") and not better.get(train.best_by):
+            known = ["loss", *(name for name, which in better.items() if which)]
+            raise UserError(f"train.best_by: {train.best_by!r} is not measured; {nearest(train.best_by, known)}")
+        check(
+            train.metrics, num_classes=spec.num_classes, labelled_fakes=preset.conditional, encodes=preset.has_encoder,
+            likelihood=preset.has_likelihood,
+        )  # fmt: skip
+        named = [choice.features for choice in parse_metrics(train.metrics) if choice.features]
+        check_for_training([train.eval_features or default_extractor(spec.num_classes), *named])
+        return better
 
     @classmethod
     def decided(cls, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()) -> tuple[TrainConfig, str]:

@@ -88,12 +88,14 @@ class DryRun:
         )
 
 
-def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun:
+def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None, monitor: type | None = None) -> DryRun:
     """Builds the model and takes a few steps.
 
     Args:
         config: of the training. Where it has `train.minutes` and no epochs, those that fit are in the result's.
         dataset: already loaded; None loads `config.data`.
+        monitor: the class `kgen.evaluate.Monitor`, which is asked whether it can measure what `train.metrics` names;
+            None: nobody is asked.
 
     Raises:
         UserError: as `kgen.train` would; also for a model that is too large for the memory.
@@ -106,6 +108,8 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None) -> DryRun
     defaults.check_labels(config, dataset)
     if config.train.init_from:
         check_channels(TrainedModel.open(config.train.init_from), dataset.spec, config.recipe)
+    if monitor and config.train.measures_samples:
+        monitor.measured(config, dataset)
     asked, config = config, defaults.resolve_defaults(config, dataset)
     set_precision(config)
     step, _ = check_memory(config, dataset.spec)

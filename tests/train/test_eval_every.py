@@ -14,6 +14,7 @@ from kgen.config import TrainConfig, override
 from kgen.errors import TrainingFailed, UserError
 from kgen.evaluate import Monitor
 from kgen.train import callbacks, defaults
+from kgen.train.dry_run import dry_run
 from kgen.train.plots import draw_quality
 
 EPOCHS = 5
@@ -180,6 +181,9 @@ def test_mistakes_leave_nothing(config, tmp_path, settings, monitor, message):
     with pytest.raises(UserError, match=message):
         kgen.train.train(config(**settings), run_dir=str(tmp_path / "run"), monitor=monitor)
     assert not (tmp_path / "run").exists()
+    if monitor:  # the dry run says it before it takes a step
+        with pytest.raises(UserError, match=message):
+            dry_run(config(**settings), monitor=monitor)
 
 
 def test_metrics_beside_training_images_do_not_replace_the_terms_of_the_training():
