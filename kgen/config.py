@@ -155,6 +155,9 @@ SHARING_STRATEGIES = ("mirrored", "multi_worker", "tpu")
 """Those of `train.strategy` whose replicas share a batch, on CPUs too."""
 
 
+EPOCHS_BELOW = 2**31
+MINUTES_OF_A_YEAR = 365 * 24 * 60
+
 EVALUATIONS = 10
 """Of the samples of a training that chooses its best checkpoint by them."""
 
@@ -165,13 +168,18 @@ class TrainConfig:
     """How a model is trained: duration, optimizer, evaluation on the way, devices, checkpoints."""
 
     epochs: int | None = option(
-        None, "Passes over the training images.", auto="those that take --minutes, or about 4000 steps", above=0
+        None,
+        "Passes over the training images.",
+        auto="those that take --minutes, or about 4000 steps",
+        above=0,
+        below=EPOCHS_BELOW,
     )
     minutes: float | None = option(
         None,
         "Time that the training may take, in place of epochs: some steps are measured first.",
         auto="no limit",
         above=0,
+        at_most=MINUTES_OF_A_YEAR,
         more="Schedule and averages fit themselves to the epochs that result, which config.json keeps.",
     )
     batch_size: int | Literal["auto"] | None = option(
@@ -222,6 +230,7 @@ class TrainConfig:
         "Largest half-life of the average as a share of the images so far, e.g. 0.05.",
         auto="no such limit",
         above=0,
+        at_most=1,
         more="Early samples are then as young as the training; Karras et al. 2020.",
     )
     validate_every: int | None = option(

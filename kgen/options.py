@@ -113,7 +113,12 @@ class Option:
         if self.at_least is not None and (self.below is not None or self.at_most is not None):
             upper = f"{self.at_most}]" if self.below is None else f"{_power(self.below)})"
             raise UserError(f"{setting} must lie in [{self.at_least}, {upper}. Received: {value}")
-        bound = f"greater than {self.above}" if self.above is not None else f"at least {self.at_least}"
+        if self.above is None:
+            bound = f"at least {self.at_least}"
+        elif not all(number > self.above for number in numbers):
+            bound = f"greater than {self.above}"
+        else:
+            bound = f"at most {self.at_most}" if self.below is None else f"less than {_power(self.below)}"
         raise UserError(f"{setting} must be {bound}. Received: {value}")
 
     def _inside(self, number: Any) -> bool:

@@ -84,6 +84,10 @@ def test_the_given_values_are_not_changed():
         ({"seed": -1}, r"seed must lie in \[0, 2\^31\). Received: -1"),
         ({"seed": 2**31}, "seed must lie in"),
         ({"train": {"epochs": 0}}, "train.epochs must be greater than 0. Received: 0"),
+        ({"train": {"epochs": 10**21}}, r"train.epochs must be less than 2\^31. Received: 10{21}$"),
+        ({"train": {"minutes": 1e9}}, "train.minutes must be at most 525600. Received: 1000000000.0"),  # a year
+        ({"train": {"minutes": 0}}, "train.minutes must be greater than 0. Received: 0"),
+        ({"train": {"ema_rampup": 5}}, "train.ema_rampup must be at most 1. Received: 5"),  # percent
         ({"train": {"learning_rate": -0.1}}, "train.learning_rate must be greater than 0"),
         (
             {"train": {"learning_rate": float("nan")}},

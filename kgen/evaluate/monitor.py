@@ -10,6 +10,7 @@ from kgen.data.reference import load_reference, real_images
 from kgen.errors import UserError
 from kgen.evaluate.evaluator import EvalConfig, Evaluator
 from kgen.evaluate.registry import check, directions, parse_metrics
+from kgen.evaluate.target import check_room
 from kgen.features import (
     COLOUR,
     EXTRACTORS,
@@ -79,8 +80,8 @@ class Monitor:
         """Name of each value that would be measured -> "lower", "higher" or "": which is better. Computes nothing.
 
         Raises:
-            UserError: an unknown metric, or one that the model or the data cannot give, features that need a file, or a
-                `best_by` that is not among the values.
+            UserError: an unknown metric, or one that the model or the data cannot give, more samples than fit into
+                memory, features that need a file, or a `best_by` that is not among the values.
         """
         train, preset, spec = config.train, PRESETS[config.model], dataset.spec
         better = directions(train.metrics, unseen=spec.monitor_split != "train")
@@ -91,7 +92,10 @@ class Monitor:
             train.metrics, num_classes=spec.num_classes, labelled_fakes=preset.conditional, encodes=preset.has_encoder,
             likelihood=preset.has_likelihood,
         )  # fmt: skip
-        named = [choice.features for choice in parse_metrics(train.metrics) if choice.features]
+        choices = parse_metrics(train.metrics)
+        if any(choice.metric.of_samples for choice in choices):
+            check_room(train.eval_count, spec, "--eval_count")
+        named = [choice.features for choice in choices if choice.features]
         check_for_training([train.eval_features or default_extractor(spec.num_classes), *named])
         return better
 

@@ -148,7 +148,7 @@ class Target:
             return _from_folder(self, reference, count, seed)
         self.check_classes(reference)
         sampler, classes = self.sampler, reference.spec.num_classes
-        _check_room(count, reference.spec)
+        check_room(count, reference.spec)
         labels = np.arange(count, dtype=np.int32) % classes if sampler.conditional else None
         pixels = np.empty((count, *reference.spec.image_shape), np.uint8)
         one = None if labels is None else labels[:1]
@@ -209,13 +209,13 @@ def open_target(
     )
 
 
-def _check_room(count: int, spec: DataSpec):
-    """Raises UserError when so many images do not fit into memory."""
+def check_room(count: int, spec: DataSpec, flag: str = "--count"):
+    """Raises UserError, which names the flag, when so many images do not fit into memory."""
     need, room = count * spec.num_pixels, psutil.virtual_memory().available
     if need > room:
         raise UserError(
-            f"--count {count}: so many images of {'x'.join(map(str, spec.image_shape))} take {need / 2**30:.1f} GiB, "
-            f"and {room / 2**30:.1f} GiB of memory are available; give a smaller --count, e.g. --count "
+            f"{flag} {count}: so many images of {'x'.join(map(str, spec.image_shape))} take {need / 2**30:.1f} GiB, "
+            f"and {room / 2**30:.1f} GiB of memory are available; give a smaller {flag}, e.g. {flag} "
             f"{max(2, room // (4 * spec.num_pixels))}"
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 
 from kgen import data
-from kgen.config import RunConfig
+from kgen.config import EPOCHS_BELOW, RunConfig
 from kgen.models import build_model
 from kgen.progress import announce
 from kgen.tables import counted
@@ -60,9 +60,11 @@ class DryRun:
         return f"{self.step_seconds:.2f} s" if self.step_seconds >= 1 else f"{1000 * self.step_seconds:.1f} ms"
 
     def epochs_within(self, minutes: float) -> int:
-        """Most epochs that fit, with a tenth of the time for evaluations and pictures; at least one."""
+        """Most epochs that fit, with a tenth of the time for evaluations and pictures; at least one, and a number that
+        `train.epochs` takes."""
         seconds = 60 * minutes * STEPS_SHARE - self.compile_seconds
-        return max(1, int(seconds / (self.steps_per_epoch * self.step_seconds + EPOCH_SECONDS)))
+        epochs = int(seconds / (self.steps_per_epoch * self.step_seconds + EPOCH_SECONDS))
+        return min(max(1, epochs), EPOCHS_BELOW - 1)
 
     @property
     def minutes(self) -> float:

@@ -187,9 +187,9 @@ def test_a_set_that_needs_flags_and_gets_none(tmp_path, digits):
 
 
 def test_more_images_than_memory_holds_are_refused():
-    from kgen.evaluate.target import _check_room
+    from kgen.evaluate.target import check_room
     from kgen.spec import DataSpec
 
     with pytest.raises(UserError, match=r"--count 10000000: .* 2048x2048x3 take 117187\.5 GiB.*--count \d+"):
-        _check_room(10_000_000, DataSpec("x", (2048, 2048, 3)))
-    _check_room(100, DataSpec("x", (28, 28, 1)))
+        check_room(10_000_000, DataSpec("x", (2048, 2048, 3)))
+    check_room(100, DataSpec("x", (28, 28, 1)))

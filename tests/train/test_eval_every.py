@@ -173,6 +173,7 @@ def test_without_a_validation_split(config, tmp_path):
     [
         ({}, None, "train.eval_every .*monitor=kgen.evaluate.Monitor"),
         ({"best_by": "kid"}, Monitor, "'kid' is not measured; did you mean 'fid'"),
+        ({"eval_count": 10**12}, Monitor, "--eval_count 1000000000000: so many images .* a smaller --eval_count"),
         ({"metrics": ["fdi"]}, Monitor, "unknown metric 'fdi'"),
         ({"metrics": ["label_agreement"]}, Monitor, "metric 'label_agreement' needs images with labels"),
     ],

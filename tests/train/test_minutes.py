@@ -41,6 +41,8 @@ def test_as_many_epochs_as_fit():
     assert found.epochs_within(0.01) == 1
     short = replace(found, steps_per_epoch=1, step_seconds=0.01)  # 50.1 s in 16 ms each
     assert short.epochs_within(1.0) == int(50.1 / (0.01 + dry_run.EPOCH_SECONDS)) == 3131
+    longest = override(config(), {"train.epochs": replace(short, step_seconds=1e-6).epochs_within(365 * 24 * 60)})
+    assert longest.train.epochs == 2**31 - 1
     assert found.step_words == "100.0 ms" and replace(found, step_seconds=1.234).step_words == "1.23 s"
 
 
