@@ -87,5 +87,12 @@ class Costs:
         parts = {part: {k: round(v, 3) for k, v in self.parts[part].items()} for part in (*first, *rest)}
         write_json(run.path / "costs.json", {"parts": parts, "overhead": self.overhead})
         listed = ", ".join(f"{part} {seconds['cpu_seconds']:.1f} s" for part, seconds in parts.items())
-        share = "" if self.overhead is None else f"; beside steps and compilation {self.overhead:.0%} of the steps"
-        run.log(f"CPU time: {listed}{share}")
+        run.log(f"CPU time: {listed}{self._share()}")
+
+    def _share(self) -> str:
+        """The overhead in words, for the end of the line. In trainings of seconds, in which what happens once takes
+        many times as long as the steps, its number tells nothing about longer ones."""
+        if self.overhead is None:
+            return ""
+        share = f"{self.overhead:.0%} of the steps" if self.overhead <= 1 else "more than the steps"
+        return f"; beside steps and compilation {share}"

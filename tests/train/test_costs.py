@@ -72,3 +72,30 @@ def test_a_training_that_is_resumed_sums_up(clock):
         clock.now += 10
     assert second.parts["steps"]["wall_seconds"] == 20.0 and second.overhead == pytest.approx(0.4)
     assert first.parts["steps"]["wall_seconds"] == 10.0
+
+
+class Log:
+    """In place of a run."""
+
+    def __init__(self, path):
+        self.path, self.lines = path, []
+
+    def log(self, line: str):
+        self.lines.append(line)
+
+
+def test_the_line_ends_in_a_share_where_the_steps_are_most_of_it(clock, tmp_path):
+    """The file holds the number in any case."""
+    run = Log(tmp_path)
+    long, short = spent(clock), Costs()
+    with short.of(costs.STEPS):
+        clock.now += 0.2
+    with short.of("pictures"):
+        clock.now += 6
+    for counted, share in ((long, 0.8), (short, 30.0)):
+        counted.write(run)
+        assert json.loads((tmp_path / "costs.json").read_text())["overhead"] == pytest.approx(share)
+    assert run.lines == [
+        "CPU time: steps 5.0 s, pictures 3.0 s, other 1.0 s; beside steps and compilation 80% of the steps",
+        "CPU time: steps 0.1 s, pictures 3.0 s; beside steps and compilation more than the steps",
+    ]
