@@ -14,11 +14,13 @@ import json
 import multiprocessing
 import shutil
 import socket
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import grpc
+from ending import exit_code_of
 
 MEBI = 2**20
 LIMITS_MS = {"healthz": 200, "predict": 1000}
@@ -188,14 +190,14 @@ def watched(process: multiprocessing.Process, port: int, data: dict[str, bytes])
 
 
 def main():
-    from bench_serve import cpu, request, server  # imports TensorFlow, which the attackers do without
+    from bench_serve import cpu, request, server, version_of  # imports TensorFlow, which the attackers do without
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("export", type=Path, help="exports/NAME")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each attack")
     parser.add_argument("--only", help="the attacks whose name has this in it")
     args = parser.parse_args()
-    folder = args.export / max((p.name for p in args.export.iterdir() if p.name.isdigit()), key=int)
+    folder = version_of(args.export)
     name, manifest = args.export.name, json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     get = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     data = {"healthz": get, "predict": request(name, manifest, 1)}
@@ -230,4 +232,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

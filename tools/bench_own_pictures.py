@@ -24,6 +24,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from ending import exit_code_of
+
 HERE = Path(__file__).resolve().parent.parent
 COUNT = 3_000
 """Samples, and most training images, that the judge compares."""
@@ -180,4 +182,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

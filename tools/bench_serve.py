@@ -26,6 +26,7 @@ import numpy as np
 import psutil
 import requests
 import tensorflow as tf
+from ending import exit_code_of
 
 SERVE = "from kgen.cli.serve import main; import sys; sys.exit(main())"
 
@@ -176,6 +177,16 @@ def tflite(folder: Path):
         print(f"{name}: decode {1000 * np.median(taken):.3f} ms per image, alone {size:,} bytes ({size / float32:.2f})")
 
 
+def version_of(export: Path) -> Path:
+    """The latest version of an export."""
+    from kgen.errors import UserError
+    from kgen.sampling import latest_version
+
+    if (folder := latest_version(export)) is None:
+        raise UserError(f"{export} is no export of kgen-export; name one, exports/NAME")
+    return folder
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("export", type=Path, help="exports/NAME")
@@ -184,7 +195,7 @@ def main():
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=60.0)
     args = parser.parse_args()
-    folder = args.export / max((p.name for p in args.export.iterdir() if p.name.isdigit()), key=int)
+    folder = version_of(args.export)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     tflite(folder)
     with tempfile.TemporaryDirectory() as base:
@@ -196,4 +207,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

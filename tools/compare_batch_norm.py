@@ -9,9 +9,12 @@ Compares test_loss (negative ELBO, nats per image) epoch by epoch. Needs the dat
 
 import argparse
 import os
+import sys
 from itertools import zip_longest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from ending import exit_code_of
 
 import kgen
 from kgen.recipes import configure
@@ -48,4 +51,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -12,9 +12,12 @@ Needs the data of the runs (TFDS_DATA_DIR).
 
 import argparse
 import os
+import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from ending import exit_code_of
 
 import kgen
 from kgen.config import RunConfig, override
@@ -103,4 +106,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from ending import exit_code_of
 
 from kgen.config import DataConfig
 from kgen.data.reference import load_reference
@@ -96,4 +97,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))
