@@ -4,6 +4,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ending import exit_code_of
@@ -33,6 +34,19 @@ def test_what_is_missing_is_one_message(words, tmp_path, monkeypatch, capsys):
     err = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2 and err[-1].startswith(f"{name}: ") and not any("Traceback" in line for line in err)
     assert ("nowhere" if arguments else "'mnist' is not prepared") in err[-1]
+
+
+@pytest.mark.slow
+def test_a_warm_start_is_compared_at_each_measurement(tmp_path):
+    from compare_warm_start import trained
+
+    settings = {
+        "model": "vae", "data.limit": 32, "train.batch_size": 16, "train.epochs": 2, "train.eval_every": 1,
+        "train.jit_compile": False, "train.metrics": ["kid"], "train.eval_features": "pixels", "train.eval_count": 16,
+        "model_args.hidden": [4],
+    }  # fmt: skip
+    run, core_seconds = trained(settings, SimpleNamespace(runs_root=str(tmp_path)))
+    assert len(core_seconds) == len(run.metrics()) == 2 and core_seconds == sorted(core_seconds)
 
 
 def test_other_ends_of_a_program():

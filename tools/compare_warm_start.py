@@ -43,8 +43,8 @@ class Clock(Monitor):
         core_seconds: of the training, at each measurement.
     """
 
-    def __init__(self, config, dataset):
-        super().__init__(config, dataset)
+    def __init__(self, *given):
+        super().__init__(*given)
         self.core_seconds, self._left_out = [], time.process_time()
 
     def values(self, sampler):
@@ -59,8 +59,8 @@ def trained(settings: dict, args) -> tuple[kgen.Run, list[float]]:
     """A run, and its core-seconds at each measurement."""
     clocks = []
 
-    def monitor(config, dataset):
-        clocks.append(Clock(config, dataset))
+    def monitor(*given):
+        clocks.append(Clock(*given))
         return clocks[-1]
 
     run = kgen.train.train(override(RunConfig(), settings), runs_root=args.runs_root, monitor=monitor)
