@@ -73,6 +73,8 @@ class Reference:
         real: the images of the split that metrics are reported on.
         read_train: returns `train`.
         read_other: returns `other`; None without one.
+        limit: training images that a generator was trained on, where they are not all of `train`; None: they are.
+        read_trained_on: returns `trained_on` where there is a limit.
         find_change: returns `change_in` of splits; None where it is not known what a generator was trained on.
         binarization: how `real` became black and white: "fixed" (the data are so), "threshold", "dynamic" (sampled
             each time in training, one fixed sample here), or "none: grey".
@@ -83,6 +85,8 @@ class Reference:
     read_train: Callable[[], RealImages]
     read_other: Callable[[], RealImages] | None = None
     binarization: str = GREY
+    limit: int | None = None
+    read_trained_on: Callable[[], RealImages] | None = None
     find_change: Callable[[Sequence[str]], str] | None = None
 
     @cached_property
@@ -92,6 +96,16 @@ class Reference:
         Where the set is taken whole, the same images as `real`.
         """
         return self.read_train()
+
+    @cached_property
+    def trained_on(self) -> RealImages:
+        """The images of `train` that a generator can have copied: of a training with a limit those that it saw."""
+        return self.read_trained_on() if self.read_trained_on else self.train
+
+    @property
+    def num_trained_on(self) -> int:
+        """How many `trained_on` are; nothing is read."""
+        return self.limit or self.spec.examples["train"]
 
     @cached_property
     def other(self) -> RealImages | None:
@@ -130,6 +144,8 @@ class Reference:
             lambda: relabelled(self.train),
             self.read_other and (lambda: relabelled(self.other)),
             self.binarization,
+            self.limit,
+            self.read_trained_on and (lambda: relabelled(self.trained_on)),
             self.find_change,
         )
 
@@ -147,7 +163,7 @@ def load_reference(
 ) -> Reference:
     """The reference images of a data set.
 
-    The test split, and with it everything else, is the same for every run on the set: `limit` and
+    The test split, and with it everything but `trained_on`, is the same for every run on the set: `limit` and
     `validation_fraction` concern training alone. A run on a set without a test split is evaluated on the validation
     split of its training, which is another one for every `seed`. Other images than those of a training are taken whole
     where they have no splits of their own.
@@ -175,10 +191,15 @@ def load_reference(
     else:
         dataset = data.resplit(dataset, undivided)
 
-    def change(splits: Sequence[str]) -> str:
-        return _change(data.resplit(loaded, config, seed=seed), content, splits)
+    loaded = dataset
 
-    loaded, find_change = dataset, change if own and content is not None else None
+    def training() -> data.Dataset:
+        return data.resplit(loaded, config, seed=seed)
+
+    def change(splits: Sequence[str]) -> str:
+        return _change(training(), content, splits)
+
+    limit = _limit(loaded, training()) if own and config.limit is not None else None
     unsplit = "test" not in dataset.splits and "validation" not in dataset.splits
     whole = unsplit and split is None and not own
     if unsplit and not whole and split != "train":
@@ -204,9 +225,18 @@ def load_reference(
         lambda: real if split == "train" else real_images(dataset, "train"),
         None if second is None else lambda: found.train if second == "train" else real_images(dataset, second),
         _binarization(dataset, real),
-        find_change,
+        limit,
+        None if limit is None else lambda: real_images(training(), "train"),
+        change if own and content is not None else None,
     )
     return found.in_order_of(spec)
+
+
+def _limit(whole: data.Dataset, training: data.Dataset) -> int | None:
+    """Images of a training with a limit; None where this left nothing out but what was set aside for validation."""
+    trained_on = training.spec.examples["train"]
+    aside = 0 if "validation" in whole.splits else training.spec.examples.get("validation", 0)
+    return trained_on if trained_on + aside < whole.spec.examples["train"] else None
 
 
 def _change(dataset: data.Dataset, content: Content, splits: Sequence[str]) -> str:

@@ -147,7 +147,7 @@ class Inputs:
     Attributes:
         real: the reference split.
         fake: the generated images; None where no metric looks at them.
-        train: all training images; None where the metric does not look at them.
+        train: all images that the model was trained on; None where the metric does not look at them.
         extractor: of features (and of logits, where it classifies); None where the metric takes none.
         classifier: of the data set; None where no metric asks for it, and without labels.
         num_classes, class_names: of the data; 0 when unlabelled, () without names.
@@ -302,7 +302,11 @@ def training_neighbours(inputs: Inputs) -> dict[str, MetricValue]:
     """
     real, fake = inputs.features
     unseen, mirrored = real, inputs.mirrored and inputs.mirrored.features(inputs.extractor)
-    if inputs.real.key and inputs.train.key and inputs.real.key["data"] == inputs.train.key["data"]:
+    if (
+        inputs.real.key
+        and inputs.train.key
+        and (inputs.real.key["split"] == "train" or inputs.real.key["data"] == inputs.train.key["data"])
+    ):
         unseen = None
     try:
         found = memorization.memorization(fake, inputs.train.features(inputs.extractor), unseen, mirrored)

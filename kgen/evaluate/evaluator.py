@@ -208,7 +208,7 @@ class Evaluator:
     def real_images(self) -> int:
         """How many real images the metrics look at."""
         looks_at_train = any(choice.metric.looks_at_train for choice in parse_metrics(self.config.metrics))
-        trained = self.reference.train.count * (1 + self._mirrored) if looks_at_train else 0
+        trained = self.reference.trained_on.count * (1 + self._mirrored) if looks_at_train else 0
         return self.reference.real.count + trained
 
     def _choices(self, sampler: Sampler | None, *, labelled: bool) -> list[MetricChoice]:
@@ -230,7 +230,7 @@ class Evaluator:
             "posterior": likelihood is not None,
             "likelihood": likelihood is not None and likelihood.is_likelihood,
         }
-        trained_on = math.inf if self.reference.real.split == "train" else self.reference.spec.examples["train"]
+        trained_on = math.inf if self.reference.real.split == "train" else self.reference.num_trained_on
         return [
             MetricChoice(name)
             for name, metric in METRICS.items()
@@ -319,7 +319,7 @@ class Evaluator:
         likelihood: LikelihoodInputs | None = None,
     ) -> Inputs:
         extractor, classifier = self._extractors_of(choice)
-        train = self.reference.train if choice.metric.looks_at_train else None
+        train = self.reference.trained_on if choice.metric.looks_at_train else None
         return Inputs(
             real=self._image_set(self.reference.real),
             fake=fake,
@@ -354,10 +354,12 @@ class Evaluator:
         kind, real = choice.metric.baseline, self.reference.real
         if kind is None or (kind == "other" and self.reference.read_other is None):
             return {}, None
-        if choice.metric.looks_at_train and (self.reference.changed or real.hash == self.reference.train.hash):
+        if choice.metric.looks_at_train and (
+            self.reference.changed or real.split == "train" or real.hash == self.reference.trained_on.hash
+        ):
             return {}, None  # training images are copies of themselves
         stand_in = (self.reference.other if kind == "other" else real).some(count)
-        looked_at = [real, stand_in, *([self.reference.train] if choice.metric.looks_at_train else [])]
+        looked_at = [real, stand_in, *([self.reference.trained_on] if choice.metric.looks_at_train else [])]
         key = {
             "version": BASELINE_VERSION,
             "metric": choice.name,

@@ -67,7 +67,14 @@ class Monitor:
         real = real_images(dataset, self.split).some(NUM_REAL)
         features = train.eval_features or default_extractor(dataset.spec.num_classes)
         self._evaluator = Evaluator(
-            dataclasses.replace(common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None),
+            dataclasses.replace(
+                common,
+                real=real,
+                read_train=lambda: real_images(dataset, "train"),
+                read_other=None,
+                limit=None,
+                read_trained_on=None,
+            ),
             EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),
             classifier_reference=common,  # the classifier of kgen-eval
             trained_with=_trained_with(config, seen),

@@ -204,7 +204,7 @@ class Context:
 
     @property
     def searched(self) -> str:
-        """What the images of `reference.train` are called."""
+        """What the images of `reference.trained_on` are called."""
         return "training images" if self._real_images[1] else f"images of data set {self.reference.spec.name!r}"
 
     @functools.cached_property

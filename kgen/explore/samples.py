@@ -66,7 +66,7 @@ def neighbours(context: Context) -> Iterator[Picture]:
     """Each sample beside the training images that are nearest to it."""
     extractor = _extractor(context, "pixels")
     size = max(extractor.dimension, context.spec.num_pixels) * (1 + context.target.mirrored)
-    train = context.reference.train.some(max(NEAREST, MAX_TRAIN_FEATURES // size))
+    train = context.reference.trained_on.some(max(NEAREST, MAX_TRAIN_FEATURES // size))
     labels = context.some_labels(SAMPLES)
     generated = context.decode(context.sample_latents(SAMPLES, labels), labels)
     sets = [train.pixels, MirroredImages(train.pixels)][: 1 + context.target.mirrored]

@@ -387,6 +387,25 @@ def test_samples_that_are_training_images(save_set, tmp_path, out):
         assert found["nearest_ratio"]["baseline"] == 1 and found["copies"]["baseline"] == 0
 
 
+@pytest.mark.parametrize("limit, images", [(20, 20), (75, 80), (None, 80)])
+def test_copies_are_of_images_that_the_model_has_seen(save_set, tmp_path, monkeypatch, limit, images):
+    """Of a training with a limit those that it left out are none; 72 and the 8 set aside are all of 80."""
+    data = save_set(count=80, test=40)
+    settings = {"model": "vae", "data.dataset": data.dataset, "data.limit": limit, "model_args.hidden": [4]}
+    run = untrained_run(tmp_path / "run", **settings)
+    trained_on = kgen.data.load(run.config.data, seed=run.config.seed).arrays("train")[0]
+    seen = {image.tobytes() for image in trained_on}
+    left_out = [image for image in load_reference(data).train.pixels[:] if image.tobytes() not in seen]
+    options = EvalConfig(metrics=("memorization",), features="pixels", count=8, repeats=1)
+    for made, copied in ((trained_on[:8], 1), (np.stack(left_out[:8]), limit != 20)):
+        monkeypatch.setattr(Target, "sample", lambda target, *_, made=made: (made, None))
+        found = by_name(evaluate(run.path, options)[0])
+        assert found["copies"]["value"] == copied and found["copies"]["baseline"] == 0
+        assert found["copies"]["protocol"]["settings"]["train_images"] == images
+    found = by_name(evaluate(run.path, replace(options, split="train"))[0])  # which holds what it has seen
+    assert found["copies"]["value"] is None and found["authenticity"]["baseline"] is None
+
+
 @pytest.mark.slow
 def test_mirrored_copies_of_a_run_and_of_its_export(save_set, tmp_path, monkeypatch):
     """Where training images were mirrored; the picture shows them as they were copied."""

@@ -202,6 +202,7 @@ def test_a_gan_gives_what_needs_no_encoder(gan, tmp_path):
     expected = FILES - {"style.png", "class-to-class.png", "class-to-class.gif", "reconstructions.png", "scatter.png",
                         "attributes.png"}  # fmt: skip
     assert {*found} - {"curves-quality.png"} == expected
+    assert "the nearest of 64 training images" in found["neighbours.png"]  # those that it saw, data.limit
     with Image.open(tmp_path / "progress.gif") as film:
         assert film.n_frames == len(list((gan / "samples").glob("epoch-*.png"))) == 3
 
