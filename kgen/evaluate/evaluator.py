@@ -113,6 +113,7 @@ class Evaluator:
         trained_with: extractors that the generators were trained with: no defaults, and refused without `anyway`.
         mirrored: whether the generators were trained on mirrored images, too (`train.flip`).
         who: the generator, for messages; None: a model in training.
+        extractors: those that are open already, by name; of the same references.
 
     Attributes:
         pictures: what the metrics of the last generator left to look at, name -> [H, W, C] uint8.
@@ -127,6 +128,7 @@ class Evaluator:
         trained_with: Sequence[str] = (),
         mirrored: bool = False,
         who: str | None = None,
+        extractors: Mapping[str, Extractor] | None = None,
     ):
         self._trained_with, self._mirrored = trained_with, mirrored
         self.reference, self.config, self.pictures = reference, config, {}
@@ -136,7 +138,7 @@ class Evaluator:
         )
         if not config.anyway:
             check_impartial(self._extractor_names(), trained_with, who)
-        self._extractors: dict[str, Extractor] = {}
+        self._extractors: dict[str, Extractor] = dict(extractors or {})
         self._open_extractors()
         self._sets: dict[tuple, ImageSet] = {}
         self._environment = environment()
@@ -193,6 +195,11 @@ class Evaluator:
             for choice in choices
             for name, value in choice.metric(self._inputs(choice, fake, seed, sampler, likelihood)).items()
         }
+
+    @property
+    def extractors(self) -> Mapping[str, Extractor]:
+        """Those that are open, by name."""
+        return self._extractors
 
     def seconds_per_image(self) -> float:
         """For the features of an image by all extractors: measured on a batch of each, after one that compiles."""

@@ -1,8 +1,9 @@
 """Monitors the quality of samples while a model trains, against images that no report uses."""
 
+import copy
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kgen import data
 from kgen.config import EVALUATIONS, RunConfig, TrainConfig
@@ -19,6 +20,7 @@ from kgen.features import (
     default_for_evaluation,
     installed,
 )
+from kgen.features.extractors import Extractor
 from kgen.models.presets import PRESETS
 from kgen.pretrained import INSTALL
 from kgen.registry import nearest
@@ -58,27 +60,44 @@ class Monitor:
     """
 
     def __init__(self, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()):
+        self.split, self._dataset, self._seen = dataset.spec.monitor_split, dataset, seen
+        self.better = self.measured(config, dataset)
+        unseen = {"validation", "test"} & {*dataset.splits}
+        self._common = load_reference(config.data, seed=config.seed, dataset=dataset, split=None if unseen else "train")
+        real = real_images(dataset, self.split).some(NUM_REAL)
+        self._reference = dataclasses.replace(
+            self._common, real=real, read_train=lambda: real_images(dataset, "train"), read_other=None, limit=None,
+            read_trained_on=None,
+        )  # fmt: skip
+        self._open(config, {})
+
+    def completed(self, config: RunConfig) -> "Monitor":
+        """The same training's with other settings: real images are not read again, nor are extractors opened.
+
+        Args:
+            config: other in settings of `train` alone.
+
+        Raises:
+            UserError: as of the class.
+        """
+        found = copy.copy(self)
+        found.better = self.measured(config, self._dataset)
+        found._open(config, self._evaluator.extractors)
+        return found
+
+    def _open(self, config: RunConfig, extractors: Mapping[str, Extractor]):
+        """Opens those of the extractors of `config.train` that are not open yet."""
         train = config.train
-        self.split, self.better = dataset.spec.monitor_split, self.measured(config, dataset)
         first = [next(iter(directions([metric]))) for metric in train.metrics]
         self.main = tuple(dict.fromkeys([train.best_by] * (train.best_by != "loss") + first))
-        unseen = {"validation", "test"} & {*dataset.splits}
-        common = load_reference(config.data, seed=config.seed, dataset=dataset, split=None if unseen else "train")
-        real = real_images(dataset, self.split).some(NUM_REAL)
-        features = train.eval_features or default_extractor(dataset.spec.num_classes)
+        features = train.eval_features or default_extractor(self._dataset.spec.num_classes)
         self._evaluator = Evaluator(
-            dataclasses.replace(
-                common,
-                real=real,
-                read_train=lambda: real_images(dataset, "train"),
-                read_other=None,
-                limit=None,
-                read_trained_on=None,
-            ),
+            self._reference,
             EvalConfig(train.metrics, features=features, count=train.eval_count, repeats=1),
-            classifier_reference=common,  # the classifier of kgen-eval
-            trained_with=_trained_with(config, seen),
+            classifier_reference=self._common,  # the classifier of kgen-eval
+            trained_with=_trained_with(config, self._seen),
             mirrored=train.flip == "on",
+            extractors=extractors,
         )
         self._seed = config.seed
 
@@ -107,7 +126,9 @@ class Monitor:
         return better
 
     @classmethod
-    def decided(cls, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()) -> tuple[TrainConfig, str]:
+    def decided(
+        cls, config: RunConfig, dataset: data.Dataset, seen: Sequence[str] = ()
+    ) -> tuple[TrainConfig, str, "Monitor | None"]:
         """What `best_by="auto"` stands for.
 
         An adversarial model's best checkpoint is chosen by the first of `train.metrics`, where its features see shapes:
@@ -121,12 +142,13 @@ class Monitor:
             seen: as of the class.
 
         Returns:
-            The settings, complete in `best_by`, `metrics`, `eval_features` and `eval_every`; and a line for the log.
+            The settings, complete in `best_by`, `metrics`, `eval_features` and `eval_every`; a line for the log; and a
+            monitor whose `completed` is that of the training, where one was needed to decide.
         """
         train, spec = config.train, dataset.spec
         by_loss = dataclasses.replace(train, best_by="loss")
         if not PRESETS[config.model].adversarial:
-            return by_loss, "best_by auto: loss"
+            return by_loss, "best_by auto: loss", None
         used = _trained_with(config, seen)
         asked, images = parse_metrics(train.metrics), spec.examples["train"]
         default = train.eval_features or default_for_evaluation(0, spec.image_shape[2], used)
@@ -139,7 +161,8 @@ class Monitor:
             colour = spec.image_shape[2] == 3 and not used
             hint = f"; {COLOUR} does: {INSTALL}" * (colour and not installed(COLOUR))
             few = f"; a classifier does from {CLASSIFIER_IMAGES:,} images on" * (spec.num_classes > 1)
-            return by_loss, f"best_by auto: the last checkpoint, as features {features!r} see no shapes{few}{hint}"
+            line = f"best_by auto: the last checkpoint, as features {features!r} see no shapes{few}{hint}"
+            return by_loss, line, None
         metrics = tuple(map(str, choices))
         left = "".join(
             f"; without {c}, which is for fewer than {c.metric.default_below:,} images"
@@ -149,21 +172,19 @@ class Monitor:
         first = next(iter(directions(metrics[:1])))
         train = dataclasses.replace(train, best_by=first, metrics=metrics, eval_features=default)
         if train.minutes is None or train.eval_every:
-            return train, f"best_by auto: {first} by features {features!r}{left}"
-        at_first, each = cls(dataclasses.replace(config, train=train), dataset, seen).seconds()
+            return train, f"best_by auto: {first} by features {features!r}{left}", None
+        monitor = cls(dataclasses.replace(config, train=train), dataset, seen)
+        at_first, each = monitor.seconds()
         share = SHARE_OF_TIME * 60 * train.minutes
         times = min(EVALUATIONS, int((share - at_first) / each))
         if times < LEAST_EVALUATIONS:
             least = math.ceil((at_first + LEAST_EVALUATIONS * each) / SHARE_OF_TIME / 60)
-            return (
-                by_loss,
-                f"best_by auto: the last checkpoint; by {first} of features {features!r} from --minutes {least} on",
-            )
+            line = f"best_by auto: the last checkpoint; by {first} of features {features!r} from --minutes {least} on"
+            return by_loss, line, monitor
         every = -(-train.epochs // times)
         words = f"every {counted(every, 'epoch')}" if every > 1 else "every epoch"
-        return dataclasses.replace(
-            train, eval_every=every
-        ), f"best_by auto: {first} by features {features!r}, {words}{left}"
+        train = dataclasses.replace(train, eval_every=every)
+        return train, f"best_by auto: {first} by features {features!r}, {words}{left}", monitor
 
     def seconds(self) -> tuple[float, float]:
         """(for the features of the real images, for those of each evaluation): estimated, seconds."""

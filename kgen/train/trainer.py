@@ -93,13 +93,13 @@ def train(
         if run_dir and devices.agreed(is_run(run_dir)):
             run = devices.open_run(run_dir)
             config = checks.with_decided(run, config)
-        timed = config.train.minutes is not None and config.train.epochs is None
+        timed, opened = config.train.minutes is not None and config.train.epochs is None, None
         if timed:
             config, note = _within_minutes(config, dataset, devices)
             notes = [*notes, note]
         if config.train.best_by == "auto":
             seen = run.trained_with if run else init_from.seen_extractors(config)
-            config, note = _with_best_by(config, dataset, monitor, timed, seen)
+            config, note, opened = _with_best_by(config, dataset, monitor, timed, seen)
             notes = [*notes, note]
         asked, config = config, defaults.resolve_defaults(config, dataset)
         if asked.train.flip == "auto":
@@ -121,7 +121,8 @@ def train(
             config = defaults.with_class_metrics(config, dataset)
             notes = [*notes, *filter(None, [defaults.class_metrics_left_out(config, dataset)])]
         places = {"run_dir": run_dir, "runs_root": runs_root}
-        return _train(run, config, dataset, devices, monitor, on_start, started, notes, pause_after, **places)
+        create = monitor if opened is None else lambda config, *_: opened.completed(config)
+        return _train(run, config, dataset, devices, create, on_start, started, notes, pause_after, **places)
 
 
 def resume(
@@ -297,8 +298,9 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
 
 def _with_best_by(
     config: RunConfig, dataset: data.Dataset, monitor: Callable | None, timed: bool, seen: Sequence[str]
-) -> tuple[RunConfig, str]:
-    """The configuration with what `best_by="auto"` stands for, and a line about it for the log.
+) -> tuple[RunConfig, str, Any]:
+    """The configuration with what `best_by="auto"` stands for, a line about it for the log, and the monitor that it
+    took to decide it, or None.
 
     Args:
         timed: the epochs are those that take `train.minutes`, of which evaluations are to be a small share.
@@ -306,9 +308,9 @@ def _with_best_by(
     """
     minutes = config.train.minutes
     asked = dataclasses.replace(config, train=dataclasses.replace(config.train, minutes=minutes if timed else None))
-    by_loss = dataclasses.replace(config.train, best_by="loss"), "best_by auto: loss"
-    train, note = monitor.decided(asked, dataset, seen) if monitor else by_loss
-    return dataclasses.replace(config, train=dataclasses.replace(train, minutes=minutes)), note
+    by_loss = dataclasses.replace(config.train, best_by="loss"), "best_by auto: loss", None
+    train, note, opened = monitor.decided(asked, dataset, seen) if monitor else by_loss
+    return dataclasses.replace(config, train=dataclasses.replace(train, minutes=minutes)), note, opened
 
 
 def _create_monitor(monitor: Callable | None, config: RunConfig, dataset: data.Dataset, seen: Sequence[str]):

@@ -162,11 +162,11 @@ COLOUR, GRAY = (64, 64, 3), (64, 64, 1)
 
 
 def decided(shape=COLOUR, model="dcgan", classes=0, train_images=1_000, model_args=None, seen=(), **train):
-    """(settings, line) that stand for auto; the data are those of a specification alone."""
+    """(settings, line) that stand for auto; the data are those of a specification alone, so no monitor is returned."""
     spec = kgen.DataSpec("pictures", shape, num_classes=classes, examples={"train": train_images})
     settings = {"best_by": "auto", "metrics": ("kid", "prdc", "memorization"), "epochs": 100} | train
     config = RunConfig(model, model_args=model_args or {}, train=TrainConfig(**settings))
-    return Monitor.decided(config, SimpleNamespace(spec=spec), seen)
+    return Monitor.decided(config, SimpleNamespace(spec=spec), seen)[:2]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Trainings that measure their samples: curves of quality, and the best checkpoint by any metric."""
 
 import contextlib
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,9 @@ from kgen.cli import train as command
 from kgen.config import TrainConfig, override
 from kgen.errors import TrainingFailed, UserError
 from kgen.evaluate import Monitor
-from kgen.train import callbacks, defaults
+from kgen.evaluate import evaluator as evaluator_module
+from kgen.evaluate import monitor as monitor_module
+from kgen.train import callbacks, defaults, trainer
 from kgen.train.dry_run import dry_run
 from kgen.train.plots import draw_quality
 
@@ -237,7 +240,7 @@ def test_what_auto_stands_for_stays_with_the_run(config, tmp_path, monkeypatch):
     def decided(asked, dataset, seen):
         decisions.append(asked)
         train = {"best_by": "fid", "metrics": ("fid",), "eval_features": "pixels", "eval_every": 1}
-        return override(asked, {f"train.{key}": value for key, value in train.items()}).train, "decided so"
+        return override(asked, {f"train.{key}": value for key, value in train.items()}).train, "decided so", None
 
     monitor.decided, monitor.left = decided, {"fid": [3, 4, 2, 5], "precision": []}
     run = kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=monitor)
@@ -247,6 +250,27 @@ def test_what_auto_stands_for_stays_with_the_run(config, tmp_path, monkeypatch):
     assert decisions[0].train.minutes is None  # epochs were given
     assert len(decisions) == 1 and more.config.train == override(run.config, {"train.epochs": 4}).train
     assert more.checkpoint_state()["best"]["epoch"] == 3
+
+
+def test_what_auto_opens_is_opened_once(config, tmp_path, monkeypatch):
+    """The monitor of the training has metrics and mirrored images that were not decided yet."""
+    opened, original = [], monitor_module.load_reference
+    monkeypatch.setattr(monitor_module, "load_reference", lambda *a, **k: (opened.append("data"), original(*a, **k))[1])
+    extractor = SimpleNamespace(hash="0" * 16, name="classifier", num_classes=2)
+    monkeypatch.setattr(evaluator_module, "open_extractor", lambda name, *_: (opened.append(name), extractor)[1])
+    monkeypatch.setattr(Monitor, "seconds", lambda self: (1.0, 1.0))
+    monkeypatch.setattr(trainer, "_within_minutes", lambda c, *_: (override(c, {"train.epochs": 100}), "minutes 60"))
+    found = []
+    monkeypatch.setattr(trainer, "_fit_or_roll_back", lambda *given: found.append(given[3]) or sys.exit("enough"))
+    settings = {
+        "model": "gan", "train.best_by": "auto", "train.metrics": ("kid",), "train.eval_features": "classifier",
+        "train.flip": "on",
+    }  # fmt: skip
+    settings = override(config(eval_every=None, epochs=None, minutes=60.0), settings)
+    with pytest.raises(SystemExit, match="enough"):
+        kgen.train.train(settings, run_dir=str(tmp_path / "run"), monitor=Monitor)
+    assert opened == ["data", "classifier"]
+    assert {"kid", "classes_covered"} <= {*found[0].better} and found[0].main[0] == "kid"
 
 
 @pytest.mark.slow
