@@ -453,14 +453,45 @@ class BestCheckpoint(EpochCallback, ResumableCallback):
         self.score, self.epoch = state["score"], state["epoch"]
         if not self.epoch:
             return
+        file = self.run.checkpoint("best")
         try:
-            checkpoints.read(self.run.checkpoint("best"))
+            held = checkpoints.read(file).state["epoch"]
         except (OSError, ValueError) as error:
-            self.run.log(
-                f"note: {self.run.checkpoint('best')} cannot be read ({error}); the best checkpoint is chosen among "
-                "the epochs to come"
-            )
-            self.score, self.epoch = math.inf, 0
+            self._forget(f"{file} cannot be read ({error})")
+            return
+        if held > self.epoch:
+            reason = f"{file} holds the weights of epoch {held}, and the training resumes from "
+            self._return(reason + f"epoch {self.rows[-1]['epoch'] if self.rows else 0}")
+
+    def _return(self, reason: str):
+        """Writes the weights of `epoch` again, in place of those of an epoch after the checkpoint to resume from: with
+        another learning rate, or on another processor, there will be no such epoch.
+
+        Args:
+            reason: for the log.
+        """
+        found = self._checkpoint_of(self.epoch)
+        if found is None:
+            return self._forget(reason)
+        arrays = {f"model/{i}": values for i, values in enumerate(found.weights())}
+        state = {key: found.state[key] for key in ("epoch", "step", "metrics", "parameters") if key in found.state}
+        checkpoints.write(self.run.checkpoint("best"), arrays, state)
+        self.run.log(f"note: {reason}; those of epoch {self.epoch}, the best up to there, are written again")
+
+    def _checkpoint_of(self, epoch: int) -> checkpoints.Checkpoint | None:
+        """The weights of a checkpoint to resume from that was written after this epoch, if one is left."""
+        steps = self.run.step_checkpoints
+        for path in map(steps.path, reversed(steps.steps())):
+            with contextlib.suppress(OSError, ValueError):
+                state = checkpoints.read_state(path)
+                if (state["epoch"], state["steps_in_epoch"]) == (epoch, 0):
+                    return checkpoints.read(path, weights_only=True)
+        return None
+
+    def _forget(self, reason: str):
+        """Begins anew where the weights of the best epoch are lost."""
+        self.run.log(f"note: {reason}; the best checkpoint is chosen among the epochs to come")
+        self.score, self.epoch = math.inf, 0
 
     def before_checkpoint(self):
         self._write()

@@ -1,6 +1,7 @@
 """Trainings that measure their samples: curves of quality, and the best checkpoint by any metric."""
 
 import contextlib
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -117,6 +118,30 @@ def test_every_few_epochs_and_after_the_last(config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("halflife", [0.0, 50.0])
+@pytest.mark.parametrize(("before", "after", "best"), [
+    ([5, 3], [4, 4, 4], 2),  # the checkpoint to resume from is that of the best epoch
+    ([3, 5], [6, 4, 5], 4),  # the weights of epoch 1 are gone: of those to come
+    ([3, 5], [1, 2, 2], 3),  # as before the kill
+])  # fmt: skip
+def test_a_best_epoch_that_a_resumed_training_never_had(config, tmp_path, before, after, best, halflife):
+    """Epoch 3 was the best, and the process was killed before it had a checkpoint to resume from."""
+    settings = config(best_by="fid", ema_halflife_images=halflife)
+    given = {"run_dir": str(tmp_path / "run"), "monitor": Script(fid=before)}
+    run = kgen.train.train(settings, **given, pause_after=2)
+    paused = run.checkpoint("best").read_bytes()
+    shutil.copytree(run.path, tmp_path / "killed")
+    killed = kgen.train.train(settings, run_dir=str(tmp_path / "killed"), monitor=Script(fid=[1]), pause_after=3)
+    assert killed.checkpoint_state()["best"]["epoch"] == 3
+    shutil.copy(killed.checkpoint("best"), run.checkpoint("best"))
+    run = kgen.train.resume(run.path, monitor=Script(fid=after))
+    held, rows = run.checkpoint_state()["best"], run.metrics()
+    assert held["epoch"] == best and held["validation_fid"] == rows[best - 1]["validation_fid"]
+    assert (run.checkpoint("best").read_bytes() == paused) == (best == 2)
+    log = (run.path / "log.txt").read_text(encoding="utf-8")
+    assert "best.npz holds the weights of epoch 3, and the training resumes from epoch 2" in log
+
+
 def test_by_the_loss_by_default(config, tmp_path):
     run = kgen.train.train(config(), run_dir=str(tmp_path / "run"), monitor=Script(fid=[1, 2, 3, 4, 5]))
     losses = [row["validation_loss"] for row in run.metrics()]
