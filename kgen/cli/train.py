@@ -298,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from kgen.evaluate import Monitor as monitor
 
         if cmd["dry_run"]:
-            return show(str(dry_run(config, monitor=monitor)))
+            return show(str(dry_run(config, run_dir=cmd["resume"] or cmd["run_dir"], monitor=monitor)))
         runs = []
         try:
             if cmd["resume"] is not None:

@@ -11,6 +11,7 @@ from kgen import data
 from kgen.config import EPOCHS_BELOW, RunConfig
 from kgen.models import build_model
 from kgen.progress import announce
+from kgen.run import is_run
 from kgen.tables import counted
 from kgen.train import checks, defaults, xla
 from kgen.train.init_from import TrainedModel, check_channels, initialize_weights
@@ -90,11 +91,18 @@ class DryRun:
         )
 
 
-def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None, monitor: type | None = None) -> DryRun:
+def dry_run(
+    config: RunConfig,
+    *,
+    run_dir: str | None = None,
+    dataset: data.Dataset | None = None,
+    monitor: type | None = None,
+) -> DryRun:
     """Builds the model and takes a few steps.
 
     Args:
         config: of the training. Where it has `train.minutes` and no epochs, those that fit are in the result's.
+        run_dir: where the training would go to; a run that is there needs nothing of what it started from.
         dataset: already loaded; None loads `config.data`.
         monitor: the class `kgen.evaluate.Monitor`, which is asked whether it can measure what `train.metrics` names;
             None: nobody is asked.
@@ -103,12 +111,13 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None, monitor: 
         UserError: as `kgen.train` would; also for a model that is too large for the memory.
         TrainingFailed: see `failure_of`.
     """
-    config = checks.checked(config)
+    config = checks.checked(config, run_dir)
     if config.train.jit_compile is None:
         xla.failure()  # before this process has the GPU
     dataset = dataset or data.load(config.data, seed=config.seed)
     defaults.check_labels(config, dataset)
-    if config.train.init_from:
+    starts = bool(config.train.init_from) and not is_run(run_dir)
+    if starts:
         check_channels(TrainedModel.open(config.train.init_from), dataset.spec, config.recipe)
     if monitor and config.train.measures_samples:
         monitor.measured(config, dataset)
@@ -117,7 +126,7 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None, monitor: 
     step, _ = check_memory(config, dataset.spec)
     announce("measuring the training step")
     try:
-        found = _measured(config, dataset, step)
+        found = _measured(config, dataset, step, starts)
     except Exception as error:
         if failed := failure_of(error, config, dataset.spec):
             raise failed from error
@@ -129,10 +138,10 @@ def dry_run(config: RunConfig, *, dataset: data.Dataset | None = None, monitor: 
     return dataclasses.replace(found, config=config)
 
 
-def _measured(config: RunConfig, dataset: data.Dataset, step: StepMemory | None) -> DryRun:
-    """Takes some steps of a complete configuration."""
+def _measured(config: RunConfig, dataset: data.Dataset, step: StepMemory | None, starts: bool) -> DryRun:
+    """Takes some steps of a complete configuration; where it `starts` from a trained model, with its weights."""
     model = build_model(config.model, dataset.spec, seed=config.seed, **config.model_args)
-    if config.train.init_from:
+    if starts:
         initialize_weights(model, config)  # which refuses what does not fit
     train, steps_per_epoch = config.train, dataset.spec.examples["train"] // config.train.batch_size
     compile_model(model, config, steps_per_epoch)

@@ -95,7 +95,7 @@ def train(
             config = checks.with_decided(run, config)
         timed, opened = config.train.minutes is not None and config.train.epochs is None, None
         if timed:
-            config, note = _within_minutes(config, dataset, devices)
+            config, note = _within_minutes(config, dataset, devices, run_dir)
             notes = [*notes, note]
         if config.train.best_by == "auto":
             seen = run.trained_with if run else init_from.seen_extractors(config)
@@ -279,7 +279,9 @@ def _train(
     return run
 
 
-def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) -> tuple[RunConfig, str]:
+def _within_minutes(
+    config: RunConfig, dataset: data.Dataset, devices: Devices, run_dir: str | None = None
+) -> tuple[RunConfig, str]:
     """The configuration with the epochs that take `train.minutes`, and a line about them for the log."""
     from kgen.train.dry_run import dry_run  # which compiles as this module does
 
@@ -288,7 +290,7 @@ def _within_minutes(config: RunConfig, dataset: data.Dataset, devices: Devices) 
             f"train.minutes={config.train.minutes:g} is measured on one device, and {devices.replicas} train together; "
             "give --epochs instead"
         )
-    found = dry_run(config, dataset=dataset)
+    found = dry_run(config, run_dir=run_dir, dataset=dataset)
     gc.collect()  # the model that was measured: a GPU would hold its weights and optimizer beside those that train
     epochs = found.config.train.epochs
     each = f"{counted(found.steps_per_epoch, 'step')}, {found.step_words} each"

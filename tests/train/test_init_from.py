@@ -10,7 +10,7 @@ from evaluation_fixtures import blobs
 
 import kgen
 from kgen import checkpoints
-from kgen.cli.train import command, config_of
+from kgen.cli.train import command, config_of, main
 from kgen.config import override
 from kgen.errors import UserError
 from kgen.export import export
@@ -235,6 +235,19 @@ def test_a_dry_run_says_what_of_the_source_does_not_fit(settings, message, tmp_p
             attempt()
         said.append(str(error.value))
     assert said[0] == said[1]
+
+
+def test_a_dry_run_of_a_run_that_resumes_needs_no_source(tmp_path, monkeypatch, capsys):
+    """As the training."""
+    source = made(tmp_path / "source", "gan", DataSpec("digits", (28, 28, 1)))
+    monkeypatch.setattr("kgen.train.dry_run.SECONDS", 0.01)
+    run_dir = str(tmp_path / "run")
+    config = SMALL | {"data.limit": 50, "train.init_from": str(source.path), "train.freeze_layers": 1}
+    config = override(kgen.RunConfig(model="gan"), config | {"model_args.hidden": [6]})
+    train(config, run_dir=run_dir)
+    shutil.rmtree(source.path)
+    assert main(["--resume", run_dir, "--more_epochs", "1", "--dry_run"]) == 0
+    assert "2 epochs of 2, 4 in all" in capsys.readouterr().out
 
 
 def test_the_command_line_takes_the_model_of_the_source(tmp_path):
