@@ -118,6 +118,7 @@ def test_every_few_epochs_and_after_the_last(config, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("halflife", [0.0, 50.0])
 @pytest.mark.parametrize(("before", "after", "best"), [
     ([5, 3], [4, 4, 4], 2),  # the checkpoint to resume from is that of the best epoch

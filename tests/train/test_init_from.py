@@ -237,6 +237,7 @@ def test_a_dry_run_says_what_of_the_source_does_not_fit(settings, message, tmp_p
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_a_dry_run_of_a_run_that_resumes_needs_no_source(tmp_path, monkeypatch, capsys):
     """As the training."""
     source = made(tmp_path / "source", "gan", DataSpec("digits", (28, 28, 1)))
