@@ -4,6 +4,7 @@ Those whose packages are not installed are skipped: pip install 'kgen[wandb,mlfl
 """
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -50,6 +51,9 @@ def record(name: str, run: Run, rows=ROWS, *, finished: bool = True):
 def record_twice(name: str, run: Run):
     """A training that was interrupted after its first epoch, and one that resumed it."""
     record(name, run, ROWS[:1], finished=False)
+    time.sleep(
+        1.05 - time.time() % 1
+    )  # TensorBoard reads files in the order of their seconds
     record(name, run, ROWS[1:])
 
 
