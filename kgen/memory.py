@@ -18,6 +18,9 @@ cuDNN's lack is a NotFoundError ("No algorithm worked!  Error messages: ... CUDN
 to the GPU an InternalError ("Dst tensor is not initialized.").
 """
 
+OF_FILES = ("no space left on device", "disk quota exceeded", "too many open files")
+"""Of these TensorFlow makes a ResourceExhaustedError, too."""
+
 
 def memory_limit() -> int:
     """Bytes that this process may have: the physical memory, or the limit of its container where that is less."""
@@ -55,7 +58,17 @@ def lacks_memory(error: BaseException) -> bool:
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
         return isinstance(error, MemoryError)
+    if lacks_files(error):
+        return False
     return isinstance(error, tensorflow.errors.ResourceExhaustedError) or says_lack(str(error))
+
+
+def lacks_files(error: BaseException) -> bool:
+    """Whether an error of TensorFlow says that the disk is full, or that too many files are open."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.ResourceExhaustedError):
+        return False
+    return any(words in str(error).lower() for words in OF_FILES)
 
 
 def says_lack(text: str) -> bool:

@@ -17,7 +17,7 @@ from absl import flags, logging
 
 from kgen import gpu, imports, progress
 from kgen.errors import ExportFailed, TrainingFailed, UserError, said
-from kgen.memory import lacks_memory
+from kgen.memory import lacks_files, lacks_memory
 from kgen.options import Option, coerce, options_of
 from kgen.registry import nearest
 
@@ -326,6 +326,8 @@ class Command:
         except KeyboardInterrupt:
             return self._end("interrupted", 130)
         except Exception as error:
+            if lacks_files(error):
+                return self._end(said(error), 2)
             if lacks_memory(error):
                 return self._end(f"out of memory ({said(error)}); {_for_less_memory()}", 1)
             if gpu.cannot_be_used(error):

@@ -147,6 +147,20 @@ def test_what_a_gpu_refuses_is_one_message(said, words, monkeypatch, capsys):
     assert "CUDA_VISIBLE_DEVICES=-1 computes on the CPU" in message
 
 
+@pytest.mark.parametrize("reason", ["No space left on device", "Too many open files"])
+def test_a_full_disk_is_not_told_as_a_lack_of_memory(reason, capsys):
+    """TensorFlow's error is of the same kind."""
+    import tensorflow as tf
+
+    def fails():
+        raise tf.errors.ResourceExhaustedError(
+            None, None, f"{{{{function_node __wrapped__SaveV2_dtypes_2}}}} /x/variables.data; {reason} [Op:SaveV2]"
+        )
+
+    assert Command("kgen-export", "export.", ()).run(fails, []) == 2
+    assert capsys.readouterr().err.splitlines() == [f"kgen-export: /x/variables.data; {reason}"]
+
+
 def test_a_lack_of_memory_is_one_message_on_a_cpu_too_and_other_errors_are_not_hidden(capsys):
     def fails(error):
         raise error

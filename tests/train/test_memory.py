@@ -205,6 +205,7 @@ def test_the_memory_is_that_of_the_gpus_in_use(used, lines, mebibytes, tmp_path,
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     assert memory.out_of_memory(ValueError("x"), config("vae"), spec()) is None
     assert not memory.lacks_memory(tf.errors.InternalError(None, None, "Blas xGEMM launch failed"))
+    assert not memory.lacks_memory(tf.errors.ResourceExhaustedError(None, None, "/a/b; No space left on device"))
     assert memory.lacks_memory(tf.errors.InternalError(None, None, "CUBLAS_STATUS_ALLOC_FAILED"))
     assert isinstance(memory.out_of_memory(MemoryError(), config("vae"), spec()), TrainingFailed)
 
