@@ -87,19 +87,20 @@ def load(config: DataConfig, *, seed: int = 0) -> Dataset:
     )
 
 
-def resplit(dataset: Dataset, config: DataConfig, *, seed: int = 0) -> Dataset:
+def resplit(dataset: Dataset, config: DataConfig, *, seed: int = 0, stratified: bool = True) -> Dataset:
     """The images of a loaded set in other splits: they are not read again, and there is no second copy.
 
     Args:
         dataset: loaded with the settings of `config`, but for `validation_fraction`, and without a limit.
         config: its `validation_fraction` and its `limit` count.
         seed: of the validation split and of the limit.
+        stratified: see `make_splits`.
 
     Returns:
         What `load(config, seed=seed)` returns, but for the notes.
     """
     source, kept, transform = dataset.source, dataset.stored_splits, dataset.transform
-    splits, _ = make_splits(source, config, seed)
+    splits, _ = make_splits(source, config, seed, stratified=stratified)
     rows = _rows_per_split(splits, kept)
     binary = config.binarize != "none" or _is_black_and_white(_pixels(kept, source, rows["train"], transform)[0])
     return Dataset(

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -193,11 +193,15 @@ def load_reference(
 
     loaded = dataset
 
-    def training() -> data.Dataset:
-        return data.resplit(loaded, config, seed=seed)
+    @cache
+    def training(stratified: bool = True) -> data.Dataset:
+        return data.resplit(loaded, config, seed=seed, stratified=stratified)
 
     def change(splits: Sequence[str]) -> str:
-        return _change(training(), content, splits)
+        found = _change(training(), content, splits)
+        if found and config.limit is None and not _change(training(stratified=False), content, splits):
+            return ""  # an earlier training: the same images, of which others were set aside
+        return found
 
     limit = _limit(loaded, training()) if own and config.limit is not None else None
     unsplit = "test" not in dataset.splits and "validation" not in dataset.splits

@@ -21,13 +21,17 @@ from kgen.tables import counted
 SPLITS = ("train", "validation", "test")
 
 
-def make_splits(source: Source, config: DataConfig, seed: int) -> tuple[dict[str, tuple[str, np.ndarray]], list[str]]:
+def make_splits(
+    source: Source, config: DataConfig, seed: int, *, stratified: bool = True
+) -> tuple[dict[str, tuple[str, np.ndarray]], list[str]]:
     """The images of each split.
 
     Args:
         source: its `counts` name the stored splits.
         config: `validation_fraction` and `limit`.
         seed: of both choices.
+        stratified: False takes the validation images of labelled data without regard to their classes, as trainings
+            did before the choice was stratified.
 
     Returns:
         Split -> (the stored split that its images are part of, their indices [n] int64 there), "train" first; and notes
@@ -50,7 +54,7 @@ def make_splits(source: Source, config: DataConfig, seed: int) -> tuple[dict[str
     if "validation" not in splits:
         stored, order = splits["train"]
         count = _validation_count(len(order), config.validation_fraction)
-        labels = source.labels(stored) if count else None
+        labels = source.labels(stored) if count and stratified else None
         is_validation = _choose_validation(None if labels is None else labels[order], len(order), count, seed)
         if is_validation.any():
             splits |= {"train": (stored, order[~is_validation]), "validation": (stored, order[is_validation])}

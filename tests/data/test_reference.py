@@ -7,9 +7,11 @@ import pytest
 from evaluation_fixtures import blobs
 
 import kgen
-from kgen import data
+from kgen import data, random
 from kgen.config import DataConfig
+from kgen.data.fingerprint import fingerprint
 from kgen.data.reference import load_reference
+from kgen.data.training_data import Content
 from kgen.errors import UserError
 from kgen.spec import DataSpec
 
@@ -53,6 +55,23 @@ def test_the_training_split_as_reference(digits):
     found = load_reference(DataConfig(), split="train", num_real=10_000)
     assert found.real.split == "train" and found.real.count == 1437 and found.real.hash == digits.train.hash
     assert found.other.split == "test" and found.other.hash == digits.real.hash
+
+
+def test_images_whose_validation_split_was_not_stratified_have_not_changed():
+    """Of a training of before: by hand, 144 of 1437 without regard to their classes."""
+    whole = kgen.data.load(DataConfig(validation_fraction=0.0))
+    pixels, labels = whole.arrays("train")
+    aside = np.zeros(1437, bool)
+    aside[random.generator(0, "validation").choice(1437, 144, replace=False)] = True
+    hashes = {
+        "train": fingerprint(pixels[~aside], labels[~aside]),
+        "validation": fingerprint(pixels[aside], labels[aside]),
+    }
+    assert hashes["train"] != kgen.data.load(DataConfig()).fingerprint("train")
+    content = Content({"train": 1293, "validation": 144, "test": 360}, hashes)
+    assert load_reference(DataConfig(), content=content).changed == ""
+    other = dataclasses.replace(content, hashes=hashes | {"train": "0" * 16})
+    assert "training images of 'digits' have changed" in load_reference(DataConfig(), content=other).changed
 
 
 def test_num_real_is_a_fixed_choice(digits):
