@@ -48,7 +48,7 @@ def image_lost(error: BaseException) -> ImageLost | None:
 
 HEADINGS = (
     "Exception encountered when calling", "Graph execution error", "Detected at node", "<stack traces unavailable>",
-    "File ", "[[{{", "Hint: ", "Arguments received by",
+    'File "', "[[{{", "Hint: ", "Arguments received by",
 )  # fmt: skip
 """With these begin the lines that Keras and TensorFlow write around what an operation said."""
 

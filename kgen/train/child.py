@@ -7,7 +7,7 @@ import sys
 
 TELLING = ("Check failed", "rror", "ERROR", "atal")
 """A line of standard error with one of these says why a process ended."""
-OF_STACKS = ("@ 0x", "*** ", "File ", "Fatal Python error")
+OF_STACKS = ("@ 0x", "*** ", 'File "', "Fatal Python error")
 """So begin the lines of what C++ and Python write of their stacks when a process aborts."""
 NOT_STARTED = 127
 """As of a shell that finds no such command."""

@@ -118,7 +118,6 @@ def test_every_few_epochs_and_after_the_last(config, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("halflife", [0.0, 50.0])
 @pytest.mark.parametrize(("before", "after", "best"), [
     ([5, 3], [4, 4, 4], 2),  # the checkpoint to resume from is that of the best epoch
@@ -143,6 +142,7 @@ def test_a_best_epoch_that_a_resumed_training_never_had(config, tmp_path, before
     assert "best.npz holds the weights of epoch 3, and the training resumes from epoch 2" in log
 
 
+@pytest.mark.slow
 def test_by_the_loss_by_default(config, tmp_path):
     run = kgen.train.train(config(), run_dir=str(tmp_path / "run"), monitor=Script(fid=[1, 2, 3, 4, 5]))
     losses = [row["validation_loss"] for row in run.metrics()]

@@ -51,9 +51,7 @@ def record(name: str, run: Run, rows=ROWS, *, finished: bool = True):
 def record_twice(name: str, run: Run):
     """A training that was interrupted after its first epoch, and one that resumed it."""
     record(name, run, ROWS[:1], finished=False)
-    time.sleep(
-        1.05 - time.time() % 1
-    )  # TensorBoard reads files in the order of their seconds
+    time.sleep(1.05 - time.time() % 1)  # TensorBoard reads files in the order of their seconds
     record(name, run, ROWS[1:])
 
 

@@ -142,6 +142,8 @@ def test_what_an_error_of_tensorflow_says_is_one_line():
         with pytest.raises(tf.errors.InvalidArgumentError) as found:
             fails(tf.ones((3, 2)))
         assert said(found.value) == "Matrix size-incompatible: In[0]: [3,2], In[1]: [3,2]"
+    scheme = "File system scheme 's3' not implemented (file: 's3://a/b')"  # no line of a stack
+    assert said(tf.errors.UnimplementedError(None, None, scheme)) == scheme
 
 
 def test_without_a_gpu_nothing_is_tried(monkeypatch):
