@@ -329,7 +329,7 @@ class Command:
             if lacks_files(error):
                 return self._end(said(error), 2)
             if lacks_memory(error):
-                return self._end(f"out of memory ({said(error)}); {_for_less_memory()}", 1)
+                return self._end(f"out of memory ({said(error)}); {_for_less_memory(error)}", 1)
             if gpu.cannot_be_used(error):
                 return self._end(f"the GPU cannot be used ({said(error)}); {gpu.REMEDY}", 1)
             raise
@@ -374,9 +374,9 @@ def _absl_kind(option: Option) -> tuple[str, dict[str, Any]]:
     return {bool: "boolean", int: "integer", float: "float", str: "string"}.get(option.base_type, "list"), {}
 
 
-def _for_less_memory() -> str:
-    """What to do where memory was not enough."""
-    on_gpu = "tensorflow" in sys.modules and gpu.visible()
+def _for_less_memory(error: Exception) -> str:
+    """What to do where memory was not enough: Python's own error is of this machine's memory, and never of a GPU's."""
+    on_gpu = not isinstance(error, MemoryError) and gpu.visible()
     return gpu.REMEDY if on_gpu else "end other programs, or ask for fewer or smaller images"
 
 

@@ -161,10 +161,11 @@ def test_a_full_disk_is_not_told_as_a_lack_of_memory(reason, capsys):
     assert capsys.readouterr().err.splitlines() == [f"kgen-export: /x/variables.data; {reason}"]
 
 
-def test_a_lack_of_memory_is_one_message_on_a_cpu_too_and_other_errors_are_not_hidden(capsys):
+def test_a_lack_of_memory_is_one_message_on_a_cpu_too_and_other_errors_are_not_hidden(capsys, monkeypatch):
     def fails(error):
         raise error
 
+    monkeypatch.setattr(gpu, "visible", lambda: ["GPU:0"])  # whose memory it is not
     command = Command("kgen-data", "look at data.", ())
     assert command.run(lambda: fails(MemoryError("Unable to allocate 9 TiB")), []) == 1
     assert "out of memory (Unable to allocate 9 TiB); end other programs" in capsys.readouterr().err
