@@ -53,10 +53,10 @@ HEADINGS = (
 """With these begin the lines that Keras and TensorFlow write around what an operation said."""
 
 
-def said(error: BaseException) -> str:
-    """What an error of TensorFlow says, in one line of at most 200 characters: without headings and stack traces."""
+def said(error: BaseException, length: int = 200) -> str:
+    """What an error of TensorFlow says, in one line of at most `length` characters: no headings or stack traces."""
     text = re.sub(r"\x1b\[\d*m", "", str(error))
     lines = [" ".join(line.split()) for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith(HEADINGS) and "root error(s) found" not in line]
     line = re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", lines[0]) if lines else type(error).__name__
-    return line[:200]
+    return line[:length]

@@ -19,7 +19,7 @@ to the GPU an InternalError ("Dst tensor is not initialized.").
 """
 
 OF_FILES = ("no space left on device", "disk quota exceeded", "too many open files")
-"""Of these TensorFlow makes a ResourceExhaustedError, too."""
+"""Of these TensorFlow says RESOURCE_EXHAUSTED, too."""
 
 
 def memory_limit() -> int:
@@ -66,7 +66,7 @@ def lacks_memory(error: BaseException) -> bool:
 def lacks_files(error: BaseException) -> bool:
     """Whether an error of TensorFlow says that the disk is full, or that too many files are open."""
     tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None or not isinstance(error, tensorflow.errors.ResourceExhaustedError):
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
         return False
     return any(words in str(error).lower() for words in OF_FILES)
 

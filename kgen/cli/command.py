@@ -327,7 +327,7 @@ class Command:
             return self._end("interrupted", 130)
         except Exception as error:
             if lacks_files(error):
-                return self._end(said(error), 2)
+                return self._end(said(error, 1000), 2)  # the reason comes after the path
             if lacks_memory(error):
                 return self._end(f"out of memory ({said(error)}); {_for_less_memory(error)}", 1)
             if gpu.cannot_be_used(error):
