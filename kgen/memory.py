@@ -1,5 +1,5 @@
 """The memory of this process: what it may have, and what is free; a container's limit counts. And whether an error
-says that memory was not enough, that of a GPU too."""
+says that memory was not enough, that of a GPU too, or room for files."""
 
 import sys
 from collections.abc import Iterator
