@@ -112,16 +112,18 @@ def dry_run(
         TrainingFailed: see `failure_of`.
     """
     config = checks.checked(config, run_dir)
-    if config.train.jit_compile is None:
-        xla.failure()  # before this process has the GPU
+    xla.try_early(config, run_dir)
     dataset = dataset or data.load(config.data, seed=config.seed)
     defaults.check_labels(config, dataset)
-    starts = bool(config.train.init_from) and not is_run(run_dir)
+    resumes = is_run(run_dir)
+    starts = bool(config.train.init_from) and not resumes
     if starts:
         check_channels(TrainedModel.open(config.train.init_from), dataset.spec, config.recipe)
     if monitor and config.train.measures_samples:
         monitor.measured(config, dataset)
     asked, config = config, defaults.resolve_defaults(config, dataset)
+    if resumes and config.train.jit_compile and xla.failure():  # as the training does without it
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, jit_compile=False))
     set_precision(config)
     step, _ = check_memory(config, dataset.spec)
     announce("measuring the training step")

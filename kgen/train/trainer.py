@@ -81,8 +81,7 @@ def train(
         TrainingFailed: a loss was not finite; the run directory then holds FAILED and the last good checkpoint.
     """
     started = time.monotonic()
-    if config.train.jit_compile is None:
-        xla.failure()  # here, as its child process needs the GPU before this one has it
+    xla.try_early(config, run_dir)  # its child process needs the GPU before this one has it
     devices = devices_of(config.train.strategy)  # before TensorFlow computes anything
     with devices.uploading(), devices.errors_converted(), devices.workers_watched():
         notes = log_lines(config)
@@ -146,8 +145,7 @@ def resume(
     """
     started = time.monotonic()
     config = Run.open(path).config_with(changes or {})
-    if config.train.jit_compile:
-        xla.failure()  # before this process has the GPU
+    xla.try_early(config, path)
     devices = devices_of(config.train.strategy)
     with devices.uploading(), devices.errors_converted(), devices.workers_watched():
         checks.check_early_stopping(config)

@@ -18,8 +18,10 @@ import tensorflow as tf
 
 from kgen import gpu
 from kgen.cache import place
+from kgen.config import RunConfig
 from kgen.errors import said
 from kgen.io import write_json
+from kgen.run import is_run
 from kgen.train import child
 
 PROGRAM = "kgen.train.xla"
@@ -79,6 +81,18 @@ def failure() -> str:
         with contextlib.suppress(OSError):
             write_json(remembered, {"works": True})
     return reason
+
+
+def try_early(config: RunConfig, run_dir: str | Path | None):
+    """Calls `failure` where the training will: XLA is to be decided on, or was for a run that is there, perhaps on
+    another machine.
+
+    Args:
+        config: of the training.
+        run_dir: where to.
+    """
+    if config.train.jit_compile is None or (config.train.jit_compile and is_run(run_dir)):
+        failure()
 
 
 def trial() -> str:

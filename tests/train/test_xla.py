@@ -168,13 +168,15 @@ def test_the_trial_comes_before_this_process_opens_the_gpu(begin, monkeypatch, t
     monkeypatch.setattr(trainer, "devices_of", opens)
     monkeypatch.setattr(dry_run.data, "load", opens)
     monkeypatch.setattr(trainer.Run, "open", lambda path: SimpleNamespace(config_with=lambda changes: config))
-    begins = {"train": train, "dry_run": dry_run.dry_run, "resume": lambda config: resume("run")}[begin]
-    for asked, expected in ((True if begin == "resume" else None, ["tried", "opened"]), (False, ["opened"])):
+    (tmp_path / "config.json").touch()
+    begins = {"train": train, "dry_run": dry_run.dry_run, "resume": lambda config, run_dir: resume(run_dir)}[begin]
+    new = [] if begin == "resume" else [(None, None, True), (True, None, False), (False, None, False)]
+    for asked, run_dir, tried in (*new, (True, str(tmp_path), True), (False, str(tmp_path), False)):
         called.clear()
         config = override(kgen.RunConfig(), {"train.jit_compile": asked})
         with pytest.raises(Opened):
-            begins(config)
-        assert called == expected
+            begins(config, run_dir=run_dir)
+        assert called == ["tried"] * tried + ["opened"]
 
 
 @pytest.mark.slow
@@ -189,6 +191,8 @@ def test_a_training_goes_on_without_xla_in_one_sentence(a_gpu, tmp_path, monkeyp
     monkeypatch.setenv("XLA_FLAGS", "--xla_other")
     xla.failure.cache_clear()
     a_gpu(ABORTS)
+    monkeypatch.setattr(dry_run, "SECONDS", 0.01)
+    assert dry_run.dry_run(run.config, run_dir=str(run.path)).config.train.jit_compile is False
     resumed = resume(run.path, {"train.epochs": 3})
     log = (run.path / "log.txt").read_text()
     assert resumed.config.train.jit_compile is False and "note: resuming without XLA" in log and "unknown sm_999" in log
