@@ -5,7 +5,9 @@ Importing this imports no TensorFlow.
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 UNUSABLE = (
@@ -45,15 +47,28 @@ def full_float32() -> Iterator[None]:
     to the 10 bits of TensorFloat-32: a relative error of 5e-4, where float32 has 6e-8. The steps of a training are left
     so; what is sampled, measured, and compared to 1e-5 is not. TensorFlow reads the switch when an operation starts,
     and XLA when it compiles; but a convolution whose shapes this process has computed before keeps its algorithm.
+
+    The switch is that of the process: of several threads, the last one that leaves puts it back.
     """
     import tensorflow as tf
 
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    switch = tf.config.experimental.enable_tensor_float_32_execution
+    with _inside.lock:
+        if not _inside.count:
+            _inside.before = tf.config.experimental.tensor_float_32_execution_enabled()
+            switch(False)
+        _inside.count += 1
     try:
         yield
     finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
+        with _inside.lock:
+            _inside.count -= 1
+            if not _inside.count:
+                switch(_inside.before)
+
+
+_inside = SimpleNamespace(lock=threading.Lock(), count=0, before=True)
+"""How many are inside `full_float32`, and how the switch was before the first."""
 
 
 def cannot_be_used(error: BaseException) -> bool:

@@ -53,6 +53,15 @@ def test_it_is_a_context_and_a_decorator(setting):
     assert gpu.full_float32()(rounded)() is False
 
 
+def test_of_two_threads_the_last_that_leaves_puts_the_switch_back(setting):
+    first, second = gpu.full_float32(), gpu.full_float32()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not rounded()
+    second.__exit__(None, None, None)
+
+
 @pytest.mark.parametrize("what", ["decode", "encode", "reconstruct"])
 def test_a_sampler_of_a_model(setting, what):
     sampler = ModelSampler(vae())
