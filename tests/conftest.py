@@ -112,6 +112,15 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def what_is_left_is_frozen():
+    """What a file's tests leave behind, mostly what TensorFlow traced and keeps, is walked through no more: the server
+    and the stores of tests collect garbage while others wait."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory, worker_id):
     """A folder that all workers of this session share."""
