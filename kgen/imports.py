@@ -23,6 +23,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from kgen import graphs
 from kgen.progress import announce
 
 NOT_NEEDED = ("sklearn", "matplotlib", "pandas", "IPython", "cv2")
@@ -42,9 +43,12 @@ def quietly():
     """Makes the first import of TensorFlow and that of LiteRT, wherever they happen, write nothing.
 
     And TensorFlow takes memory of a GPU as it needs it, not all of it at once, unless the user has set
-    TF_FORCE_GPU_ALLOW_GROWTH: other processes, among them kgen's own, find room there.
+    TF_FORCE_GPU_ALLOW_GROWTH: other processes, among them kgen's own, find room there. What its graphs hold is free
+    again when they end: see `kgen.graphs`.
     """
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    if "tensorflow" in sys.modules:
+        graphs.end_with_their_models()
     if not any(isinstance(finder, _FirstImport) for finder in sys.meta_path):
         sys.meta_path.insert(0, _FirstImport())
 
@@ -94,6 +98,8 @@ class _FirstImport(importlib.abc.MetaPathFinder):
         del self.executes["tensorflow"], self.executes["keras"]
         with _short() if self.short else contextlib.nullcontext(), _remarks_held_back("tensorflow"):
             execute(module)
+        if "tensorflow" in sys.modules:  # Keras may have another backend
+            graphs.end_with_their_models()
 
     def _litert(self, execute: Callable[[Any], None], module: Any):
         del self.executes["ai_edge_litert.interpreter"]

@@ -13,7 +13,7 @@ ROOT = Path(kgen.__file__).parent
 LAYERS = (
     ("registry", "spec", "options", "config", "images", "random", "errors", "io", "progress", "imports", "provenance",
      "content_credentials",
-     "cache", "file_systems", "mirror", "environment", "memory", "gpu", "pretrained",
+     "cache", "file_systems", "mirror", "environment", "memory", "gpu", "graphs", "pretrained",
      "blas", "tfgan", "recipes", "web", "tables", "canvas", "checkpoints", "models.presets"),
     ("data", "nn", "losses", "metrics"),
     ("models", "divergence", "features"),
