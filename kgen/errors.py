@@ -1,6 +1,8 @@
-"""The errors that kgen raises on purpose: a mistake of the user, and a training or an export that failed."""
+"""The errors that kgen raises on purpose: a mistake of the user, and a training or an export that failed. And what an
+error of TensorFlow says: in one line, and whether memory or room for files was not enough."""
 
 import re
+import sys
 
 
 class UserError(ValueError):
@@ -60,3 +62,42 @@ def said(error: BaseException, length: int = 200) -> str:
     lines = [line for line in lines if line and not line.startswith(HEADINGS) and "root error(s) found" not in line]
     line = re.sub(r"^\{\{.*?\}\} | \[Op:.*$", "", lines[0]) if lines else type(error).__name__
     return line[:length]
+
+
+LACK = (
+    "resource_exhausted", "oom when allocating", "out of memory", "out_of_memory", "out of gpu memory", "alloc_failed",
+    "failed to allocate memory", "failed to allocate request", "failed to allocate the scratch space",
+    "dst tensor is not initialized", "bad_alloc",
+)  # fmt: skip
+"""What TensorFlow, XLA and the libraries of a GPU say where memory was not enough, in errors of many kinds.
+
+cuDNN's lack is a NotFoundError ("No algorithm worked!  Error messages: ... CUDNN_STATUS_ALLOC_FAILED"), that of a copy
+to the GPU an InternalError ("Dst tensor is not initialized.").
+"""
+
+OF_FILES = ("no space left on device", "disk quota exceeded", "too many open files")
+"""Of these TensorFlow says RESOURCE_EXHAUSTED, too."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough. Imports no TensorFlow, whose errors it knows by their words."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return isinstance(error, MemoryError)
+    if lacks_files(error):
+        return False
+    return isinstance(error, tensorflow.errors.ResourceExhaustedError) or says_lack(str(error))
+
+
+def lacks_files(error: BaseException) -> bool:
+    """Whether an error of TensorFlow says that the disk is full, or that too many files are open."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return False
+    return any(words in str(error).lower() for words in OF_FILES)
+
+
+def says_lack(text: str) -> bool:
+    """Whether a message, or what a process wrote, says that memory was not enough."""
+    text = text.lower()
+    return any(words in text for words in LACK)

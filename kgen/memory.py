@@ -1,25 +1,9 @@
-"""The memory of this process: what it may have, and what is free; a container's limit counts. And whether an error
-says that memory was not enough, that of a GPU too, or room for files."""
+"""The memory of this process: what it may have, and what is free; a container's limit counts."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
-
-LACK = (
-    "resource_exhausted", "oom when allocating", "out of memory", "out_of_memory", "out of gpu memory", "alloc_failed",
-    "failed to allocate memory", "failed to allocate request", "failed to allocate the scratch space",
-    "dst tensor is not initialized", "bad_alloc",
-)  # fmt: skip
-"""What TensorFlow, XLA and the libraries of a GPU say where memory was not enough, in errors of many kinds.
-
-cuDNN's lack is a NotFoundError ("No algorithm worked!  Error messages: ... CUDNN_STATUS_ALLOC_FAILED"), that of a copy
-to the GPU an InternalError ("Dst tensor is not initialized.").
-"""
-
-OF_FILES = ("no space left on device", "disk quota exceeded", "too many open files")
-"""Of these TensorFlow says RESOURCE_EXHAUSTED, too."""
 
 
 def memory_limit() -> int:
@@ -51,27 +35,3 @@ def _container_limits() -> Iterator[tuple[int, int]]:
         except (OSError, ValueError):  # no such group, or "max"
             continue
         yield most, now - int(counted.get("total_inactive_file", counted.get("inactive_file", 0)))
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough. Imports no TensorFlow, whose errors it knows by their words."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
-        return isinstance(error, MemoryError)
-    if lacks_files(error):
-        return False
-    return isinstance(error, tensorflow.errors.ResourceExhaustedError) or says_lack(str(error))
-
-
-def lacks_files(error: BaseException) -> bool:
-    """Whether an error of TensorFlow says that the disk is full, or that too many files are open."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
-        return False
-    return any(words in str(error).lower() for words in OF_FILES)
-
-
-def says_lack(text: str) -> bool:
-    """Whether a message, or what a process wrote, says that memory was not enough."""
-    text = text.lower()
-    return any(words in text for words in LACK)

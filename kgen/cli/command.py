@@ -16,8 +16,7 @@ from typing import Any
 from absl import flags, logging
 
 from kgen import gpu, imports, progress
-from kgen.errors import ExportFailed, TrainingFailed, UserError, said
-from kgen.memory import lacks_files, lacks_memory
+from kgen.errors import ExportFailed, TrainingFailed, UserError, lacks_files, lacks_memory, said
 from kgen.options import Option, coerce, options_of
 from kgen.registry import nearest
 

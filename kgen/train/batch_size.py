@@ -16,8 +16,7 @@ import tensorflow as tf
 
 from kgen import gpu
 from kgen.config import RunConfig
-from kgen.errors import UserError
-from kgen.memory import lacks_memory, says_lack
+from kgen.errors import UserError, lacks_memory, says_lack
 from kgen.models import build_model
 from kgen.progress import announce
 from kgen.spec import DataSpec

@@ -34,9 +34,8 @@ from kgen.cache import digest
 from kgen.config import RunConfig
 from kgen.data import Dataset
 from kgen.data.training_data import Content
-from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost, said
+from kgen.errors import TrainingFailed, UserError, WorkerLost, image_lost, lacks_memory, said
 from kgen.file_systems import is_address
-from kgen.memory import lacks_memory
 from kgen.mirror import Mirror
 from kgen.progress import announce
 from kgen.run import Run

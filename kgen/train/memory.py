@@ -16,8 +16,8 @@ from keras.src.backend.common import global_state
 
 from kgen import gpu
 from kgen.config import RunConfig
-from kgen.errors import TrainingFailed, UserError
-from kgen.memory import free_memory, lacks_memory, memory_limit
+from kgen.errors import TrainingFailed, UserError, lacks_memory
+from kgen.memory import free_memory, memory_limit
 from kgen.models import build_model
 from kgen.models.optimizers import build_optimizer
 from kgen.models.presets import PRESETS
